@@ -1,0 +1,165 @@
+"""
+From what people fill in to the one origin that may see the API key.
+
+Base URLs are the vendor's ("Audit Logs" API reference, ``servers``); the hosts of the web app, which people paste,
+stand beside them. A self-hosted workspace can live on any domain.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from airflow_provider_secoda.client.errors import SecodaConfigurationError
+
+ON_PREMISE = "on_premise"
+REGIONS = {"us": "api.secoda.co", "eu": "eapi.secoda.co", "apac": "aapi.secoda.co"}
+_CLOUD_HOSTS = {
+    **{host: region for region, host in REGIONS.items()},
+    "app.secoda.co": "us",
+    "eu.secoda.co": "eu",
+    "apac.secoda.co": "apac",
+}
+_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+_API_SUFFIX = re.compile(r"(/api(/v1)?)?/*$")
+
+
+class _Host(NamedTuple):
+    scheme: str
+    name: str
+    port: int | None
+    prefix: str
+
+    @property
+    def origin(self) -> str:
+        name = f"[{self.name}]" if ":" in self.name else self.name
+        return f"{self.scheme}://{name}" + (f":{self.port}" if self.port else "")
+
+
+def resolve_base_url(
+    *,
+    region: str | None = None,
+    customer_domain: str | None = None,
+    host: str | None = None,
+    port: int | None = None,
+    scheme: str | None = None,
+) -> str:
+    """
+    Return the base URL of the API, without a trailing slash: ``https://api.secoda.co``.
+
+    :param region: ``us`` (the default), ``eu``, ``apac`` or ``on_premise``
+    :param customer_domain: the one DNS label before ``.secoda.co`` of an on-premise workspace
+    :param host: any base URL or host as people paste it; overrides the other two, but must not contradict them
+    :param port: added to a host that names none
+    :param scheme: ``http`` or ``https``, for a host that names none
+    :raises SecodaConfigurationError: naming the field to change, also where the key would travel unencrypted
+    """
+    region, customer_domain = _blank(region), _blank(customer_domain)
+    if region is not None:
+        region = region.lower().replace("-", "_").replace(" ", "_")
+        if region not in (*REGIONS, ON_PREMISE):
+            raise SecodaConfigurationError(
+                f"unknown region {region!r}: set `region` to us, eu, apac or on_premise"
+            )
+    if customer_domain is not None:
+        _check_domain(customer_domain, region)
+        region = ON_PREMISE
+    if _blank(host) is not None:
+        found = _parse_host(str(host).strip(), port, _blank(scheme))
+        _check_agreement(found, region, customer_domain)
+        cloud = _CLOUD_HOSTS.get(found.name)
+        return f"https://{REGIONS[cloud]}" if cloud else found.origin + found.prefix
+    if region == ON_PREMISE:
+        if customer_domain is None:
+            raise SecodaConfigurationError(
+                "region on_premise needs `customer_domain` (the name before .secoda.co) or `host` (any base URL)"
+            )
+        return f"https://{customer_domain.lower()}.secoda.co"
+    return f"https://{REGIONS[region or 'us']}"
+
+
+def is_loopback(base_url: str) -> bool:
+    """Return whether a base URL stays on this machine, the only place where plain http is allowed."""
+    return _loopback_name(urlsplit(base_url).hostname or "")
+
+
+def origin_of(url: str) -> tuple[str, str, int | None]:
+    """Return scheme, host and port, with the default port filled in, to compare two URLs' origins."""
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname or "", parts.port or {"https": 443, "http": 80}.get(parts.scheme)
+
+
+def _blank(value: str | None) -> str | None:
+    return None if value is None or not str(value).strip() else str(value).strip()
+
+
+def _loopback_name(name: str) -> bool:
+    if name == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+def _check_domain(domain: str, region: str | None) -> None:
+    if not _LABEL.fullmatch(domain.lower()):
+        raise SecodaConfigurationError(
+            f"`customer_domain` must be one name as in https://NAME.secoda.co, not {domain!r}"
+        )
+    if region not in (None, ON_PREMISE):
+        raise SecodaConfigurationError(
+            f"`customer_domain` {domain!r} goes with region on_premise, but `region` is {region!r}: clear one"
+        )
+    if f"{domain.lower()}.secoda.co" in _CLOUD_HOSTS:
+        raise SecodaConfigurationError(
+            f"`customer_domain` {domain!r} is a cloud host, not an on-premise one: set `region` instead"
+        )
+
+
+def _parse_host(text: str, port: int | None, scheme: str | None) -> _Host:
+    problem = f"`host` {text!r} is no base URL such as https://secoda.example.com: "
+    if "@" in text:
+        # Text before an @ may be a password: it must not be repeated in an error.
+        raise SecodaConfigurationError("`host` must not hold a user or a password (an @)")
+    if not text.isascii() or any(sign in text for sign in "\\?#%") or re.search(r"\s", text):
+        raise SecodaConfigurationError(problem + "write the host in plain ASCII, without a query or spaces")
+    if "://" not in text:
+        text = f"{scheme or ''}://{text.lstrip('/')}"
+    try:
+        parts = urlsplit(text if not text.startswith("://") else "https" + text)
+        name, own_port = (parts.hostname or "").rstrip("."), parts.port
+    except ValueError as exc:
+        raise SecodaConfigurationError(problem + str(exc)) from None
+    if not _valid_name(name):
+        raise SecodaConfigurationError(problem + "the host name is not valid")
+    guessed = "http" if text.startswith("://") and _loopback_name(name) else "https"
+    scheme = guessed if text.startswith("://") else parts.scheme.lower()
+    if scheme not in ("http", "https"):
+        raise SecodaConfigurationError(problem + "only https is spoken")
+    if scheme == "http" and not _loopback_name(name):
+        raise SecodaConfigurationError(problem + "use https; http would send the API key unencrypted")
+    return _Host(scheme, name, own_port or port, _API_SUFFIX.sub("", parts.path.rstrip("/")))
+
+
+def _valid_name(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return 0 < len(name) < 254 and all(_LABEL.fullmatch(label) for label in name.split("."))
+    return True
+
+
+def _check_agreement(found: _Host, region: str | None, customer_domain: str | None) -> None:
+    cloud = _CLOUD_HOSTS.get(found.name)
+    if region is not None and region != (cloud or ON_PREMISE):
+        belongs = f"belongs to region {cloud!r}" if cloud else "is self-hosted (region on_premise)"
+        raise SecodaConfigurationError(
+            f"`host` {found.name!r} {belongs}, but `region` is {region!r}: clear one of the two"
+        )
+    if customer_domain and found.name.endswith(".secoda.co") and found.name != f"{customer_domain}.secoda.co":
+        raise SecodaConfigurationError(
+            f"`host` {found.name!r} contradicts `customer_domain` {customer_domain!r}: clear one of the two"
+        )

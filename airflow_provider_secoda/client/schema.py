@@ -1,0 +1,242 @@
+"""
+The documented answers, decoded no further than decisions need.
+
+A log stays the bytes that the API sent: only ``id`` and the timestamps are read from it. Shapes:
+``v1_ActivityLogOutPaginated`` and ``v1_ResourceActivityLogOutPaginated`` of the vendor's API reference.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+import msgspec
+
+from airflow_provider_secoda.client.errors import SecodaResponseError
+from airflow_provider_secoda.client.messages import Response
+
+TimestampField: TypeAlias = Literal["logged_at", "created_at"]
+#: Microseconds since the epoch, UTC: exact, cheap to compare, and on the grid on which windows are given.
+Instant: TypeAlias = int
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_TIMESTAMP = re.compile(
+    r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d+))?\s?(?:([Zz])|([+-])(\d\d):?(\d\d))?", re.ASCII
+)
+# Consumed and kept: an escaped backslash, a whole pair. Replaced: half a pair.
+_SURROGATES = re.compile(
+    rb"(\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})|\\u[dD][89a-fA-F][0-9a-fA-F]{2}"
+)
+
+
+class Log(NamedTuple):
+    """One audit log: when (the chosen timestamp), which, how long it took to be listed, and its bytes."""
+
+    at: Instant
+    id: str
+    raw: bytes
+    #: ``created_at - logged_at`` in microseconds; None when either cannot be read.
+    lag: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of the audit-log listing, in the order in which it came."""
+
+    number: int
+    logs: tuple[Log, ...]
+    count: int
+    total_pages: int
+    #: When it came: later answers have higher numbers.
+    turn: int = 0
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """The ids in order."""
+        return tuple(log.id for log in self.logs)
+
+
+class _Meta(msgspec.Struct):
+    page: int | None = None
+
+
+class _AuditLogs(msgspec.Struct):
+    results: list[msgspec.Raw]
+    total_pages: int
+    count: int
+    meta: _Meta | None = None
+
+
+class _ResourceLogs(msgspec.Struct):
+    version_histories: list[msgspec.Raw]
+    non_versioned_logs: list[msgspec.Raw]
+    total_pages: int
+    count: int
+    meta: _Meta | None = None
+
+
+class _Head(msgspec.Struct):
+    id: str
+    logged_at: Any = None
+    created_at: Any = None
+
+
+class _Id(msgspec.Struct):
+    id: str
+
+
+_decode_audit_logs = msgspec.json.Decoder(_AuditLogs)
+_decode_resource_logs = msgspec.json.Decoder(_ResourceLogs)
+_decode_head = msgspec.json.Decoder(_Head)
+_decode_object = msgspec.json.Decoder(dict[str, Any])
+_decode_id = msgspec.json.Decoder(_Id)
+
+
+def read_audit_logs(response: Response, number: int, field: TimestampField) -> Page:
+    """
+    Read a page of audit logs; ``number`` is the page that was asked for.
+
+    :raises SecodaResponseError: when the body is cut, foreign, or lacks what decisions need.
+    """
+    body, decoded = _decode(_decode_audit_logs, response)
+    if body.meta is not None and body.meta.page not in (None, number):
+        # Some servers answer a page beyond the end with the last page: that is no answer to what was asked.
+        return Page(number, (), body.count, body.total_pages)
+    logs = tuple(
+        _read_log(raw, field, f"$.results[{index}]")
+        for index, raw in enumerate(_originals(body.results, response.body, decoded))
+    )
+    return Page(number, logs, body.count, body.total_pages)
+
+
+@dataclass(frozen=True, slots=True)
+class VersionPage:
+    """One page of a resource's logs: version histories as ``(id, raw)``, in the order in which they came."""
+
+    number: int
+    versions: tuple[tuple[str, bytes], ...]
+    count: int
+    total_pages: int
+
+
+def read_resource_logs(response: Response, number: int) -> VersionPage:
+    """
+    Read a page of resource logs.
+
+    :raises SecodaResponseError: when the body is cut, foreign, or a version history has no id.
+    """
+    body, decoded = _decode(_decode_resource_logs, response)
+    if body.meta is not None and body.meta.page not in (None, number):
+        return VersionPage(number, (), body.count, body.total_pages)
+    versions = []
+    for index, raw in enumerate(_originals(body.version_histories, response.body, decoded)):
+        try:
+            versions.append((_decode_id.decode(_without_half_pairs(raw)).id, raw))
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
+            raise _misfit(exc, f"$.version_histories[{index}]", response) from None
+    return VersionPage(number, tuple(versions), body.count, body.total_pages)
+
+
+def read_json(response: Response) -> dict[str, Any]:
+    """Read a whole answer into Python objects, for people who ask for one documented page."""
+    return _decode(_decode_object, response)[0]  # type: ignore[no-any-return]
+
+
+def parse_instant(text: Any) -> Instant:
+    """
+    Read an RFC 3339 timestamp, exactly: digits beyond the microsecond are cut off, never rounded up.
+
+    Rounding could carry a log over a window's edge; cutting cannot, as windows are given in microseconds.
+    A timestamp without an offset is UTC.
+
+    :raises ValueError: when it is no such timestamp.
+    """
+    match = _TIMESTAMP.fullmatch(text) if isinstance(text, str) else None
+    if match is None:
+        raise ValueError(f"not a timestamp: {text!r:.80}")
+    day, clock, fraction, _, sign, hours, minutes = match.groups()
+    whole = datetime.fromisoformat(f"{day}T{clock}+00:00") - _EPOCH
+    instant = (whole.days * 86_400 + whole.seconds) * 1_000_000
+    if fraction:
+        instant += int(fraction[:6].ljust(6, "0"))
+    if sign:
+        offset = (int(hours) * 60 + int(minutes)) * 60_000_000
+        instant += -offset if sign == "+" else offset
+    return instant
+
+
+def to_instant(moment: datetime) -> Instant:
+    """Return an aware datetime as an instant."""
+    return (moment - _EPOCH) // timedelta(microseconds=1)
+
+
+def from_instant(instant: Instant) -> datetime:
+    """Return an instant as an aware datetime in UTC."""
+    return _EPOCH + timedelta(microseconds=instant)
+
+
+def format_instant(instant: Instant) -> str:
+    """Return an instant as RFC 3339 text in UTC."""
+    return from_instant(instant).isoformat().replace("+00:00", "Z")
+
+
+def _decode(decoder: Any, response: Response) -> tuple[Any, bytes]:
+    """Decode a body; return also the bytes that were decoded, as long as the body and nearly always the same."""
+    body = response.body
+    try:
+        return decoder.decode(body), body
+    except msgspec.DecodeError:
+        body = _without_half_pairs(body)
+    except (UnicodeDecodeError, RecursionError) as exc:
+        raise _misfit(exc, "$", response) from None
+    try:
+        return decoder.decode(body), body
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
+        raise _misfit(exc, "$", response) from None
+
+
+def _without_half_pairs(body: bytes) -> bytes:
+    # Half a surrogate pair is what text cut in the middle of an emoji looks like. JSON allows it, the decoder does
+    # not. The replacement has the same length, so that offsets in both bodies agree.
+    return _SURROGATES.sub(lambda match: match[1] or rb"\ufffd", body)
+
+
+def _originals(raws: list[msgspec.Raw], body: bytes, decoded: bytes) -> Iterator[bytes]:
+    """Yield each record as it stands in the body that was sent, not in the one that was decoded."""
+    position = 0
+    for raw in raws:
+        record = bytes(raw)
+        if decoded is not body:
+            position = decoded.index(record, position)
+            record = body[position : position + len(record)]
+            position += len(record)
+        yield record
+
+
+def _read_log(raw: bytes, field: TimestampField, path: str) -> Log:
+    try:
+        head = _decode_head.decode(raw if b"\\u" not in raw else _without_half_pairs(raw))
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
+        raise SecodaResponseError(f"a log is not of the documented shape at {path}: {exc}", path=path) from None
+    try:
+        at = parse_instant(getattr(head, field))
+    except ValueError as exc:
+        path = f"{path}.{field}"
+        raise SecodaResponseError(f"a log has no usable timestamp at {path}: {exc}", path=path) from None
+    try:
+        lag = parse_instant(head.created_at) - parse_instant(head.logged_at)
+    except ValueError:
+        lag = None
+    return Log(at, head.id, raw, lag)
+
+
+def _misfit(exc: Exception, path: str, response: Response) -> SecodaResponseError:
+    kind = response.headers.get("content-type", "").split(";")[0].strip().lower()
+    foreign = f" (it is {kind})" if kind and not kind.endswith("json") else ""
+    reason = "nested too deeply" if isinstance(exc, RecursionError) else str(exc)
+    return SecodaResponseError(
+        f"the answer is not the documented JSON{foreign}: {reason}", path=path, status=response.status
+    )

@@ -1,0 +1,1 @@
+"""Secoda in Apache Airflow."""

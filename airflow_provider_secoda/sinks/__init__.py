@@ -1,0 +1,1 @@
+"""Put records where they shall lie: sorted, each once, whole or not at all, and the same bytes every time."""

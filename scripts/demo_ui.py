@@ -1,0 +1,144 @@
+"""Keep Airflow's web UI running beside the sandbox, with the example DAGs and the connection in it."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from contextlib import closing
+from typing import Any
+
+from demo_processes import Running
+from demo_stage import (
+    CONN_ID,
+    DEMO,
+    ROOT,
+    DemoError,
+    airflow_environment,
+    real_workspace,
+    say,
+    shown,
+    start_sandbox,
+)
+
+FOLDER = DEMO / "ui"
+LOG = FOLDER / "airflow.log"
+START_SECONDS = 180
+
+
+def start() -> None:
+    """Start the sandbox and ``airflow standalone``, wait until all is healthy, and leave it running.
+
+    :raises DemoError: when it runs already or does not get healthy.
+    """
+    running = Running(FOLDER / "running.json")
+    if running.processes():
+        raise DemoError("the web UI runs already; stop it with: sh scripts/demo --stop")
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    connection = real_workspace(os.environ)
+    try:
+        if connection is None:
+            say("starting the sandbox, a Secoda-shaped server on this machine …")
+            sandbox, connection = start_sandbox(FOLDER, own_session=True)
+            running.add(sandbox.pid)
+        say("starting Airflow; this takes half a minute …")
+        url = f"http://127.0.0.1:{free_port(8080)}"
+        airflow = start_airflow(connection, url)
+        running.add(airflow.pid)
+        wait_until_healthy(airflow, url)
+    except BaseException:
+        running.stop()
+        raise
+    say(f"Airflow's web UI: {url}  (no password; this machine only)")
+    say(f"  connection {CONN_ID}: {connection.get('host') or 'your workspace'}")
+    say(f"  the DAGs write to {shown(FOLDER / 'output')}; Airflow's log is {shown(LOG)}")
+    say("  stop it with: sh scripts/demo --stop")
+
+
+def stop() -> None:
+    """End the web UI's processes, all of them and no others."""
+    ended = Running(FOLDER / "running.json").stop()
+    say(f"stopped ({ended} processes)" if ended else "nothing of it runs")
+
+
+def start_airflow(connection: dict[str, Any], url: str) -> subprocess.Popen[bytes]:
+    """Store the connection, then start every part of Airflow in a session of its own.
+
+    :raises DemoError: when the database cannot be made.
+    """
+    # The key is in the database from here on: no process of Airflow needs it in its environment.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("SECODA_")}
+    environment |= airflow_environment(FOLDER, FOLDER / "output") | web_environment(url)
+    with LOG.open("wb") as out:
+        store = [sys.executable, str(ROOT / "scripts" / "demo_connection.py"), CONN_ID]
+        stored = subprocess.run(
+            store,
+            env=environment,
+            input=json.dumps(connection).encode(),
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            check=False,
+        )
+        if stored.returncode:
+            raise DemoError("Airflow's database could not be made", LOG)
+        return subprocess.Popen(
+            [sys.executable, "-m", "airflow", "standalone"],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+
+def web_environment(url: str) -> dict[str, str]:
+    """Return what the web UI needs besides: loopback, no password, DAGs that run at once."""
+    return {
+        "AIRFLOW__API__HOST": "127.0.0.1",
+        "AIRFLOW__API__PORT": url.rpartition(":")[2],
+        "AIRFLOW__API__BASE_URL": url,
+        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{url}/execution/",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
+        "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
+        "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+        "AIRFLOW__CORE__PARALLELISM": "4",
+        # Another Airflow on this machine may hold the usual ports of these two.
+        "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(free_port(8793)),
+        "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(free_port(8794)),
+    }
+
+
+def free_port(wanted: int) -> int:
+    """Return the port if nobody listens there, else any free one."""
+    for port in (wanted, 0):
+        with closing(socket.socket()) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("0.0.0.0", port))  # held for an instant, listens to nothing
+            except OSError:
+                continue
+            found: int = probe.getsockname()[1]
+            return found
+    raise DemoError("no free port")
+
+
+def wait_until_healthy(airflow: subprocess.Popen[bytes], url: str) -> None:
+    """Return once every part of Airflow says that it is healthy.
+
+    :raises DemoError: when Airflow ends, or after three minutes.
+    """
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and airflow.poll() is None:
+        try:
+            with urllib.request.urlopen(f"{url}/api/v2/monitor/health", timeout=5) as answer:
+                parts = json.load(answer)
+        except OSError:
+            parts = {"api-server": {"status": "starting"}}
+        if all(part["status"] == "healthy" for part in parts.values()):
+            return
+        time.sleep(0.5)
+    raise DemoError("Airflow did not get healthy", LOG)

@@ -1,0 +1,92 @@
+"""``python -m airflow_provider_secoda.sandbox`` as a user runs it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import requests
+
+from .conftest import AUDIT, by
+
+COMMAND = [sys.executable, "-m", "airflow_provider_secoda.sandbox"]
+
+
+def wait_for(path, process):
+    deadline = time.monotonic() + 20
+    while not path.exists():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    return json.loads(path.read_text())
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_serve_until_told_to_stop(tmp_path, number):
+    """It serves the workspace asked for, says how to reach it, and ends cleanly at a signal."""
+    ready_file = tmp_path / "ready.json"
+    options = [
+        "--port=0",
+        "--logs=30",
+        "--until=2026-10-14",
+        "--page-size=7",
+        '--faults={"cap": 9}',
+        "--seed=3",
+    ]
+    process = subprocess.Popen(
+        [*COMMAND, *options, f"--ready-file={ready_file}"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        ready = wait_for(ready_file, process)
+        headers = {"Authorization": f"Bearer {ready['api_key']}"}
+        page = requests.get(
+            ready["url"] + AUDIT, params={"sort": by(), "page": 2}, headers=headers, timeout=10
+        ).json()
+    finally:
+        process.send_signal(number)
+    printed, complaints = process.communicate(timeout=10)
+    assert (process.returncode, complaints) == (0, "")
+    assert (page["count"], page["total_pages"], len(page["results"])) == (30, 5, 2)
+    assert page["results"][0]["logged_at"] < "2026-10-14"
+    assert f"AIRFLOW_CONN_SECODA_DEFAULT='{ready['connection']}'" in printed
+    assert ready["url"] in printed
+    assert not ready_file.exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        (["--host=0.0.0.0"], "loopback"),
+        (["--until=tomorrow"], "until"),
+        (['--faults={"orders": 1}'], "orders"),
+        (["--faults=x"], "faults"),
+        (["--cap=x"], "cap"),
+        (["--people=0"], "people"),
+    ],
+)
+def test_what_is_refused(options, word):
+    """What cannot be served is one line that names it, and status 2."""
+    done = subprocess.run([*COMMAND, *options], capture_output=True, text=True, check=False, timeout=20)
+    assert done.returncode == 2
+    assert word in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+
+
+def test_nothing_but_the_sandbox_is_imported():
+    """The sandbox serves without Airflow and without the provider's client."""
+    code = (
+        "import sys; from airflow_provider_secoda.sandbox import Sandbox\n"
+        "with Sandbox(): pass\n"
+        "print([name for name in sys.modules if name == 'airflow' or name.startswith(('airflow.', "
+        "'airflow_provider_secoda.client', 'airflow_provider_secoda.hooks'))])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=dict(os.environ)
+    )
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,87 @@
+"""The control API: what another process can do to a sandbox."""
+
+import pytest
+import requests
+
+from airflow_provider_secoda.sandbox import Workspace
+
+from .conftest import AUDIT, RESOURCE, by, minutes
+
+
+@pytest.fixture
+def reader(serve):
+    return serve(Workspace(minutes(3)))
+
+
+def call(reader, method, path, **options):
+    return requests.request(method, f"{reader.sandbox.url}/sandbox/{path}", timeout=10, **options)
+
+
+def test_it_says_what_it_is(reader):
+    """The front page says that nothing there is real, and lists what can be called."""
+    page = call(reader, "GET", "").json()
+    assert "invented" in page["what"]
+    assert "PUT /sandbox/faults" in page["control"]
+
+
+def test_add_logs(reader):
+    """One log, several, or an invented one can be added, and come back whole."""
+    one = call(reader, "POST", "logs", json={"id": "X", "logged_at": "2026-10-14T13:00:00Z"})
+    two = call(reader, "POST", "logs", json=[{"id": "Y"}, {"raw": '{"id": "Z", "n": 12345678901234567890}'}])
+    assert (one.status_code, one.json()["performer_type"]) == (201, "USER")
+    assert [log["id"] for log in two.json()] == ["Y", "Z"]
+    assert call(reader, "POST", "logs").status_code == 201
+    assert reader.page(sort=by())["count"] == 7
+
+
+def test_add_a_version(reader):
+    """A version can be added, and stands in the resource's logs as it came back."""
+    version = call(reader, "POST", "versions", json={"resource_id": "R", "id": "V"})
+    assert version.status_code == 201
+    assert reader.page(RESOURCE, resource_id="R")["version_histories"] == [version.json()]
+
+
+def test_faults(reader):
+    """Putting faults replaces them all."""
+    assert call(reader, "PUT", "faults", json={"cap": 2, "order": "reversed"}).json()["cap"] == 2
+    assert reader.sandbox.faults.order == "reversed"
+    assert call(reader, "PUT", "faults", json={"script": [["status", 429, {"Retry-After": "1"}], "cut"]}).ok
+    assert (reader.sandbox.faults.cap, reader.sandbox.faults.order) == (None, "honoured")
+    assert reader.get().headers["retry-after"] == "1"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", "logs", "x"),
+        ("POST", "logs", "5"),
+        ("POST", "logs", '{"ids": "X"}'),
+        ("POST", "logs", '{"id": "L000"}'),
+        ("POST", "versions", "{}"),
+        ("PUT", "faults", '{"order": "x"}'),
+        ("PUT", "faults", '{"orders": "reversed"}'),
+        ("PUT", "faults", "[]"),
+    ],
+)
+def test_what_is_refused(reader, method, path, body):
+    """A body that makes no sense is 400 with the reason, and changes nothing."""
+    answer = call(reader, method, path, data=body)
+    assert answer.status_code == 400
+    assert len(answer.json()["detail"]) > 5
+    assert len(reader.sandbox.workspace) == 3
+
+
+def test_stats(reader):
+    """Requests are counted by path and status, those of the control API are not, and a reset forgets them."""
+    reader.get()
+    reader.get(page=9)
+    reader.get("/healthcheck")
+    stats = call(reader, "GET", "stats").json()
+    assert stats == {
+        "requests": 3,
+        "by_path": {AUDIT: {"200": 1, "404": 1}, "/healthcheck": {"200": 1}},
+        "peak_in_flight": 1,
+        "logs": 3,
+    }
+    call(reader, "POST", "reset-stats")
+    assert call(reader, "GET", "stats").json()["requests"] == 0

@@ -1,0 +1,148 @@
+"""The server as a thing in a process: it starts, changes under load, and leaves nothing behind."""
+
+import json
+import socket
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import unquote, urlsplit
+
+import pytest
+import requests
+
+from airflow_provider_secoda.sandbox import Sandbox, Workspace
+
+from .conftest import NOON, Reader, by, minutes
+
+
+def test_nothing_stays_behind(caplog):
+    """After a stop, even amid an answer, there is no thread, listener, connection or complaint left."""
+    before = set(threading.enumerate())
+    with Sandbox(Workspace(minutes(1))) as sandbox, ThreadPoolExecutor() as pool:
+        url = sandbox.url
+        assert Reader(sandbox).ids() == ["L000"]
+        sandbox.faults.script = ["slow:30"]
+        slow = pool.submit(Reader(sandbox).get)
+        while len(sandbox.requests) < 2:
+            time.sleep(0.001)
+        begin = time.monotonic()
+        sandbox.stop()
+        assert time.monotonic() - begin < 2
+        assert isinstance(slow.exception(), requests.ConnectionError)
+    assert set(threading.enumerate()) == before
+    assert caplog.records == []
+    with pytest.raises(requests.ConnectionError):
+        requests.get(url, timeout=1)
+
+
+def test_faults_say_nothing(caplog):
+    """Connections that are cut by the sandbox or left by the client leave no complaint in the user's log."""
+    with Sandbox(Workspace(minutes(5))) as sandbox:
+        reader = Reader(sandbox)
+        sandbox.faults.script = ["cut", "reset"]
+        for _ in range(2):
+            with pytest.raises((requests.ConnectionError, requests.exceptions.ChunkedEncodingError)):
+                reader.get()
+        sandbox.faults.script = ["slow:30"]
+        with pytest.raises(requests.ReadTimeout):
+            reader.session.get(sandbox.url + "/api/v1/x", timeout=0.05)
+    assert [record for record in caplog.records if record.name.startswith("uvicorn")] == []
+
+
+def test_start_again():
+    """A stopped sandbox starts again on its port; one that runs does not start twice."""
+    sandbox = Sandbox(Workspace(minutes(1)))
+    sandbox.start()
+    with pytest.raises(RuntimeError, match="running"):
+        sandbox.start()
+    url = sandbox.url
+    sandbox.stop()
+    sandbox.stop()
+    with sandbox:
+        assert sandbox.url == url
+        assert Reader(sandbox).ids() == ["L000"]
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.1", "example.com", "::", ""])
+def test_loopback_only(host):
+    """A sandbox is not offered to the network."""
+    with pytest.raises(ValueError, match="loopback"):
+        Sandbox(Workspace(), host=host)
+
+
+def test_a_taken_port():
+    """A port in use is an error at the start."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        sandbox = Sandbox(Workspace(), port=taken.getsockname()[1])
+        with pytest.raises(OSError, match="use"):
+            sandbox.start()
+
+
+def test_connection():
+    """Both forms of the connection name the sandbox and its key."""
+    with Sandbox(Workspace()) as sandbox:
+        assert json.loads(sandbox.connection_json) == {
+            "conn_type": "secoda", "host": sandbox.url, "password": sandbox.api_key,
+        }  # fmt: skip
+        parts = urlsplit(sandbox.connection_uri)
+        assert (parts.scheme, parts.password, unquote(parts.hostname)) == (
+            "secoda",
+            sandbox.api_key,
+            sandbox.url,
+        )
+
+
+def test_small_answers_come_at_once(serve):
+    """An answer in two packets does not wait for the first one to be acknowledged, which takes some 40 ms."""
+    reader = serve(Workspace())
+    times = []
+    for _ in range(20):
+        begin = time.monotonic()
+        reader.get("/healthcheck")
+        times.append(time.monotonic() - begin)
+    assert min(times[5:]) < 0.03
+
+
+def test_another_workspace(serve):
+    """A workspace can be replaced while the sandbox runs."""
+    reader = serve(Workspace(minutes(1)))
+    reader.sandbox.workspace = Workspace(minutes(3))
+    assert reader.page()["count"] == 3
+
+
+def test_changes_while_serving(serve):
+    """Logs that come and go from another thread never show twice or tear a page, whatever the listing."""
+    workspace = Workspace.generate(logs=500, until=NOON)
+    reader = serve(workspace, page_size=50)
+    done = threading.Event()
+
+    def change():
+        while not done.is_set():
+            workspace.add_log()
+            workspace.expire()
+
+    thread = threading.Thread(target=change)
+    thread.start()
+    query = json.dumps({"operator": "in", "field": "performer_type", "value": ["USER", "API"]})
+    try:
+        for number in range(60):
+            page = reader.page(sort=by(), page=number % 5 + 1, **({"filter": query} if number % 2 else {}))
+            times = [log["logged_at"] for log in page["results"]]
+            assert len({log["id"] for log in page["results"]}) == len(times) == 50
+            assert times == sorted(times, reverse=True)
+            assert number % 2 or page["count"] in (500, 501)
+    finally:
+        done.set()
+        thread.join()
+
+
+def test_requests_at_once(serve):
+    """Requests wait out the latency side by side, and the peak in flight is counted."""
+    reader = serve(Workspace(minutes(1)))
+    reader.sandbox.faults.latency = 0.2
+    begin = time.monotonic()
+    with ThreadPoolExecutor(8) as pool:
+        pages = list(pool.map(lambda _: Reader(reader.sandbox).page(), range(8)))
+    assert time.monotonic() - begin < 1.2
+    assert {page["count"] for page in pages} == {1}
+    assert reader.sandbox.stats["peak_in_flight"] == 8

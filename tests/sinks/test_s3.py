@@ -1,0 +1,110 @@
+"""The same promises on S3, by way of an Airflow connection: a loopback server, the real client."""
+
+import gzip
+import hashlib
+import json
+
+import pytest
+
+from airflow_provider_secoda.sinks.storage import land
+
+boto3 = pytest.importorskip("boto3", reason="needs apache-airflow-providers-amazon[s3fs]")
+pytest.importorskip("s3fs", reason="needs apache-airflow-providers-amazon[s3fs]")
+moto = pytest.importorskip("moto.server", reason="needs moto[server]")
+
+RECORDS = [b'{"id":"%d","n":2.50}' % n for n in range(1000)]
+LINES = b"".join(record + b"\n" for record in RECORDS)
+
+
+@pytest.fixture(scope="module")
+def endpoint():
+    """Serve S3 on loopback, with one empty bucket."""
+    server = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def bucket(endpoint):
+    """Give the bucket as another client sees it, and Airflow the connection ``moto``."""
+    known = {
+        "aws_access_key_id": "someone",
+        "aws_secret_access_key": "s3cr3t-value",
+        "region_name": "us-east-1",
+    }
+    connection = {
+        "conn_type": "aws",
+        "login": known["aws_access_key_id"],
+        "password": known["aws_secret_access_key"],
+        "extra": {"endpoint_url": endpoint, "region_name": known["region_name"]},
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AIRFLOW_CONN_MOTO", json.dumps(connection))
+        bucket = boto3.resource("s3", endpoint_url=endpoint, **known).create_bucket(Bucket="logs")
+        yield bucket
+
+
+def content(bucket, key):
+    return bucket.Object(key).get()["Body"].read()
+
+
+def keys(bucket):
+    return [entry.key for entry in bucket.objects.all()]
+
+
+def test_lands(bucket):
+    """An object holds the whole file, and the answer shows no more of the connection than its id."""
+    url = "s3://moto@logs/day=2026-03-01/logs.jsonl.gz"
+    written = land(RECORDS, url)
+    found = content(bucket, "day=2026-03-01/logs.jsonl.gz")
+    assert gzip.decompress(found) == LINES
+    assert written.path == url
+    assert (written.bytes, written.sha256) == (len(found), hashlib.sha256(found).hexdigest())
+    assert "ContentEncoding" not in bucket.Object("day=2026-03-01/logs.jsonl.gz").get()
+
+
+def test_many_parts(bucket):
+    """A file that goes in several parts arrives whole, and replaces the one before."""
+    record = b"x" * (1 << 20)
+    for count in (1, 40):
+        written = land((record for _ in range(count)), "s3://moto@logs/large.jsonl")
+        assert hashlib.sha256(content(bucket, "large.jsonl")).hexdigest() == written.sha256
+    assert not list(bucket.multipart_uploads.all())
+    parts = int(bucket.Object("large.jsonl").e_tag.strip('"').rpartition("-")[2])
+    assert parts >= 4  # none of them so large that memory would show it
+
+
+def test_an_error_midway(bucket):
+    """Records that fail midway leave the old object as it was, and no new one."""
+
+    def records():
+        yield RECORDS[0]
+        raise ConnectionError
+
+    land(RECORDS, "s3://moto@logs/kept/old.jsonl")
+    for name in ("old", "new"):
+        with pytest.raises(ConnectionError):
+            land(records(), f"s3://moto@logs/kept/{name}.jsonl")
+    assert content(bucket, "kept/old.jsonl") == LINES
+    assert "kept/new.jsonl" not in keys(bucket)
+
+
+def test_no_bucket(bucket):
+    """A bucket that is not there is the store's own error, and is not made on the way."""
+    with pytest.raises(FileNotFoundError):
+        land(RECORDS, "s3://moto@nosuchbucket/logs.jsonl")
+
+
+def test_no_key(bucket):
+    """A URL that names a bucket and no object is an error before anything is read."""
+    with pytest.raises(ValueError, match="no file"):
+        land(RECORDS, "s3://moto@logs.jsonl")
+
+
+@pytest.mark.parametrize("name", ["a#b.jsonl", "a?b.jsonl", "a%20b c+d.jsonl", "é.jsonl"])
+def test_odd_names(bucket, name):
+    """An object gets exactly the key in the URL."""
+    land(RECORDS, f"s3://moto@logs/odd/{name}")
+    assert content(bucket, f"odd/{name}") == LINES

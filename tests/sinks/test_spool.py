@@ -1,0 +1,127 @@
+"""What the spool promises: order, each record once, nothing lost, nothing left behind, flat memory."""
+
+import pickle
+import resource
+import sqlite3
+import subprocess
+import sys
+import tempfile
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from airflow_provider_secoda.sinks.spool import ContradictionError, Spool
+
+# What JSON can name and a careless sort trips over: NUL, lone surrogates, code points beyond 16 bits.
+ANY_TEXT = st.text("\0 aZé\u2028\ud800\udfff\uffff\U0001f600")
+
+
+@settings(deadline=None)
+@given(st.dictionaries(ANY_TEXT, st.tuples(st.integers(-(2**62), 2**62), st.binary(max_size=20))))
+def test_order(records):
+    """Records come back in ascending timestamp, equal ones by the code points of their id, and unchanged."""
+    given_order = [(at, name, raw) for name, (at, raw) in records.items()]
+    with Spool() as spool:
+        assert spool.add(given_order) == 0
+        assert list(spool) == sorted(given_order)
+        assert list(spool.raw()) == [raw for _, _, raw in sorted(given_order)]
+        assert spool.count == len(records)
+        assert spool.first_timestamp == min((at for at, _ in records.values()), default=None)
+        assert spool.last_timestamp == max((at for at, _ in records.values()), default=None)
+
+
+def test_order_is_of_code_points():
+    """Ids sort neither by UTF-16 unit nor by anybody's locale."""
+    names = ["\U0001f600", "\uffff", "\ud800", "é", "z", "a", "Z", ""]
+    with Spool() as spool:
+        spool.add((0, name, b"") for name in names)
+        assert [name for _, name, _ in spool] == ["", "Z", "a", "z", "é", "\ud800", "\uffff", "\U0001f600"]
+
+
+def test_repeats():
+    """The first of an id stays; every later one with its timestamp is dropped and counted."""
+    with Spool() as spool:
+        assert spool.add([(1, "a", b"1"), (1, "a", b"1"), (2, "b", b"2"), (1, "a", b"other")]) == 2
+        assert spool.add([(2, "b", b"2"), (3, "c", b"3")]) == 1
+        assert list(spool) == [(1, "a", b"1"), (2, "b", b"2"), (3, "c", b"3")]
+        assert spool.count == 3
+
+
+def test_contradiction():
+    """An id that comes with a second timestamp is an error that names the id and both times."""
+    with Spool() as spool, pytest.raises(ContradictionError) as caught:
+        spool.add([(1_700_000_000_000_000, "a-1", b"{}"), (1_700_000_000_000_001, "a-1", b"{}")])
+    text = str(caught.value)
+    assert "'a-1'" in text
+    assert "2023-11-14T22:13:20+00:00" in text
+    assert "2023-11-14T22:13:20.000001+00:00" in text
+    assert (caught.value.id, caught.value.second - caught.value.first) == ("a-1", 1)
+    assert isinstance(caught.value, ValueError)
+    assert str(pickle.loads(pickle.dumps(caught.value))) == text
+
+
+def test_clear():
+    """A cleared spool holds nothing and takes the same ids anew, even with other timestamps."""
+    with Spool() as spool:
+        spool.add([(1, "a", b"1"), (2, "b", b"2")])
+        spool.clear()
+        assert (spool.count, spool.first_timestamp, spool.last_timestamp, list(spool)) == (0, None, None, [])
+        assert spool.add([(5, "a", b"5")]) == 0
+        assert list(spool) == [(5, "a", b"5")]
+
+
+def test_what_came_before_an_error_stays():
+    """A source that fails midway loses nothing that it gave before."""
+
+    def source():
+        yield 1, "a", b"1"
+        raise ConnectionError
+
+    with Spool() as spool:
+        with pytest.raises(ConnectionError):
+            spool.add(source())
+        assert list(spool) == [(1, "a", b"1")]
+
+
+def test_no_file_to_find(tmp_path, monkeypatch):
+    """The records lie on disk under no name, so that nobody reads them and a killed process leaves none."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with Spool() as spool:
+        spool.add((at, str(at), bytes(1500)) for at in range(20_000))  # far more than its cache
+        assert list(tmp_path.iterdir()) == []
+        assert sum(1 for _ in spool) == 20_000
+    with pytest.raises(sqlite3.ProgrammingError):
+        list(spool)
+
+
+MEASURE = """
+import resource, sys
+from airflow_provider_secoda.sinks.spool import Spool
+count = int(sys.argv[1])
+with Spool() as spool:
+    spool.add((count - n // 3, f"{n * 2654435761 % 2**32:08x}-{n}", b"%1500d" % n) for n in range(count))
+    assert sum(1 for _ in spool) == count
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // (1024 if sys.platform == "linux" else 1024**2))
+"""
+
+
+def test_memory_is_flat():
+    """Ten times the records take no more memory: 60 MB of them cost no more than 6 MB do, give or take 4."""
+    few, many = (
+        int(subprocess.run([sys.executable, "-c", MEASURE, count], check=True, capture_output=True).stdout)
+        for count in ("4000", "40000")
+    )
+    assert many < few + 10
+
+
+def test_full_disk():
+    """A disk that takes no more is an error, not a short result."""
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with Spool() as spool:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, limit[1]))
+        try:
+            with pytest.raises(sqlite3.Error):
+                spool.add((at, str(at), bytes(1500)) for at in range(20_000))
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limit)

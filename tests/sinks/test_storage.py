@@ -1,0 +1,256 @@
+"""What lands at a path or URL is whole or not there, and says truly what it is."""
+
+import gzip
+import hashlib
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+import pytest
+from fsspec.implementations.memory import MemoryFileSystem
+
+from airflow_provider_secoda.sinks.spool import Spool
+from airflow_provider_secoda.sinks.storage import Written, land
+
+RECORDS = [b'{"id":"%d","n":2.50}' % n for n in range(1000)]
+LINES = b"".join(record + b"\n" for record in RECORDS)
+
+
+@pytest.fixture(autouse=True)
+def temporary(tmp_path_factory, monkeypatch):
+    """Watch the place for temporary files: whatever a test does, none may stay."""
+    place = tmp_path_factory.mktemp("temporary")
+    monkeypatch.setattr(tempfile, "tempdir", str(place))
+    yield place
+    assert list(place.iterdir()) == []
+
+
+@pytest.fixture(scope="module")
+def memory():
+    """Give Airflow an object store that is no directory: fsspec's memory, under the scheme ``memory``."""
+    try:
+        from airflow.sdk.io import attach
+    except ImportError:
+        from airflow.io.store import attach
+
+    class Store(MemoryFileSystem):
+        store, pseudo_dirs, refuses = {}, [""], False
+
+        def put_file(self, lpath, rpath):
+            if self.refuses:
+                raise PermissionError("denied")
+            return super().put_file(lpath, rpath)
+
+    store = Store(skip_instance_cache=True)
+    attach("memory", fs=store)
+    return store
+
+
+def fails_midway():
+    yield from RECORDS[:500]
+    raise ConnectionError("gone")
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "jsonl.gz", "parquet"])
+def test_written(tmp_path, kind):
+    """The answer says where the file is, as asked, and what it is: format, size, hash."""
+    path = tmp_path / "new" / "directories" / f"logs.{kind}"
+    written = land(RECORDS, str(path))
+    content = path.read_bytes()
+    assert written == Written(str(path), kind, len(content), hashlib.sha256(content).hexdigest())
+    assert [entry.name for entry in path.parent.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "jsonl.gz", "parquet"])
+def test_two_reads_make_equal_bytes(tmp_path, kind):
+    """The same records, read in another order and with repeats, land as the same bytes."""
+    logs = [(n // 3, f"{n * 7919 % 1000:03d}", b'{"id":"%d"}' % n) for n in range(1000)]
+    files = []
+    for order in (logs, [*reversed(logs), *logs[:10]]):
+        with Spool() as spool:
+            spool.add(order)
+            files.append(land(spool.raw(), str(tmp_path / f"{len(files)}.{kind}")))
+    assert files[0].sha256 == files[1].sha256
+    assert files[0].bytes == files[1].bytes > 0
+
+
+def test_large_file(tmp_path):
+    """Size and hash are those of the whole file, however large."""
+    path = tmp_path / "large.jsonl"
+    written = land((b"%01000000d" % n for n in range(5)), str(path))
+    assert (written.bytes, written.sha256) == (5_000_005, hashlib.sha256(path.read_bytes()).hexdigest())
+
+
+@pytest.mark.parametrize("scheme", ["file://", "file:", "FILE://", "local://"])
+def test_file_url(tmp_path, scheme):
+    """A file URL is the path behind it, and comes back as it was written."""
+    url = f"{scheme}{tmp_path}/a%20b.jsonl"
+    assert land(RECORDS, url).path == url
+    assert (tmp_path / "a%20b.jsonl").read_bytes() == LINES
+
+
+def test_file_url_with_a_host():
+    """A file URL with a host in it is an error, not a file in some working directory."""
+    with pytest.raises(ValueError, match="file:///path"):
+        land(RECORDS, "file://logs/today.jsonl")
+
+
+@pytest.mark.parametrize("name", ["a#b.jsonl", "a?b.jsonl", "a b:c@d.jsonl", "é" * 120 + ".jsonl", ".jsonl"])
+def test_odd_names(tmp_path, name):
+    """A local file gets exactly the name that was asked for."""
+    land(RECORDS, str(tmp_path / name))
+    assert [entry.name for entry in tmp_path.iterdir()] == [name]
+
+
+def test_relative_path(tmp_path, monkeypatch):
+    """A relative path is relative to the working directory, in every version of Airflow."""
+    monkeypatch.chdir(tmp_path)
+    land(RECORDS, "logs/today.jsonl")
+    assert (tmp_path / "logs" / "today.jsonl").read_bytes() == LINES
+
+
+def test_unknown_suffix_is_said_first():
+    """A path without a known suffix fails before a single record is taken."""
+    records = iter(RECORDS)
+    with pytest.raises(ValueError, match=r"today\.csv"):
+        land(records, "/nowhere/today.csv")
+    assert next(records) == RECORDS[0]
+
+
+@pytest.mark.parametrize("mask", [0o022, 0o077, 0o002])
+def test_permissions(tmp_path, mask):
+    """A landed file has the permissions of any new file under the umask."""
+    before = os.umask(mask)
+    try:
+        land(RECORDS, str(tmp_path / "today.jsonl"))
+    finally:
+        os.umask(before)
+    assert (tmp_path / "today.jsonl").stat().st_mode & 0o777 == 0o666 & ~mask
+
+
+def test_replaces(tmp_path):
+    """A second landing replaces the first one, whole."""
+    path = tmp_path / "today.jsonl"
+    path.write_bytes(LINES * 2)
+    land(RECORDS, str(path))
+    assert path.read_bytes() == LINES
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "jsonl.gz", "parquet"])
+def test_an_error_midway(tmp_path, kind):
+    """Records that fail midway leave the old file as it was, and a place that was empty empty."""
+    path = tmp_path / f"old.{kind}"
+    path.write_bytes(b"old")
+    for name in (path.name, f"new.{kind}"):
+        with pytest.raises(ConnectionError):
+            land(fails_midway(), str(tmp_path / name))
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_directory_in_the_way(tmp_path):
+    """What cannot be replaced is an error that leaves no temporary file beside it."""
+    (tmp_path / "today.jsonl").mkdir()
+    with pytest.raises(IsADirectoryError):
+        land(RECORDS, str(tmp_path / "today.jsonl"))
+    assert [entry.name for entry in tmp_path.iterdir()] == ["today.jsonl"]
+
+
+def test_full_disk(tmp_path):
+    """A disk that takes no more raises its own error and leaves nothing."""
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(LINES) // 2, limit[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            land(RECORDS, str(tmp_path / "today.jsonl"))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert list(tmp_path.iterdir()) == []
+
+
+def landing(path, source, temporary):
+    code = f"""
+import os, signal, sys
+from airflow_provider_secoda.sinks.storage import land
+def die():
+    os.kill(os.getpid(), signal.SIGKILL)
+land({source}, sys.argv[1])
+"""
+    command = [sys.executable, "-c", code, str(path)]
+    return subprocess.Popen(command, env=os.environ | {"TMPDIR": str(temporary)})
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "jsonl.gz", "parquet"])
+def test_killed_while_it_writes(tmp_path, tmp_path_factory, kind):
+    """A process killed midway leaves nothing at all in the directory: no half file under any name."""
+    source = "(b'{\"n\":%d}' % n if n < 90_000 else die() for n in range(100_000))"
+    process = landing(tmp_path / f"today.{kind}", source, tmp_path_factory.mktemp("killed"))
+    assert process.wait(60) == -signal.SIGKILL
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_killed_while_it_lands(tmp_path, tmp_path_factory):
+    """A process killed while its file is put in place leaves the whole file, or none under that name."""
+    path = tmp_path / "today.jsonl"
+    process = landing(path, "(bytes(1 << 20) for n in range(200))", tmp_path_factory.mktemp("killed"))
+    try:
+        while not list(tmp_path.iterdir()) and process.poll() is None:
+            time.sleep(0.001)
+    finally:
+        process.kill()
+        process.wait(60)
+    assert not path.exists() or path.stat().st_size == 200 * ((1 << 20) + 1)
+
+
+def test_object_storage(memory):
+    """An object store gets the whole file under the name in the URL, which comes back as written."""
+    url = "memory://bucket/day=2026-03-01/logs.jsonl.gz"
+    written = land(RECORDS, url)
+    assert written.path == url
+    content = memory.cat_file("/bucket/day=2026-03-01/logs.jsonl.gz")
+    assert gzip.decompress(content) == LINES
+    assert (written.bytes, written.sha256) == (len(content), hashlib.sha256(content).hexdigest())
+
+
+def test_object_storage_with_errors(memory, monkeypatch):
+    """Records that fail and a store that refuses touch nothing that lies there; errors come through."""
+    memory.pipe_file("/bucket/kept.jsonl", b"old")
+    with pytest.raises(ConnectionError):
+        land(fails_midway(), "memory://bucket/kept.jsonl")
+    monkeypatch.setattr(type(memory), "refuses", True)
+    for name in ("kept", "new"):
+        with pytest.raises(PermissionError, match="denied"):
+            land(RECORDS, f"memory://bucket/{name}.jsonl")
+    assert memory.cat_file("/bucket/kept.jsonl") == b"old"
+    assert not memory.exists("/bucket/new.jsonl")
+
+
+def test_no_such_store():
+    """A scheme that nobody serves fails before a single record is taken."""
+    records = iter(RECORDS)
+    with pytest.raises(ValueError, match="nosuch"):
+        land(records, "nosuch://bucket/today.jsonl")
+    assert next(records) == RECORDS[0]
+
+
+@pytest.mark.parametrize("name", ["a#b/c#d.jsonl", "a?b.jsonl", "a%20b c+d.jsonl", "é.jsonl"])
+def test_odd_names_of_objects(memory, name):
+    """An object lands under exactly the name in the URL."""
+    land(RECORDS, f"memory://bucket/odd/{name}")
+    assert memory.cat_file(f"/bucket/odd/{name}") == LINES
+
+
+def test_the_answer_is_plain_data(tmp_path):
+    """What landed can be told in JSON, as an XCom is."""
+    written = land([], str(tmp_path / "none.jsonl"))
+    assert json.loads(json.dumps(vars(written))) == {
+        "path": str(tmp_path / "none.jsonl"),
+        "format": "jsonl",
+        "bytes": 0,
+        "sha256": hashlib.sha256().hexdigest(),
+    }
