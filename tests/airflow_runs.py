@@ -151,7 +151,7 @@ def run_dag(source: str | Path | Any, dag_id: str | None = None, **how: Any) -> 
 
 
 def execute(dag: Any, run_id: str) -> Ran:
-    """Execute a run of a loaded DAG that Airflow created already, again if it was before; return what it left.
+    """Execute a run of a loaded DAG that Airflow created already, again if it was; return what is left.
 
     ``dag.test()`` runs the tasks as ever, only that it takes this run instead of making a new, manual one.
     """

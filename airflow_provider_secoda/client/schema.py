@@ -70,6 +70,11 @@ class _AuditLogs(msgspec.Struct):
     meta: _Meta | None = None
 
 
+class _AnyPage(msgspec.Struct):
+    total_pages: int
+    count: int
+
+
 class _ResourceLogs(msgspec.Struct):
     version_histories: list[msgspec.Raw]
     non_versioned_logs: list[msgspec.Raw]
@@ -91,6 +96,7 @@ class _Id(msgspec.Struct):
 _decode_audit_logs = msgspec.json.Decoder(_AuditLogs)
 _decode_resource_logs = msgspec.json.Decoder(_ResourceLogs)
 _decode_head = msgspec.json.Decoder(_Head)
+_decode_any_page = msgspec.json.Decoder(_AnyPage)
 _decode_object = msgspec.json.Decoder(dict[str, Any])
 _decode_id = msgspec.json.Decoder(_Id)
 
@@ -141,7 +147,12 @@ def read_resource_logs(response: Response, number: int) -> VersionPage:
 
 
 def read_json(response: Response) -> dict[str, Any]:
-    """Read a whole answer into Python objects, for people who ask for one documented page."""
+    """
+    Read a whole page into Python objects, for people who ask for one documented page.
+
+    :raises SecodaResponseError: when the body is cut, or something else than a page
+    """
+    _decode(_decode_any_page, response)
     return _decode(_decode_object, response)[0]  # type: ignore[no-any-return]
 
 

@@ -1,1 +1,1 @@
-"""Secoda in Apache Airflow."""
+"""From Airflow connections to the Secoda client."""

@@ -1,1 +1,1 @@
-"""Secoda in Apache Airflow."""
+"""Operators that read Secoda."""

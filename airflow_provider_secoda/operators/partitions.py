@@ -26,7 +26,7 @@ _GRAINS = {
 
 
 def calendar_period(timetable: Any, date: datetime) -> Period | None:
-    """Return the calendar's period that begins at ``date``, or None if the assets' mappers do not agree on one.
+    """Return the calendar's period that begins at ``date``, or None if the mappers do not agree on one.
 
     :param timetable: a DAG's ``timetable`` as a task sees it: of such a run, a ``PartitionedAssetTimetable``.
     :param date: aware; a run's ``partition_date``.

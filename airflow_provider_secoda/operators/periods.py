@@ -179,7 +179,7 @@ def _last_before(core: Any, limit: datetime) -> DagRunInfo | None:
 
 
 def _drifts(core: Any, instant: datetime) -> bool:
-    """Tell whether a schedule's ticks depend on where they begin: it then has none at fixed times to be found.
+    """Tell whether a schedule's ticks depend on where they begin: then none can be found by looking.
 
     Between the two moments asked for, a quarter and half a second past a full second, no other schedule
     ticks.

@@ -29,7 +29,7 @@ def dags(airflow):
 
 @pytest.fixture(scope="module")
 def runs(airflow, dags):
-    """Return what the runs left that the scheduler created in three passes, also those that assets triggered."""
+    """Return what is left of the runs that the scheduler created in three passes, of any type."""
     found = []
     for _ in range(3):
         found += [airflow.execute(dags[dag_id], run_id) for dag_id, run_id in run_makers.schedule().items()]
@@ -38,7 +38,7 @@ def runs(airflow, dags):
 
 @pytest.fixture(scope="module")
 def scheduled(runs):
-    """Return the windows of the first three scheduled runs of each DAG, in order; None for one that failed."""
+    """Return the windows of each DAG's first three scheduled runs; None for one that failed."""
     found = {}
     for ran in runs:
         if ran.run_type == "scheduled":
@@ -142,7 +142,7 @@ def test_a_run_without_an_interval_has_the_last_full_period_before_run_after(air
 
 @airflow_3
 def test_a_run_posted_with_an_interval_has_that(airflow, dags):
-    """The interval given to the REST API is the window; without one, a data-interval timetable fills it in."""
+    """An interval given to the REST API is the window; else the timetable fills one in, or not."""
     given = {"data_interval_start": utc(2025, 1, 1), "data_interval_end": utc(2025, 1, 3)}
     for dag_id, body, expected in [
         ("daily", given, (utc(2025, 1, 1), utc(2025, 1, 3), "data_interval")),
@@ -198,7 +198,7 @@ def test_a_run_that_an_asset_triggered_fails_and_names_the_ways_out(airflow, dag
 
 @airflow_33
 def test_a_partitioned_run_has_the_period_that_begins_at_its_date(airflow, dags, scheduled):
-    """Scheduled, posted or backfilled: the partition is the day in the schedule's time zone, 23 to 25 hours."""
+    """Scheduled, posted or backfilled: a partition is a day in the schedule's zone, of 23 to 25 hours."""
     assert scheduled["partition"][:2] == [
         window(utc(2025, 3, 28, 23), utc(2025, 3, 29, 23), "partition"),
         window(utc(2025, 3, 29, 23), utc(2025, 3, 30, 22), "partition"),
@@ -225,7 +225,7 @@ def test_a_partition_that_begins_between_ticks_fails(airflow, dags):
 
 @airflow_33
 def test_a_partition_of_an_asset_has_the_day_that_its_mapper_means(runs):
-    """An asset's event of 23:00 UTC, mapped to days in Berlin, gives that day from midnight to midnight there."""
+    """An asset's event, mapped to days in Berlin, gives that day from midnight to midnight there."""
     (made,) = [ran for ran in runs if ran.dag_id == "keyed_maker"]
     (mapped,) = [ran for ran in runs if ran.dag_id == "partition_day"]
     assert mapped.run_type == "asset_triggered"

@@ -15,12 +15,7 @@ except ImportError:
     from airflow import DAG
     from airflow.datasets import Dataset as Asset
     from airflow.decorators import task
-    from airflow.timetables.datasets import DatasetOrTimeSchedule
-
-    def AssetOrTimeSchedule(timetable, assets):
-        return DatasetOrTimeSchedule(timetable=timetable, datasets=assets)
-
-
+    from airflow.timetables.datasets import DatasetOrTimeSchedule as AssetOrTimeSchedule
 try:
     from airflow.sdk import (
         AssetOrTimeSchedule,
@@ -47,7 +42,8 @@ SCHEDULES = {
     "cron_interval": CronDataIntervalTimetable("0 2 * * *", timezone="Europe/Berlin"),
     "delta_interval": DeltaDataIntervalTimetable(day),
     "asset_or_time": AssetOrTimeSchedule(
-        timetable=CronTriggerTimetable("0 2 * * *", timezone="Europe/Berlin"), assets=[asset]
+        timetable=CronTriggerTimetable("0 2 * * *", timezone="Europe/Berlin"),
+        **{"datasets" if AssetOrTimeSchedule.__name__.startswith("Dataset") else "assets": [asset]},
     ),
     "events": EventsTimetable([march + n * day for n in (1, 2, 4)], description="three days"),
     "once": "@once",

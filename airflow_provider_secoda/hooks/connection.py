@@ -1,0 +1,136 @@
+"""
+Read an Airflow connection of type ``secoda``, key by key: one pure function for every client there is.
+
+Connections of the vendor's own package ``secoda-airflow`` (``host``, ``password``, extra ``integration_id``) are
+read unchanged.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_secoda.client.errors import SecodaConfigurationError
+from airflow_provider_secoda.client.regions import resolve_base_url
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Connection
+
+DEFAULT_TIMEOUT = 60.0
+KNOWN_EXTRAS = (
+    "region",
+    "customer_domain",
+    "timeout",
+    "verify",
+    "proxy",
+    "date_operators",
+    "integration_id",  # the vendor's own package reads it; it means nothing here
+)
+
+
+@dataclass(frozen=True)
+class ConnectionSettings:
+    """What a connection says, checked."""
+
+    base_url: str
+    api_key: str = field(repr=False)
+    timeout: float = DEFAULT_TIMEOUT
+    verify: bool | str = True
+    proxy: str | None = field(default=None, repr=False)
+    #: Names of undocumented filter operators, by their meaning: ``from`` (at or after) and ``before``.
+    date_operators: Mapping[str, str] | None = None
+    unknown_extras: tuple[str, ...] = ()
+
+
+def read_connection(connection: Connection) -> ConnectionSettings:
+    """
+    Return the settings of a connection.
+
+    :raises SecodaConfigurationError: naming the connection and the field to fill or to change
+    """
+    try:
+        extra = _read_extra(connection.extra)
+        api_key = (connection.password or "").strip()
+        if not api_key:
+            raise SecodaConfigurationError("there is no API key: fill in `password`")
+        return ConnectionSettings(
+            base_url=resolve_base_url(
+                region=_text(extra, "region"),
+                customer_domain=_text(extra, "customer_domain"),
+                host=connection.host,
+                port=connection.port,
+                scheme=connection.schema if connection.schema in ("http", "https") else None,
+            ),
+            api_key=api_key,
+            timeout=_timeout(extra.get("timeout")),
+            verify=_verify(extra.get("verify")),
+            proxy=_text(extra, "proxy"),
+            date_operators=_date_operators(extra.get("date_operators")),
+            unknown_extras=tuple(sorted(key for key in extra if key not in KNOWN_EXTRAS)),
+        )
+    except SecodaConfigurationError as exc:
+        raise SecodaConfigurationError(f"connection {connection.conn_id!r}: {exc}") from None
+
+
+def _read_extra(text: Any) -> dict[str, Any]:
+    if not text:
+        return {}
+    try:
+        extra = json.loads(text)
+    except (TypeError, ValueError):
+        raise SecodaConfigurationError("`extra` is no JSON") from None
+    if not isinstance(extra, dict):
+        raise SecodaConfigurationError("`extra` must be a JSON object")
+    return extra
+
+
+def _text(extra: Mapping[str, Any], name: str) -> str | None:
+    value = extra.get(name)
+    if value is None or value == "":
+        return None
+    if not isinstance(value, str):
+        raise SecodaConfigurationError(f"extra `{name}` must be text")
+    return value
+
+
+def _timeout(value: Any) -> float:
+    if value is None or value == "":
+        return DEFAULT_TIMEOUT
+    try:
+        seconds = float(value)
+    except (TypeError, ValueError):
+        seconds = 0.0
+    if isinstance(value, bool) or not 0 < seconds <= 86_400:  # noqa: PLR2004 - a day, and no NaN
+        raise SecodaConfigurationError(f"extra `timeout` must be a number of seconds above 0, not {value!r}")
+    return seconds
+
+
+def _verify(value: Any) -> bool | str:
+    if value is None or value == "" or value is True:
+        return True
+    if value is False or (isinstance(value, str) and value.strip().lower() in ("false", "no", "0")):
+        return False
+    if isinstance(value, str):
+        return True if value.strip().lower() in ("true", "yes", "1") else value.strip()
+    raise SecodaConfigurationError("extra `verify` must be true, false or the path of a CA bundle")
+
+
+def _date_operators(value: Any) -> Mapping[str, str] | None:
+    if value is None or value == "":
+        return None
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except ValueError:
+            value = None
+    if (
+        not isinstance(value, dict)
+        or set(value) != {"from", "before"}
+        or not all(isinstance(name, str) and name for name in value.values())
+    ):
+        raise SecodaConfigurationError(
+            'extra `date_operators` must name two operators, such as {"from": "gte", "before": "lt"}'
+        )
+    return value

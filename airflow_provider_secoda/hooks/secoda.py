@@ -1,0 +1,277 @@
+"""The hook: an Airflow connection, turned into a client."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import AirflowFailException, BaseHook
+
+from airflow_provider_secoda._compat import mask_secret
+from airflow_provider_secoda.client.errors import (
+    SecodaAuthenticationError,
+    SecodaConfigurationError,
+    SecodaConnectionError,
+    SecodaError,
+    SecodaFatalError,
+    SecodaNotFoundError,
+    SecodaPermissionError,
+    SecodaRedirectError,
+    SecodaResponseError,
+    SecodaTimeoutError,
+    SecodaTLSError,
+)
+from airflow_provider_secoda.get_provider_info import __version__
+from airflow_provider_secoda.hooks.connection import ConnectionSettings, read_connection
+
+if TYPE_CHECKING:
+    from airflow_provider_secoda.client.exchange import RetryPolicy
+    from airflow_provider_secoda.client.listing import Report
+    from airflow_provider_secoda.client.schema import Log, TimestampField
+    from airflow_provider_secoda.client.sync import SecodaClient
+
+_TEST_TIMEOUT = 15.0
+
+
+class SecodaHook(BaseHook):
+    """
+    Read Secoda's audit logs and resource logs with the key of an Airflow connection.
+
+    Errors that no retry can mend (401, 403, 404 and other 4xx, an untrusted certificate) leave as
+    ``AirflowFailException``, so that a task fails at once; the original error is its ``__cause__``.
+
+    :param secoda_conn_id: the connection's id
+    """
+
+    conn_name_attr = "secoda_conn_id"
+    default_conn_name = "secoda_default"
+    conn_type = "secoda"
+    hook_name = "Secoda"
+
+    def __init__(self, secoda_conn_id: str = default_conn_name, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.secoda_conn_id = secoda_conn_id
+        self._client: SecodaClient | None = None
+        self._settings: ConnectionSettings | None = None
+
+    @property
+    def settings(self) -> ConnectionSettings:
+        """
+        Return what the connection says, read once.
+
+        :raises SecodaConfigurationError: naming the field to fill or to change
+        """
+        if self._settings is None:
+            settings = read_connection(self.get_connection(self.secoda_conn_id))
+            mask_secret(settings.api_key)
+            if settings.proxy and "@" in settings.proxy:
+                mask_secret(settings.proxy)
+            if settings.unknown_extras:
+                self.log.warning(
+                    "Connection %r has extras that mean nothing to this provider: %s",
+                    self.secoda_conn_id,
+                    ", ".join(settings.unknown_extras),
+                )
+            if settings.verify is False:
+                self.log.warning(
+                    "Connection %r does not verify the server's certificate: anybody between here and Secoda can "
+                    "read the API key and change what is read",
+                    self.secoda_conn_id,
+                )
+            self._settings = settings
+        return self._settings
+
+    def get_conn(self) -> SecodaClient:
+        """
+        Return the client, the same one each time.
+
+        :raises SecodaConfigurationError: naming the field to fill or to change
+        """
+        if self._client is None:
+            self._client = self._make_client()
+        return self._client
+
+    def _make_client(self, policy: RetryPolicy | None = None, timeout: float | None = None) -> SecodaClient:
+        from airflow_provider_secoda.client.sync import SecodaClient  # noqa: PLC0415 - heavy, and not for parsing
+
+        settings = self.settings
+        return SecodaClient(
+            settings.api_key,
+            settings.base_url,
+            timeout=timeout or settings.timeout,
+            verify=settings.verify,
+            proxy=settings.proxy,
+            policy=policy,
+            user_agent=f"airflow-provider-secoda/{__version__}",
+        )
+
+    def list_audit_logs(
+        self,
+        filter: Mapping[str, Any] | str | None = None,  # noqa: A002 - the API's name
+        sort: Mapping[str, Any] | None = None,
+        page: int = 1,
+    ) -> dict[str, Any]:
+        """
+        Return one documented page of the workspace's audit logs.
+
+        :param filter: the documented grammar, as a mapping or JSON text
+        :param sort: such as ``{"field": "logged_at", "order": "desc"}``
+        :return: ``results`` (list of logs), ``count``, ``total_pages``, ``meta``
+        """
+        with final_errors_fail():
+            return self.get_conn().list_audit_logs(filter=filter, sort=sort, page=page)
+
+    def list_resource_logs(self, resource_id: str, page: int = 1) -> dict[str, Any]:
+        """
+        Return one documented page of a resource's logs.
+
+        :return: ``version_histories``, ``non_versioned_logs``, ``count``, ``total_pages``, ``meta``
+        """
+        with final_errors_fail():
+            return self.get_conn().list_resource_logs(resource_id, page=page)
+
+    def iter_audit_logs(
+        self,
+        start: datetime,
+        end: datetime,
+        filter: Mapping[str, Any] | str | None = None,  # noqa: A002 - the API's name
+        timestamp_field: TimestampField = "logged_at",
+        *,
+        concurrency: int = 4,
+    ) -> Iterator[dict[str, Any]]:
+        """
+        Stream the logs of the half-open window ``[start, end)``, newest first, each once.
+
+        Where the listing can only be read from its other end, or not in order at all, that part comes in the order
+        in which it could be read.
+
+        :param start: aware
+        :param end: aware
+        :raises SecodaIncompleteError: when it cannot be proven that nothing is missing; only a stream that ends
+            without an error is complete
+        """
+        for batch in self.iter_raw_audit_logs(
+            start, end, filter=filter, timestamp_field=timestamp_field, concurrency=concurrency
+        ):
+            yield from (json.loads(log.raw) for log in batch)
+
+    def iter_raw_audit_logs(
+        self,
+        start: datetime,
+        end: datetime,
+        *,
+        filter: Mapping[str, Any] | str | None = None,  # noqa: A002 - the API's name
+        timestamp_field: TimestampField = "logged_at",
+        concurrency: int = 4,
+        report: Report | None = None,
+    ) -> Iterator[list[Log]]:
+        """
+        Stream the same logs in batches, each log with its timestamp, its id and the bytes that the API sent.
+
+        :param report: filled while reading
+        """
+        with final_errors_fail():
+            yield from self.get_conn().iter_logs(
+                start,
+                end,
+                filter=filter,
+                timestamp_field=timestamp_field,
+                concurrency=concurrency,
+                date_operators=self.settings.date_operators,
+                report=report,
+            )
+
+    def iter_version_histories(self, resource_id: str) -> Iterator[dict[str, Any]]:
+        """
+        Yield every version history of a resource, each once, in the order in which the API shows them.
+
+        :raises SecodaIncompleteError: when the pages never hold still
+        """
+        with final_errors_fail():
+            versions = self.get_conn().version_histories(resource_id)
+        yield from (json.loads(raw) for raw in versions)
+
+    def test_connection(self) -> tuple[bool, str]:
+        """Read page 1 of the audit logs; return whether that worked, and in words what to do if not."""
+        from airflow_provider_secoda.client.exchange import RetryPolicy  # noqa: PLC0415
+
+        try:
+            settings = self.settings
+            with self._make_client(RetryPolicy(attempts=1), min(settings.timeout, _TEST_TIMEOUT)) as client:
+                page = client.list_audit_logs()
+        except SecodaError as exc:
+            return False, f"{explain(exc)} [{exc}]"
+        return True, f"Connected to Secoda at {settings.base_url}: the workspace shows {page['count']} audit logs"
+
+    @classmethod
+    def get_connection_form_widgets(cls) -> dict[str, Any]:
+        """Return the form's own fields for Airflow before 3.2; later ones read them from the provider info."""
+        from flask_appbuilder.fieldwidgets import BS3TextFieldWidget  # noqa: PLC0415
+        from flask_babel import lazy_gettext  # noqa: PLC0415
+        from wtforms import StringField  # noqa: PLC0415
+        from wtforms.validators import Optional, any_of  # noqa: PLC0415
+
+        from airflow_provider_secoda.get_provider_info import get_provider_info  # noqa: PLC0415
+
+        widgets = {}
+        for name, spec in get_provider_info()["connection-types"][0]["conn-fields"].items():
+            choices = spec["schema"].get("enum")
+            widgets[name] = StringField(
+                lazy_gettext(spec["label"]),
+                widget=BS3TextFieldWidget(),
+                description=spec["description"],
+                validators=[Optional(), *([any_of(choices)] if choices else [])],
+            )
+        return widgets
+
+    @classmethod
+    def get_ui_field_behaviour(cls) -> dict[str, Any]:
+        """Return how the form shows the standard fields, for Airflow before 3.2."""
+        from airflow_provider_secoda.get_provider_info import get_provider_info  # noqa: PLC0415
+
+        behaviour = get_provider_info()["connection-types"][0]["ui-field-behaviour"]
+        return {
+            "hidden_fields": behaviour["hidden-fields"],
+            "relabeling": behaviour["relabeling"],
+            "placeholders": behaviour["placeholders"],
+        }
+
+
+@contextmanager
+def final_errors_fail() -> Iterator[None]:
+    """Turn errors that no retry can mend into Airflow's word for that; the original stays as the cause."""
+    try:
+        yield
+    except SecodaFatalError as exc:
+        raise AirflowFailException(str(exc)) from exc
+
+
+_ADVICE: tuple[tuple[type[SecodaError], str], ...] = (
+    (SecodaConfigurationError, "The connection is not filled in right."),
+    (SecodaAuthenticationError, "Wrong API key: paste a valid one into the password field."),
+    (
+        SecodaPermissionError,
+        "The API key is valid, but the person who made it is no workspace admin: let an admin make one.",
+    ),
+    (SecodaNotFoundError, "There is no Secoda API at this address: check the region, or the host."),
+    (SecodaRedirectError, "This address redirects elsewhere: set the host to where it leads."),
+    (SecodaTLSError, "The server's certificate is not trusted: set the extra `verify` to the path of your CA bundle."),
+    (SecodaResponseError, "What answers at this address is no Secoda API: check the region, or the host."),
+    (SecodaTimeoutError, "No answer in time: check the host, the proxy and the firewall."),
+)
+_CONNECTION_ADVICE = {
+    "dns": "There is no such host: check the region, the customer domain, or the host.",
+    "proxy": "The proxy does not let us through: check the extra `proxy` and the environment's proxy settings.",
+    "refused": "Nothing listens at this address: check the host and its port.",
+    "broken": "The connection broke: check the host, the proxy and the firewall.",
+}
+
+
+def explain(error: SecodaError) -> str:
+    """Return in one sentence what a person can do about an error of a connection test."""
+    if isinstance(error, SecodaConnectionError):
+        return _CONNECTION_ADVICE[error.reason]
+    return next((text for kind, text in _ADVICE if isinstance(error, kind)), "Secoda could not answer.")

@@ -1,0 +1,293 @@
+"""The operator: the audit logs of a run's window, in a file, each once."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Any, Literal
+
+from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException, BaseOperator
+
+from airflow_provider_secoda.operators.window import Window, WindowError, resolve_window
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_secoda.client.listing import Report
+    from airflow_provider_secoda.client.schema import Log
+    from airflow_provider_secoda.hooks.secoda import SecodaHook
+
+#: A wait that is longer than this is handed to the triggerer.
+_SHORT_WAIT = timedelta(seconds=5)
+#: How long after the moment a deferred task may wait for a triggerer before it fails.
+_TRIGGER_GRACE = timedelta(minutes=10)
+_PROGRESS_SECONDS = 10.0
+_PLACEHOLDER = re.compile(r"\{(start|end)(?::([^{}]*))?\}")
+
+
+class SecodaAuditLogsOperator(BaseOperator):
+    """
+    Fetch the workspace's audit logs of the run's window: every one that the API shows, each once, or fail.
+
+    Which window: ``start`` and ``end``; else the run's data interval; else, where Airflow gives an empty one or none,
+    the last full period of the DAG's schedule (see :func:`~.window.resolve_window`). The window is half-open,
+    ``[start, end)``, and read no earlier than ``end + settle``.
+
+    With ``output_path`` the logs are written to a file, in ascending order of (timestamp, id), each as the bytes that
+    the API sent, and a summary is returned: ``path``, ``format``, ``count``, ``start``, ``end``, ``window_rule``,
+    ``timestamp_field``, ``first`` and ``last`` (timestamps of the first and the last log, or None), ``pages``,
+    ``requests``, ``repeats_dropped``, ``bytes``, ``sha256``, ``max_lag_seconds`` (largest ``created_at - logged_at``,
+    or None), ``history_from`` (oldest log that the API shows, or None). Without, the list of logs is returned.
+
+    :param secoda_conn_id: the Airflow connection (templated)
+    :param start: beginning of the window, an aware datetime or ISO 8601 text; goes with ``end`` (templated)
+    :param end: end of the window, exclusive (templated)
+    :param filter: only logs that match: a mapping or JSON text of Secoda's filter grammar (templated)
+    :param timestamp_field: which timestamp places a log in the window: ``logged_at`` or ``created_at``
+    :param output_path: path or URL of the file, with the format as its suffix: ``.jsonl``, ``.ndjson``,
+        ``.jsonl.gz``, ``.ndjson.gz``, ``.parquet``; ``{start:%Y-%m-%d}`` and ``{end:…}`` in it stand for the window's
+        edges in UTC (templated)
+    :param settle: how long after the end of the window late logs are waited for
+    :param concurrency: how many pages are read at once
+    :param skip_if_empty: skip the task, and write nothing, when the window holds no log
+    :param require_history: fail when the oldest log that the API shows is younger than ``start``
+    :param xcom_limit_bytes: without ``output_path``, the most that may be returned
+    :param deferrable: whether a long wait for ``settle`` is handed to the triggerer; it needs one that runs
+    """
+
+    template_fields: Sequence[str] = ("secoda_conn_id", "start", "end", "filter", "output_path")
+    template_fields_renderers = {"filter": "json"}
+    ui_color = "#e6e9f7"
+
+    def __init__(
+        self,
+        *,
+        secoda_conn_id: str = "secoda_default",
+        start: datetime | str | None = None,
+        end: datetime | str | None = None,
+        filter: Mapping[str, Any] | str | None = None,  # noqa: A002 - the API's name
+        timestamp_field: Literal["logged_at", "created_at"] = "logged_at",
+        output_path: str | None = None,
+        settle: timedelta = timedelta(minutes=1),
+        concurrency: int = 4,
+        skip_if_empty: bool = False,
+        require_history: bool = False,
+        xcom_limit_bytes: int = 1_000_000,
+        deferrable: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if timestamp_field not in ("logged_at", "created_at"):
+            raise ValueError(f"`timestamp_field` must be logged_at or created_at, not {timestamp_field!r}")
+        if concurrency < 1:
+            raise ValueError(f"`concurrency` must be at least 1, not {concurrency}")
+        if settle < timedelta(0):
+            raise ValueError(f"`settle` must not be negative: {settle}")
+        self.secoda_conn_id = secoda_conn_id
+        self.start = start
+        self.end = end
+        self.filter = filter
+        self.timestamp_field = timestamp_field
+        self.output_path = output_path
+        self.settle = settle
+        self.concurrency = concurrency
+        self.skip_if_empty = skip_if_empty
+        self.require_history = require_history
+        self.xcom_limit_bytes = xcom_limit_bytes
+        self.deferrable = deferrable
+
+    def execute(self, context: Context) -> dict[str, Any] | list[dict[str, Any]]:
+        """Wait until the window has settled, and fetch it."""
+        try:
+            window = resolve_window(context, start=self.start, end=self.end, timetable=context["dag"].timetable)
+        except WindowError as exc:
+            raise AirflowFailException(f"Task {self.task_id!r}: {exc}") from exc
+        settled = window.end + self.settle
+        wait = settled - datetime.now(timezone.utc)
+        if self.deferrable and wait > _SHORT_WAIT:
+            from airflow_provider_secoda._compat import datetime_trigger  # noqa: PLC0415 - only where it is used
+
+            self.log.info("The window %s has settled at %s; the task is deferred until then", window, settled)
+            self.defer(
+                trigger=datetime_trigger(settled),
+                method_name="execute_settled",
+                kwargs={"start": str(window.start), "end": str(window.end), "rule": window.rule},
+                timeout=wait + _TRIGGER_GRACE,
+            )
+        return self._fetch(window)
+
+    def execute_settled(
+        self, context: Context, event: Any, start: str, end: str, rule: str
+    ) -> dict[str, Any] | list[dict[str, Any]]:
+        """Fetch the window that was decided on before the task was deferred."""
+        del context, event
+        return self._fetch(Window(datetime.fromisoformat(start), datetime.fromisoformat(end), rule))
+
+    def _fetch(self, window: Window) -> dict[str, Any] | list[dict[str, Any]]:
+        from airflow_provider_secoda.client.errors import SecodaConfigurationError  # noqa: PLC0415
+        from airflow_provider_secoda.hooks.secoda import SecodaHook  # noqa: PLC0415 - DAG files are parsed often
+
+        wait = (window.end + self.settle - datetime.now(timezone.utc)).total_seconds()
+        if wait > 0:
+            self.log.info("Waiting %.1f s for the window to settle", wait)
+            time.sleep(wait)
+        hook = SecodaHook(self.secoda_conn_id)
+        try:
+            if self.output_path is None:
+                return self._return_logs(hook, window)
+            return self._write_file(hook, window, _fill_in(self.output_path, window))
+        except SecodaConfigurationError as exc:
+            raise AirflowFailException(str(exc)) from exc
+
+    def _write_file(self, hook: SecodaHook, window: Window, path: str) -> dict[str, Any]:
+        from airflow_provider_secoda.sinks.formats import format_of, require_format  # noqa: PLC0415
+        from airflow_provider_secoda.sinks.spool import Spool  # noqa: PLC0415
+        from airflow_provider_secoda.sinks.storage import land  # noqa: PLC0415
+
+        try:
+            require_format(format_of(path))
+        except (ValueError, ModuleNotFoundError) as exc:
+            raise AirflowFailException(f"`output_path`: {exc}") from exc
+        read = _Read(hook, self, window)
+        with Spool() as spool:
+            for batch in read.batches():
+                read.report.repeats_dropped += spool.add((log.at, log.id, log.raw) for log in batch)
+            self._check(read, spool.count)
+            written = land(spool.raw(), path)
+            summary = read.summary(spool.count, spool.first_timestamp, spool.last_timestamp)
+        summary |= {
+            "path": written.path,
+            "format": written.format,
+            "bytes": written.bytes,
+            "sha256": written.sha256,
+        }
+        self.log.info(
+            "Wrote %d logs of %s (%s) to %s: %d bytes, %d pages, %d requests",
+            summary["count"], window, window.rule, written.path, written.bytes, summary["pages"], summary["requests"],
+        )  # fmt: skip
+        return summary
+
+    def _return_logs(self, hook: SecodaHook, window: Window) -> list[dict[str, Any]]:
+        read = _Read(hook, self, window)
+        logs: dict[str, Log] = {}
+        size = 0
+        for batch in read.batches():
+            for log in batch:
+                logs.setdefault(log.id, log)
+            size += sum(len(log.raw) for log in batch)
+            if size > self.xcom_limit_bytes:
+                raise AirflowFailException(
+                    f"The logs of {window} are more than {self.xcom_limit_bytes} bytes, too many for XCom. Write them "
+                    'to a file: output_path="s3://my_conn@my-bucket/secoda/{start:%Y-%m-%d}.jsonl" '
+                    "(or raise `xcom_limit_bytes`)"
+                )
+        self._check(read, len(logs))
+        self.log.info(
+            "Read %d logs of %s (%s): %d pages, %d requests",
+            len(logs), window, window.rule, read.report.pages, read.requests,
+        )  # fmt: skip
+        return [json.loads(log.raw) for log in sorted(logs.values(), key=lambda log: (log.at, log.id))]
+
+    def _check(self, read: _Read, count: int) -> None:
+        for warning in read.report.warnings:
+            self.log.warning("%s", warning)
+        if self.require_history and not read.reaches_back:
+            raise AirflowFailException(
+                f"`require_history`: {read.history} and the window begins at {read.window.start.isoformat()}"
+            )
+        if self.skip_if_empty and count == 0:
+            raise AirflowSkipException(f"There are no logs in {read.window}")
+
+
+@dataclass
+class _Read:
+    """One reading of a window, and what is to be said about it."""
+
+    hook: SecodaHook
+    task: SecodaAuditLogsOperator
+    window: Window
+    report: Report = field(init=False)
+    lag: int | None = None
+
+    def __post_init__(self) -> None:
+        from airflow_provider_secoda.client.listing import Report  # noqa: PLC0415
+
+        self.report = Report()
+
+    def batches(self) -> Iterator[list[Log]]:
+        """Yield the window's logs, and say now and then how far it got."""
+        began = said = time.monotonic()
+        count = 0
+        for batch in self.hook.iter_raw_audit_logs(
+            self.window.start,
+            self.window.end,
+            filter=self.task.filter,
+            timestamp_field=self.task.timestamp_field,
+            concurrency=self.task.concurrency,
+            report=self.report,
+        ):
+            self.lag = _largest(self.lag, (log.lag for log in batch))
+            yield batch
+            count, now = count + len(batch), time.monotonic()
+            if now - said >= _PROGRESS_SECONDS:
+                said = now
+                self.task.log.info(
+                    "%d logs so far, %d pages read (the listing has %d), %.0f logs a second",
+                    count, self.report.pages, self.report.total_pages, count / (now - began),
+                )  # fmt: skip
+
+    @property
+    def requests(self) -> int:
+        """Return how many requests were sent."""
+        return self.hook.get_conn().tally.requests
+
+    @property
+    def reaches_back(self) -> bool:
+        """Return whether the API showed a log from before the window."""
+        begins = self.report.history_from
+        return begins is not None and _moment(begins) < self.window.start
+
+    @property
+    def history(self) -> str:
+        """Return in words where the history begins that the API shows."""
+        begins = self.report.history_from
+        return "the API shows no log at all" if begins is None else f"the oldest log is of {_iso(begins)}"
+
+    def summary(self, count: int, first: int | None, last: int | None) -> dict[str, Any]:
+        """Return what the task returns, but for the file."""
+        return {
+            "count": count,
+            "start": self.window.start.isoformat(),
+            "end": self.window.end.isoformat(),
+            "window_rule": self.window.rule,
+            "timestamp_field": self.task.timestamp_field,
+            "first": _iso(first),
+            "last": _iso(last),
+            "pages": self.report.pages,
+            "requests": self.requests,
+            "repeats_dropped": self.report.repeats_dropped,
+            "max_lag_seconds": None if self.lag is None else self.lag / 1_000_000,
+            "history_from": _iso(self.report.history_from),
+        }
+
+
+def _fill_in(path: str, window: Window) -> str:
+    """Replace ``{start}`` and ``{end}``, with or without a format, by the window's edges in UTC."""
+    edges = {"start": window.start, "end": window.end}
+    return _PLACEHOLDER.sub(lambda found: edges[found[1]].strftime(found[2] or "%Y-%m-%dT%H-%M-%S"), path)
+
+
+def _largest(known: int | None, values: Iterable[int | None]) -> int | None:
+    return max((value for value in (known, *values) if value is not None), default=None)
+
+
+def _moment(instant: int) -> datetime:
+    return datetime.fromtimestamp(0, timezone.utc) + timedelta(microseconds=instant)
+
+
+def _iso(instant: int | None) -> str | None:
+    return None if instant is None else _moment(instant).isoformat()
