@@ -38,9 +38,7 @@ def report(summary: Mapping[str, Any], *, source: str, first: int = 8) -> str:
     if summary["repeats_dropped"]:
         rows.append(("repeats", f"{summary['repeats_dropped']} dropped: logs arrived during the read"))
     if summary["history_from"]:
-        rows.append(
-            ("history", f"the listing begins at {utc(summary['history_from'])} UTC, inside the window")
-        )
+        rows.append(("history", history(summary["history_from"], summary["start"])))
     lines = [f"  {name:<10} {value}" for name, value in rows]
     logs = [sentence(log, summary["timestamp_field"]) for log in islice(read(path), first)]
     more = summary["count"] - len(logs)
@@ -49,6 +47,12 @@ def report(summary: Mapping[str, Any], *, source: str, first: int = 8) -> str:
     if more > 0:
         lines.append(f"  … and {more:,} more")
     return "\n".join(lines)
+
+
+def history(begins: str, start: str) -> str:
+    """Return how far back the API shows logs, and whether that is short of the window's start."""
+    young = moment(begins) >= moment(start)
+    return f"goes back to {utc(begins)} UTC" + (" (younger than the window's start)" if young else "")
 
 
 def local_path(url: str) -> Path:
@@ -73,11 +77,16 @@ def sentence(log: Mapping[str, Any], timestamp_field: str) -> str:
     return f"{columns}  {on(log)}".rstrip()
 
 
-def utc(moment: str) -> str:
+def utc(text: str) -> str:
     """Return an ISO moment as one reads it, in UTC."""
-    parsed = pendulum.parse(moment)
+    return moment(text).in_timezone("UTC").format("YYYY-MM-DD HH:mm:ss")
+
+
+def moment(text: str) -> pendulum.DateTime:
+    """Return the moment that an ISO text with a date and a time names."""
+    parsed = pendulum.parse(text)
     assert isinstance(parsed, pendulum.DateTime)
-    return parsed.in_timezone("UTC").format("YYYY-MM-DD HH:mm:ss")
+    return parsed
 
 
 def who(log: Mapping[str, Any]) -> str:

@@ -25,6 +25,9 @@ from demo_stage import (
     start_sandbox,
 )
 
+from airflow_provider_secoda.client.errors import SecodaConfigurationError
+from airflow_provider_secoda.client.regions import origin_of, resolve_base_url
+
 FOLDER = DEMO / "ui"
 LOG = FOLDER / "airflow.log"
 START_SECONDS = 180
@@ -45,6 +48,7 @@ def start() -> None:
             say("starting the sandbox, a Secoda-shaped server on this machine …")
             sandbox, connection = start_sandbox(FOLDER, own_session=True)
             running.add(sandbox.pid)
+        connection["port"] = port_of(connection)
         say("starting Airflow; this takes half a minute …")
         url = f"http://127.0.0.1:{free_port(8080)}"
         airflow = start_airflow(connection, url)
@@ -93,6 +97,23 @@ def start_airflow(connection: dict[str, Any], url: str) -> subprocess.Popen[byte
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
+
+
+def port_of(connection: dict[str, Any]) -> int | None:
+    """Return the port that the connection leads to.
+
+    Airflow 3.3.1 and 3.3.2 answer "Bad Request" when one tests a stored connection that names none
+    (apache/airflow#73298).
+
+    :raises DemoError: when the connection leads nowhere.
+    """
+    try:
+        base_url = resolve_base_url(
+            host=connection.get("host"), region=connection.get("extra", {}).get("region")
+        )
+    except SecodaConfigurationError as wrong:
+        raise DemoError(f"SECODA_HOST or SECODA_REGION: {wrong}") from wrong
+    return origin_of(base_url)[2]
 
 
 def web_environment(url: str) -> dict[str, str]:

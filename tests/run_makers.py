@@ -59,7 +59,7 @@ def post(dag_id: str, **body: Any) -> str:
     with create_session() as session:
         dag = SerializedDagModel.get_dag(dag_id, session=session)
         facts = request.validate_context(dag)
-        facts = {name: value for name, value in facts.items() if name != "dag_run_id"}
+        facts = {name: value for name, value in facts.items() if name != "note"}
         run = dag.create_dagrun(
             **facts,
             run_type=DagRunType.MANUAL,

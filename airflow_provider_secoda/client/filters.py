@@ -52,8 +52,8 @@ def any_of(*operands: Mapping[str, Any]) -> Filter:
 
 
 def none_of(*operands: Mapping[str, Any]) -> Filter:
-    """Match logs that match no operand (the operator ``not``)."""
-    return {"operator": "not", "operands": [dict(operand) for operand in operands]}
+    """Match logs that match no operand (the operator ``not``, of one operand: what it does to several is not known)."""
+    return {"operator": "not", "operands": [dict(operands[0]) if len(operands) == 1 else any_of(*operands)]}
 
 
 def parse_filter(value: Mapping[str, Any] | str | None) -> Filter | None:
@@ -64,16 +64,18 @@ def parse_filter(value: Mapping[str, Any] | str | None) -> Filter | None:
     """
     if value is None or (isinstance(value, str) and not value.strip()):
         return None
-    if isinstance(value, str):
-        try:
-            value = json.loads(value)
-        except ValueError as exc:
-            raise SecodaConfigurationError(f"`filter` is no JSON: {exc}") from None
-    _check(value, "filter")
-    return json.loads(json.dumps(value))  # type: ignore[no-any-return]
+    try:
+        tree = _plain(json.loads(value) if isinstance(value, str) else value, "filter")
+        json.dumps(tree, ensure_ascii=False, allow_nan=False).encode()
+    except RecursionError:
+        raise SecodaConfigurationError("`filter` is nested too deeply") from None
+    except (TypeError, ValueError) as exc:
+        raise SecodaConfigurationError(f"`filter` is no JSON: {exc}") from None
+    return tree
 
 
-def _check(value: Any, where: str) -> None:
+def _plain(value: Any, where: str) -> Filter:
+    """Return a filter as plain dicts and lists, checked on the way."""
     if not isinstance(value, Mapping) or not isinstance(value.get("operator"), str):
         raise SecodaConfigurationError(
             f"`{where}` must be an object with an `operator`, such as "
@@ -83,11 +85,11 @@ def _check(value: Any, where: str) -> None:
     if operands is None:
         if not isinstance(value.get("field"), str):
             raise SecodaConfigurationError(f"`{where}` has neither `operands` nor a `field`")
-        return
+        return dict(value)
     if not isinstance(operands, Sequence) or isinstance(operands, str) or not operands:
         raise SecodaConfigurationError(f"`{where}.operands` must be a list that is not empty")
-    for index, operand in enumerate(operands):
-        _check(operand, f"{where}.operands[{index}]")
+    inner = [_plain(operand, f"{where}.operands[{index}]") for index, operand in enumerate(operands)]
+    return {**value, "operands": inner}
 
 
 def encode_filter(value: Filter | None) -> str | None:

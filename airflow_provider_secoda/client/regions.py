@@ -23,7 +23,8 @@ _CLOUD_HOSTS = {
     "apac.secoda.co": "apac",
 }
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
-_API_SUFFIX = re.compile(r"(/api(/v1)?)?/*$")
+_API_SUFFIX = re.compile(r"(/api(/v1(/.*)?)?)*/?$")
+_SCHEMES = ("http", "https")
 
 
 class _Host(NamedTuple):
@@ -61,23 +62,46 @@ def resolve_base_url(
         region = region.lower().replace("-", "_").replace(" ", "_")
         if region not in (*REGIONS, ON_PREMISE):
             raise SecodaConfigurationError(
-                f"unknown region {region!r}: set `region` to us, eu, apac or on_premise"
+                f"unknown `region` {_shown(region)}: set it to us, eu, apac or on_premise"
             )
     if customer_domain is not None:
+        customer_domain = customer_domain.lower()
         _check_domain(customer_domain, region)
-        region = ON_PREMISE
+    if port is not None and not 0 < port < 65_536:  # noqa: PLR2004 - what TCP has
+        raise SecodaConfigurationError(f"`port` must be from 1 to 65535, not {port}")
     if _blank(host) is not None:
         found = _parse_host(str(host).strip(), port, _blank(scheme))
         _check_agreement(found, region, customer_domain)
         cloud = _CLOUD_HOSTS.get(found.name)
         return f"https://{REGIONS[cloud]}" if cloud else found.origin + found.prefix
+    if customer_domain is not None:
+        return f"https://{customer_domain}.secoda.co"
     if region == ON_PREMISE:
-        if customer_domain is None:
-            raise SecodaConfigurationError(
-                "region on_premise needs `customer_domain` (the name before .secoda.co) or `host` (any base URL)"
-            )
-        return f"https://{customer_domain.lower()}.secoda.co"
+        raise SecodaConfigurationError(
+            "region on_premise needs `customer_domain` (the name before .secoda.co) or `host` (any base URL)"
+        )
     return f"https://{REGIONS[region or 'us']}"
+
+
+def check_proxy(proxy: str, base_url: str) -> None:
+    """
+    Refuse a proxy that would see the key, or that is none.
+
+    Through a proxy https stays closed; http, which is spoken on loopback only, would show it everything.
+
+    :raises SecodaConfigurationError: naming `proxy`, without repeating it: it may hold a password
+    """
+    try:
+        parts = urlsplit(proxy)
+        usable = parts.scheme in _SCHEMES and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise SecodaConfigurationError("`proxy` must be a URL such as http://proxy.example.com:3128")
+    if urlsplit(base_url).scheme == "http" and not is_loopback(proxy):
+        raise SecodaConfigurationError(
+            f"`proxy` would see the API key, which goes unencrypted to {base_url}: clear `proxy`, or use https"
+        )
 
 
 def is_loopback(base_url: str) -> bool:
@@ -95,6 +119,11 @@ def _blank(value: str | None) -> str | None:
     return None if value is None or not str(value).strip() else str(value).strip()
 
 
+def _shown(text: str) -> str:
+    # Text before an @ may be a password: it must not be repeated in an error.
+    return "text with an @" if "@" in text else repr(text)
+
+
 def _loopback_name(name: str) -> bool:
     if name == "localhost":
         return True
@@ -105,27 +134,29 @@ def _loopback_name(name: str) -> bool:
 
 
 def _check_domain(domain: str, region: str | None) -> None:
-    if not _LABEL.fullmatch(domain.lower()):
+    if not _LABEL.fullmatch(domain):
         raise SecodaConfigurationError(
-            f"`customer_domain` must be one name as in https://NAME.secoda.co, not {domain!r}"
+            f"`customer_domain` must be one name as in https://NAME.secoda.co, not {_shown(domain)}"
         )
     if region not in (None, ON_PREMISE):
         raise SecodaConfigurationError(
             f"`customer_domain` {domain!r} goes with region on_premise, but `region` is {region!r}: clear one"
         )
-    if f"{domain.lower()}.secoda.co" in _CLOUD_HOSTS:
+    if f"{domain}.secoda.co" in _CLOUD_HOSTS:
         raise SecodaConfigurationError(
             f"`customer_domain` {domain!r} is a cloud host, not an on-premise one: set `region` instead"
         )
 
 
 def _parse_host(text: str, port: int | None, scheme: str | None) -> _Host:
-    problem = f"`host` {text!r} is no base URL such as https://secoda.example.com: "
     if "@" in text:
         # Text before an @ may be a password: it must not be repeated in an error.
         raise SecodaConfigurationError("`host` must not hold a user or a password (an @)")
-    if not text.isascii() or any(sign in text for sign in "\\?#%") or re.search(r"\s", text):
+    problem = f"`host` {text!r} is no base URL such as https://secoda.example.com: "
+    if not (text.isascii() and text.isprintable()) or any(sign in text for sign in "\\?#% "):
         raise SecodaConfigurationError(problem + "write the host in plain ASCII, without a query or spaces")
+    if _is_ipv6(text):
+        text = f"[{text}]"
     if "://" not in text:
         text = f"{scheme or ''}://{text.lstrip('/')}"
     try:
@@ -133,22 +164,32 @@ def _parse_host(text: str, port: int | None, scheme: str | None) -> _Host:
         name, own_port = (parts.hostname or "").rstrip("."), parts.port
     except ValueError as exc:
         raise SecodaConfigurationError(problem + str(exc)) from None
-    if not _valid_name(name):
-        raise SecodaConfigurationError(problem + "the host name is not valid")
+    if not _valid_name(name) or own_port == 0:
+        raise SecodaConfigurationError(problem + "the host name or the port is not valid")
     guessed = "http" if text.startswith("://") and _loopback_name(name) else "https"
     scheme = guessed if text.startswith("://") else parts.scheme.lower()
-    if scheme not in ("http", "https"):
+    if scheme not in _SCHEMES:
         raise SecodaConfigurationError(problem + "only https is spoken")
     if scheme == "http" and not _loopback_name(name):
         raise SecodaConfigurationError(problem + "use https; http would send the API key unencrypted")
-    return _Host(scheme, name, own_port or port, _API_SUFFIX.sub("", parts.path.rstrip("/")))
+    path = re.sub("/{2,}", "/", parts.path)
+    return _Host(scheme, name, own_port or port, _API_SUFFIX.sub("", path))
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        return ipaddress.ip_address(text).version == 6  # noqa: PLR2004
+    except ValueError:
+        return False
 
 
 def _valid_name(name: str) -> bool:
     try:
         ipaddress.ip_address(name)
     except ValueError:
-        return 0 < len(name) < 254 and all(_LABEL.fullmatch(label) for label in name.split("."))
+        labels = name.split(".")
+        # `https:/x` and `https//x` are slips of the pen, and no host is called so.
+        return len(name) < 254 and name not in _SCHEMES and all(map(_LABEL.fullmatch, labels))  # noqa: PLR2004
     return True
 
 
@@ -162,4 +203,8 @@ def _check_agreement(found: _Host, region: str | None, customer_domain: str | No
     if customer_domain and found.name.endswith(".secoda.co") and found.name != f"{customer_domain}.secoda.co":
         raise SecodaConfigurationError(
             f"`host` {found.name!r} contradicts `customer_domain` {customer_domain!r}: clear one of the two"
+        )
+    if cloud and found.port not in (None, 443):
+        raise SecodaConfigurationError(
+            f"`host` {found.name!r} is Secoda's cloud, which has no port {found.port}: clear the port"
         )

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Annotated, Any, Literal, NamedTuple, TypeAlias
 
 import msgspec
 
@@ -24,8 +24,11 @@ Instant: TypeAlias = int
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _TIMESTAMP = re.compile(
-    r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d+))?\s?(?:([Zz])|([+-])(\d\d):?(\d\d))?", re.ASCII
+    r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d+))?\s?"
+    r"(?:([Zz])|([+-])([01]\d|2[0-3])(?::?([0-5]\d))?)?",
+    re.ASCII,
 )
+_AT = re.compile(r" - at `\$([^`]*)`$")
 # Consumed and kept: an escaped backslash, a whole pair. Replaced: half a pair.
 _SURROGATES = re.compile(
     rb"(\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})|\\u[dD][89a-fA-F][0-9a-fA-F]{2}"
@@ -59,27 +62,25 @@ class Page:
         return tuple(log.id for log in self.logs)
 
 
+_Number: TypeAlias = Annotated[int, msgspec.Meta(ge=0)]
+
+
 class _Meta(msgspec.Struct):
     page: int | None = None
 
 
 class _AuditLogs(msgspec.Struct):
     results: list[msgspec.Raw]
-    total_pages: int
-    count: int
+    total_pages: _Number
+    count: _Number
     meta: _Meta | None = None
-
-
-class _AnyPage(msgspec.Struct):
-    total_pages: int
-    count: int
 
 
 class _ResourceLogs(msgspec.Struct):
     version_histories: list[msgspec.Raw]
     non_versioned_logs: list[msgspec.Raw]
-    total_pages: int
-    count: int
+    total_pages: _Number
+    count: _Number
     meta: _Meta | None = None
 
 
@@ -96,7 +97,6 @@ class _Id(msgspec.Struct):
 _decode_audit_logs = msgspec.json.Decoder(_AuditLogs)
 _decode_resource_logs = msgspec.json.Decoder(_ResourceLogs)
 _decode_head = msgspec.json.Decoder(_Head)
-_decode_any_page = msgspec.json.Decoder(_AnyPage)
 _decode_object = msgspec.json.Decoder(dict[str, Any])
 _decode_id = msgspec.json.Decoder(_Id)
 
@@ -120,12 +120,17 @@ def read_audit_logs(response: Response, number: int, field: TimestampField) -> P
 
 @dataclass(frozen=True, slots=True)
 class VersionPage:
-    """One page of a resource's logs: version histories as ``(id, raw)``, in the order in which they came."""
+    """
+    One page of a resource's logs: version histories as ``(id, raw)``, in the order in which they came.
+
+    ``empty`` is a page on which nothing stands at all, neither versions nor other logs.
+    """
 
     number: int
     versions: tuple[tuple[str, bytes], ...]
     count: int
     total_pages: int
+    empty: bool = False
 
 
 def read_resource_logs(response: Response, number: int) -> VersionPage:
@@ -136,23 +141,25 @@ def read_resource_logs(response: Response, number: int) -> VersionPage:
     """
     body, decoded = _decode(_decode_resource_logs, response)
     if body.meta is not None and body.meta.page not in (None, number):
-        return VersionPage(number, (), body.count, body.total_pages)
+        return VersionPage(number, (), body.count, body.total_pages, empty=True)
     versions = []
     for index, raw in enumerate(_originals(body.version_histories, response.body, decoded)):
         try:
             versions.append((_decode_id.decode(_without_half_pairs(raw)).id, raw))
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
             raise _misfit(exc, f"$.version_histories[{index}]", response) from None
-    return VersionPage(number, tuple(versions), body.count, body.total_pages)
+    empty = not versions and not body.non_versioned_logs
+    return VersionPage(number, tuple(versions), body.count, body.total_pages, empty)
 
 
-def read_json(response: Response) -> dict[str, Any]:
+def read_json(response: Response, listing: Literal["results", "version_histories"] = "results") -> dict[str, Any]:
     """
     Read a whole page into Python objects, for people who ask for one documented page.
 
-    :raises SecodaResponseError: when the body is cut, or something else than a page
+    :param listing: what the page must hold
+    :raises SecodaResponseError: when the body is cut, or something else than such a page
     """
-    _decode(_decode_any_page, response)
+    _decode(_decode_audit_logs if listing == "results" else _decode_resource_logs, response)
     return _decode(_decode_object, response)[0]  # type: ignore[no-any-return]
 
 
@@ -169,19 +176,28 @@ def parse_instant(text: Any) -> Instant:
     if match is None:
         raise ValueError(f"not a timestamp: {text!r:.80}")
     day, clock, fraction, _, sign, hours, minutes = match.groups()
-    whole = datetime.fromisoformat(f"{day}T{clock}+00:00") - _EPOCH
+    try:
+        whole = datetime.fromisoformat(f"{day}T{clock}+00:00") - _EPOCH
+    except ValueError as exc:
+        raise ValueError(f"not a timestamp: {text!r:.80} ({exc})") from None
     instant = (whole.days * 86_400 + whole.seconds) * 1_000_000
     if fraction:
         instant += int(fraction[:6].ljust(6, "0"))
     if sign:
-        offset = (int(hours) * 60 + int(minutes)) * 60_000_000
+        offset = (int(hours) * 60 + int(minutes or 0)) * 60_000_000
         instant += -offset if sign == "+" else offset
+    if not _FIRST <= instant <= _LAST:
+        raise ValueError(f"not a timestamp between the years 1 and 9999 in UTC: {text!r:.80}")
     return instant
 
 
 def to_instant(moment: datetime) -> Instant:
     """Return an aware datetime as an instant."""
     return (moment - _EPOCH) // timedelta(microseconds=1)
+
+
+_FIRST = to_instant(datetime.min.replace(tzinfo=timezone.utc))
+_LAST = to_instant(datetime.max.replace(tzinfo=timezone.utc))
 
 
 def from_instant(instant: Instant) -> datetime:
@@ -198,6 +214,8 @@ def _decode(decoder: Any, response: Response) -> tuple[Any, bytes]:
     """Decode a body; return also the bytes that were decoded, as long as the body and nearly always the same."""
     body = response.body
     try:
+        if not body.isascii():
+            body.decode()  # a decoder that passes records on does not look at their text
         return decoder.decode(body), body
     except msgspec.DecodeError:
         body = _without_half_pairs(body)
@@ -231,7 +249,8 @@ def _read_log(raw: bytes, field: TimestampField, path: str) -> Log:
     try:
         head = _decode_head.decode(raw if b"\\u" not in raw else _without_half_pairs(raw))
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
-        raise SecodaResponseError(f"a log is not of the documented shape at {path}: {exc}", path=path) from None
+        path, reason = _locate(exc, path)
+        raise SecodaResponseError(f"a log is not of the documented shape at {path}: {reason}", path=path) from None
     try:
         at = parse_instant(getattr(head, field))
     except ValueError as exc:
@@ -247,7 +266,15 @@ def _read_log(raw: bytes, field: TimestampField, path: str) -> Log:
 def _misfit(exc: Exception, path: str, response: Response) -> SecodaResponseError:
     kind = response.headers.get("content-type", "").split(";")[0].strip().lower()
     foreign = f" (it is {kind})" if kind and not kind.endswith("json") else ""
-    reason = "nested too deeply" if isinstance(exc, RecursionError) else str(exc)
+    path, reason = _locate(exc, path)
     return SecodaResponseError(
-        f"the answer is not the documented JSON{foreign}: {reason}", path=path, status=response.status
+        f"the answer is not the documented JSON{foreign}: {reason} at {path}", path=path, status=response.status
     )
+
+
+def _locate(exc: Exception, path: str) -> tuple[str, str]:
+    """Return the JSON path of a misfit, which the decoder tells in its text only, and what is wrong there."""
+    if isinstance(exc, RecursionError):
+        return path, "nested too deeply"
+    found = _AT.search(str(exc))
+    return (path + found[1], str(exc)[: found.start()]) if found else (path, str(exc))

@@ -123,11 +123,10 @@ def _collect(
     asked: dict[Call, int] = {}
     hidden: set[int] = set()
     while True:
-        stop = first + width - 1
+        stop = min([first + width - 1, *(number - 1 for number in hidden)])
         for number, page in found.items():
-            if view.depth(page.logs[-1].at) >= until or number >= page.total_pages:
-                stop = min(stop, number)
-        stop = min([stop, *(number - 1 for number in hidden)])
+            beyond = view.depth(page.logs[-1].at) >= until
+            stop = min(stop, number if beyond else max(first, number, page.total_pages))
         wanted = [n for n in range(first, stop + 1) if n not in found]
         if not wanted:
             # What lies beyond the stop was read ahead in vain; what is still under way is not waited for.

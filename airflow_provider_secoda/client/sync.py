@@ -13,7 +13,8 @@ import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
-from typing import Any, TypeVar
+from functools import partial
+from typing import Any, Literal, TypeVar
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -128,7 +129,7 @@ class SecodaClient:
             params.append(("filter", encoded))
         if sort is not None:
             params.append(("sort", sort.encode() if isinstance(sort, Sort) else (encode_filter(dict(sort)) or "")))
-        return self._one(Request(AUDIT_LOGS_PATH, tuple(params)))
+        return self._one(Request(AUDIT_LOGS_PATH, tuple(params)), "results")
 
     def list_resource_logs(self, resource_id: str, page: int = 1) -> dict[str, Any]:
         """
@@ -136,7 +137,8 @@ class SecodaClient:
 
         :return: ``version_histories``, ``non_versioned_logs``, ``count``, ``total_pages``, ``meta``
         """
-        return self._one(Request(RESOURCE_LOGS_PATH, (("resource_id", resource_id), ("page", str(page)))))
+        request = Request(RESOURCE_LOGS_PATH, (("resource_id", resource_id), ("page", str(page))))
+        return self._one(request, "version_histories")
 
     def iter_logs(
         self,
@@ -175,8 +177,8 @@ class SecodaClient:
         """Return every version history of a resource, each once, as the JSON text that was sent."""
         return self.value(read_version_histories(resource_id), concurrency=4)
 
-    def _one(self, request: Request) -> dict[str, Any]:
-        return self.value(once(Call(request, read_json)))  # type: ignore[no-any-return]
+    def _one(self, request: Request, listing: Literal["results", "version_histories"]) -> dict[str, Any]:
+        return self.value(once(Call(request, partial(read_json, listing=listing))))  # type: ignore[no-any-return]
 
     def value(self, flow: Flow[R], *, concurrency: int = 1) -> R:
         """Run a rule that emits nothing; return its value."""

@@ -23,7 +23,9 @@ from airflow_provider_secoda.client.schema import Instant, Log, Page, TimestampF
 from airflow_provider_secoda.client.search import find_first
 from airflow_provider_secoda.client.snapshot import OrderError, Snapshot, take, take_pair
 
-FIRST_WIDTH, MAX_WIDTH = 16, 64
+FIRST_WIDTH, MAX_WIDTH = 32, 128
+#: Stretches of two pages, once the listing moved too fast for longer ones, before these are tried again.
+PAIRS = 8
 #: Steps back to a page before the window, should the listing move the other way.
 MAX_STEPS_BACK = 100
 #: Reads in a row that bring nothing older.
@@ -185,9 +187,14 @@ class _Stretch:
     width: int = FIRST_WIDTH
     order_errors: int = 0
     stuck: int = 0
+    #: How many stretches are still read two pages at a time.
+    pairs: int = 0
 
     def read(self, page: int, until: int) -> Flow[Snapshot | None]:
         while True:
+            if self.pairs:
+                self.known = {}
+                return (yield from take_pair(self.view, page, until, size=self.size, report=self.report))
             try:
                 snapshot = yield from take(
                     self.view,
@@ -209,14 +216,19 @@ class _Stretch:
             if snapshot is not None:
                 return snapshot
             if self.width <= 2:  # noqa: PLR2004
-                return (
-                    yield from take_pair(self.view, page, until, size=self.size, report=self.report)
-                )
-            self.width = max(2, self.width // 4)
+                self.pairs = PAIRS
+            else:
+                self.width = max(2, self.width // 4)
 
     def advance(self, *, progress: bool, moved: bool) -> None:
-        # A tie that fills the whole stretch lets nothing out before a longer one shows where it ends.
-        self.width = min(self.width * 2, MAX_WIDTH) if progress or moved else self.width * 2
+        if self.pairs:
+            # A tie as long as two pages needs a longer stretch to show where it ends.
+            self.pairs = self.pairs - 1 if progress or moved else 0
+        # A tie that fills the whole stretch lets nothing out before a longer one does.
+        elif progress or moved:
+            self.width = min(self.width * 2, MAX_WIDTH)
+        else:
+            self.width *= 2
         self.stuck = 0 if progress else self.stuck + 1
         if self.stuck > MAX_STUCK:
             raise SecodaIncompleteError(

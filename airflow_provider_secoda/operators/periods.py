@@ -154,9 +154,8 @@ def _onwards(core: Any, info: DagRunInfo | None) -> Iterator[DagRunInfo]:
     while info is not None:
         yield info
         began = info.data_interval.start if info.data_interval else info.run_after
-        following = _ask(
-            core, info.data_interval, began - timedelta(days=1)
-        )  # like a start date, well before
+        well_before = began - timedelta(days=1)  # as a start date is
+        following = _ask(core, info.data_interval, well_before)
         info = following if following is not None and following.run_after > info.run_after else None
 
 
@@ -195,9 +194,15 @@ def _first_from(core: Any, moment: datetime) -> DagRunInfo | None:
 
 
 def _ask(core: Any, last: Any, earliest: datetime) -> DagRunInfo | None:
-    """Ask a timetable for the run after that with the data interval ``last``, as the scheduler does."""
+    """Ask a timetable for the run after that with the data interval ``last``, as the scheduler does.
+
+    Of a timetable that cannot be asked (a custom one that only knows partitions), there is none.
+    """
     from airflow.timetables.base import TimeRestriction  # noqa: PLC0415  DAG files parse without
 
     limits = TimeRestriction(earliest=pendulum.instance(earliest), latest=None, catchup=True)
-    info: DagRunInfo | None = core.next_dagrun_info(last_automated_data_interval=last, restriction=limits)
+    try:
+        info: DagRunInfo | None = core.next_dagrun_info(last_automated_data_interval=last, restriction=limits)
+    except NotImplementedError:
+        return None
     return info

@@ -8,6 +8,7 @@ finest grain at which a client can see it.
 from __future__ import annotations
 
 import bisect
+import functools
 import json
 import random
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from airflow_provider_secoda.client.exchange import RetryPolicy, Tally, exchange
 from airflow_provider_secoda.client.messages import Emit, Request, Response
 from airflow_provider_secoda.client.schema import format_instant, parse_instant
 
+instant = functools.cache(parse_instant)
 BASE_URL = "https://api.secoda.co"
 
 
@@ -58,7 +60,7 @@ class Model:
 
     def __post_init__(self) -> None:
         self.rng = random.Random(self.seed)
-        self.logs = sorted(self.logs, key=lambda item: item["logged_at"])
+        self.logs = sorted(self.logs, key=lambda item: instant(item["logged_at"]))
         self.past = list(self.logs)
         self.ever = {item["id"]: item for item in self.logs}
         self.expired: set[str] = set()
@@ -108,7 +110,7 @@ class Model:
             return  # the copy that lags stays a moment behind
         self.past = list(self.logs)
         if self.rng.random() < self.arrive:
-            newest = parse_instant(self.logs[-1]["logged_at"]) if self.logs else 1_000_000
+            newest = instant(self.logs[-1]["logged_at"]) if self.logs else 1_000_000
             self._add(newest + self.rng.choice([0, 1, 1_000]))
         if self.rng.random() < self.arrive_late and self.late_range[0] < self.late_range[1]:
             self.late.add(self._add(self.rng.randrange(*self.late_range)))
@@ -119,7 +121,7 @@ class Model:
         self.serial += 1
         new = log(self.serial, at)
         self.ever[new["id"]] = new
-        bisect.insort(self.logs, new, key=lambda item: item["logged_at"])
+        bisect.insort(self.logs, new, key=lambda item: instant(item["logged_at"]))
         return new["id"]
 
     def _sorted(self, rows: list[dict], sort: dict | None) -> list[dict]:
@@ -133,7 +135,7 @@ class Model:
             rows.sort(key=lambda row: row["id"], reverse=sort["tie_breaker"]["order"] == "desc")
         elif descending:
             rows.reverse()
-        rows.sort(key=lambda row: parse_instant(row[sort["field"]]), reverse=descending)
+        rows.sort(key=lambda row: instant(row[sort["field"]]), reverse=descending)
         return rows
 
     def _matches(self, row: dict, node: dict) -> bool:
@@ -142,7 +144,7 @@ class Model:
         if node["operator"] == "exact":
             return row.get(node["field"]) == node["value"]
         kind = self.date_operators.get(node["operator"], "ignored")
-        value, other = parse_instant(row[node["field"]]), parse_instant(node["value"])
+        value, other = instant(row[node["field"]]), parse_instant(node["value"])
         return {"ge": value >= other, "gt": value > other, "lt": value < other, "le": value <= other}.get(kind, True)
 
 

@@ -209,3 +209,13 @@ def test_a_timetable_of_a_plugin_that_ticks_from_anywhere_fails():
             return DagRunInfo.exact(last.end.add(hours=1) if last else restriction.earliest)
 
     assert "no full period" in error(timetable=Adrift(), run_after=utc(2026, 11, 23, 5))
+
+
+def test_a_timetable_of_a_plugin_that_does_not_answer_fails():
+    """A custom timetable without the scheduler's question has no periods to tell."""
+    from airflow.timetables.base import Timetable
+
+    class Silent(Timetable):
+        pass
+
+    assert "no full period" in error(timetable=Silent(), run_after=utc(2026, 11, 23, 5))

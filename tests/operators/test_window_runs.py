@@ -50,6 +50,11 @@ def utc(*numbers):
     return datetime(*numbers, tzinfo=timezone.utc)
 
 
+def says_no_window(ran):
+    """Tell whether the log has the error that names the ways out, however it is wrapped there."""
+    return NO_WINDOW.search(" ".join(ran.log.split()))
+
+
 def window(start, end, rule):
     return [start.isoformat(), end.isoformat(), rule]
 
@@ -108,7 +113,7 @@ def test_a_dag_without_ticks_fails_and_names_the_ways_out(airflow, dags, dag_id,
     """Without a schedule of times no window can be told, and the error says what to do."""
     ran = airflow.run_dag(dags[dag_id], **how)
     assert ran.state == "failed"
-    assert NO_WINDOW.search(ran.log)
+    assert says_no_window(ran)
 
 
 @pytest.mark.parametrize(
@@ -193,7 +198,7 @@ def test_a_run_that_an_asset_triggered_fails_and_names_the_ways_out(airflow, dag
     for dag_id in ("assets", "asset_or_time"):
         ran = airflow.execute(dags[dag_id], due[dag_id])
         assert ran.run_type in ("asset_triggered", "dataset_triggered")
-        assert NO_WINDOW.search(ran.log)
+        assert says_no_window(ran)
 
 
 @airflow_33
@@ -241,4 +246,4 @@ def test_a_partition_without_a_meaning_in_time_fails(airflow, dags, runs):
     (passed_on,) = [ran for ran in runs if ran.dag_id == "partition_identity"]
     assert "begins no period" in passed_on.log
     run_id = run_makers.post("partition_runtime", logical_date=None, partition_key="team-a")
-    assert NO_WINDOW.search(airflow.execute(dags["partition_runtime"], run_id).log)
+    assert says_no_window(airflow.execute(dags["partition_runtime"], run_id))

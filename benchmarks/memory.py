@@ -1,0 +1,87 @@
+"""How much memory a window takes, as its number of logs grows: this operator by format, and a list of logs.
+
+``python benchmarks/memory.py > benchmarks/memory.md``; ``--quick`` for a smoke run of some 20 seconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from datetime import timedelta
+from typing import Any
+
+import place
+
+DAYS = 30
+LIMIT = 64.0
+#: Between two sizes, memory that differs by less is the noise of the allocator.
+NOISE = 8.0
+_READERS = (
+    ("secoda_operator", "jsonl", "this operator, `.jsonl`"),
+    ("secoda_operator", "jsonl.gz", "this operator, `.jsonl.gz`"),
+    ("secoda_operator", "parquet", "this operator, `.parquet`"),
+    ("requests_loop", "jsonl", "`requests` loop into a list"),
+)
+
+
+def measure(sandbox: dict[str, Any], reader: str, kind: str, logs: int) -> dict[str, Any]:
+    """Read the whole history once, in a process of its own."""
+    print(f"{logs:,} logs: {reader}, {kind}", file=sys.stderr, flush=True)
+    job = {
+        "sandbox": sandbox,
+        "reader": reader,
+        "format": kind,
+        "start": (place.UNTIL - timedelta(days=DAYS)).isoformat(),
+        "end": place.UNTIL.isoformat(),
+        "warm_up": False,
+        "runs": 1,
+        "concurrency": 4,
+        "keep_ids": False,
+    }
+    result = place.work(job)
+    if result["records"] not in (None, logs):
+        sys.exit(f"{reader}, {kind}: {result['records']} logs instead of {logs}")
+    return result
+
+
+def main() -> None:
+    """Print one line for each reader, and whether the aim is met."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="a tenth of the logs, two readers only")
+    quick = parser.parse_args().quick
+    sizes = (2_000, 10_000) if quick else (20_000, 200_000)
+    readers = [_READERS[0], _READERS[3]] if quick else list(_READERS)
+    found: dict[str, list[dict[str, Any]]] = {name: [] for _, _, name in readers}
+    for logs in sizes:
+        with place.sandbox(logs, DAYS, 0) as sandbox:
+            for reader, kind, name in readers:
+                found[name].append(measure(sandbox, reader, kind, logs))
+    print(f"# Memory of one window\n\n{place.facts()}\n")
+    head = ["", "start"] + [f"peak above it, {logs:,} logs" for logs in sizes] + ["growth"]
+    head += [f"wall time, {sizes[-1]:,} logs"]
+    rows = []
+    for name, results in found.items():
+        small, large = (result["peak"] - result["start"] for result in results)
+        rows.append(
+            [name, f"{results[0]['start']:.0f}", f"{small:.1f}", f"{large:.1f}", f"{large - small:+.1f}"]
+            + [f"{results[-1]['walls'][0]:.1f} s"]
+        )
+    print(place.table(head, rows))
+    ours = [[r["peak"] - r["start"] for r in results] for name, results in found.items() if name != _READERS[-1][2]]
+    flat = all(large - small < NOISE for small, large in ours)
+    print(
+        f"\nMiB. Aim: at most {LIMIT:g} above the start with {sizes[-1]:,} logs: "
+        f"{'yes' if all(large <= LIMIT for _, large in ours) else '**no**'}"
+        + (
+            "; these are too few logs to say whether it grows on."
+            if quick
+            else f"; not growing from {sizes[0]:,} (by less than {NOISE:g}): {'yes' if flat else '**no**'}."
+        )
+    )
+    pyarrow = max(note["pyarrow"] for results in found.values() for r in results for note in r["notes"] if note)
+    if pyarrow > 1:
+        print(f"Importing pyarrow takes another {pyarrow:.0f}, which is part of the start of `.parquet`.")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,93 @@
+"""SecodaAuditLogsOperator, executed as a task executes it, and a watch on what it asks for and when."""
+
+from __future__ import annotations
+
+import json
+import time
+from functools import wraps
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, urlsplit
+
+import requests
+import rss
+from airflow.providers.common.compat.sdk import DAG
+from airflow_provider_secoda.client import window
+from airflow_provider_secoda.operators.secoda import SecodaAuditLogsOperator
+from requests.adapters import HTTPAdapter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+    from datetime import datetime
+    from pathlib import Path
+
+# What the operator imports when it runs, not when a DAG file is parsed: it belongs to the start of the memory.
+_LATE = ("hooks.secoda", "client.sync", "client.listing", "sinks.formats", "sinks.spool", "sinks.storage")
+
+
+class _Watch:
+    """Sent requests as (sent, answered, order, page), and the moments in which the search began and ended."""
+
+    def __init__(self) -> None:
+        self.requests: list[tuple[float, float, str, int]] = []
+        self.searches: list[tuple[float, float]] = []
+        send = HTTPAdapter.send
+
+        @wraps(send)
+        def watched(adapter: HTTPAdapter, request: requests.PreparedRequest, **options: Any) -> requests.Response:
+            sent = time.perf_counter()
+            answer = send(adapter, request, **options)
+            query = {name: values[0] for name, values in parse_qs(urlsplit(request.url or "").query).items()}
+            order = json.loads(query["sort"])["order"]
+            self.requests.append((sent, time.perf_counter(), order, int(query["page"])))
+            return answer
+
+        HTTPAdapter.send = watched  # type: ignore[method-assign]
+        for step in ("open_listing", "find_first"):
+            setattr(window, step, self._timed(getattr(window, step)))
+
+    def _timed(self, step: Callable[..., Generator[Any, Any, Any]]) -> Callable[..., Generator[Any, Any, Any]]:
+        def timed(*arguments: Any) -> Generator[Any, Any, Any]:
+            began = time.perf_counter()
+            try:
+                return (yield from step(*arguments))
+            finally:
+                self.searches.append((began, time.perf_counter()))
+
+        return timed
+
+    def take(self, began: float, ended: float) -> dict[str, Any]:
+        """Return what was seen since the last time, in seconds after the beginning."""
+        seen = [(sent - began, got - began, order, page) for sent, got, order, page in sorted(self.requests)]
+        notes = {
+            "requests": seen,
+            "search": sum(after - before for before, after in self.searches),
+            "search_end": max((after for _, after in self.searches), default=began) - began,
+            "tail": ended - began - max(got for _, got, _, _ in seen if got <= ended - began),
+        }
+        self.requests.clear()
+        self.searches.clear()
+        return notes
+
+
+def make(job: dict[str, Any]) -> Callable[[datetime, datetime, Path], dict[str, Any]]:
+    """Return a function that builds the operator in a DAG and executes it."""
+    for name in _LATE:
+        import_module(f"airflow_provider_secoda.{name}")
+    before = rss.now()
+    if job.get("format") == "parquet":
+        import_module("airflow_provider_secoda.sinks.parquet")
+    pyarrow = rss.now() - before
+    watch = _Watch() if job.get("watch") else None
+
+    def read(start: datetime, end: datetime, output: Path) -> dict[str, Any]:
+        began = time.perf_counter()
+        with DAG("benchmark", schedule=None) as dag:
+            operator = SecodaAuditLogsOperator(
+                task_id="audit_logs", start=start, end=end, output_path=str(output), concurrency=job["concurrency"]
+            )
+        summary = operator.execute({"dag": dag})
+        notes = watch.take(began, time.perf_counter()) if watch else {}
+        return notes | {"count": summary["count"], "bytes": summary["bytes"], "pyarrow": pyarrow}
+
+    return read

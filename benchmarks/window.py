@@ -1,0 +1,211 @@
+"""One day of 90, at the head, in the middle and at the end of the history: this operator, its rivals, the floor.
+
+``python benchmarks/window.py > benchmarks/window.md``; ``--quick`` for a smoke run of some 20 seconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import statistics
+import sys
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import place
+
+from airflow_provider_secoda.sandbox import Workspace
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+OURS, FLOOR = "secoda_operator", "floor"
+#: Reader, what it is called, what must be installed for it.
+RIVALS = (
+    ("requests_loop", "`requests` loop", "requests"),
+    ("http_operator", "`HttpOperator`, pagination function", "apache-airflow-providers-http"),
+    ("dlt_client", "dlt REST client", "dlt"),
+)
+CONCURRENCY = 4
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How much is read how often; ``days`` back from the end of the history begins each window."""
+
+    logs: int
+    days: int
+    latency: float
+    runs: int
+    places: dict[str, int]
+    week: bool = True
+
+
+FULL = Scale(50_000, 90, 0.02, 9, {"head": 1, "middle": 45, "far end": 90})
+QUICK = Scale(5_000, 9, 0.005, 1, {"middle": 5}, week=False)
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """A window of the history, and what is true of it by the workspace itself, without any listing."""
+
+    start: datetime
+    end: datetime
+    workspace: Workspace
+
+    @cached_property
+    def ids(self) -> list[str]:
+        """Return the ids of its logs, in order."""
+        return sorted(msgspec.json.decode(raw)["id"] for raw in self.workspace.window(self.start, self.end))
+
+    @cached_property
+    def pages(self) -> list[int]:
+        """Return the numbers of the pages that hold it, newest first."""
+        newer = len(self.workspace.window(self.end, place.UNTIL + timedelta(days=1)))
+        first, last = newer // place.PAGE_SIZE, (newer + len(self.ids) - 1) // place.PAGE_SIZE
+        return list(range(first + 1, last + 2))
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What one reader did with one window."""
+
+    reader: str
+    name: str
+    stretch: Stretch
+    result: dict[str, Any]
+
+    @property
+    def wall(self) -> float:
+        """Return the median of the wall times, in seconds."""
+        return statistics.median(self.result["walls"])
+
+    def row(self, ours: float) -> list[Any]:
+        """Return its line of the table, with the wall time as a multiple of ``ours``."""
+        walls, ids = self.result["walls"], self.result["ids"]
+        verdict = "–" if ids is None else "exact" if sorted(ids) == self.stretch.ids else "WRONG"
+        return [
+            self.name,
+            self.result["requests"],
+            f"{_ms(self.wall)} ({_ms(min(walls))}–{_ms(max(walls))})",
+            f"{self.wall / ours:.2f}",
+            _ms(statistics.median(self.result["busy"])),
+            f"{self.result['peak'] - self.result['start']:.1f}",
+            verdict,
+        ]
+
+
+def measure(sandbox: dict[str, Any], stretch: Stretch, scale: Scale) -> list[Measured]:
+    """Read one window with all readers that are installed, each in a process of its own."""
+    plan = [(OURS, f"**this operator**, concurrency {CONCURRENCY}", CONCURRENCY, True)]
+    if scale is FULL:
+        plan += [(OURS, f"this operator, concurrency {width}", width, True) for width in (1, 8)]
+    plan += [(reader, name, 1, place.installed(needs) is not None) for reader, name, needs in RIVALS]
+    plan += [(FLOOR, f"floor: its {len(stretch.pages)} pages, {CONCURRENCY} at once", CONCURRENCY, True)]
+    found = []
+    for reader, name, concurrency, installed in plan:
+        if not installed:
+            _say(f"{name}: not installed, left out (see benchmarks/README.md)")
+            continue
+        _say(f"{stretch.start:%Y-%m-%d}: {name}")
+        slow = reader not in (OURS, FLOOR) and stretch.pages[0] > 1
+        found.append(_one(sandbox, stretch, reader, name, concurrency, min(scale.runs, 3) if slow else scale.runs))
+    return found
+
+
+def _one(
+    sandbox: dict[str, Any], stretch: Stretch, reader: str, name: str, concurrency: int, runs: int
+) -> Measured:
+    job = {
+        "sandbox": sandbox,
+        "reader": reader,
+        "start": stretch.start.isoformat(),
+        "end": stretch.end.isoformat(),
+        "head": place.UNTIL.isoformat(),
+        "runs": runs,
+        "concurrency": concurrency,
+        "pages": stretch.pages,
+        "watch": True,
+    }
+    return Measured(reader, name, stretch, place.work(job))
+
+
+def breakdown(ours: Measured, floor: Measured, total_pages: int) -> list[Any]:
+    """Return where the requests and the time of the median run of this operator went."""
+    walls = ours.result["walls"]
+    note = ours.result["notes"][walls.index(statistics.median_low(walls))]
+    held = set(ours.stretch.pages)
+    window, again, search, ahead = set(), 0, 0, 0
+    seen: set[tuple[str, int]] = set()
+    for sent, _, order, page in note["requests"]:
+        if (order, page) in seen:
+            again += 1
+        elif order == "desc" and page in held:
+            window.add(page)
+        elif order == "asc" or sent < note["search_end"]:
+            search += 1
+        else:
+            ahead += 1
+        seen.add((order, page))
+    above = len(note["requests"]) - len(window)
+    bound = 2 * math.log2(total_pages) + 4
+    limit = 1.3 * floor.wall + note["search"]
+    return [
+        f"{len(window)} of {len(held)}", search, again, ahead,
+        f"{above} ≤ {bound:.1f}: {_yes(above <= bound)}",
+        _ms(note["search"]), _ms(ours.wall - note["search"] - note["tail"]), _ms(note["tail"]),
+        f"{_ms(ours.wall)} ≤ 1.3 · {_ms(floor.wall)} + {_ms(note['search'])} = {_ms(limit)}: {_yes(ours.wall <= limit)}",
+    ]  # fmt: skip
+
+
+def main() -> None:
+    """Print all tables."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="a small history, the middle of it, one run")
+    scale = QUICK if parser.parse_args().quick else FULL
+    workspace = Workspace.generate(place.SEED, scale.logs, scale.days, place.UNTIL)
+    total_pages = -(-scale.logs // place.PAGE_SIZE)
+    print(f"# One window of a history of {scale.logs:,} logs\n\n{place.facts()}\n")
+    print(
+        f"Listing of {total_pages} pages of {place.PAGE_SIZE} logs, {scale.latency * 1000:g} ms latency. "
+        "Times in ms: median (least–most) of the runs after a warm-up; memory in MiB above the start."
+    )
+    breakdowns, exact = [], True
+    with place.sandbox(scale.logs, scale.days, scale.latency) as sandbox:
+        windows = {name: (back, 1) for name, back in scale.places.items()}
+        if scale.week:
+            windows["week in the middle"] = (48, 7)
+        for name, (back, days) in windows.items():
+            start = place.UNTIL - timedelta(days=back)
+            stretch = Stretch(start, start + timedelta(days=days), workspace)
+            found = measure(sandbox, stretch, scale)
+            print(f"\n## {name.capitalize()}: {len(stretch.ids)} logs on pages {stretch.pages[0]}–{stretch.pages[-1]}\n")
+            head = ["", "requests", "wall time", "× ours", "processor", "peak memory", "ids"]
+            print(place.table(head, [one.row(found[0].wall) for one in found]), flush=True)
+            breakdowns.append([name, *breakdown(found[0], found[-1], total_pages)])
+            exact &= all(one.row(1)[-1] != "WRONG" for one in found)
+    print("\n## Where this operator's requests and time go\n")
+    head = ["", "window's pages", "search", "re-reads", "ahead in vain", "above the window's pages"]
+    head += ["search, ms", "reading, ms", "file, ms", "aim for the wall time"]
+    print(place.table(head, breakdowns))
+    if not exact:
+        sys.exit("a reader's logs are not exactly those of the window")
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _ms(seconds: float) -> str:
+    return f"{seconds * 1000:.0f}"
+
+
+def _yes(held: bool) -> str:
+    return "yes" if held else "**no**"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,69 @@
+"""Measure one reader of one window, in this process alone: ``worker.py job.json result.json``.
+
+First everything is imported, and (if the job says so) a window of one minute is read to warm up; then counts the
+start of the memory. Then the window is read so many times: wall time of each, requests as the sandbox counted them.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+import urllib.request
+from datetime import datetime, timedelta
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import rss
+
+
+def main(job: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Return ``walls`` and ``busy`` (seconds; of processor time), ``start`` and ``peak`` (MiB), ``requests``, ``ids``.
+
+    ``records`` is the number of different ids in the file, ``notes`` what the reader said of each run.
+    """
+    url = job["sandbox"]["url"]
+    read = import_module(f"readers.{job['reader']}").make(job)
+    start, end = (datetime.fromisoformat(job[edge]) for edge in ("start", "end"))
+    output = folder / f"out.{job.get('format', 'jsonl')}"
+    if job.get("warm_up", True):
+        head = datetime.fromisoformat(job["head"])
+        read(head - timedelta(minutes=1), head, output)
+        output.unlink(missing_ok=True)
+    _ask(url, "/sandbox/stats")
+    began = rss.start()
+    walls, busy, notes, requests = [], [], [], 0
+    for _ in range(job["runs"]):
+        time.sleep(0.2)  # what the last run still had under way is over
+        _ask(url, "/sandbox/reset-stats", b"")
+        clock, processor = time.perf_counter(), time.process_time()
+        note = read(start, end, output)
+        walls.append(time.perf_counter() - clock)
+        busy.append(time.process_time() - processor)
+        requests = _ask(url, "/sandbox/stats")["requests"]
+        notes.append(note)
+    peak = rss.peak()
+    ids = _ids(output) if output.name.endswith(".jsonl") and output.exists() else None
+    records = None if ids is None else len(set(ids))
+    return {
+        "walls": walls, "busy": busy, "requests": requests,
+        "start": began, "peak": peak, "records": records, "notes": notes,
+        "ids": ids if job.get("keep_ids", True) else None,
+    }  # fmt: skip
+
+
+def _ids(path: Path) -> list[str]:
+    with path.open("rb") as lines:
+        return [json.loads(line)["id"] for line in lines]
+
+
+def _ask(url: str, path: str, body: bytes | None = None) -> dict[str, Any]:
+    with urllib.request.urlopen(urllib.request.Request(url + path, body)) as answer:
+        found: dict[str, Any] = json.load(answer)
+    return found
+
+
+if __name__ == "__main__":
+    task, result = map(Path, sys.argv[1:])
+    result.write_text(json.dumps(main(json.loads(task.read_text()), result.parent)))

@@ -1,0 +1,144 @@
+"""The filter and sort grammar: what is built is what a Secoda-shaped server understands."""
+
+import json
+from types import MappingProxyType
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_secoda.client.errors import SecodaConfigurationError
+from airflow_provider_secoda.client.filters import (
+    Sort,
+    all_of,
+    any_of,
+    contains,
+    encode_filter,
+    exact,
+    is_set,
+    none_of,
+    one_of,
+    parse_filter,
+)
+from airflow_provider_secoda.client.sync import SecodaClient
+from airflow_provider_secoda.sandbox import Workspace
+
+VENDORS_EXAMPLE = '{"operator":"and","operands":[{"operator":"exact","field":"performer_type","value":"USER"}]}'
+
+
+def test_the_vendors_example():
+    """The builders give the example of the vendor's reference, letter for letter."""
+    assert encode_filter(all_of(exact("performer_type", "USER"))) == VENDORS_EXAMPLE
+
+
+def test_a_server_understands_every_builder(secoda_sandbox_factory):
+    """Each builder selects on a server what it says."""
+    logs = [
+        {"id": "a", "performer_type": "USER", "activity_type": "TAG_ADDED", "version_history_id": None},
+        {"id": "b", "performer_type": "API", "activity_type": "TAG_REMOVED", "version_history_id": "V"},
+        {"id": "c", "performer_type": "SYSTEM", "activity_type": "LOGIN", "version_history_id": None},
+    ]
+    sandbox = secoda_sandbox_factory(Workspace(logs))
+    user, tag = exact("performer_type", "USER"), contains("activity_type", "TAG")
+    expected = {
+        "a": [user, all_of(user, tag), is_set("version_history_id", value=False) | {"field": "version_history_id"}],
+        "ab": [tag, any_of(user, exact("id", "b")), one_of("performer_type", ("USER", "API"))],
+        "b": [is_set("version_history_id"), all_of(tag, none_of(user))],
+        "bc": [none_of(user)],
+        "c": [none_of(user, exact("id", "b"))],
+        "": [all_of(user, none_of(user))],
+    }
+    expected["ac"] = [expected["a"].pop()]
+    with SecodaClient(sandbox.api_key, sandbox.url) as client:
+        for ids, filters in expected.items():
+            for one in filters:
+                shown = client.list_audit_logs(filter=one)["results"]
+                assert sorted(log["id"] for log in shown) == list(ids), one
+
+
+def test_text_and_mapping_are_the_same():
+    """A filter may be given as JSON text or as any mapping, and is not changed by its reader."""
+    given_ = MappingProxyType({"operator": "exact", "field": "id", "value": "é"})
+    assert parse_filter(given_) == parse_filter('{"operator":"exact","field":"id","value":"é"}') == dict(given_)
+    nested = {"operator": "and", "operands": (given_,)}
+    assert parse_filter(nested) == {"operator": "and", "operands": [dict(given_)]}
+
+
+@pytest.mark.parametrize("nothing", [None, "", " \n"])
+def test_no_filter(nothing):
+    """No filter, or a template that rendered to nothing, is no filter."""
+    assert parse_filter(nothing) is None
+    assert encode_filter(None) is None
+
+
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        ("{", "no JSON"),
+        ("None", "no JSON"),
+        ("null", "`filter` must be an object"),
+        ("[]", "`filter` must be an object"),
+        ("3", "`filter` must be an object"),
+        ('{"field": "id"}', "an `operator`"),
+        ({"operator": 1}, "an `operator`"),
+        ({"operator": "exact"}, "neither `operands` nor a `field`"),
+        ({"operator": "and", "operands": []}, "`filter.operands`"),
+        ({"operator": "and", "operands": "x"}, "`filter.operands`"),
+        ({"operator": "and", "operands": {"operator": "exact"}}, "`filter.operands`"),
+        (all_of(exact("id", 1), {"operator": "or", "operands": [{}]}), "`filter.operands[1].operands[0]`"),
+        (exact("id", {1, 2}), "`filter`"),
+        (exact("id", object()), "`filter`"),
+        (exact("id", float("nan")), "`filter`"),
+        ('{"operator": "exact", "field": "id", "value": NaN}', "`filter`"),
+        ('{"operator": "exact", "field": "id", "value": "\\ud800"}', "`filter`"),
+        ('{"operator": "exact", "field": "id", "value": ' + "[" * 100_000, "`filter`"),
+    ],
+)
+def test_what_is_no_filter(value, says):
+    """What a server could not understand is a configuration error that says where."""
+    with pytest.raises(SecodaConfigurationError) as error:
+        parse_filter(value)
+    assert says in str(error.value)
+
+
+def test_a_filter_in_a_circle():
+    """A filter that holds itself is a configuration error too."""
+    circle = {"operator": "and", "operands": []}
+    circle["operands"].append(circle)
+    with pytest.raises(SecodaConfigurationError, match="`filter`"):
+        parse_filter(circle)
+
+
+_VALUES = st.one_of(st.none(), st.booleans(), st.integers(), st.text(st.characters(codec="utf-8")))
+_LEAVES = st.one_of(
+    st.builds(exact, st.text(st.characters(codec="utf-8")), _VALUES),
+    st.builds(contains, st.sampled_from(["id", "activity_type"]), _VALUES),
+    st.builds(one_of, st.just("id"), st.lists(_VALUES)),
+    st.builds(is_set, st.just("id"), st.booleans()),
+)
+_TREES = st.recursive(
+    _LEAVES,
+    lambda inner: st.lists(inner, min_size=1, max_size=3).flatmap(
+        lambda operands: st.sampled_from([all_of(*operands), any_of(*operands), none_of(*operands)])
+    ),
+    max_leaves=8,
+)
+
+
+@given(_TREES)
+def test_every_built_filter_goes_over_the_wire_unchanged(tree):
+    """Whatever is built is accepted, and its JSON says the same."""
+    parsed = parse_filter(tree)
+    assert parsed == tree
+    assert json.loads(encode_filter(parsed)) == tree
+    assert parse_filter(encode_filter(parsed)) == tree
+
+
+def test_sort():
+    """A sort is the documented JSON; the tie breaker stands in it only when asked for, in the same order."""
+    assert Sort("updated_at", "desc").encode() == '{"field":"updated_at","order":"desc"}'
+    assert json.loads(Sort("logged_at", "asc", tie_breaker=True).encode()) == {
+        "field": "logged_at",
+        "order": "asc",
+        "tie_breaker": {"field": "id", "order": "asc"},
+    }

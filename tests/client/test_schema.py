@@ -1,0 +1,316 @@
+"""Records are evidence: what a page says reaches the reader byte for byte, and nothing else passes for a page."""
+
+import json
+from datetime import datetime, timedelta, timezone
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from airflow_provider_secoda.client.errors import SecodaResponseError
+from airflow_provider_secoda.client.messages import Response
+from airflow_provider_secoda.client.schema import (
+    format_instant,
+    from_instant,
+    parse_instant,
+    read_audit_logs,
+    read_json,
+    read_resource_logs,
+    to_instant,
+)
+
+AT = "2026-10-14T12:00:00.000001Z"
+HEAD = f'"id": "a", "logged_at": "{AT}", "created_at": "{AT}"'
+
+
+def answer(body, kind="application/json"):
+    body = body if isinstance(body, bytes) else body.encode("utf-8", "surrogatepass")
+    return Response(200, {"content-type": kind}, body)
+
+
+def page_of(*records, listing="results", **more):
+    fields = {"total_pages": 1, "count": len(records), "meta": {"page": 1}} | more
+    rest = ", ".join(f"{json.dumps(name)}: {json.dumps(value)}" for name, value in fields.items())
+    return answer(f'{{ "{listing}" : [ {", ".join(records)} ], {rest} }}\n')
+
+
+def read(body, number=1, field="logged_at"):
+    return read_audit_logs(body, number, field)
+
+
+def misfit(body, **how):
+    with pytest.raises(SecodaResponseError) as error:
+        read(body, **how)
+    return error.value
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        f'{{{HEAD}, "n": 12345678901234567890, "m": -98765432109876543210123}}',
+        f'{{{HEAD}, "n": 2.50, "m": 1e400, "l": -0, "k": 1E+2}}',
+        f'{{"z": 1, {HEAD}, "a": 2, "a": 3}}',
+        f'{{{HEAD}, "unknown": {{"b": [1, {{"c": null}}]}}}}',
+        f'{{{HEAD}, "name": "Zoë 花子 \u202e 🦆"}}',
+        f'{{{HEAD}, "name": "Zo\\u00eb \\ud83e\\udd86 \\/ \\u002F"}}',
+        "{\n    " + HEAD.replace(", ", ",\n    ") + ' ,\t"x" : [ ]\r\n  }',
+        f'{{{HEAD}, "text": "cut \\ud83e"}}',
+        f'{{{HEAD}, "text": "\\uDD86 cut", "more": "\\ud83e\\ud83e\\udd86\\udd86"}}',
+        f'{{{HEAD}, "text": "C:\\\\users\\\\ud83e, \\\\\\ud83e"}}',
+        '{"id": "\\u0061", "logged_at": "2026-10-14T12:00:00\\u005a"}',
+    ],
+)
+def test_a_log_stays_the_bytes_that_were_sent(record):
+    """Numbers, key order, repeated and unknown keys, escapes, white space, half surrogates: all as sent."""
+    (first, second, third) = read(page_of(f'{{{HEAD.replace("a", "0", 0)}, "x": "\\ud800"}}', record, record)).logs
+    assert second.raw == third.raw == record.encode()
+    assert second.id == "a"
+    assert first.raw == f'{{{HEAD}, "x": "\\ud800"}}'.encode()
+    assert read(page_of(record)).logs[0].raw == record.encode()
+
+
+def test_half_surrogates_in_one_log_spare_the_others():
+    """One log with text cut in the middle of an emoji spoils neither itself nor its neighbours."""
+    records = [f'{{"id": "{n}", "logged_at": "{AT}", "t": "\\ud{n}00"}}' for n in ("800", "900", "bff")]
+    records = [record.replace("ud80000", "ud800").replace("ud90000", "ud900") for record in records]
+    found = read(page_of(*records, "{" + HEAD + ', "t": "\\ud83e\\udd86"}')).logs
+    assert [log.id for log in found] == ["800", "900", "bff", "a"]
+    assert [log.raw.decode() for log in found[:3]] == records
+
+
+def test_an_escaped_backslash_is_no_escape():
+    """In ``\\\\ud83e`` the backslash is text, so that no half pair is there to be mended."""
+    page = read_json(page_of(f'{{{HEAD}, "t": "\\\\ud83e \\ud83e"}}'))
+    assert page["results"][0]["t"] == "\\ud83e \ufffd"
+
+
+def test_a_version_stays_the_bytes_that_were_sent():
+    """Version histories are evidence, too."""
+    records = ['{"id": "v1", "n": 12345678901234567890}', '{ "x": "\\udfff", "id": "v\\u0032" }']
+    page = read_resource_logs(page_of(*records, listing="version_histories", non_versioned_logs=[]), 1)
+    assert page.versions == (("v1", records[0].encode()), ("v2", records[1].encode()))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2026-10-14T12:00:00Z", "2026-10-14T12:00:00Z"),
+        ("2026-10-14t12:00:00z", "2026-10-14T12:00:00Z"),
+        ("2026-10-14 12:00:00", "2026-10-14T12:00:00Z"),
+        ("2026-10-14T12:00:00.5", "2026-10-14T12:00:00.500000Z"),
+        ("2026-10-14T12:00:00.123456789Z", "2026-10-14T12:00:00.123456Z"),
+        ("2026-10-14T11:59:59.9999999Z", "2026-10-14T11:59:59.999999Z"),
+        ("2026-12-31T23:59:59.999999999999999999999Z", "2026-12-31T23:59:59.999999Z"),
+        ("1969-12-31T23:59:59.9999999Z", "1969-12-31T23:59:59.999999Z"),
+        ("2026-10-14T14:00:00+02:00", "2026-10-14T12:00:00Z"),
+        ("2026-10-14T14:00:00+0200", "2026-10-14T12:00:00Z"),
+        ("2026-10-14 14:00:00.25+02", "2026-10-14T12:00:00.250000Z"),
+        ("2026-10-14T06:15:00-05:45", "2026-10-14T12:00:00Z"),
+        ("2026-10-15T00:30:00+14:00", "2026-10-14T10:30:00Z"),
+        ("2026-10-14T12:00:00-00:00", "2026-10-14T12:00:00Z"),
+        ("2024-02-29T00:00:00Z", "2024-02-29T00:00:00Z"),
+        ("0001-01-01T00:00:00Z", "0001-01-01T00:00:00Z"),
+        ("9999-12-31T23:59:59.999999Z", "9999-12-31T23:59:59.999999Z"),
+    ],
+)
+def test_timestamps(text, expected):
+    """A timestamp is read exactly and cut off below a microsecond, never rounded; no offset means UTC."""
+    assert format_instant(parse_instant(text)) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *[None, 0, 1760443200, 1.5, True, [], "", "now", "2026-10-14", "2026-10-14T12:00Z", "20261014T120000Z"],
+        *["2026-02-30T00:00:00Z", "2026-13-01T00:00:00Z", "2026-10-14T25:00:00Z", "2026-10-14T12:00:61Z"],
+        *["2026-10-14T12:00:00.Z", "2026-10-14T12:00:00+2", "2026-10-14T12:00:00+24:00", "2026-10-14T12:00:00+01:60"],
+        *["2026-10-14T12:00:00Z ", " 2026-10-14T12:00:00Z", "2026-10-14T12:00:00ZZ", "２026-10-14T12:00:00Z"],
+        *["0000-01-01T00:00:00Z", "0001-01-01T00:00:00+00:01", "9999-12-31T23:59:59-00:01"],
+    ],
+)
+def test_what_is_no_timestamp(text):
+    """What is no timestamp that can be placed in time is refused, and the error names where it stands."""
+    with pytest.raises(ValueError, match="timestamp"):
+        parse_instant(text)
+    error = misfit(page_of(f"{{{HEAD}}}", json.dumps({"id": "b", "logged_at": text})))
+    assert (error.path, "$.results[1].logged_at" in str(error)) == ("$.results[1].logged_at", True)
+
+
+def test_the_chosen_timestamp_is_the_one_that_counts():
+    """Only the chosen timestamp must be there; the lag is told when both are."""
+    created = '{"id": "a", "created_at": "2026-10-14T12:00:00.25Z"}'
+    log = read(page_of(created), field="created_at").logs[0]
+    assert (format_instant(log.at), log.lag) == ("2026-10-14T12:00:00.250000Z", None)
+    assert misfit(page_of(created)).path == "$.results[0].logged_at"
+    both = '{"id": "a", "logged_at": "2026-10-14T12:00:00Z", "created_at": "2026-10-14T12:00:00.25Z"}'
+    assert read(page_of(both)).logs[0].lag == 250_000
+
+
+@given(
+    st.datetimes(min_value=datetime(1, 1, 2), max_value=datetime(9999, 12, 30)),
+    st.timedeltas(timedelta(hours=-23), timedelta(hours=23)).map(lambda t: timedelta(minutes=t // timedelta(minutes=1))),
+    st.text("0123456789", max_size=12),
+)
+def test_every_timestamp_that_python_writes_is_read_back(moment, offset, digits):
+    """Any moment in any offset is read exactly, and more digits never carry it over the next microsecond."""
+    aware = moment.replace(tzinfo=timezone(offset))
+    text = aware.isoformat(timespec="microseconds")
+    longer = text[:26] + digits + text[26:]
+    assert from_instant(parse_instant(text)) == aware
+    assert parse_instant(longer) == parse_instant(text) == to_instant(aware)
+    assert parse_instant(format_instant(to_instant(aware))) == to_instant(aware)
+
+
+@pytest.mark.parametrize(
+    ("body", "path"),
+    [
+        ("", "$"),
+        ("null", "$"),
+        ("[]", "$"),
+        ('"ok"', "$"),
+        ("{}", "$"),
+        ('{"detail": "Not found."}', "$"),
+        ('{"results": 1, "total_pages": 1, "count": 1}', "$.results"),
+        ('{"results": null, "total_pages": 1, "count": 1}', "$.results"),
+        ('{"results": [], "total_pages": "1", "count": 1}', "$.total_pages"),
+        ('{"results": [], "total_pages": 1.5, "count": 1}', "$.total_pages"),
+        ('{"results": [], "total_pages": true, "count": 1}', "$.total_pages"),
+        ('{"results": [], "total_pages": -1, "count": 1}', "$.total_pages"),
+        ('{"results": [], "total_pages": 1, "count": -1}', "$.count"),
+        ('{"results": [], "count": 1}', "$"),
+        ('{"results": [], "total_pages": 1, "count": 1, "meta": {"page": "1"}}', "$.meta.page"),
+        ('{"results": [1], "total_pages": 1, "count": 1}', "$.results[0]"),
+        ('{"results": [{}], "total_pages": 1, "count": 1}', "$.results[0]"),
+        ('{"results": [{"id": 7}], "total_pages": 1, "count": 1}', "$.results[0].id"),
+        ('{"results": [{"id": null}], "total_pages": 1, "count": 1}', "$.results[0].id"),
+        ('{"results": [NaN], "total_pages": 1, "count": 1}', "$"),
+        ('{"results": [Infinity], "total_pages": 1, "count": 1}', "$"),
+        ('{"results": [], "total_pages": 1, "count": 1} trailing', "$"),
+        ("<!doctype html><html><body>Log in</body></html>", "$"),
+        ("\ufeff" + '{"results": [], "total_pages": 1, "count": 1}', "$"),
+        ('{"results": [], "total_pages": 1, "count": 1}'.encode("utf-16"), "$"),
+        (b'{"results": [{"id": "a", "t": "\xff"}], "total_pages": 1, "count": 1}', "$"),
+        (b'{"results": [{"id": "a", "t": "\xed\xa0\x80"}], "total_pages": 1, "count": 1}', "$"),
+        (b'{"results": [{"id": "\xff"}], "total_pages": 1, "count": 1}', "$"),
+        (b"\xff\xfe", "$"),
+        (b"\x1f\x8b\x08\x00", "$"),
+        ('{"results": [], "total_pages": ' + "9" * 6000 + ', "count": 1}', "$.total_pages"),
+        ("[" * 100_000, "$"),
+        ('{"results": [' + "[" * 100_000 + "]" * 100_000 + '], "total_pages": 1, "count": 1}', "$"),
+        ('{"results": [], "total_pages": 1, "count": 1, "x": ' + '{"a":' * 100_000, "$"),
+    ],
+)
+def test_what_is_no_page(body, path):
+    """Foreign, cut or broken bodies are one retriable error that names the JSON path, and never a short page."""
+    error = misfit(answer(body))
+    assert (error.path, error.retriable, f"at {path}" in str(error)) == (path, True, True)
+    with pytest.raises(SecodaResponseError):
+        read_resource_logs(answer(body), 1)
+
+
+def test_a_login_page_is_called_by_its_name():
+    """An HTML page with status 200 is told as what it is: most often a wrong host."""
+    assert "text/html" in str(misfit(answer("<html>", "text/html; charset=utf-8")))
+
+
+def test_every_cut_of_a_page_is_noticed():
+    """However a page is cut, it is no page."""
+    body = page_of(f'{{{HEAD}, "t": "é\\ud83e"}}', f"{{{HEAD}}}").body.rstrip()
+    for length in range(len(body)):
+        misfit(answer(body[:length]))
+
+
+def test_another_page_than_asked_for_is_no_answer():
+    """A server that answers a page beyond the end with its last page has shown no such page."""
+    assert read(page_of(f"{{{HEAD}}}", meta={"page": 3}), number=4).logs == ()
+    assert len(read(page_of(f"{{{HEAD}}}", meta={"page": 4}), number=4).logs) == 1
+    assert len(read(page_of(f"{{{HEAD}}}", meta={}), number=4).logs) == 1
+    assert len(read(page_of(f"{{{HEAD}}}", meta=None), number=4).logs) == 1
+
+
+@pytest.mark.parametrize("listing", ["results", "version_histories"])
+def test_a_page_for_people(listing):
+    """A whole page is decoded for people, who get the documented keys or an error."""
+    more = {"non_versioned_logs": []} if listing == "version_histories" else {}
+    page = read_json(page_of('{"id": "a", "n": 12345678901234567890, "t": "\\ud83e"}', listing=listing, **more), listing)
+    assert page[listing] == [{"id": "a", "n": 12345678901234567890, "t": "\ufffd"}]
+    assert (page["count"], page["total_pages"], page["meta"]) == (1, 1, {"page": 1})
+    for body in ('{"total_pages": 1, "count": 1}', '{"count": 0, "total_pages": 1, "results": 3}', "<html>", "[1]"):
+        with pytest.raises(SecodaResponseError):
+            read_json(answer(body), listing)
+
+
+_JSON = st.recursive(
+    st.one_of(
+        st.none(),
+        st.booleans(),
+        st.integers(),
+        st.floats(),
+        st.text(),
+        st.sampled_from([AT, "2026-10-14T12:00:00+99:99", "\ud83e", "a"]),
+    ),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3),
+        st.dictionaries(
+            st.sampled_from(
+                ["results", "count", "total_pages", "meta", "page", "id", "logged_at", "created_at", "é", "id "]
+                + ["version_histories", "non_versioned_logs"]
+            ),
+            inner,
+            max_size=6,
+        ),
+    ),
+    max_leaves=12,
+)
+_LOGS = st.lists(st.fixed_dictionaries({"id": _JSON, "logged_at": _JSON}, optional={"created_at": _JSON}), max_size=3)
+_PAGES = st.fixed_dictionaries(
+    {"results": _LOGS, "count": st.integers(), "total_pages": st.integers(), "meta": _JSON},
+    optional={"version_histories": _LOGS, "non_versioned_logs": st.just([])},
+)
+
+
+def _only_response_errors(body):
+    for reader in (
+        lambda: read_audit_logs(body, 1, "logged_at"),
+        lambda: read_audit_logs(body, 1, "created_at"),
+        lambda: read_resource_logs(body, 1),
+        lambda: read_json(body),
+    ):
+        try:
+            reader()
+        except SecodaResponseError:
+            pass
+
+
+@settings(max_examples=200)
+@given(st.one_of(st.binary(), st.text().map(lambda text: text.encode("utf-8", "surrogatepass"))))
+@example(b'{"results":[{"id":"a","logged_at":"\\ud800"}],"count":1,"total_pages":1}')
+def test_bytes_never_break_anything_else(body):
+    """Whatever bytes come: a page, or the one error."""
+    _only_response_errors(answer(body))
+
+
+@settings(max_examples=200)
+@given(st.one_of(_PAGES, _JSON), st.booleans(), st.integers(min_value=0, max_value=3))
+def test_json_never_breaks_anything_else(value, ascii_only, cut):
+    """Whatever JSON comes, whole or cut: a page, or the one error."""
+    body = json.dumps(value, ensure_ascii=ascii_only).encode("utf-8", "surrogatepass")
+    _only_response_errors(answer(body[: len(body) - cut]))
+
+
+@settings(max_examples=100)
+@given(st.lists(st.dictionaries(st.text(), _JSON, max_size=4), max_size=4), st.sampled_from([None, 1, "\t"]))
+def test_any_record_passes_through_unchanged(extras, indent):
+    """Whatever unknown fields logs have, and however they are laid out: each leaves as it came."""
+    records = [
+        json.dumps(
+            {f"x{name}": value for name, value in extra.items()} | {"id": str(number), "logged_at": AT},
+            indent=indent,
+            allow_nan=True,
+        )
+        for number, extra in enumerate(extras)
+    ]
+    if any(word in record for record in records for word in ("NaN", "Infinity")):
+        return
+    found = read(page_of(*records)).logs
+    assert [log.raw.decode() for log in found] == records

@@ -1,0 +1,502 @@
+"""Every log of a window that the listing shows, each once, or an error: the rules, on a listing without sockets."""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from model import Model, Tally, drive, instant, log
+
+from airflow_provider_secoda.client.errors import (
+    SecodaAuthenticationError,
+    SecodaError,
+    SecodaIncompleteError,
+    SecodaServerError,
+)
+from airflow_provider_secoda.client.filters import exact
+from airflow_provider_secoda.client.listing import Report
+from airflow_provider_secoda.client.messages import Response
+from airflow_provider_secoda.client.window import WindowQuery, read_window
+
+SECOND = 1_000_000
+BEGIN = 1_700_000_000 * SECOND
+
+
+def spaced(count: int, step: int = SECOND) -> list[dict]:
+    """Return so many logs, a step apart."""
+    return [log(number, BEGIN + number * step) for number in range(count)]
+
+
+def read(model: Model, start: int, end: int, *, seed: int = 0, **options) -> tuple[list[str], Report]:
+    """Read a window; return the ids in the order they came, and the report."""
+    report = Report()
+    query = WindowQuery(start, end, **options)
+    got = drive(read_window(query, report), model, concurrency=query.concurrency, seed=seed)
+    return [item.id for item in got], report
+
+
+def within(model: Model, start: int, end: int) -> set[str]:
+    """Return the ids of the logs of a window that are there all the time: from before the read, never expired."""
+    return {
+        id_
+        for id_, item in model.ever.items()
+        if start <= instant(item["logged_at"]) < end and id_ not in model.expired
+    }
+
+
+def check(model: Model, start: int, end: int, before: set[str], ids: list[str]) -> None:
+    """Assert that every lasting log is there, none twice and none that is not of the window."""
+    assert len(ids) == len(set(ids)), "twice"
+    ever = {i for i, item in model.ever.items() if start <= instant(item["logged_at"]) < end}
+    assert set(ids) <= ever, "not of the window"
+    assert within(model, start, end) & before <= set(ids), "lost"
+
+
+# --- calm listings ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("concurrency", [1, 4])
+@pytest.mark.parametrize("page_size", [1, 2, 5, 100])
+def test_every_window_of_a_calm_listing_is_exact(page_size, concurrency):
+    """Wherever a window begins and ends, on, between or beyond logs and page edges, it is half-open and exact."""
+    logs = spaced(23)
+    for first in range(-1, 25):
+        for length in (1, 2, 5, 30):
+            for nudge in (0, 1):
+                start = BEGIN + first * SECOND + nudge
+                end = start + length * SECOND
+                model = Model(list(logs), page_size=page_size)
+                ids, _ = read(model, start, end, concurrency=concurrency)
+                assert set(ids) == within(model, start, end)
+                assert len(ids) == len(set(ids))
+
+
+def test_the_stream_is_newest_first():
+    """Logs come newest first."""
+    ids, _ = read(Model(spaced(100)), BEGIN, BEGIN + 90 * SECOND)
+    assert ids == sorted(ids, reverse=True)
+    assert len(ids) == 90
+
+
+@pytest.mark.parametrize("sort", ["honoured", "tie_breaker_refused", "tie_breaker_ignored"])
+@pytest.mark.parametrize("ties", ["stable", "shuffled"])
+@pytest.mark.parametrize("seed", range(12))
+def test_ties_across_page_edges_are_exact(sort, ties, seed):
+    """Logs of one timestamp across page edges all come, whatever the server makes of the tie breaker."""
+    rng = random.Random(seed)
+    logs = [log(number, BEGIN + (number // rng.choice([2, 3])) * SECOND) for number in range(60)]
+    model = Model(logs, page_size=7, sort=sort, ties=ties, seed=seed)
+    start, end = BEGIN + 4 * SECOND, BEGIN + 17 * SECOND
+    ids, report = read(model, start, end, seed=seed)
+    assert sorted(ids) == sorted(within(model, start, end))
+    assert report.order == "newest_first"
+
+
+@pytest.mark.parametrize("sort", ["refused", "ignored", "reversed"])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_without_an_order_everything_is_read_and_said(sort, seed):
+    """Where the order cannot be had, all pages are read, it is said so, and the result is exact."""
+    model = Model(spaced(64), page_size=5, sort=sort, seed=seed)
+    ids, report = read(model, BEGIN + 10 * SECOND, BEGIN + 20 * SECOND)
+    assert set(ids) == within(model, BEGIN + 10 * SECOND, BEGIN + 20 * SECOND)
+    assert len(ids) == 10
+    assert report.order == "everything"
+    assert "all 13 pages are read" in report.warnings[0]
+    assert report.history_from == BEGIN
+
+
+def test_an_order_that_breaks_midway_is_noticed():
+    """A listing that is out of order where it is read is read whole instead, and nothing comes twice."""
+
+    class Broken(Model):
+        def _sorted(self, rows, sort):
+            rows = super()._sorted(rows, sort)
+            if sort is not None:
+                middle = len(rows) // 2
+                rows[middle : middle + 12] = rows[middle : middle + 12][::-1]
+            return rows
+
+    model = Broken(spaced(200), page_size=5)
+    ids, report = read(model, BEGIN + 20 * SECOND, BEGIN + 180 * SECOND)
+    assert len(ids) == 160
+    assert set(ids) == within(model, BEGIN + 20 * SECOND, BEGIN + 180 * SECOND)
+    assert report.order == "everything"
+
+
+def test_an_ignored_sort_that_looks_right_is_noticed():
+    """A default order that happens to look newest first is not mistaken for an honoured sort."""
+
+    class NewestCreatedFirst(Model):
+        def _sorted(self, rows, sort):
+            return sorted(rows, key=lambda row: row["created_at"], reverse=True)
+
+    logs = [log(n, BEGIN + n * SECOND) for n in range(100)]
+    late = log(500, BEGIN + 99 * SECOND + 1, logged=BEGIN + 50 * SECOND + 1)
+    model = NewestCreatedFirst([*logs, late], page_size=10)
+    ids, report = read(model, BEGIN + 45 * SECOND, BEGIN + 55 * SECOND)
+    assert late["id"] in ids
+    assert report.order == "everything"
+
+
+# --- listings that move ----------------------------------------------------------------------------------------
+
+
+class Scripted(Model):
+    """A listing in which chosen things happen before chosen requests."""
+
+    moves: dict = {}
+
+    def _move(self):
+        for move in self.moves.get(self.requests, ()):
+            move(self)
+
+    def arrive_at_head(self):
+        self._add(instant(self.logs[-1]["logged_at"]) + 1)
+
+    def arrive_late(self):
+        self.late.add(self._add(BEGIN + 60 * SECOND + 7))
+
+    def expire_oldest(self):
+        self.expired.add(self.logs.pop(0)["id"])
+
+
+def scripted(moves, **options) -> Scripted:
+    model = Scripted(spaced(100), page_size=5, **options)
+    model.moves = moves
+    return model
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        [Scripted.arrive_at_head],
+        [Scripted.expire_oldest],
+        [Scripted.arrive_at_head, Scripted.expire_oldest],
+        [Scripted.arrive_late],
+        [Scripted.arrive_late, Scripted.expire_oldest],
+        [Scripted.arrive_at_head] * 7,
+    ],
+    ids=["arrival", "expiry", "arrival and expiry", "late arrival", "late arrival and expiry", "a page of arrivals"],
+)
+@pytest.mark.parametrize("window", [(0, 100), (20, 90), (40, 70), (90, 101)])
+def test_one_move_before_any_request_loses_nothing(what, window):
+    """Whatever request a move falls on, and however the answers are ordered, nothing is lost or repeated."""
+    start, end = (BEGIN + edge * SECOND for edge in window)
+    for request in range(1, 45):
+        for seed in (1, 2):
+            model = scripted({request: what})
+            before = set(model.ever)
+            ids, _ = read(model, start, end, seed=seed)
+            check(model, start, end, before, ids)
+
+
+@pytest.mark.parametrize("first", range(1, 24))
+def test_two_moves_lose_nothing(first):
+    """An arrival with an expiry, and another pair later: the count never changes, and nothing is lost."""
+    both = [Scripted.arrive_at_head, Scripted.expire_oldest]
+    for second in range(first + 1, 30):
+        model = scripted({first: both, second: both})
+        before = set(model.ever)
+        ids, _ = read(model, BEGIN + 30 * SECOND, BEGIN + 95 * SECOND, seed=second)
+        check(model, BEGIN + 30 * SECOND, BEGIN + 95 * SECOND, before, ids)
+
+
+@pytest.mark.parametrize("arrive", [0.02, 0.2, 0.5])
+@pytest.mark.parametrize("expire", [0.0, 0.2])
+def test_a_listing_in_steady_motion_is_read_exactly(arrive, expire):
+    """While logs arrive and expire all the time the read succeeds, and is exact."""
+    for seed in range(8):
+        model = Model(spaced(400), page_size=10, arrive=arrive, expire=expire, seed=seed)
+        before = set(model.ever)
+        start, end = BEGIN + 250 * SECOND, BEGIN + 390 * SECOND
+        ids, report = read(model, start, end, seed=seed)
+        check(model, start, end, before, ids)
+        assert report.order == "newest_first"
+
+
+def test_arrival_with_every_request_is_read_exactly():
+    """Even a log that arrives with every single request does not keep the read from its end."""
+
+    class Busy(Scripted):
+        def _move(self):
+            self.arrive_at_head()
+
+    model = Busy(spaced(300), page_size=10)
+    before = set(model.ever)
+    ids, _ = read(model, BEGIN + 100 * SECOND, BEGIN + 300 * SECOND)
+    check(model, BEGIN + 100 * SECOND, BEGIN + 300 * SECOND, before, ids)
+
+
+def test_a_listing_that_moves_too_fast_fails():
+    """When whole pages arrive with every request the read gives up, after a bounded number of requests."""
+
+    class Flood(Scripted):
+        def _move(self):
+            for _ in range(5):
+                self.arrive_at_head()
+
+    model = Flood(spaced(100), page_size=5)
+    with pytest.raises(SecodaIncompleteError):
+        read(model, BEGIN, BEGIN + 100 * SECOND)
+    assert model.requests < 500
+
+
+# --- listings that hide ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("cap_counts", [True, False])
+@pytest.mark.parametrize("beyond", ["empty", "404"])
+class TestCap:
+    """A listing that shows only so many logs, whether or not its count says so."""
+
+    def model(self, cap_counts, beyond, **options) -> Model:
+        return Model(spaced(200), page_size=5, cap=50, cap_counts=cap_counts, beyond=beyond, **options)
+
+    def test_within_reach(self, cap_counts, beyond):
+        """A window that lies within the cap is read as ever."""
+        model = self.model(cap_counts, beyond)
+        ids, report = read(model, BEGIN + 155 * SECOND, BEGIN + 180 * SECOND)
+        assert set(ids) == within(model, BEGIN + 155 * SECOND, BEGIN + 180 * SECOND)
+        assert report.order == "newest_first"
+
+    @pytest.mark.parametrize("window", [(100, 110), (100, 190), (20, 110), (149, 151), (0, 200)])
+    def test_out_of_reach_fails(self, cap_counts, beyond, window):
+        """A window that reaches behind the cap fails, saying that the listing is cut and what cannot be reached."""
+        start, end = (BEGIN + edge * SECOND for edge in window)
+        with pytest.raises(SecodaIncompleteError, match=r"the listing is cut .* cannot be reached"):
+            read(self.model(cap_counts, beyond), start, end)
+
+    @pytest.mark.parametrize("window", [(0, 10), (-5, 40), (30, 49)])
+    def test_reached_from_the_other_end(self, cap_counts, beyond, window):
+        """A window near the beginning of history is read from there, also while the oldest logs expire."""
+        start, end = (BEGIN + edge * SECOND for edge in window)
+        for expire in (0.0, 0.1):
+            model = self.model(cap_counts, beyond, expire=expire, seed=3)
+            before = set(model.ever)
+            ids, report = read(model, start, end)
+            check(model, start, end, before, ids)
+            assert report.order == "both_ends"
+            assert "the listing is cut" in report.warnings[0]
+
+    def test_both_ends_meet(self, cap_counts, beyond):
+        """A window over all of a listing that is less than two caps long is put together from both ends."""
+        model = Model(spaced(90), page_size=5, cap=50, cap_counts=cap_counts, beyond=beyond)
+        ids, _ = read(model, BEGIN, BEGIN + 90 * SECOND)
+        assert sorted(ids) == sorted(within(model, BEGIN, BEGIN + 90 * SECOND))
+
+    @pytest.mark.parametrize("window", [(100, 110), (60, 190), (0, 200)])
+    def test_date_operators_get_past_it(self, cap_counts, beyond, window):
+        """Date operators that work reach what the cap hides, also when the narrowed listing is capped in turn."""
+        start, end = (BEGIN + edge * SECOND for edge in window)
+        model = self.model(cap_counts, beyond, date_operators={"gte": "ge", "lt": "lt"})
+        ids, report = read(model, start, end, date_operators={"from": "gte", "before": "lt"})
+        assert sorted(ids) == sorted(within(model, start, end))
+        assert report.order == "narrowed"
+
+    @pytest.mark.parametrize("broken", [("gt", "lt"), ("ge", "le"), ("ignored", "lt"), ("ge", "ignored"), ("lt", "ge")])
+    def test_date_operators_that_lie_are_found_out(self, cap_counts, beyond, broken):
+        """An operator that excludes its edge, includes it, or does nothing is not believed."""
+        meaning = dict(zip(("gte", "lt"), broken, strict=True))
+        model = self.model(cap_counts, beyond, date_operators=meaning)
+        with pytest.raises(SecodaIncompleteError, match="date_operators"):
+            read(
+                model,
+                BEGIN + 100 * SECOND,
+                BEGIN + 110 * SECOND,
+                date_operators={"from": "gte", "before": "lt"},
+            )
+
+
+def test_date_operators_are_not_used_without_need():
+    """A window within reach is read without the undocumented operators, even when they are configured."""
+    model = Model(spaced(50), page_size=5)
+    seen = []
+    answer = model.answer
+    model.answer = lambda request: (seen.append(request), answer(request))[1]
+    read(model, BEGIN, BEGIN + 9 * SECOND, date_operators={"from": "gte", "before": "lt"})
+    assert not any("gte" in value for request in seen for _, value in request.params)
+
+
+@pytest.mark.parametrize("hidden", [{30, 31, 32, 33, 34}, {42}, {40, 44}])
+def test_a_page_that_lacks_logs_fails(hidden):
+    """A page that is empty or short before the last one is not passed over: the count says otherwise."""
+    model = Model(spaced(100), page_size=5, hidden=frozenset(f"log-{n:06d}" for n in hidden))
+    with pytest.raises(SecodaIncompleteError):
+        read(model, BEGIN + 20 * SECOND, BEGIN + 80 * SECOND)
+
+
+def test_a_count_without_logs_fails():
+    """A listing that counts logs and shows none is not taken for an empty one."""
+    model = Model(spaced(3), page_size=5, hidden=frozenset(f"log-{n:06d}" for n in range(3)))
+    with pytest.raises(SecodaIncompleteError, match="counts 3"):
+        read(model, BEGIN, BEGIN + 9 * SECOND)
+
+
+def test_an_unsortable_listing_at_the_known_cap_fails():
+    """Exactly 10,000 logs that cannot be sorted may be a cap: that is not passed over in silence."""
+    model = Model(spaced(10_000), page_size=1000, sort="refused")
+    with pytest.raises(SecodaIncompleteError, match="10000"):
+        read(model, BEGIN, BEGIN + 9 * SECOND)
+
+
+# --- the beginning of history ----------------------------------------------------------------------------------
+
+
+def test_a_young_workspace_is_said():
+    """A window that begins before history does is no error, but it is said, and from when."""
+    ids, report = read(Model(spaced(30)), BEGIN - 50 * SECOND, BEGIN + 5 * SECOND)
+    assert len(ids) == 5
+    assert report.history_from == BEGIN
+    assert "begins at 2023-11-14T22:13:20Z" in report.warnings[0]
+
+
+def test_an_old_workspace_says_nothing():
+    """A window that begins after history does raises no warning."""
+    _, report = read(Model(spaced(30)), BEGIN + 1, BEGIN + 5 * SECOND)
+    assert report.warnings == []
+
+
+def test_a_filtered_listing_asks_for_the_whole_history():
+    """With a filter, history is that of the workspace: the first match alone says nothing of it."""
+    logs = spaced(60)
+    logs[40]["performer_id"] = "p"
+    model = Model(logs, page_size=5)
+    ids, report = read(
+        model, BEGIN + 30 * SECOND, BEGIN + 50 * SECOND, filter=exact("performer_id", "p")
+    )
+    assert ids == ["log-000040"]
+    assert report.history_from == BEGIN
+    assert report.warnings == []
+
+
+@pytest.mark.parametrize("sort", ["honoured", "refused", "ignored"])
+def test_an_empty_listing(sort):
+    """An empty workspace gives an empty window, and it is said that it shows no history."""
+    ids, report = read(Model([], sort=sort), BEGIN, BEGIN + SECOND)
+    assert ids == []
+    assert report.history_from is None
+    assert "the listing is empty" in report.warnings[-1]
+
+
+# --- what it costs ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("concurrency", [1, 4])
+def test_the_search_does_not_depend_on_history(concurrency):
+    """Above the pages that hold the window, reading it costs at most 2·log2(total pages) + 4 requests.
+
+    Pages that were read ahead in vain are few, and counted apart.
+    """
+    for seed in range(100):
+        rng = random.Random(seed)
+        count, page_size = rng.choice([1, 7, 20, 100, 300, 1000, 2500]), rng.choice([5, 10, 50])
+        logs = spaced(count, 1000)
+        width = count * 1000 // rng.choice([1, 3, 10, 30, 300]) + 1
+        start = BEGIN + rng.randint(-width // 2, count * 1000)
+        model = Model(logs, page_size=page_size)
+        tally, report = Tally(), Report()
+        query = WindowQuery(start, start + width, concurrency=concurrency)
+        got = drive(read_window(query, report), model, concurrency=concurrency, seed=seed, tally=tally)
+        places = [number for number in range(count) if start <= BEGIN + number * 1000 < start + width]
+        assert len(got) == len(places)
+        total = max(1, math.ceil(count / page_size))
+        holding = len({(count - 1 - number) // page_size for number in places})
+        allowed = 2 * math.log2(total) + 4 + (concurrency - 1 if concurrency > 1 else 0)
+        assert tally.requests - holding <= allowed
+
+
+# --- errors of requests ----------------------------------------------------------------------------------------
+
+
+def test_failures_of_requests_are_survived():
+    """429, 5xx, login pages and cut bodies are repeated, and the result is exact."""
+    for seed in range(10):
+        model = Model(spaced(200), page_size=5, fail=0.2, seed=seed)
+        ids, _ = read(model, BEGIN + 50 * SECOND, BEGIN + 150 * SECOND, seed=seed)
+        assert len(ids) == 100
+
+
+@pytest.mark.parametrize(("status", "error"), [(401, SecodaAuthenticationError), (500, SecodaServerError)])
+def test_final_errors_are_raised_as_they_are(status, error):
+    """What no repeat mends leaves as the error it is, wherever in the read it strikes."""
+    for strike in (1, 2, 5, 9, 14):
+
+        class Failing(Model):
+            def answer(self, request, strike=strike):
+                if self.requests >= strike:
+                    self.requests += 1
+                    return Response(status, {}, b'{"detail": "no"}')
+                return super().answer(request)
+
+        with pytest.raises(error):
+            read(Failing(spaced(300), page_size=5), BEGIN + 20 * SECOND, BEGIN + 200 * SECOND)
+
+
+# --- everything at once ----------------------------------------------------------------------------------------
+
+
+@st.composite
+def worlds(draw):
+    """Draw a listing with any mixture of troubles, and a window over it."""
+    gaps = draw(st.lists(st.sampled_from([0, 0, 1, 1000, 1_000_000]), max_size=80))
+    at, logs = BEGIN, []
+    for number, gap in enumerate(gaps):
+        at += gap
+        logs.append(log(number, at))
+    page_size = draw(st.sampled_from([2, 3, 5, 20]))
+    chance = st.sampled_from([0.0, 0.0, 0.05, 0.3])
+    cap = draw(st.sampled_from([None, None, None, 30]))
+    model = Model(
+        logs,
+        page_size=page_size,
+        seed=draw(st.integers(0, 10_000)),
+        sort=draw(
+            st.sampled_from(
+                ["honoured"] * 5 + ["ignored", "refused", "reversed", "tie_breaker_refused", "tie_breaker_ignored"]
+            )
+        ),
+        ties=draw(st.sampled_from(["stable", "shuffled"])),
+        arrive=draw(chance),
+        arrive_late=draw(chance),
+        late_range=(BEGIN, at + 1),
+        expire=draw(chance),
+        stale=draw(chance),
+        fail=draw(chance) / 3,
+        cap=cap,
+        cap_counts=draw(st.booleans()),
+        beyond=draw(st.sampled_from(["empty", "404"])),
+    )
+    edges = [BEGIN - 1, at + 1, *(instant(item["logged_at"]) for item in logs)]
+    start = draw(st.sampled_from(edges)) + draw(st.sampled_from([0, 1]))
+    end = draw(st.sampled_from(edges)) + draw(st.sampled_from([0, 1]))
+    return model, min(start, end), max(start, end, min(start, end) + 1)
+
+
+@settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
+@given(worlds(), st.sampled_from([1, 2, 4, 8]), st.integers(0, 1000))
+def test_complete_or_an_error(world, concurrency, seed):
+    """Whatever the listing does, a read is exact or it fails with one of our errors.
+
+    One thing cannot be told from a smaller workspace: a cap in a listing that can neither be sorted nor counts what it
+    hides.
+    """
+    model, start, end = world
+    before = set(model.ever)
+    try:
+        ids, report = read(model, start, end, seed=seed, concurrency=concurrency)
+    except SecodaError:
+        return
+    if model.cap is not None and model.cap_counts and report.order == "everything":
+        return
+    check(model, start, end, before, ids)
+
+
+def test_the_bytes_that_were_sent_come_out():
+    """What is emitted is the JSON text of each log as it stood in the answer."""
+    model = Model(spaced(12), page_size=5)
+    got = drive(read_window(WindowQuery(BEGIN, BEGIN + 12 * SECOND), Report()), model)
+    assert {item.raw for item in got} == {json.dumps(item).encode() for item in model.logs}
