@@ -16,10 +16,11 @@ DAYS = 30
 LIMIT = 64.0
 #: Between two sizes, memory that differs by less is the noise of the allocator.
 NOISE = 8.0
+OURS = "secoda_operator"
 _READERS = (
-    ("secoda_operator", "jsonl", "this operator, `.jsonl`"),
-    ("secoda_operator", "jsonl.gz", "this operator, `.jsonl.gz`"),
-    ("secoda_operator", "parquet", "this operator, `.parquet`"),
+    (OURS, "jsonl", "this operator, `.jsonl`"),
+    (OURS, "jsonl.gz", "this operator, `.jsonl.gz`"),
+    (OURS, "parquet", "this operator, `.parquet`"),
     ("requests_loop", "jsonl", "`requests` loop into a list"),
 )
 
@@ -57,30 +58,34 @@ def main() -> None:
             for reader, kind, name in readers:
                 found[name].append(measure(sandbox, reader, kind, logs))
     print(f"# Memory of one window\n\n{place.facts()}\n")
-    head = ["", "start"] + [f"peak above it, {logs:,} logs" for logs in sizes] + ["growth"]
+    head = ["", "start", *(f"peak above it, {logs:,} logs" for logs in sizes), "growth"]
     head += [f"wall time, {sizes[-1]:,} logs"]
     rows = []
     for name, results in found.items():
-        small, large = (result["peak"] - result["start"] for result in results)
-        rows.append(
-            [name, f"{results[0]['start']:.0f}", f"{small:.1f}", f"{large:.1f}", f"{large - small:+.1f}"]
-            + [f"{results[-1]['walls'][0]:.1f} s"]
-        )
+        small, large = map(_above, results)
+        start, wall = results[0]["start"], results[-1]["walls"][0]
+        above = f"{small:.1f}", f"{large:.1f}", f"{large - small:+.1f}"
+        rows.append([name, f"{start:.0f}", *above, f"{wall:.1f} s"])
     print(place.table(head, rows))
-    ours = [[r["peak"] - r["start"] for r in results] for name, results in found.items() if name != _READERS[-1][2]]
-    flat = all(large - small < NOISE for small, large in ours)
-    print(
-        f"\nMiB. Aim: at most {LIMIT:g} above the start with {sizes[-1]:,} logs: "
-        f"{'yes' if all(large <= LIMIT for _, large in ours) else '**no**'}"
-        + (
-            "; these are too few logs to say whether it grows on."
-            if quick
-            else f"; not growing from {sizes[0]:,} (by less than {NOISE:g}): {'yes' if flat else '**no**'}."
-        )
-    )
-    pyarrow = max(note["pyarrow"] for results in found.values() for r in results for note in r["notes"] if note)
+    ours = [found[name] for reader, _, name in readers if reader == OURS]
+    small_enough = all(_above(results[-1]) <= LIMIT for results in ours)
+    flat = all(_above(results[-1]) - _above(results[0]) < NOISE for results in ours)
+    print(f"\nMiB. At most {LIMIT:g} above the start with {sizes[-1]:,} logs: {_yes(small_enough)}", end="")
+    if quick:
+        print("; these are too few logs to say whether it grows on.")
+    else:
+        print(f"; not growing from {sizes[0]:,} (by less than {NOISE:g}): {_yes(flat)}.")
+    pyarrow = max(note["pyarrow"] for results in ours for result in results for note in result["notes"])
     if pyarrow > 1:
-        print(f"Importing pyarrow takes another {pyarrow:.0f}, which is part of the start of `.parquet`.")
+        print(f"Importing pyarrow takes {pyarrow:.0f}, which is part of the start of `.parquet`.")
+
+
+def _above(result: dict[str, Any]) -> float:
+    return float(result["peak"] - result["start"])
+
+
+def _yes(held: bool) -> str:
+    return "yes" if held else "**no**"
 
 
 if __name__ == "__main__":

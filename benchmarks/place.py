@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-#: All logs lie before it: a Thursday, so that the days at the head, in the middle and at the end are weekdays.
+#: All logs lie before it: a Thursday, so that the first, the middle and the last of 90 days are weekdays.
 UNTIL = datetime(2026, 1, 1, tzinfo=timezone.utc)
 SEED = 7
 PAGE_SIZE = 100
@@ -82,8 +82,8 @@ def facts() -> str:
     """Return one line about what the numbers were measured on."""
     versions = [f"{name} {version}" for name in _SHOWN if (version := installed(name))]
     return (
-        f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}, Python {platform.python_version()}, "
-        f"{', '.join(versions)}; sandbox and reader share the cores, "
+        f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}, "
+        f"Python {platform.python_version()}, {', '.join(versions)}; sandbox and reader share the cores, "
         f"load average at the start {os.getloadavg()[0]:.1f}. "
         f"{datetime.now(timezone.utc):%Y-%m-%d}."
     )

@@ -52,8 +52,10 @@ def any_of(*operands: Mapping[str, Any]) -> Filter:
 
 
 def none_of(*operands: Mapping[str, Any]) -> Filter:
-    """Match logs that match no operand (the operator ``not``, of one operand: what it does to several is not known)."""
-    return {"operator": "not", "operands": [dict(operands[0]) if len(operands) == 1 else any_of(*operands)]}
+    """Match logs that match no operand (the operator ``not``)."""
+    # What ``not`` does to several operands is not known; to one it can mean one thing only.
+    only = dict(operands[0]) if len(operands) == 1 else any_of(*operands)
+    return {"operator": "not", "operands": [only]}
 
 
 def parse_filter(value: Mapping[str, Any] | str | None) -> Filter | None:

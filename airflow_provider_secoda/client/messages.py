@@ -45,6 +45,8 @@ class Attempt:
     call: Call
     request: Request
     pause: float = 0.0
+    #: The time of the answer that asked for the pause, in epoch seconds; drivers need not look at it.
+    since: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

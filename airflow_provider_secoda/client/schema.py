@@ -10,24 +10,36 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
 from typing import Annotated, Any, Literal, NamedTuple, TypeAlias
 
 import msgspec
 
 from airflow_provider_secoda.client.errors import SecodaResponseError
+from airflow_provider_secoda.client.instants import (
+    Instant,
+    format_instant,
+    from_instant,
+    parse_instant,
+    to_instant,
+)
 from airflow_provider_secoda.client.messages import Response
 
-TimestampField: TypeAlias = Literal["logged_at", "created_at"]
-#: Microseconds since the epoch, UTC: exact, cheap to compare, and on the grid on which windows are given.
-Instant: TypeAlias = int
+__all__ = [
+    "Instant",
+    "Log",
+    "Page",
+    "TimestampField",
+    "VersionPage",
+    "format_instant",
+    "from_instant",
+    "parse_instant",
+    "read_audit_logs",
+    "read_json",
+    "read_resource_logs",
+    "to_instant",
+]
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
-_TIMESTAMP = re.compile(
-    r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d+))?\s?"
-    r"(?:([Zz])|([+-])([01]\d|2[0-3])(?::?([0-5]\d))?)?",
-    re.ASCII,
-)
+TimestampField: TypeAlias = Literal["logged_at", "created_at"]
 _AT = re.compile(r" - at `\$([^`]*)`$")
 # Consumed and kept: an escaped backslash, a whole pair. Replaced: half a pair.
 _SURROGATES = re.compile(
@@ -161,53 +173,6 @@ def read_json(response: Response, listing: Literal["results", "version_histories
     """
     _decode(_decode_audit_logs if listing == "results" else _decode_resource_logs, response)
     return _decode(_decode_object, response)[0]  # type: ignore[no-any-return]
-
-
-def parse_instant(text: Any) -> Instant:
-    """
-    Read an RFC 3339 timestamp, exactly: digits beyond the microsecond are cut off, never rounded up.
-
-    Rounding could carry a log over a window's edge; cutting cannot, as windows are given in microseconds.
-    A timestamp without an offset is UTC.
-
-    :raises ValueError: when it is no such timestamp.
-    """
-    match = _TIMESTAMP.fullmatch(text) if isinstance(text, str) else None
-    if match is None:
-        raise ValueError(f"not a timestamp: {text!r:.80}")
-    day, clock, fraction, _, sign, hours, minutes = match.groups()
-    try:
-        whole = datetime.fromisoformat(f"{day}T{clock}+00:00") - _EPOCH
-    except ValueError as exc:
-        raise ValueError(f"not a timestamp: {text!r:.80} ({exc})") from None
-    instant = (whole.days * 86_400 + whole.seconds) * 1_000_000
-    if fraction:
-        instant += int(fraction[:6].ljust(6, "0"))
-    if sign:
-        offset = (int(hours) * 60 + int(minutes or 0)) * 60_000_000
-        instant += -offset if sign == "+" else offset
-    if not _FIRST <= instant <= _LAST:
-        raise ValueError(f"not a timestamp between the years 1 and 9999 in UTC: {text!r:.80}")
-    return instant
-
-
-def to_instant(moment: datetime) -> Instant:
-    """Return an aware datetime as an instant."""
-    return (moment - _EPOCH) // timedelta(microseconds=1)
-
-
-_FIRST = to_instant(datetime.min.replace(tzinfo=timezone.utc))
-_LAST = to_instant(datetime.max.replace(tzinfo=timezone.utc))
-
-
-def from_instant(instant: Instant) -> datetime:
-    """Return an instant as an aware datetime in UTC."""
-    return _EPOCH + timedelta(microseconds=instant)
-
-
-def format_instant(instant: Instant) -> str:
-    """Return an instant as RFC 3339 text in UTC."""
-    return from_instant(instant).isoformat().replace("+00:00", "Z")
 
 
 def _decode(decoder: Any, response: Response) -> tuple[Any, bytes]:

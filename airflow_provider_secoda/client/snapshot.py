@@ -15,19 +15,19 @@ at once, when ``count`` stays what it was. ``count`` may fall meanwhile (logs ex
 is read twice); where it grows, copies that disagree have answered, and nothing is believed.
 
 Where the listing moves faster than that, two pages at a time are read in turn: neighbours are proven either by an
-overlap (the end of one is the beginning of the next) or by one of them being the same before and after the other.
+overlap (the end of one is the beginning of the next) or by both being the same twice in turn.
 """
 
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from airflow_provider_secoda.client.errors import SecodaIncompleteError
 from airflow_provider_secoda.client.listing import Report, View, read_pages, settle_outcome
 from airflow_provider_secoda.client.messages import Call, Flow, answered
-from airflow_provider_secoda.client.schema import Log, Page, format_instant
+from airflow_provider_secoda.client.schema import Instant, Log, Page, format_instant
 
 #: Reads of two neighbours, and of a tie, before giving up on them.
 MAX_PAIR_READS = 24
@@ -185,16 +185,17 @@ def same_place(before: Sequence[Log], after: Sequence[Log]) -> bool:
     Return whether two reads of a page show the same logs in the same places.
 
     A server may shuffle logs of equal timestamps from one answer to the next. Then the timestamps must agree place by
-    place, and so must the ids but within a tie; a tie at the page's edge may show other members of it. What is left
-    to compare must hold at least one log, or else nothing was shown.
+    place, and change at least once, so that a shift would show; and so must the ids but within a tie, where a tie at
+    the page's edge may show other members of it.
     """
     if [log.id for log in before] == [log.id for log in after]:
         return True
-    if [log.at for log in before] != [log.at for log in after]:
+    moments = [log.at for log in before]
+    if moments != [log.at for log in after] or moments[0] == moments[-1]:
         return False
-    edges = {before[0].at, before[-1].at}
+    edges = {moments[0], moments[-1]}
     inner = [{(log.at, log.id) for log in logs if log.at not in edges} for logs in (before, after)]
-    return bool(inner[0]) and inner[0] == inner[1]
+    return inner[0] == inner[1]
 
 
 def _check_even(pages: Sequence[Page], size: int, *, ended: bool) -> None:
@@ -213,8 +214,7 @@ def _complete_ties(
 
     Among logs of one timestamp a server without a tie breaker may answer each page in another order, so that one is
     shown twice and another not at all. How many there are is known from their places; the pages that hold them are
-    read again until that many are known. Of a tie that may go on beyond the run, the number is not known: a repeat in
-    it may as well be a sign that the listing moved.
+    read again until that many are known.
     """
     places = [log for number in sorted(run) for log in run[number].logs]
     seen: dict[str, Log] = {}
@@ -228,8 +228,8 @@ def _complete_ties(
         slots.pop(places[0].at, None)
     if not ended:
         slots.pop(places[-1].at, None)
-    again = Counter(log.at for log in places) - Counter(log.at for log in seen.values())
-    if not again.keys() <= slots.keys():
+    twice = Counter(log.at for log in places) - Counter(log.at for log in seen.values())
+    if not (yield from _shuffled(view, run, twice.keys() - slots.keys(), report)):
         return None
     for _ in range(MAX_TIE_READS):
         members = Counter(log.at for log in seen.values())
@@ -250,6 +250,21 @@ def _complete_ties(
         f"the listing has {slots[min(lacking)]} places for logs of {format_instant(min(lacking))}, but showed only "
         f"{members[min(lacking)]} different ones in {MAX_TIE_READS} reads: it repeats some and may hide others"
     )
+
+
+def _shuffled(view: View, run: Mapping[int, Page], ties: Collection[Instant], report: Report) -> Flow[bool]:
+    """
+    Return whether repeats in ties that may go on beyond the run are the server's shuffling.
+
+    How many belong to such a tie is not known, so the repeat may as well be a sign that the listing moved: it is
+    believed only when the pages, read again, show the tie in another order and all else in its place.
+    """
+    numbers = [n for n in run if any(log.at in ties for log in run[n].logs)]
+    report.rereads += len(numbers)
+    pages = yield from read_pages(view, numbers, report)
+    same = all(page is not None and same_place(run[page.number].logs, page.logs) for page in pages)
+    other = any(page is not None and page.ids != run[page.number].ids for page in pages)
+    return same and (other or not ties)
 
 
 def take_pair(view: View, first: int, until: int, *, size: int, report: Report) -> Flow[Snapshot | None]:
@@ -279,11 +294,15 @@ def take_pair(view: View, first: int, until: int, *, size: int, report: Report) 
         met = _meet(list(history))
         if met is not None:
             upper, lower, overlap = met
-            logs = (*upper.logs, *lower.logs[overlap:])
-            if len({log.id for log in logs}) == len(logs) and view.ordered(logs):
+            ended = lower.number >= lower.total_pages
+            logs: Sequence[Log] | None = (*upper.logs, *lower.logs[overlap:])
+            if not overlap:
+                run = {upper.number: upper, lower.number: lower}
+                logs = yield from _complete_ties(view, run, until, ended=ended, report=report)
+            if logs is not None and view.ordered(logs):
                 report.repeats_dropped += overlap
-                _check_even((upper, lower), size, ended=lower.number >= lower.total_pages)
-                return Snapshot((upper, lower), logs, ended=lower.number >= lower.total_pages)
+                _check_even((upper, lower), size, ended=ended)
+                return Snapshot((upper, lower), tuple(logs), ended=ended)
         report.rereads += turn > 1
     raise SecodaIncompleteError(
         f"pages {first} and {first + 1} never settled in {MAX_PAIR_READS} reads: the listing moves too fast, or the "
@@ -300,11 +319,15 @@ def _meet(history: list[Page]) -> tuple[Page, Page, int] | None:
             overlap = _overlap(upper, lower)
             if overlap:
                 return upper, lower, overlap
-    if len(history) < 3 or history[-3].number != newest.number or history[-2].number == newest.number:  # noqa: PLR2004
+    if [page.number == newest.number for page in history[-4:]] != [False, True, False, True]:
         return None
-    before, between = history[-3:-1]
-    if _only_expired(history[-3:]) and same_place(before.logs, newest.logs):
-        upper, lower = sorted((between, newest), key=lambda page: page.number)
+    first, second, third, _ = history[-4:]
+    if (
+        same_place(first.logs, third.logs)
+        and same_place(second.logs, newest.logs)
+        and _only_expired(history[-4:])
+    ):
+        upper, lower = sorted((third, newest), key=lambda page: page.number)
         return upper, lower, 0
     return None
 

@@ -43,6 +43,11 @@ class Window:
     end: datetime
     rule: str
 
+    def __str__(self) -> str:
+        """Return the window as people write it."""
+        start, end = (edge.isoformat().replace("+00:00", "Z") for edge in (self.start, self.end))
+        return f"[{start}, {end})"
+
 
 class WindowError(ValueError):
     """No window can be told from the run; the message says what to change. No retry can mend it."""

@@ -1,0 +1,591 @@
+"""The driver on real sockets: what breaks on the wire, where the key goes, and how a read is given up."""
+
+import gzip
+import logging
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from datetime import datetime, timezone
+
+import pytest
+
+from airflow_provider_secoda.client.errors import (
+    SecodaAuthenticationError,
+    SecodaConfigurationError,
+    SecodaConnectionError,
+    SecodaNotFoundError,
+    SecodaPermissionError,
+    SecodaRateLimitError,
+    SecodaRedirectError,
+    SecodaRequestError,
+    SecodaResponseError,
+    SecodaServerError,
+    SecodaTimeoutError,
+    SecodaTLSError,
+)
+from airflow_provider_secoda.client.exchange import RetryPolicy
+from airflow_provider_secoda.client.messages import Call, Emit, Request, several
+from airflow_provider_secoda.client.sync import SecodaClient
+from airflow_provider_secoda.sandbox import Workspace
+from rude_servers import RawServer, Tunnel, certificate, free_port, header, http
+
+KEY = "sk-live/Zebra+Quartz=7319-Falcon.Onyx"
+ONCE = RetryPolicy(attempts=1)
+QUICK = RetryPolicy(attempts=3, base=0.001, cap=0.002)
+UTC = timezone.utc
+MONTH = {"seed": 3, "logs": 900, "days": 30, "until": datetime(2026, 10, 1, tzinfo=UTC), "people": 5}
+START, END = datetime(2026, 9, 5, tzinfo=UTC), datetime(2026, 9, 25, 12, tzinfo=UTC)
+
+
+@pytest.fixture(autouse=True)
+def _no_proxy(monkeypatch):
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+@pytest.fixture
+def month(secoda_sandbox_factory):
+    return secoda_sandbox_factory(Workspace.generate(**MONTH), page_size=20, member_key="member-key-member")
+
+
+def client_of(sandbox, **options):
+    return SecodaClient(sandbox.api_key, sandbox.url, **({"policy": QUICK} | options))
+
+
+def fails(url, kind, *, key=KEY, **options):
+    """Ask for a page; return the error, which must be of this very kind."""
+    with SecodaClient(key, url, **({"policy": ONCE, "timeout": 5} | options)) as client, pytest.raises(kind) as error:
+        client.list_audit_logs()
+    assert type(error.value) is kind
+    return error.value
+
+
+def secoda_threads():
+    return [thread for thread in threading.enumerate() if thread.name.startswith("secoda_")]
+
+
+def await_(condition, seconds=2.0):
+    until = time.monotonic() + seconds
+    while not condition() and time.monotonic() < until:
+        time.sleep(0.005)
+    return condition()
+
+
+def test_a_window_is_what_the_workspace_holds(month):
+    """A window that is read through real threads and sockets is exactly what lies in the workspace."""
+    with client_of(month) as client:
+        logs = [log for batch in client.iter_logs(START, END) for log in batch]
+    assert sorted(log.raw for log in logs) == sorted(month.workspace.window(START, END))
+    assert [log.at for log in logs] == sorted((log.at for log in logs), reverse=True)
+
+
+@pytest.mark.parametrize("mishap", [429, 500, 502, 503, 504, "cut", "html", "reset", "json:{}", "json:"])
+def test_what_breaks_once_is_repeated(month, mishap):
+    """One bad answer or one broken connection anywhere is mended without anybody noticing."""
+    month.faults.script = [mishap]
+    with client_of(month) as client:
+        assert client.list_audit_logs()["count"] == 900
+    assert len(month.requests) == 2
+    assert client.tally.requests == 2
+
+
+@pytest.mark.parametrize(
+    ("mishap", "kind"),
+    [
+        (429, SecodaRateLimitError),
+        (503, SecodaServerError),
+        ("cut", SecodaConnectionError),
+        ("reset", SecodaConnectionError),
+        ("html", SecodaResponseError),
+        ("json:[]", SecodaResponseError),
+        ("json:", SecodaResponseError),
+        (400, SecodaRequestError),
+        (403, SecodaPermissionError),
+        ("redirect:https://evil.example/", SecodaRedirectError),
+    ],
+)
+def test_what_stays_broken_is_told(month, mishap, kind):
+    """An answer that stays bad leaves as its own error after the attempts, a final one after the first."""
+    month.faults.script = [mishap] * 3
+    with client_of(month) as client, pytest.raises(kind):
+        client.list_audit_logs()
+    assert len(month.requests) == (3 if kind("x").retriable else 1)
+
+
+def test_keys(month):
+    """A wrong key is 401; a key of somebody who is no admin is 403 on audit logs."""
+    assert fails(month.url, SecodaAuthenticationError).status == 401
+    assert fails(month.url, SecodaPermissionError, key=month.member_key).status == 403
+    assert [record.headers["authorization"] for record in month.requests] == ["Bearer ***"] * 2
+
+
+@pytest.mark.parametrize("key", ["", "  ", None, "two words", "tab\tkey", "line\nbreak", "schlüssel", "\x00"])
+def test_a_key_that_cannot_be_one(key):
+    """A key that would break a header is refused before anything is sent, and is not repeated."""
+    with pytest.raises(SecodaConfigurationError, match="`password`") as error:
+        SecodaClient(key)
+    assert not key or not key.strip() or key not in str(error.value)
+
+
+def test_white_space_around_a_key(month):
+    """White space that was pasted along is no part of the key."""
+    with SecodaClient(f" {month.api_key}\n", month.url) as client:
+        assert client.list_audit_logs()["count"] == 900
+
+
+def test_nobody_listens():
+    """A refused connection is told as one."""
+    error = fails(f"http://127.0.0.1:{free_port()}", SecodaConnectionError)
+    assert (error.reason, "refused" in str(error)) == ("refused", True)
+
+
+def test_there_is_no_such_host():
+    """A name that does not exist is told as one."""
+    error = fails("https://secoda.invalid", SecodaConnectionError)
+    assert (error.reason, "no such host" in str(error)) == ("dns", True)
+
+
+def test_a_host_is_not_told_by_its_name():
+    """How a connection failed is read from the error, not from words that stand in the host's name."""
+    proxy = f"http://127.0.0.1:{free_port()}"
+    for host in ("refused.invalid", "getaddrinfo.invalid", "ca-bundle.invalid"):
+        assert fails(f"https://{host}", SecodaConnectionError, proxy=proxy).reason == "proxy"
+
+
+@pytest.mark.parametrize("hold", [True, False])
+@pytest.mark.parametrize(
+    "answer",
+    [b"", b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 80\r\n\r\n{", b"HTTP/1.1 200 OK\r\n"],
+)
+def test_a_server_that_says_nothing_more(hold, answer):
+    """An answer that stops in the middle is a timeout when the line stays open, else a broken connection."""
+    with RawServer(answer, hold=hold) as server:
+        begin = time.monotonic()
+        error = fails(server.url, SecodaTimeoutError if hold else SecodaConnectionError, timeout=0.2)
+    assert time.monotonic() - begin < 1.5
+    assert ("0.2 s" in str(error)) == hold
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"garbage\r\n\r\n",
+        b"HTTP/1.1 abc OK\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n",
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\n{}",
+        b"HTTP/1.1 200 OK\r\n" + b"x: y\r\n" * 200 + b"\r\n",
+        b"HTTP/1.1 200 OK\r\nx: " + b"y" * 70_000 + b"\r\n\r\n",
+        http(b"not gzip", content_encoding="gzip"),
+        http(gzip.compress(b'{"results":[],"count":0,"total_pages":1}')[:-12], content_encoding="gzip"),
+        http(b"\x00\xff" * 50),
+        http(b"", status="204 No Content"),
+    ],
+)
+def test_answers_that_are_no_http(answer):
+    """Whatever comes down the wire, what leaves is an error of ours that may be repeated."""
+    with RawServer(answer) as server, SecodaClient(KEY, server.url, policy=QUICK, timeout=2) as client:
+        with pytest.raises((SecodaConnectionError, SecodaResponseError)):
+            client.list_audit_logs()
+    assert len(server.requests) == 3
+
+
+def test_gzip(month):
+    """Compressed answers are read."""
+    month.faults.gzip = True
+    with client_of(month) as client:
+        assert client.list_audit_logs()["count"] == 900
+    assert "gzip" in month.requests[0].headers["accept-encoding"]
+
+
+@pytest.mark.parametrize(
+    ("location", "status"),
+    [("https://evil.example/{path}", 308), ("//127.0.0.1:1/{path}", 302), ("http://localhost:{port}/{path}", 307)],
+)
+def test_the_key_does_not_follow_a_redirect(location, status):
+    """A redirect to another origin gets no request at all, be it the same machine under another name."""
+    with RawServer() as server:
+        target = location.format(path="api/v1/", port=server.port)
+        server.answer = http(b"", status=f"{status} Moved", location=target)
+        fails(server.url, SecodaRedirectError, policy=QUICK)
+    assert len(server.requests) == 1
+
+
+def test_a_redirect_for_a_slash_is_followed(month):
+    """A redirect within the origin is followed with the key, the filter and the page."""
+    month.faults.script = ["redirect:/api/v1/activity_log/audit_logs/"]
+    with client_of(month) as client:
+        page = client.list_audit_logs(page=3, sort={"field": "logged_at", "order": "asc"})
+    assert page["meta"]["page"] == 3
+    assert [record.authorized for record in month.requests] == [True, True]
+
+
+@pytest.fixture
+def secure(tmp_path):
+    """Return an https server on loopback with a certificate of its own making, and the certificate's file."""
+    file, context = certificate(tmp_path, "127.0.0.1")
+    with RawServer(http(), context=context) as server:
+        yield server, str(file)
+
+
+def test_an_untrusted_certificate(secure):
+    """A certificate of unknown origin is final, before any request or key is sent."""
+    server, _ = secure
+    error = fails(server.url, SecodaTLSError, policy=QUICK)
+    assert "certificate" in str(error)
+    assert server.requests == []
+
+
+def test_a_certificate_for_another_host(tmp_path):
+    """A certificate that is trusted but made out to another name is refused as well."""
+    file, context = certificate(tmp_path, "secoda.example.test")
+    with RawServer(http(), context=context) as server:
+        assert "127.0.0.1" in str(fails(server.url, SecodaTLSError, verify=str(file)))
+    assert server.requests == []
+
+
+@pytest.mark.parametrize("verify", ["path", False])
+def test_a_certificate_that_is_accepted(secure, verify):
+    """The path of a CA bundle is what the certificate is verified with; false does not verify."""
+    server, file = secure
+    with SecodaClient(KEY, server.url, verify=file if verify == "path" else verify, policy=ONCE) as client:
+        assert client.list_audit_logs()["count"] == 0
+    assert header(server.requests[0], "Authorization") == f"Bearer {KEY}"
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no certificate"])
+def test_a_ca_bundle_that_is_none(secure, tmp_path, content):
+    """A CA bundle that does not exist or holds no certificate is said at once, with its path or what is wrong."""
+    server, _ = secure
+    path = tmp_path / "bundle.pem"
+    if content is not None:
+        path.write_bytes(content)
+    error = fails(server.url, SecodaConfigurationError, verify=str(path), policy=QUICK)
+    assert "`verify`" in str(error)
+    assert str(path) in str(error)
+    assert server.requests == []
+
+
+def test_tls_that_breaks_is_repeated():
+    """A TLS handshake that is cut off is a broken connection, which may come back; it is not a bad certificate."""
+    with RawServer() as server:
+        server._serve = lambda connection: (connection.recv(100), connection.close())
+        error = fails(server.url.replace("http", "https"), SecodaConnectionError)
+    assert error.retriable
+
+
+def test_https_to_a_server_that_speaks_http(month):
+    """A server that does not speak TLS is told as such, not as a certificate to be trusted."""
+    error = fails(month.url.replace("http", "https"), SecodaTLSError)
+    assert "certificate could not be verified" not in str(error)
+
+
+@pytest.fixture
+def elsewhere(tmp_path, monkeypatch):
+    """Return a server that is found as https://secoda.example.test through a proxy only, the proxy, and its CA."""
+    file, context = certificate(tmp_path, "secoda.example.test")
+    with RawServer(http(), context=context) as server, Tunnel(server) as proxy:
+        yield server, proxy, str(file)
+
+
+def test_a_proxy_is_used_and_sees_no_key(elsewhere):
+    """The proxy tunnels: it gets its own password and the host's name, never the key or the path."""
+    server, proxy, ca = elsewhere
+    address = proxy.url.replace("//", "//user:pass@")
+    with SecodaClient(KEY, "https://secoda.example.test", proxy=address, verify=ca, policy=ONCE) as client:
+        assert client.list_audit_logs()["count"] == 0
+    assert header(server.requests[0], "Authorization") == f"Bearer {KEY}"
+    assert proxy.requests[0].startswith(b"CONNECT secoda.example.test:443 ")
+    assert header(proxy.requests[0], "Proxy-Authorization") == "Basic dXNlcjpwYXNz"
+    seen = proxy.requests[0] + proxy.seen
+    assert KEY.encode() not in seen
+    assert b"activity_log" not in seen
+
+
+def test_the_proxy_of_the_environment_and_its_exceptions(elsewhere, monkeypatch):
+    """Off loopback the environment's proxy counts, and the connection's own comes before it."""
+    server, proxy, ca = elsewhere
+    monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+    with SecodaClient(KEY, "https://secoda.example.test", verify=ca, policy=ONCE) as client:
+        assert client.list_audit_logs()["count"] == 0
+    monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{free_port()}")
+    with SecodaClient(KEY, "https://secoda.example.test", verify=ca, policy=ONCE, proxy=proxy.url) as client:
+        assert client.list_audit_logs()["count"] == 0
+    assert (len(server.requests), len(proxy.requests)) == (2, 2)
+
+
+def test_no_netrc(elsewhere, tmp_path, monkeypatch):
+    """A ~/.netrc that knows the host does not replace the key."""
+    server, proxy, ca = elsewhere
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine secoda.example.test login me password other\ndefault login me password other\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    with SecodaClient(KEY, "https://secoda.example.test", proxy=proxy.url, verify=ca, policy=ONCE) as client:
+        client.list_audit_logs()
+    assert header(server.requests[0], "Authorization") == f"Bearer {KEY}"
+
+
+def test_a_certificate_is_verified_through_a_proxy_too(elsewhere):
+    """A proxy that answers in the host's place is found out."""
+    server, proxy, _ = elsewhere
+    fails("https://secoda.example.test", SecodaTLSError, proxy=proxy.url)
+    assert server.requests == []
+
+
+def test_a_proxy_for_a_server_on_loopback():
+    """A proxy that is asked for is used on loopback, too, as long as it is on loopback itself."""
+    with Tunnel(answer=http()) as proxy:
+        with SecodaClient(KEY, "http://127.0.0.1:9", proxy=proxy.url, policy=ONCE) as client:
+            assert client.list_audit_logs()["count"] == 0
+    assert proxy.requests[0].startswith(b"GET http://127.0.0.1:9/api/v1/activity_log/audit_logs/?page=1 ")
+
+
+def test_a_proxy_elsewhere_never_sees_an_open_key():
+    """Plain http through a proxy on another machine would show it the key, so it is refused."""
+    with pytest.raises(SecodaConfigurationError, match="`proxy`"):
+        SecodaClient(KEY, "http://127.0.0.1:9", proxy="http://proxy.example.com:3128")
+
+
+def test_on_loopback_the_environments_proxy_is_left_alone(month, monkeypatch):
+    """A proxy in the environment does not get to see the key of a server on this machine."""
+    with Tunnel(answer=http(status="502 Bad Gateway")) as proxy:
+        for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+            monkeypatch.setenv(name, proxy.url)
+        with client_of(month) as client:
+            assert client.list_audit_logs()["count"] == 900
+        assert proxy.requests == []
+
+
+@pytest.mark.parametrize("answer", [http(status="407 Proxy Authentication Required"), b"", b"garbage\r\n\r\n"])
+def test_a_proxy_that_refuses(answer):
+    """A proxy that does not let through is told as the proxy's doing, without its password."""
+    with Tunnel(answer=answer) as proxy:
+        address = proxy.url.replace("//", "//user:hunter2secret@")
+        error = fails("https://secoda.example.test", SecodaConnectionError, proxy=address)
+    assert error.reason == "proxy"
+    assert "hunter2" not in str(error)
+
+
+_ECHOES = {
+    "401": lambda text: http(f'{{"detail": "bad: {text}"}}'.encode(), status="401 Unauthorized"),
+    "500": lambda text: http(f"<pre>{text}</pre>".encode(), status="500 Internal Server Error"),
+    "400": lambda text: http(
+        ('{"detail": "' + text.replace("/", "\\/").replace("+", "\\u002B") + '"}').encode(), status="400 Bad Request"
+    ),
+    "403": lambda text: http(f'{{"detail": "{text[:20]}…"}}'.encode(), status="403 Forbidden"),
+    "429": lambda text: http(b"", status="429 Too Many", retry_after=text),
+    "302": lambda text: http(b"", status="302 Found", location=f"https://evil.example/{text.replace(' ', '/')}"),
+    "status line": lambda text: f"{text}\r\n\r\n".encode(),
+    "reason": lambda text: http(b"", status=f"500 {text}"),
+    "200": lambda text: http(f'{{"headers": {{"Authorization": "{text}"}}}}'.encode()),
+    "timestamp": lambda text: http(
+        f'{{"results": [{{"id": "a", "logged_at": "{text}"}}], "count": 1, "total_pages": 1}}'.encode()
+    ),
+}
+
+
+@pytest.mark.parametrize("where", _ECHOES)
+def test_a_server_that_repeats_the_key(where, caplog):
+    """Wherever a server repeats the key it was sent, the error that leaves does not."""
+    caplog.set_level(logging.DEBUG)
+    with RawServer(lambda request: _ECHOES[where](header(request, "Authorization"))) as server:
+        with SecodaClient(KEY, server.url, policy=ONCE, timeout=2) as client, pytest.raises(Exception) as error:
+            for _ in client.iter_logs(START, END):
+                pass
+    told = f"{error.value} {error.value!r} {error.value.__dict__} {caplog.text}"
+    assert [KEY[i : i + 8] for i in range(len(KEY) - 7) if KEY[i : i + 8] in told] == []
+
+
+@pytest.mark.parametrize("concurrency", [1, 3])
+def test_never_more_at_once_than_asked_for(month, concurrency):
+    """What is asked for is what is in flight at most, and it is used."""
+    month.faults.latency = 0.01
+    with client_of(month) as client:
+        read = sum(len(batch) for batch in client.iter_logs(START, END, concurrency=concurrency))
+    assert read == len(month.workspace.window(START, END))
+    assert month.stats["peak_in_flight"] == concurrency
+
+
+def test_a_rate_limit_is_obeyed(month):
+    """A server that allows so many requests a second gets them all in the end, and no log is lost to it."""
+    month.faults.rate_limit = (8, 0.25)
+    policy = RetryPolicy(attempts=20, base=0.001, cap=0.002)
+    with client_of(month, policy=policy) as client:
+        client._send = _impatient(client._send)
+        logs = [log.raw for batch in client.iter_logs(START, END) for log in batch]
+        assert sorted(logs) == sorted(month.workspace.window(START, END))
+        assert client.tally.throttled > 0
+
+
+def _impatient(send):
+    """Return a sender that takes seconds of Retry-After for hundredths: the sandbox deals in whole ones."""
+
+    def sent(session, request):
+        answer = send(session, request)
+        if getattr(answer, "status", None) == 429:
+            answer.headers.pop("retry-after")
+            time.sleep(0.05)
+        return answer
+
+    return sent
+
+
+def test_a_long_retry_after_is_raised(month):
+    """Beyond the limit the 429 leaves at once and says for how long."""
+    month.faults.script = [("status", 429, {"retry-after": "3600"})]
+    begin = time.monotonic()
+    with client_of(month) as client, pytest.raises(SecodaRateLimitError) as error:
+        client.list_audit_logs()
+    assert (error.value.retry_after, time.monotonic() - begin < 1) == (3600, True)
+
+
+def test_a_retry_after_is_waited_for(month):
+    """A Retry-After of a second takes a second."""
+    month.faults.script = [("status", 503, {"retry-after": "1"})]
+    begin = time.monotonic()
+    with client_of(month) as client:
+        client.list_audit_logs()
+    assert 1 <= time.monotonic() - begin < 3
+
+
+def test_closing_midway_stops_the_threads(month):
+    """A reader that stops early leaves no thread behind, even one that waits for minutes."""
+    policy = RetryPolicy(max_retry_after=900)
+    with client_of(month, policy=policy) as client:
+        batches = client.iter_logs(START, END)
+        next(batches)
+        batches.close()
+        assert await_(lambda: not secoda_threads())
+
+        def flow():
+            yield Emit("begun")
+            calls = [Call(Request("/api/v1/activity_log/audit_logs/"), lambda _: None) for _ in range(4)]
+            month.faults.script = [("status", 503, {"retry-after": "600"})] * 4
+            started = several(calls)
+            step = next(started)
+            while True:
+                call, _ = yield step
+                yield Emit(call)
+                step = ()
+
+        running = client.run(flow(), concurrency=4)
+        assert next(running) == "begun"
+        waiting = threading.Thread(target=lambda: next(running, None), name="reader", daemon=True)
+        waiting.start()
+        assert await_(lambda: len(month.requests) >= 4 and len(secoda_threads()) == 4)
+    # Somebody else holds the generator, as a debugger might; what stops it is its own end.
+    assert waiting.is_alive()
+
+
+def test_an_interrupt_during_a_pause_ends_at_once(month):
+    """Ctrl-C while a server has asked for minutes of patience ends the process at once."""
+    month.faults.script = [("status", 503, {"retry-after": "600"})]
+    script = f"""
+        import _thread, threading, time
+        from airflow_provider_secoda.client.sync import SecodaClient
+        client = SecodaClient({month.api_key!r}, {month.url!r})
+        def interrupt():
+            while client.tally.retries < 1:
+                time.sleep(0.01)
+            time.sleep(0.05)
+            import os, signal
+            os.kill(os.getpid(), signal.SIGINT)
+        threading.Thread(target=interrupt, daemon=True).start()
+        try:
+            client.list_audit_logs()
+        except KeyboardInterrupt:
+            print("interrupted")
+    """
+    begin = time.monotonic()
+    ended = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, timeout=20)
+    assert (ended.stdout, ended.returncode, ended.stderr) == ("interrupted\n", 0, "")
+    assert time.monotonic() - begin < 10
+
+
+def test_an_error_of_the_reader_stops_the_read(month):
+    """What fails in the reader's own loop gets out unchanged, and the threads end."""
+    with client_of(month) as client:
+        with pytest.raises(ZeroDivisionError):
+            for _ in client.iter_logs(START, END):
+                raise ZeroDivisionError
+        assert await_(lambda: not secoda_threads())
+
+
+def test_a_closed_client_can_be_used_again(month):
+    """Closing lets go of the connections; the next request opens new ones."""
+    client = client_of(month)
+    for _ in range(2):
+        assert client.list_audit_logs()["count"] == 900
+        client.close()
+    client.close()
+
+
+def test_two_reads_at_once_with_one_client(month):
+    """Reads that take turns on one client do not get in each other's way."""
+    with client_of(month) as client:
+        by_turns = zip(client.iter_logs(START, END), client.iter_logs(START, END), strict=True)
+        pairs = [(a, b) for one, other in by_turns for a, b in zip(one, other, strict=True)]
+    assert len(pairs) == len(month.workspace.window(START, END))
+    assert all(a == b for a, b in pairs)
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "says"),
+    [
+        (START.replace(tzinfo=None), END, "aware"),
+        (START, END.replace(tzinfo=None), "aware"),
+        (END, START, "before"),
+        (START, START, "before"),
+    ],
+)
+def test_windows_that_are_none(month, start, end, says):
+    """A window without a zone, or without any length, is a configuration error before anything is sent."""
+    with client_of(month) as client, pytest.raises(SecodaConfigurationError, match=says):
+        next(client.iter_logs(start, end))
+    assert month.requests == []
+
+
+def test_one_page_and_one_resource(month):
+    """One documented page of either listing comes as the API documents it."""
+    resource = month.workspace.logs[0]["resource_id"]
+    with client_of(month) as client:
+        page = client.list_audit_logs({"operator": "exact", "field": "resource_id", "value": resource})
+        assert {log["resource_id"] for log in page["results"]} == {resource}
+        logs = client.list_resource_logs(resource)
+        assert {"version_histories", "non_versioned_logs", "count", "total_pages", "meta"} <= logs.keys()
+        with pytest.raises(SecodaNotFoundError):
+            client.list_resource_logs("none such")
+        with pytest.raises(SecodaNotFoundError):
+            client.list_audit_logs(page=999)
+
+
+def test_how_it_introduces_itself(month):
+    """The server is told who asks, and is asked for JSON."""
+    with client_of(month, user_agent="me/1.0") as client:
+        client.list_audit_logs()
+    headers = month.requests[0].headers
+    assert (headers["user-agent"], headers["accept"]) == ("me/1.0", "application/json")
+
+
+def test_without_airflow(month):
+    """The client works in a Python that has no Airflow."""
+    script = f"""
+        import sys
+
+        class NoAirflow:
+            def find_spec(self, name, path=None, target=None):
+                if name.partition(".")[0] in ("airflow", "pendulum"):
+                    raise ImportError(f"{{name}} is not to be had")
+
+        sys.meta_path.insert(0, NoAirflow())
+        from datetime import datetime, timezone
+        from airflow_provider_secoda.client.sync import SecodaClient
+
+        start, end = datetime.fromisoformat({START.isoformat()!r}), datetime.fromisoformat({END.isoformat()!r})
+        with SecodaClient({month.api_key!r}, {month.url!r}) as client:
+            print(sum(len(batch) for batch in client.iter_logs(start, end)))
+    """
+    ended = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, timeout=20)
+    assert (ended.stdout.strip(), ended.stderr) == (str(len(month.workspace.window(START, END))), "")
