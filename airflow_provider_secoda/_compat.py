@@ -18,9 +18,9 @@ try:  # goes when common-compat >= 1.22 is the lower bound, which has it
     from airflow.sdk.log import mask_secret
 except ImportError:  # Airflow 2.11 and 3.0
     try:
-        from airflow.sdk.execution_time.secrets_masker import mask_secret
+        from airflow.sdk.execution_time.secrets_masker import mask_secret  # type: ignore[no-redef]
     except ImportError:
-        from airflow.utils.log.secrets_masker import mask_secret
+        from airflow.utils.log.secrets_masker import mask_secret  # type: ignore[no-redef,import-not-found,unused-ignore]
 
 
 def datetime_trigger(moment: datetime) -> BaseTrigger:
@@ -28,6 +28,6 @@ def datetime_trigger(moment: datetime) -> BaseTrigger:
     try:
         from airflow.providers.standard.triggers.temporal import DateTimeTrigger  # noqa: PLC0415
     except ImportError:
-        from airflow.triggers.temporal import DateTimeTrigger  # noqa: PLC0415
+        from airflow.triggers.temporal import DateTimeTrigger  # type: ignore[no-redef]  # noqa: PLC0415
 
     return DateTimeTrigger(moment=moment)

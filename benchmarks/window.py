@@ -160,8 +160,7 @@ def breakdown(ours: Measured, floor: Measured, total_pages: int) -> list[Any]:
         f"{search_ms:.0f}",
         f"{wall_ms - search_ms - file_ms:.0f}",
         f"{file_ms:.0f}",
-        f"{wall_ms:.0f} ≤ 1.3 · {floor_ms:.0f} + {search_ms:.0f} = {limit_ms:.0f}: "
-        f"{_yes(wall_ms <= limit_ms)}",
+        (f"{wall_ms:.0f} ≤ 1.3 · {floor_ms:.0f} + {search_ms:.0f} = {limit_ms:.0f}: {_yes(wall_ms <= limit_ms)}"),
     ]
 
 

@@ -1,7 +1,7 @@
 """Measure one reader of one window, in this process alone: ``worker.py job.json result.json``.
 
-First everything is imported, and (if the job says so) a window of one minute is read to warm up; then counts the
-start of the memory. Then the window is read so many times: wall time of each, requests as the sandbox counted them.
+First everything is imported, and (unless the job says no) a window of one minute is read to warm up: the
+start of the memory. Then the window is read so many times; requests are those that the sandbox counted.
 """
 
 from __future__ import annotations
@@ -19,9 +19,11 @@ import rss
 
 
 def main(job: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Return ``walls`` and ``busy`` (seconds; of processor time), ``start`` and ``peak`` (MiB), ``requests``, ``ids``.
+    """Return what was measured.
 
-    ``records`` is the number of different ids in the file, ``notes`` what the reader said of each run.
+    ``walls`` and ``busy``: seconds of each run, on the clock and of processor time. ``start`` and ``peak``: MiB.
+    ``requests`` of the last run, ``ids`` in its file and ``records``, how many different ones; ``notes``: what
+    the reader said of each run.
     """
     url = job["sandbox"]["url"]
     read = import_module(f"readers.{job['reader']}").make(job)

@@ -29,8 +29,9 @@ def who_did_what(fetched: dict[str, Any]) -> list[list[Any]]:
     table = duckdb.sql(
         "select coalesce(performer_metadata->>'$.name', performer_id, performer_type) as who, "
         "activity_type as what, count(*) as times "
-        f"from read_ndjson('{fetched['path']}', columns={{performer_metadata: 'JSON', performer_id: 'VARCHAR', "
-        "performer_type: 'VARCHAR', activity_type: 'VARCHAR'}) group by all order by times desc, who, what"
+        "from read_ndjson($path, columns={performer_metadata: 'JSON', performer_id: 'VARCHAR', "
+        "performer_type: 'VARCHAR', activity_type: 'VARCHAR'}) group by all order by times desc, who, what",
+        params={"path": fetched["path"]},
     )
     print(f"{fetched['count']} logs from {fetched['start']} to {fetched['end']}:")
     print(table)

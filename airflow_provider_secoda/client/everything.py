@@ -97,7 +97,7 @@ def read_everything(
 def _look_behind(view: View, seen: _Sightings, report: Report) -> Flow[None]:
     """Ask for both ends, in case the server can sort a little: logs that were not seen tell of a cut."""
     for order in ("asc", "desc"):
-        sort = Sort(view.field, order)  # type: ignore[arg-type]
+        sort = Sort(view.field, order)
         (page,) = yield from several([replace(view, sort=sort).call(1)])
         if not isinstance(page, Page):
             continue  # it refuses to sort: nothing to learn
@@ -116,7 +116,7 @@ def _one_pass(view: View, seen: _Sightings, turn: int, width: int, report: Repor
     enough = 2 * report.total_pages + 16
     asked: dict[Call, int] = {}
     while following <= total or asked:
-        start = {}
+        start: dict[Call, int] = {}
         while following <= total and len(asked) + len(start) < width:
             start[view.call(following)] = following
             following += 1

@@ -14,7 +14,16 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from airflow_provider_secoda.client.errors import SecodaRateLimitError, SecodaRetriableError
-from airflow_provider_secoda.client.messages import Attempt, Call, Emit, Flow, Outcome, Request, Response, Wire
+from airflow_provider_secoda.client.messages import (
+    Attempt,
+    Call,
+    Emit,
+    Flow,
+    Outcome,
+    Request,
+    Response,
+    Wire,
+)
 from airflow_provider_secoda.client.verdict import judge
 
 R = TypeVar("R")

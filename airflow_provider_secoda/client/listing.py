@@ -8,10 +8,9 @@ reads newest first and oldest first.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider_secoda.client.errors import (
     SecodaError,
@@ -29,6 +28,9 @@ from airflow_provider_secoda.client.schema import (
     format_instant,
     read_audit_logs,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 AUDIT_LOGS_PATH = "/api/v1/activity_log/audit_logs/"
 
@@ -74,7 +76,7 @@ class View:
     def ordered(self, logs: Sequence[Log]) -> bool:
         """Return whether the logs come in this view's order."""
         depths = [self.depth(log.at) for log in logs]
-        return all(a <= b for a, b in zip(depths, depths[1:], strict=False))
+        return depths == sorted(depths)
 
 
 @dataclass

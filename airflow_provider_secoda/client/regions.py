@@ -61,9 +61,7 @@ def resolve_base_url(
     if region is not None:
         region = region.lower().replace("-", "_").replace(" ", "_")
         if region not in (*REGIONS, ON_PREMISE):
-            raise SecodaConfigurationError(
-                f"unknown `region` {_shown(region)}: set it to us, eu, apac or on_premise"
-            )
+            raise SecodaConfigurationError(f"unknown `region` {_shown(region)}: set it to us, eu, apac or on_premise")
     if customer_domain is not None:
         customer_domain = customer_domain.lower()
         _check_domain(customer_domain, region)

@@ -233,7 +233,9 @@ def _misfit(exc: Exception, path: str, response: Response) -> SecodaResponseErro
     foreign = f" (it is {kind})" if kind and not kind.endswith("json") else ""
     path, reason = _locate(exc, path)
     return SecodaResponseError(
-        f"the answer is not the documented JSON{foreign}: {reason} at {path}", path=path, status=response.status
+        f"the answer is not the documented JSON{foreign}: {reason} at {path}",
+        path=path,
+        status=response.status,
     )
 
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from airflow_provider_secoda.client.listing import Report, View, read_pages
-from airflow_provider_secoda.client.messages import Flow
-from airflow_provider_secoda.client.schema import Page
+
+if TYPE_CHECKING:
+    from airflow_provider_secoda.client.messages import Flow
+    from airflow_provider_secoda.client.schema import Page
 
 _STRIDE = 4
 

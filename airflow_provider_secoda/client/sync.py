@@ -1,63 +1,35 @@
 """
-The synchronous driver: requests, threads, and nothing that knows Secoda.
+The synchronous driver: threads, and nothing that knows Secoda.
 
-What a rule wants sent is sent, what comes back is handed over; all decisions are elsewhere. Foreign exceptions end
-here: what leaves is a :class:`~.errors.SecodaError` that holds no request, no header and no key.
+What a rule wants sent is sent, what comes back is handed over; all decisions are elsewhere.
 """
 
 from __future__ import annotations
 
 import queue
 import threading
-import time
-from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any, Literal, TypeVar
-
-import requests
-from requests.adapters import HTTPAdapter
-from requests.auth import AuthBase
 
 from airflow_provider_secoda.client.errors import (
     SecodaConfigurationError,
     SecodaConnectionError,
     SecodaError,
-    SecodaTimeoutError,
-    SecodaTLSError,
 )
 from airflow_provider_secoda.client.exchange import RetryPolicy, Tally, exchange
 from airflow_provider_secoda.client.filters import Filter, Sort, encode_filter, parse_filter
+from airflow_provider_secoda.client.key import Key
 from airflow_provider_secoda.client.listing import AUDIT_LOGS_PATH, Report
-from airflow_provider_secoda.client.messages import Attempt, Call, Emit, Flow, Outcome, Request, Response, once
-from airflow_provider_secoda.client.regions import is_loopback, resolve_base_url
+from airflow_provider_secoda.client.messages import Attempt, Call, Emit, Flow, Outcome, Request, once
+from airflow_provider_secoda.client.regions import resolve_base_url
 from airflow_provider_secoda.client.schema import Log, TimestampField, read_json, to_instant
+from airflow_provider_secoda.client.transport import Transport
 from airflow_provider_secoda.client.versions import RESOURCE_LOGS_PATH, read_version_histories
 from airflow_provider_secoda.client.window import WindowQuery, read_window
 
 R = TypeVar("R")
-_CHUNK = 1 << 16
-
-
-class _BearerAuth(AuthBase):
-    """Adds the key at the last moment, and keeps requests from looking for another one in ``~/.netrc``."""
-
-    __slots__ = ("_key",)
-
-    def __init__(self, key: str) -> None:
-        self._key = key
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.headers["Authorization"] = f"Bearer {self._key}"
-        return request
-
-    def scrub(self, body: bytes) -> bytes:
-        """Return a body without the key, should a server repeat it."""
-        return body.replace(self._key.encode(), b"***")
-
-    def __repr__(self) -> str:
-        return "Bearer ***"
 
 
 class SecodaClient:
@@ -84,18 +56,17 @@ class SecodaClient:
         policy: RetryPolicy | None = None,
         user_agent: str = "airflow-provider-secoda",
     ) -> None:
-        key = (api_key or "").strip()
-        if not key or not key.isascii() or not key.isprintable() or " " in key:
+        key = Key.of(api_key)
+        del api_key  # some error reporters show local variables
+        if key is None:
             raise SecodaConfigurationError("the API key is empty or holds signs that no key has: set `password`")
         self.base_url = resolve_base_url(host=base_url)
         self.tally = Tally()
+        self._key = key
         self._policy = policy or RetryPolicy()
-        self._auth = _BearerAuth(key)
-        self._timeout = timeout
-        self._verify = verify
-        self._proxy = proxy
-        self._user_agent = user_agent
-        self._session: requests.Session | None = None
+        self._transport = Transport(
+            self.base_url, key, timeout=timeout, verify=verify, proxy=proxy, user_agent=user_agent
+        )
 
     def __repr__(self) -> str:
         return f"SecodaClient({self.base_url!r})"
@@ -108,9 +79,7 @@ class SecodaClient:
 
     def close(self) -> None:
         """Close the connections; the client opens new ones when it is used again."""
-        if self._session is not None:
-            self._session.close()
-            self._session = None
+        self._transport.close()
 
     def list_audit_logs(
         self,
@@ -193,21 +162,8 @@ class SecodaClient:
 
     def run(self, flow: Flow[Any], *, concurrency: int = 1) -> Iterator[Any]:
         """Run a rule; yield what it emits."""
-        wire = exchange(
-            flow, base_url=self.base_url, policy=self._policy, concurrency=concurrency, tally=self.tally
-        )
-        session, stopped = self._open(), threading.Event()
-        done: queue.SimpleQueue[tuple[Attempt, Outcome]] = queue.SimpleQueue()
-
-        def work(attempt: Attempt) -> None:
-            outcome: Outcome = SecodaConnectionError("the read was given up")
-            try:
-                if not stopped.wait(attempt.pause) if attempt.pause else not stopped.is_set():
-                    outcome = self._send(session, attempt.request)
-            finally:
-                done.put((attempt, outcome))
-
-        pool = ThreadPoolExecutor(concurrency, thread_name_prefix="secoda")
+        wire = exchange(flow, base_url=self.base_url, policy=self._policy, concurrency=concurrency, tally=self.tally)
+        crew = _Crew(self._transport)
         try:
             step = next(wire)
             while True:
@@ -215,73 +171,55 @@ class SecodaClient:
                     yield step.value
                     step = next(wire)
                 else:
-                    for attempt in step:
-                        pool.submit(work, attempt)
-                    step = wire.send(done.get())
+                    crew.start(step)
+                    step = wire.send(crew.done.get())
         except StopIteration:
             return
+        except SecodaError as error:
+            error.args = tuple(self._key.scrub_text(str(arg)) for arg in error.args)
+            raise
         finally:
-            stopped.set()
+            crew.stop()
             wire.close()
-            pool.shutdown(wait=False, cancel_futures=True)
-
-    def _open(self) -> requests.Session:
-        if self._session is None:
-            session = requests.Session()
-            # On loopback there is no proxy to go through, and http to one would show it the key.
-            session.trust_env = not is_loopback(self.base_url)
-            session.mount("http://", HTTPAdapter(pool_maxsize=64))
-            session.mount("https://", HTTPAdapter(pool_maxsize=64))
-            session.headers.update({"Accept": "application/json", "User-Agent": self._user_agent})
-            self._session = session
-        return self._session
-
-    def _send(self, session: requests.Session, request: Request) -> Outcome:
-        try:
-            with session.get(
-                self.base_url + request.path,
-                params=list(request.params),
-                auth=self._auth,
-                timeout=self._timeout,
-                verify=self._verify,
-                proxies={"http": self._proxy, "https": self._proxy} if self._proxy else None,
-                allow_redirects=False,
-                stream=True,
-            ) as answer:
-                headers = {name.lower(): value for name, value in answer.headers.items()}
-                body = b"".join(answer.iter_content(_CHUNK))
-            scrubbed = body if answer.status_code == 200 else self._auth.scrub(body)  # noqa: PLR2004
-            return Response(answer.status_code, headers, scrubbed, time.time())
-        except requests.RequestException as exc:
-            return self._translate(exc)
-        except Exception as exc:  # noqa: BLE001 - no foreign error leaves, whatever a library raises
-            return SecodaConnectionError(f"{self.base_url}: {type(exc).__name__}")
-
-    def _translate(self, exc: requests.RequestException) -> SecodaError:
-        """Turn a foreign error into one of ours, in words, without the request that it carries."""
-        where, text = self.base_url, str(exc)
-        if isinstance(exc, requests.exceptions.SSLError):
-            return SecodaTLSError(f"{where}: the server's certificate could not be verified ({_innermost(exc)})")
-        if isinstance(exc, requests.exceptions.ProxyError):
-            return SecodaConnectionError(f"{where}: the proxy does not let us through", reason="proxy")
-        if isinstance(exc, requests.exceptions.Timeout):
-            return SecodaTimeoutError(f"{where}: no answer within {self._timeout:g} s")
-        if "NameResolution" in text or "getaddrinfo" in text or "Name or service" in text:
-            return SecodaConnectionError(f"{where}: there is no such host", reason="dns")
-        if "refused" in text:
-            return SecodaConnectionError(f"{where}: the connection was refused", reason="refused")
-        if isinstance(exc, requests.exceptions.InvalidSchema | requests.exceptions.InvalidProxyURL | OSError) and (
-            "CA" in text and "bundle" in text
-        ):
-            return SecodaTLSError(f"{where}: {text}")
-        return SecodaConnectionError(f"{where}: the connection broke ({type(exc).__name__}: {_innermost(exc)})")
 
 
-def _innermost(exc: BaseException) -> str:
-    """Return the text at the bottom of a wrapped error: the library's own wrapping repeats addresses."""
-    reason = exc
-    while True:
-        inner = getattr(reason, "reason", None) or (reason.args[0] if reason.args else None)
-        if not isinstance(inner, BaseException):
-            return str(reason)[:200]
-        reason = inner
+class _Crew:
+    """
+    Threads that send attempts after their pauses, one each; as many as there ever were attempts at once.
+
+    They are daemons: neither a long pause nor a silent server keeps a process from ending.
+    """
+
+    def __init__(self, transport: Transport) -> None:
+        self.done: queue.SimpleQueue[tuple[Attempt, Outcome]] = queue.SimpleQueue()
+        self._transport = transport
+        self._todo: queue.SimpleQueue[Attempt | None] = queue.SimpleQueue()
+        self._stopped = threading.Event()
+        self._lock = threading.Lock()
+        self._idle = self._size = 0
+
+    def start(self, attempts: Sequence[Attempt]) -> None:
+        for attempt in attempts:
+            with self._lock:
+                recruit = self._idle == 0
+                self._idle -= not recruit
+            if recruit:
+                self._size += 1
+                threading.Thread(target=self._work, name=f"secoda_{self._size}", daemon=True).start()
+            self._todo.put(attempt)
+
+    def stop(self) -> None:
+        self._stopped.set()
+        for _ in range(self._size):
+            self._todo.put(None)
+
+    def _work(self) -> None:
+        while (attempt := self._todo.get()) is not None:
+            outcome: Outcome = SecodaConnectionError("the read was given up")
+            try:
+                if not self._stopped.wait(attempt.pause):
+                    outcome = self._transport.send(attempt.request)
+            finally:
+                with self._lock:
+                    self._idle += 1
+                self.done.put((attempt, outcome))

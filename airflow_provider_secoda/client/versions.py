@@ -2,19 +2,22 @@
 Read a resource's version histories: all of them, whatever order the pages come in.
 
 The order of the entries is not documented and neither is what ``count`` counts, so completeness is shown by
-reading: the first and the last page, read again after the others, must be what they were.
+reading: every page shows something, and the first and the last page, read again after the others, are what they were.
 """
 
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
-from airflow_provider_secoda.client.errors import SecodaError, SecodaIncompleteError
+from airflow_provider_secoda.client.errors import SecodaError, SecodaIncompleteError, SecodaNotFoundError
 from airflow_provider_secoda.client.messages import Call, Flow, Request, once, several
 from airflow_provider_secoda.client.schema import VersionPage, read_resource_logs
 
 RESOURCE_LOGS_PATH = "/api/v1/activity_log/resource_logs/"
 MAX_READS = 6
+#: Far more than one resource has; a server that announces more is not to be believed.
+MAX_PAGES = 100_000
 
 
 def resource_logs_call(resource_id: str, number: int) -> Call:
@@ -27,32 +30,38 @@ def read_version_histories(resource_id: str) -> Flow[list[bytes]]:
     """
     Return every version history that the API shows for a resource, each once, as sent, in the order shown.
 
-    :raises SecodaIncompleteError: when the pages never hold still
+    :raises SecodaIncompleteError: when a page is not shown, or the pages never hold still
     """
     first: VersionPage = yield from once(resource_logs_call(resource_id, 1))
-    found: dict[str, bytes] = {}
     for _ in range(MAX_READS):
-        pages = [first]
+        if first.total_pages > MAX_PAGES:
+            raise SecodaIncompleteError(f"resource {resource_id} has {first.total_pages} pages, it is said")
+        pages: list[VersionPage | None] = [first]
         if first.total_pages > 1:
-            calls = [resource_logs_call(resource_id, number) for number in range(2, first.total_pages + 1)]
-            pages += yield from several(calls)
-        for page in pages:
-            if isinstance(page, SecodaError):
-                raise page
-            for id_, raw in page.versions:
-                found[id_] = raw
-        if len(pages) == 1:
-            return list(found.values())
-        ends = [resource_logs_call(resource_id, number) for number in (1, pages[-1].number)]
-        again, last = yield from several(ends)
-        for page in (again, last):
-            if isinstance(page, SecodaError):
-                raise page
-        if (again.versions, last.versions, again.total_pages) == (
-            first.versions,
-            pages[-1].versions,
-            first.total_pages,
-        ):
-            return list(found.values())
-        first = again
-    raise SecodaIncompleteError(f"the logs of resource {resource_id} never held still in {MAX_READS} reads")
+            pages += yield from _read(resource_id, range(2, first.total_pages + 1))
+            again, last = yield from _read(resource_id, (1, first.total_pages))
+        else:
+            again, last = first, first
+        if None not in pages and (again, last) == (first, pages[-1]):
+            return list({id_: raw for page in pages if page for id_, raw in page.versions}.values())
+        first = again or first
+    missing = pages.index(None) + 1 if None in pages else 0
+    raise SecodaIncompleteError(
+        f"the logs of resource {resource_id} "
+        + (f"lack page {missing} of {len(pages)}" if missing else f"never held still in {MAX_READS} reads")
+    )
+
+
+def _read(resource_id: str, numbers: range | tuple[int, ...]) -> Flow[list[VersionPage | None]]:
+    """Read pages side by side; None stands for one that is not shown, which it may be after a change."""
+    outcomes = yield from several([resource_logs_call(resource_id, number) for number in numbers])
+    return [_shown(outcome, number) for outcome, number in zip(outcomes, numbers, strict=True)]
+
+
+def _shown(outcome: Any, number: int) -> VersionPage | None:
+    if isinstance(outcome, SecodaNotFoundError) and number > 1:
+        return None
+    if isinstance(outcome, SecodaError):
+        raise outcome
+    page: VersionPage = outcome
+    return None if page.empty else page

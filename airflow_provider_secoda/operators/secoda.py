@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException, BaseOperator
 
@@ -60,7 +60,7 @@ class SecodaAuditLogsOperator(BaseOperator):
     """
 
     template_fields: Sequence[str] = ("secoda_conn_id", "start", "end", "filter", "output_path")
-    template_fields_renderers = {"filter": "json"}
+    template_fields_renderers: ClassVar[dict[str, str]] = {"filter": "json"}
     ui_color = "#e6e9f7"
 
     def __init__(
@@ -159,12 +159,8 @@ class SecodaAuditLogsOperator(BaseOperator):
             self._check(read, spool.count)
             written = land(spool.raw(), path)
             summary = read.summary(spool.count, spool.first_timestamp, spool.last_timestamp)
-        summary |= {
-            "path": written.path,
-            "format": written.format,
-            "bytes": written.bytes,
-            "sha256": written.sha256,
-        }
+        summary = {"path": written.path, "format": written.format, **summary}
+        summary |= {"bytes": written.bytes, "sha256": written.sha256}
         self.log.info(
             "Wrote %d logs of %s (%s) to %s: %d bytes, %d pages, %d requests",
             summary["count"], window, window.rule, written.path, written.bytes, summary["pages"], summary["requests"],

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 from dlt.sources.helpers.rest_client import RESTClient
 from dlt.sources.helpers.rest_client.auth import BearerTokenAuth
 from dlt.sources.helpers.rest_client.paginators import PageNumberPaginator
-
 from readers.requests_loop import NEWEST_FIRST, PATH, reaches, within, write
 
 if TYPE_CHECKING:
@@ -18,9 +17,7 @@ if TYPE_CHECKING:
 
 def make(job: dict[str, Any]) -> Callable[[datetime, datetime, Path], None]:
     """Return a loop over the client's pages; the client keeps its connections open."""
-    client = RESTClient(
-        job["sandbox"]["url"], auth=BearerTokenAuth(job["sandbox"]["api_key"]), data_selector="results"
-    )
+    client = RESTClient(job["sandbox"]["url"], auth=BearerTokenAuth(job["sandbox"]["api_key"]), data_selector="results")
 
     def read(start: datetime, end: datetime, output: Path) -> None:
         found: list[dict[str, Any]] = []

@@ -1,4 +1,4 @@
-"""The floor: the window's pages and nothing else, their numbers known beforehand, their bodies thrown away."""
+"""The floor: the window's pages and no others, known by number beforehand, their bodies thrown away."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import requests
-from requests.adapters import HTTPAdapter
-
 from readers.requests_loop import NEWEST_FIRST, PATH
+from requests.adapters import HTTPAdapter
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.http.operators.http import HttpOperator
-
 from readers.requests_loop import NEWEST_FIRST, PATH, reaches, within, write
 
 if TYPE_CHECKING:
@@ -31,7 +30,7 @@ def make(job: dict[str, Any]) -> Callable[[datetime, datetime, Path], None]:
         def pick(responses: list[Response]) -> list[dict[str, Any]]:
             return [log for response in responses for log in within(response.json()["results"], start, end)]
 
-        operator = HttpOperator(
+        audit_logs = HttpOperator(
             task_id="audit_logs",
             http_conn_id="benchmark_http",
             method="GET",
@@ -41,6 +40,6 @@ def make(job: dict[str, Any]) -> Callable[[datetime, datetime, Path], None]:
             pagination_function=following,
             response_filter=pick,
         )
-        write(operator.execute({}), output)
+        write(audit_logs.execute({}), output)
 
     return read

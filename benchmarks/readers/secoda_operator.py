@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from functools import wraps
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
-import requests
 import rss
 from airflow.providers.common.compat.sdk import DAG
-from airflow_provider_secoda.client import window
-from airflow_provider_secoda.operators.secoda import SecodaAuditLogsOperator
 from requests.adapters import HTTPAdapter
+
+from airflow_provider_secoda.client import listing, search
+from airflow_provider_secoda.operators.secoda import SecodaAuditLogsOperator
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
     from datetime import datetime
     from pathlib import Path
 
-# What the operator imports when it runs, not when a DAG file is parsed: it belongs to the start of the memory.
+    from requests import PreparedRequest, Response
+
+    Step = Callable[..., Generator[Any, Any, Any]]
+
+_CLIENT = "airflow_provider_secoda.client."
+# What the operator imports when it runs, not when a DAG file is parsed, belongs to the start of the memory.
 _LATE = ("hooks.secoda", "client.sync", "client.listing", "sinks.formats", "sinks.spool", "sinks.storage")
 
 
@@ -34,7 +40,7 @@ class _Watch:
         send = HTTPAdapter.send
 
         @wraps(send)
-        def watched(adapter: HTTPAdapter, request: requests.PreparedRequest, **options: Any) -> requests.Response:
+        def watched(adapter: HTTPAdapter, request: PreparedRequest, **options: Any) -> Response:
             sent = time.perf_counter()
             answer = send(adapter, request, **options)
             query = {name: values[0] for name, values in parse_qs(urlsplit(request.url or "").query).items()}
@@ -43,10 +49,14 @@ class _Watch:
             return answer
 
         HTTPAdapter.send = watched  # type: ignore[method-assign]
-        for step in ("open_listing", "find_first"):
-            setattr(window, step, self._timed(getattr(window, step)))
+        for home, name in ((listing, "open_listing"), (search, "find_first")):
+            step = getattr(home, name)
+            timed = self._timed(step)
+            for module in list(sys.modules.values()):
+                if module.__name__.startswith(_CLIENT) and getattr(module, name, None) is step:
+                    setattr(module, name, timed)
 
-    def _timed(self, step: Callable[..., Generator[Any, Any, Any]]) -> Callable[..., Generator[Any, Any, Any]]:
+    def _timed(self, step: Step) -> Step:
         def timed(*arguments: Any) -> Generator[Any, Any, Any]:
             began = time.perf_counter()
             try:
@@ -83,10 +93,14 @@ def make(job: dict[str, Any]) -> Callable[[datetime, datetime, Path], dict[str, 
     def read(start: datetime, end: datetime, output: Path) -> dict[str, Any]:
         began = time.perf_counter()
         with DAG("benchmark", schedule=None) as dag:
-            operator = SecodaAuditLogsOperator(
-                task_id="audit_logs", start=start, end=end, output_path=str(output), concurrency=job["concurrency"]
+            audit_logs = SecodaAuditLogsOperator(
+                task_id="audit_logs",
+                start=start,
+                end=end,
+                output_path=str(output),
+                concurrency=job["concurrency"],
             )
-        summary = operator.execute({"dag": dag})
+        summary = audit_logs.execute({"dag": dag})
         notes = watch.take(began, time.perf_counter()) if watch else {}
         return notes | {"count": summary["count"], "bytes": summary["bytes"], "pyarrow": pyarrow}
 

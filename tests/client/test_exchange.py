@@ -180,7 +180,9 @@ def test_retry_after(header, date, pause, monkeypatch):
     __import__("time").tzset()
 
 
-@pytest.mark.parametrize("text", ["", " ", "-5", "7s", "soon", "1e3", "٧", "Wed, 99 Oct 2026 12:00:00 GMT", "\x00", ","])
+@pytest.mark.parametrize(
+    "text", ["", " ", "-5", "7s", "soon", "1e3", "٧", "Wed, 99 Oct 2026 12:00:00 GMT", "\x00", ","]
+)
 def test_garbage_in_retry_after(text):
     """A Retry-After that is neither seconds nor a date counts as none: the own backoff is used."""
     wire, attempt = first(base=4.0)
@@ -377,7 +379,9 @@ def test_a_redirect_that_leaves_the_origin_is_refused(location, status):
     assert (type(error), error.status) == (SecodaRedirectError, status)
 
 
-@pytest.mark.parametrize("location", ["///evil.com/x", "////evil.com/x", "/\\evil.com/x", "\\\\evil.com/x", "/.//evil.com"])
+@pytest.mark.parametrize(
+    "location", ["///evil.com/x", "////evil.com/x", "/\\evil.com/x", "\\\\evil.com/x", "/.//evil.com"]
+)
 def test_a_path_that_looks_like_a_host_stays_a_path(location):
     """What browsers might take for a host is sent to our own origin, if at all."""
     wire, attempt = first()
@@ -392,7 +396,9 @@ def test_a_path_that_looks_like_a_host_stays_a_path(location):
 def test_where_a_refused_redirect_led_is_said_without_its_secrets():
     """The error names the other address, but neither its user and password nor its query."""
     wire, attempt = first()
-    error = outcome(wire, attempt, Response(302, {"location": "https://u:hunter2@evil.com/login?token=hunter3#hunter4"}))
+    error = outcome(
+        wire, attempt, Response(302, {"location": "https://u:hunter2@evil.com/login?token=hunter3#hunter4"})
+    )
     assert "evil.com/login" in str(error)
     assert "hunter" not in str(error)
 
@@ -455,7 +461,9 @@ _HEADERS = st.dictionaries(
     st.sampled_from(["retry-after", "location", "date", "content-type"]),
     st.one_of(
         st.text(),
-        st.sampled_from(["7", "https://evil.com", "/x", "//x", "?", "Wed, 14 Oct 2026 12:01:30 GMT", "0, 1", "1 1 1 1 1"]),
+        st.sampled_from(
+            ["7", "https://evil.com", "/x", "//x", "?", "Wed, 14 Oct 2026 12:01:30 GMT", "0, 1", "1 1 1 1 1"]
+        ),
     ),
 )
 _ANSWERS = st.builds(Response, st.integers(100, 599), _HEADERS, st.binary(max_size=60), st.floats(0, 2e9))

@@ -41,7 +41,11 @@ def test_a_server_understands_every_builder(secoda_sandbox_factory):
     sandbox = secoda_sandbox_factory(Workspace(logs))
     user, tag = exact("performer_type", "USER"), contains("activity_type", "TAG")
     expected = {
-        "a": [user, all_of(user, tag), is_set("version_history_id", value=False) | {"field": "version_history_id"}],
+        "a": [
+            user,
+            all_of(user, tag),
+            is_set("version_history_id", value=False) | {"field": "version_history_id"},
+        ],
         "ab": [tag, any_of(user, exact("id", "b")), one_of("performer_type", ("USER", "API"))],
         "b": [is_set("version_history_id"), all_of(tag, none_of(user))],
         "bc": [none_of(user)],

@@ -120,7 +120,10 @@ def test_parts_that_agree(parts, expected):
         ({"host": "secoda.example.com", "region": "apac"}, ["secoda.example.com", "'apac'", "on_premise"]),
         ({"host": "127.0.0.1:80", "region": "us"}, ["127.0.0.1", "'us'"]),
         ({"host": "app.secoda.co", "region": "on_premise"}, ["app.secoda.co", "'on_premise'"]),
-        ({"host": "app.secoda.co", "customer_domain": "acme"}, ["app.secoda.co", "`customer_domain`", "'acme'"]),
+        (
+            {"host": "app.secoda.co", "customer_domain": "acme"},
+            ["app.secoda.co", "`customer_domain`", "'acme'"],
+        ),
         ({"host": "other.secoda.co", "customer_domain": "acme"}, ["other.secoda.co", "'acme'"]),
         ({"region": "eu", "customer_domain": "acme"}, ["`customer_domain`", "'acme'", "'eu'"]),
         ({"host": "app.secoda.co", "port": 8443}, ["app.secoda.co", "8443"]),
@@ -275,9 +278,53 @@ def test_userinfo_is_refused_and_never_repeated(field):
 
 _PIECES = st.sampled_from(
     [
-        *["https://", "http://", "HTTP://", "https:", "ftp://", "//", "/", "\\", "@", ":", "?", "#", "%", ";", "."],
-        *["app.secoda.co", "evil.com", "127.0.0.1", "localhost", "[::1]", "::1", "[", "]", "0x7f.1", "127.1", "1"],
-        *["/api/v1/", "/api", "v1", "..", "8080", ":443", "xn--", "é", "。", " ", "\t", "\x00", "\u2100", "-", "_"],
+        *[
+            "https://",
+            "http://",
+            "HTTP://",
+            "https:",
+            "ftp://",
+            "//",
+            "/",
+            "\\",
+            "@",
+            ":",
+            "?",
+            "#",
+            "%",
+            ";",
+            ".",
+        ],
+        *[
+            "app.secoda.co",
+            "evil.com",
+            "127.0.0.1",
+            "localhost",
+            "[::1]",
+            "::1",
+            "[",
+            "]",
+            "0x7f.1",
+            "127.1",
+            "1",
+        ],
+        *[
+            "/api/v1/",
+            "/api",
+            "v1",
+            "..",
+            "8080",
+            ":443",
+            "xn--",
+            "é",
+            "。",
+            " ",
+            "\t",
+            "\x00",
+            "\u2100",
+            "-",
+            "_",
+        ],
     ]
 )
 _HOSTS = st.one_of(st.text(max_size=40), st.lists(_PIECES, max_size=7).map("".join))
@@ -302,7 +349,11 @@ def test_the_key_goes_where_it_seems_to_go(host, region, port, scheme):
     contacted = parse_url(requests.Request("GET", base + PATH).prepare().url)
     name = (contacted.host or "").strip("[]")
     assert contacted.auth is None
-    assert (contacted.scheme, name, contacted.port or {"https": 443, "http": 80}[contacted.scheme]) == origin_of(base)
+    assert (
+        contacted.scheme,
+        name,
+        contacted.port or {"https": 443, "http": 80}[contacted.scheme],
+    ) == origin_of(base)
     assert contacted.path.endswith(PATH)
     if contacted.scheme == "http":
         assert name == "localhost" or ipaddress.ip_address(name).is_loopback

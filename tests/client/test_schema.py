@@ -121,9 +121,26 @@ def test_timestamps(text, expected):
 @pytest.mark.parametrize(
     "text",
     [
-        *[None, 0, 1760443200, 1.5, True, [], "", "now", "2026-10-14", "2026-10-14T12:00Z", "20261014T120000Z"],
+        *[
+            None,
+            0,
+            1760443200,
+            1.5,
+            True,
+            [],
+            "",
+            "now",
+            "2026-10-14",
+            "2026-10-14T12:00Z",
+            "20261014T120000Z",
+        ],
         *["2026-02-30T00:00:00Z", "2026-13-01T00:00:00Z", "2026-10-14T25:00:00Z", "2026-10-14T12:00:61Z"],
-        *["2026-10-14T12:00:00.Z", "2026-10-14T12:00:00+2", "2026-10-14T12:00:00+24:00", "2026-10-14T12:00:00+01:60"],
+        *[
+            "2026-10-14T12:00:00.Z",
+            "2026-10-14T12:00:00+2",
+            "2026-10-14T12:00:00+24:00",
+            "2026-10-14T12:00:00+01:60",
+        ],
         *["2026-10-14T12:00:00Z ", " 2026-10-14T12:00:00Z", "2026-10-14T12:00:00ZZ", "２026-10-14T12:00:00Z"],
         *["0000-01-01T00:00:00Z", "0001-01-01T00:00:00+00:01", "9999-12-31T23:59:59-00:01"],
     ],
@@ -148,7 +165,9 @@ def test_the_chosen_timestamp_is_the_one_that_counts():
 
 @given(
     st.datetimes(min_value=datetime(1, 1, 2), max_value=datetime(9999, 12, 30)),
-    st.timedeltas(timedelta(hours=-23), timedelta(hours=23)).map(lambda t: timedelta(minutes=t // timedelta(minutes=1))),
+    st.timedeltas(timedelta(hours=-23), timedelta(hours=23)).map(
+        lambda t: timedelta(minutes=t // timedelta(minutes=1))
+    ),
     st.text("0123456789", max_size=12),
 )
 def test_every_timestamp_that_python_writes_is_read_back(moment, offset, digits):
@@ -232,10 +251,17 @@ def test_another_page_than_asked_for_is_no_answer():
 def test_a_page_for_people(listing):
     """A whole page is decoded for people, who get the documented keys or an error."""
     more = {"non_versioned_logs": []} if listing == "version_histories" else {}
-    page = read_json(page_of('{"id": "a", "n": 12345678901234567890, "t": "\\ud83e"}', listing=listing, **more), listing)
+    page = read_json(
+        page_of('{"id": "a", "n": 12345678901234567890, "t": "\\ud83e"}', listing=listing, **more), listing
+    )
     assert page[listing] == [{"id": "a", "n": 12345678901234567890, "t": "\ufffd"}]
     assert (page["count"], page["total_pages"], page["meta"]) == (1, 1, {"page": 1})
-    for body in ('{"total_pages": 1, "count": 1}', '{"count": 0, "total_pages": 1, "results": 3}', "<html>", "[1]"):
+    for body in (
+        '{"total_pages": 1, "count": 1}',
+        '{"count": 0, "total_pages": 1, "results": 3}',
+        "<html>",
+        "[1]",
+    ):
         with pytest.raises(SecodaResponseError):
             read_json(answer(body), listing)
 
@@ -253,7 +279,18 @@ _JSON = st.recursive(
         st.lists(inner, max_size=3),
         st.dictionaries(
             st.sampled_from(
-                ["results", "count", "total_pages", "meta", "page", "id", "logged_at", "created_at", "é", "id "]
+                [
+                    "results",
+                    "count",
+                    "total_pages",
+                    "meta",
+                    "page",
+                    "id",
+                    "logged_at",
+                    "created_at",
+                    "é",
+                    "id ",
+                ]
                 + ["version_histories", "non_versioned_logs"]
             ),
             inner,

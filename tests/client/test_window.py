@@ -180,7 +180,14 @@ def scripted(moves, **options) -> Scripted:
         [Scripted.arrive_late, Scripted.expire_oldest],
         [Scripted.arrive_at_head] * 7,
     ],
-    ids=["arrival", "expiry", "arrival and expiry", "late arrival", "late arrival and expiry", "a page of arrivals"],
+    ids=[
+        "arrival",
+        "expiry",
+        "arrival and expiry",
+        "late arrival",
+        "late arrival and expiry",
+        "a page of arrivals",
+    ],
 )
 @pytest.mark.parametrize("window", [(0, 100), (20, 90), (40, 70), (90, 101)])
 def test_one_move_before_any_request_loses_nothing(what, window):
@@ -365,9 +372,7 @@ def test_a_filtered_listing_asks_for_the_whole_history():
     logs = spaced(60)
     logs[40]["performer_id"] = "p"
     model = Model(logs, page_size=5)
-    ids, report = read(
-        model, BEGIN + 30 * SECOND, BEGIN + 50 * SECOND, filter=exact("performer_id", "p")
-    )
+    ids, report = read(model, BEGIN + 30 * SECOND, BEGIN + 50 * SECOND, filter=exact("performer_id", "p"))
     assert ids == ["log-000040"]
     assert report.history_from == BEGIN
     assert report.warnings == []

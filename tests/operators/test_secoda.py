@@ -327,7 +327,9 @@ def dag_file(name, path, schedule="None", arguments=""):
 
 def test_a_run_of_a_data_interval(airflow, sandbox, workspace, tmp_path):
     """A run of a data-interval timetable lands its interval, and the summary is its return value."""
-    source = dag_file("interval", tmp_path / "logs.jsonl", 'CronDataIntervalTimetable("@daily", timezone="UTC")')
+    source = dag_file(
+        "interval", tmp_path / "logs.jsonl", 'CronDataIntervalTimetable("@daily", timezone="UTC")'
+    )
     ran = airflow.run_dag(source, logical_date=END)
     assert ran.state == "success", ran.log
     assert ran.xcoms["fetch"]["window_rule"] == "data_interval"
@@ -353,12 +355,16 @@ def test_one_info_line_says_what_was_done(airflow, sandbox, tmp_path):
     source = dag_file("info", tmp_path / "logs.jsonl", arguments=f'start="{START}", end="{END}"')
     log = airflow.run_dag(source).log
     (line,) = [line for line in log.splitlines() if "Wrote" in line and "logs.jsonl" in line]
-    assert re.search(r"Wrote \d+ logs of \[2026-02-24T00:00:00Z, 2026-02-25T00:00:00Z\).*\d+ pages, \d+ requests", line)
+    assert re.search(
+        r"Wrote \d+ logs of \[2026-02-24T00:00:00Z, 2026-02-25T00:00:00Z\).*\d+ pages, \d+ requests", line
+    )
 
 
 def test_troubles_are_survived_and_said(airflow, sandbox, workspace, tmp_path):
     """With throttling, failures, an ignored sort and a moving listing a run lands exactly what it should."""
-    sandbox.faults = Faults(order="ignored", error_rate=0.02, error_statuses=[500], script=[429, "cut", "html", "reset"])
+    sandbox.faults = Faults(
+        order="ignored", error_rate=0.02, error_statuses=[500], script=[429, "cut", "html", "reset"]
+    )
     source = dag_file("troubles", tmp_path / "logs.jsonl", arguments=f'start="{START}", end="{END}"')
     ran = airflow.run_dag(source)
     assert ran.state == "success", ran.log
@@ -380,7 +386,7 @@ def test_a_moving_workspace_lands_exactly_once(secoda_sandbox_factory, tmp_path)
 
 
 def test_the_docstring_says_what_is_templated():
-    """"(templated)" stands in the docstring exactly where `template_fields` says so."""
+    """ "(templated)" stands in the docstring exactly where `template_fields` says so."""
     documented = re.findall(r":param (\w+):(.*?)(?=:param|\Z)", SecodaAuditLogsOperator.__doc__, re.DOTALL)
     assert {name for name, text in documented if "(templated)" in text} == set(
         SecodaAuditLogsOperator.template_fields

@@ -1,0 +1,223 @@
+"""
+Read a window from one end of a listing, in stretches of pages that fit together.
+
+Between two stretches only a moment is carried over: "all that lies before it is out". So whatever moved meanwhile does
+no harm, and each stretch brings its own witness: a log from before that moment.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import TYPE_CHECKING
+
+from airflow_provider_secoda.client.errors import SecodaIncompleteError
+from airflow_provider_secoda.client.evidence import OrderError, Snapshot
+from airflow_provider_secoda.client.messages import Emit, Flow, once
+from airflow_provider_secoda.client.pairs import take_pair
+from airflow_provider_secoda.client.schema import Instant, Log, Page, TimestampField, format_instant
+from airflow_provider_secoda.client.search import find_first
+from airflow_provider_secoda.client.snapshot import take
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from airflow_provider_secoda.client.filters import Filter
+    from airflow_provider_secoda.client.listing import Report, View
+
+FIRST_WIDTH, MAX_WIDTH = 32, 128
+#: Stretches of two pages, once the listing moved too fast for longer ones, before these are tried again.
+PAIRS = 8
+#: Steps back to a page before the window, should the listing move the other way.
+MAX_STEPS_BACK = 100
+#: Reads in a row that bring nothing older.
+MAX_STUCK = 12
+
+
+@dataclass(frozen=True)
+class WindowQuery:
+    """A window to read: half-open ``[start, end)`` over one of the timestamps."""
+
+    start: Instant
+    end: Instant
+    field: TimestampField = "logged_at"
+    filter: Filter | None = None
+    concurrency: int = 4
+    #: Undocumented filter operators that people have found to work: ``{"from": "gte", "before": "lt"}``.
+    date_operators: Mapping[str, str] | None = None
+
+
+@dataclass
+class Out:
+    """The way out: passes logs on as :class:`Emit`, and remembers which, should everything be read again."""
+
+    count: int = 0
+    _digests: bytearray = field(default_factory=bytearray)
+
+    def emit(self, logs: Iterable[Log]) -> Flow[None]:
+        """Pass logs on."""
+        batch = list(logs)
+        if batch:
+            self.count += len(batch)
+            for log in batch:
+                self._digests += _digest(log)
+            yield Emit(batch)
+
+    def emit_new(self, logs: Iterable[Log], report: Report) -> Flow[None]:
+        """Pass on those logs that were not passed on before."""
+        known = {bytes(self._digests[i : i + 16]) for i in range(0, len(self._digests), 16)}
+        batch = list(logs)
+        fresh = [log for log in batch if _digest(log) not in known]
+        report.repeats_dropped += len(batch) - len(fresh)
+        yield from self.emit(fresh)
+
+
+def _digest(log: Log) -> bytes:
+    return blake2b(log.id.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+@dataclass(frozen=True)
+class Side:
+    """How far reading from one end got: to the window's far edge, or to the end of what is shown."""
+
+    #: The depth above which everything is out.
+    low: int
+    complete: bool = False
+    last: Page | None = None
+    #: The logs of the oldest timestamp shown, whose tie may go on behind a cut; those below ``low`` are not out yet.
+    tail: tuple[Log, ...] = ()
+    size: int = 0
+
+
+def read_side(view: View, first: Page, query: WindowQuery, out: Out, report: Report) -> Flow[Side]:
+    """Emit the window's logs from one end of the listing as far as it goes."""
+    low, high = view.span(query.start, query.end)
+    if not first.logs:
+        return Side(low, last=first)
+    page, known = yield from find_first(view, first, low, report)
+    stretch = Stretch(view, query.concurrency, len(first.logs), report, known)
+    steps_back = 0
+    while True:
+        snapshot = yield from stretch.read(page, high)
+        if snapshot is None:
+            first = yield from once(view.call(1))
+            if not first.logs:
+                return Side(low, last=first)
+            page, stretch.known = yield from find_first(view, first, low, report)
+            continue
+        logs = snapshot.logs
+        if page > 1 and view.depth(logs[0].at) >= low:
+            steps_back += 1
+            if steps_back > MAX_STEPS_BACK:
+                raise SecodaIncompleteError(f"the listing moves away from page {page} faster than it can be read")
+            page, stretch.known = page - 1, {}
+            continue
+        deepest = view.depth(logs[-1].at)
+        edge = min(high, deepest)
+        yield from out.emit(log for log in logs if low <= view.depth(log.at) < edge)
+        if deepest >= high:
+            return Side(high, complete=True)
+        progress, low = edge > low, max(low, edge)
+        if snapshot.ended:
+            tail = tuple(log for log in logs if view.depth(log.at) == deepest)
+            return Side(low, last=snapshot.pages[-1], tail=tail, size=len(first.logs))
+        onward = max(
+            (p for p in snapshot.pages if view.depth(p.logs[0].at) < low),
+            key=lambda p: p.number,
+            default=None,
+        )
+        following = page if onward is None else onward.number
+        stretch.advance(progress=progress, moved=following > page)
+        page, stretch.known = following, {} if onward is None else {following: onward}
+
+
+@dataclass
+class Stretch:
+    """How many pages to read at once: more while the listing is calm, fewer while it moves."""
+
+    view: View
+    concurrency: int
+    size: int
+    report: Report
+    known: dict[int, Page]
+    width: int = FIRST_WIDTH
+    order_errors: int = 0
+    stuck: int = 0
+    #: How many stretches are still read two pages at a time.
+    pairs: int = 0
+
+    def read(self, page: int, until: int) -> Flow[Snapshot | None]:
+        """Read a stretch from a page on, with as many pages as the listing lets; None when that page is gone."""
+        while True:
+            if self.pairs:
+                self.known = {}
+                return (yield from take_pair(self.view, page, until, size=self.size, report=self.report))
+            try:
+                snapshot = yield from take(
+                    self.view,
+                    page,
+                    until,
+                    width=self.width,
+                    concurrency=self.concurrency,
+                    known=self.known,
+                    size=self.size,
+                    report=self.report,
+                )
+            except OrderError:
+                # Once may be an accident of a page that was cut or of a copy that lagged; twice is the listing.
+                self.order_errors += 1
+                if self.order_errors > 1:
+                    raise
+                snapshot = None
+            self.known = {}
+            if snapshot is not None:
+                return snapshot
+            if self.width <= 2:  # noqa: PLR2004
+                self.pairs = PAIRS
+            else:
+                self.width = max(2, self.width // 4)
+
+    def advance(self, *, progress: bool, moved: bool) -> None:
+        """Take note of what the last stretch brought, and choose the length of the next."""
+        if self.pairs:
+            # A tie as long as two pages needs a longer stretch to show where it ends.
+            self.pairs = self.pairs - 1 if progress or moved else 0
+        # A tie that fills the whole stretch lets nothing out before a longer one does.
+        elif progress or moved:
+            self.width = min(self.width * 2, MAX_WIDTH)
+        else:
+            self.width *= 2
+        self.stuck = 0 if progress else self.stuck + 1
+        if self.stuck > MAX_STUCK:
+            raise SecodaIncompleteError(
+                f"{self.stuck} reads in a row brought nothing older: the listing moves as fast as it can be read, or "
+                "very many logs have one timestamp"
+            )
+
+
+def conclude(view: View, side: Side, report: Report) -> Flow[str | None]:
+    """Return why the listing must hold more than it showed, or None when its end is the beginning of history."""
+    last = side.last
+    if last is None:  # pragma: no cover - a side that is not complete has a last page
+        raise TypeError("no last page")
+    if not side.tail:
+        if last.count == 0:
+            return None
+        raise SecodaIncompleteError(f"the listing counts {last.count} logs, but shows none")
+    shown = (last.number - 1) * side.size + len(last.logs)
+    if last.number < last.total_pages:
+        return f"page {last.number + 1} of {last.total_pages} is empty or refused"
+    beginning: Page = yield from once(view.flipped().call(1))
+    report.pages += 1
+    if beginning.logs:
+        report.history_from = beginning.logs[0].at
+    tail = side.tail[-1].at
+    ids = {log.id for log in side.tail}
+    if any(view.depth(log.at) > view.depth(tail) for log in beginning.logs):
+        first = format_instant(beginning.logs[0].at)
+        return f"it ends at {format_instant(tail)} after {shown} logs, but asked from its other end begins at {first}"
+    if any(log.at == tail and log.id not in ids for log in beginning.logs):
+        return f"it ends amid logs of the same time, {format_instant(tail)}"
+    if shown != last.count:
+        raise SecodaIncompleteError(f"the listing counts {last.count} logs, but its {last.number} pages hold {shown}")
+    return None

@@ -1,0 +1,263 @@
+"""What a connection says, key by key: however it was made, and what is wrong with it in words."""
+
+import json
+import math
+from urllib.parse import quote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_secoda.client.errors import SecodaConfigurationError
+from airflow_provider_secoda.hooks.connection import KNOWN_EXTRAS, ConnectionSettings, read_connection
+
+pytest.importorskip("airflow")
+KEY = "key-0123456789-abcdefghij"
+
+
+def connection(**fields):
+    """Return a connection as Airflow makes one from the JSON of an environment variable."""
+    from airflow.models.connection import Connection
+
+    return Connection.from_json(json.dumps({"conn_type": "secoda", "password": KEY} | fields), conn_id="my_conn")
+
+
+def by_uri(uri):
+    from airflow.models.connection import Connection
+
+    return Connection(conn_id="my_conn", uri=uri)
+
+
+def settings_of(**fields):
+    return read_connection(connection(**fields))
+
+
+def wrong(**fields):
+    """Return what is said about a connection that is wrong; it names the connection, never the key."""
+    with pytest.raises(SecodaConfigurationError) as error:
+        settings_of(**fields)
+    text = str(error.value)
+    assert text.startswith("connection 'my_conn': ")
+    assert KEY not in text
+    return text
+
+
+def test_a_key_is_enough():
+    """With nothing but a key, everything has its default."""
+    assert settings_of() == ConnectionSettings("https://api.secoda.co", KEY, 60.0, True, None, None, ())
+
+
+@pytest.mark.parametrize(
+    ("fields", "base_url"),
+    [
+        ({"extra": {"region": "eu"}}, "https://eapi.secoda.co"),
+        ({"extra": '{"region": "apac"}'}, "https://aapi.secoda.co"),
+        ({"extra": {"region": ""}}, "https://api.secoda.co"),
+        ({"extra": {"region": None}}, "https://api.secoda.co"),
+        ({"extra": {"region": "on_premise", "customer_domain": "acme"}}, "https://acme.secoda.co"),
+        ({"host": "https://app.secoda.co/"}, "https://api.secoda.co"),
+        ({"host": "https://secoda.example.com:8443/x/api/v1/"}, "https://secoda.example.com:8443/x"),
+        ({"host": "secoda.example.com", "port": 8443, "schema": "https"}, "https://secoda.example.com:8443"),
+        ({"host": "localhost", "port": 8000, "schema": "http"}, "http://localhost:8000"),
+        ({"host": "secoda.example.com", "schema": "public"}, "https://secoda.example.com"),
+        ({"host": "", "extra": {"region": "eu"}}, "https://eapi.secoda.co"),
+    ],
+)
+def test_where_the_workspace_is(fields, base_url):
+    """Region, customer domain and host lead to one base URL."""
+    assert settings_of(**fields).base_url == base_url
+
+
+@pytest.mark.parametrize(
+    ("uri", "base_url", "more"),
+    [
+        (f"secoda://:{KEY}@", "https://api.secoda.co", {}),
+        (f"secoda://:{KEY}@/?region=eu&timeout=7.5", "https://eapi.secoda.co", {"timeout": 7.5}),
+        (f"secoda://:{KEY}@secoda.example.com", "https://secoda.example.com", {}),
+        (f"secoda://:{KEY}@secoda.example.com:8443/https", "https://secoda.example.com:8443", {}),
+        (f"secoda://:{KEY}@{quote('https://app.secoda.co/api/v1/', safe='')}", "https://api.secoda.co", {}),
+        (f"secoda://:{KEY}@{quote('http://127.0.0.1:8000', safe='')}", "http://127.0.0.1:8000", {}),
+        (f"secoda://:{KEY}@[::1]:8000", "http://[::1]:8000", {}),
+        (f"secoda://:{KEY}@?verify=false", "https://api.secoda.co", {"verify": False}),
+        (f"secoda://:{KEY}@?verify=%2Fetc%2Fca.pem", "https://api.secoda.co", {"verify": "/etc/ca.pem"}),
+        (f"secoda://:{KEY}@?proxy=http%3A%2F%2Fp%3A3128", "https://api.secoda.co", {"proxy": "http://p:3128"}),
+        (
+            f"secoda://:{KEY}@?date_operators={quote(json.dumps({'from': 'gte', 'before': 'lt'}))}",
+            "https://api.secoda.co",
+            {"date_operators": {"from": "gte", "before": "lt"}},
+        ),
+        ("secoda://:a%2Fb%2B%40c%3D@", "https://api.secoda.co", {"api_key": "a/b+@c="}),
+    ],
+)
+def test_a_connection_by_uri(uri, base_url, more):
+    """The same by URI, where every extra is text and the key is quoted."""
+    settings = read_connection(by_uri(uri))
+    assert settings.base_url == base_url
+    assert {name: getattr(settings, name) for name in more} == more
+    assert settings.unknown_extras == ()
+
+
+@pytest.mark.parametrize("host", ["https://app.secoda.co", "app.secoda.co", "https://api.secoda.co/api/v1/"])
+def test_a_connection_of_the_vendors_package(host):
+    """A connection made for the vendor's `secoda-airflow` works unchanged, and its extra is not complained about."""
+    settings = settings_of(host=host, extra={"integration_id": "0c1d"})
+    assert (settings.base_url, settings.api_key, settings.unknown_extras) == ("https://api.secoda.co", KEY, ())
+
+
+@pytest.mark.parametrize("password", [None, "", "   "])
+def test_no_key(password):
+    """Without a key it is said where one goes."""
+    assert "`password`" in wrong(password=password)
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [(None, 60.0), ("", 60.0), (30, 30.0), (0.5, 0.5), ("12", 12.0), (" 7.5 ", 7.5), (86_400, 86_400.0)],
+)
+def test_timeout(value, seconds):
+    """A timeout is seconds above 0, as a number or as the text that a form makes of it."""
+    assert settings_of(extra={"timeout": value}).timeout == seconds
+
+
+@pytest.mark.parametrize("value", [0, -1, "soon", True, False, [30], {}, "nan", "inf", 86_401, 10**400, "1e999"])
+def test_a_wrong_timeout(value):
+    """What is no number of seconds is refused by its name."""
+    assert "`timeout`" in wrong(extra={"timeout": value})
+
+
+@pytest.mark.parametrize(
+    ("value", "verify"),
+    [
+        *((value, True) for value in (None, "", "  ", True, "true", "True", "YES", "1", "on")),
+        *((value, False) for value in (False, "false", "False", " no ", "0", "off")),
+        ("/etc/ssl/ca.pem", "/etc/ssl/ca.pem"),
+        (" ca.pem ", "ca.pem"),
+    ],
+)
+def test_verify(value, verify):
+    """Whether to verify is true, false, or the path of a CA bundle, as a form or a URI writes them."""
+    found = settings_of(extra={"verify": value}).verify
+    assert (found, type(found)) == (verify, type(verify))
+
+
+@pytest.mark.parametrize("value", [0, 1, 2.5, [], {"path": "x"}])
+def test_a_wrong_verify(value):
+    """What is neither true, false nor a path is refused, and never taken for false."""
+    assert "`verify`" in wrong(extra={"verify": value})
+
+
+def test_proxy():
+    """A proxy is the URL as given, which stands in no repr: it may hold a password."""
+    settings = settings_of(extra={"proxy": "http://user:hunter2secret@proxy.example.com:3128"})
+    assert settings.proxy == "http://user:hunter2secret@proxy.example.com:3128"
+    assert "hunter2" not in repr(settings)
+    assert settings_of(extra={"proxy": ""}).proxy is None
+
+
+@pytest.mark.parametrize("value", ["proxy.example.com:3128", "user:hunter2secret@x", 3128, ["x"], True])
+def test_a_wrong_proxy(value):
+    """A proxy that is no URL is refused by its name, without being repeated."""
+    assert "hunter2" not in wrong(extra={"proxy": value})
+    assert "`proxy`" in wrong(extra={"proxy": value})
+
+
+@pytest.mark.parametrize("value", [{"from": "gte", "before": "lt"}, '{"from": "gte", "before": "lt"}'])
+def test_date_operators(value):
+    """Date operators are two names, as JSON or as text of it; none is none."""
+    assert settings_of(extra={"date_operators": value}).date_operators == {"from": "gte", "before": "lt"}
+    assert settings_of(extra={"date_operators": ""}).date_operators is None
+
+
+@pytest.mark.parametrize(
+    "value",
+    [{}, [], "gte", 3, {"from": "gte"}, {"from": "gte", "until": "lt"}, {"from": "", "before": "lt"}, "{",
+     {"from": 1, "before": "lt"}, {"from": "a", "before": "b", "x": "c"}],
+)  # fmt: skip
+def test_wrong_date_operators(value):
+    """Anything else says what to write."""
+    assert '`date_operators` must name two operators, such as {"from": "gte", "before": "lt"}' in wrong(
+        extra={"date_operators": value}
+    )
+
+
+@pytest.mark.parametrize("field", ["region", "customer_domain", "proxy"])
+@pytest.mark.parametrize("value", [1, True, ["us"], {"a": 1}])
+def test_extras_that_must_be_text(field, value):
+    """An extra of the wrong type is refused by its name."""
+    assert f"`{field}`" in wrong(extra={field: value})
+
+
+@pytest.mark.parametrize(
+    ("fields", "named"),
+    [
+        ({"extra": {"region": "mars"}}, "`region`"),
+        ({"extra": {"region": "on_premise"}}, "`customer_domain`"),
+        ({"extra": {"customer_domain": "a.b"}}, "`customer_domain`"),
+        ({"host": "http://secoda.example.com"}, "use https"),
+        ({"host": "app.secoda.co", "extra": {"region": "eu"}}, "`region`"),
+        ({"host": "secoda.example.com", "port": 99999}, "`port`"),
+    ],
+)
+def test_what_regions_refuse(fields, named):
+    """What cannot be a base URL is told with the connection's name before it."""
+    assert named in wrong(**fields)
+
+
+@pytest.mark.parametrize("text", ["{", "region=eu", "[1]", '"x"', "3", "null", "[" * 100_000])
+def test_an_extra_that_is_no_object(text):
+    """An extra that is no JSON object is told as such, whatever Airflow itself lets through."""
+
+    class Stored:
+        conn_id, password, host, port, schema, extra = "my_conn", KEY, None, None, None, text
+
+    with pytest.raises(SecodaConfigurationError, match="`extra`"):
+        read_connection(Stored())
+
+
+def test_extras_that_mean_nothing():
+    """Extras that nobody here reads are named, in order, and do no harm."""
+    settings = settings_of(extra={"zone": 1, "Region": "eu", "region": "us", "verfiy": False})
+    assert settings.unknown_extras == ("Region", "verfiy", "zone")
+    assert settings.verify is True
+
+
+def test_the_settings_show_no_secret():
+    """The settings can be shown: key and proxy stand in no repr."""
+    assert KEY not in repr(settings_of())
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from([*KNOWN_EXTRAS, "other"]),
+        st.one_of(
+            st.none(),
+            st.booleans(),
+            st.integers(),
+            st.floats(),
+            st.text(),
+            st.lists(st.integers(), max_size=2),
+            st.sampled_from(["eu", "us", "on_premise", "acme", "true", "1"]),
+        ),
+    ),
+    st.one_of(st.none(), st.text()),
+    st.one_of(st.none(), st.integers(-5, 70_000)),
+    st.one_of(st.none(), st.text(max_size=5)),
+)
+def test_any_connection(extra, host, port, schema):
+    """Whatever people fill in: settings that can be used, or one error that names the connection and not the key."""
+
+    class Stored:
+        conn_id, password = "my_conn", KEY
+
+    stored = Stored()
+    stored.host, stored.port, stored.schema, stored.extra = host, port, schema, json.dumps(extra)
+    try:
+        settings = read_connection(stored)
+    except SecodaConfigurationError as error:
+        assert "'my_conn'" in str(error)
+        assert KEY not in str(error)
+        return
+    assert 0 < settings.timeout <= 86_400
+    assert not math.isnan(settings.timeout)
+    assert settings.base_url.startswith(("https://", "http://"))
+    assert isinstance(settings.verify, bool) or settings.verify
