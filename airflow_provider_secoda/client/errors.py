@@ -11,7 +11,7 @@ What can go wrong with Secoda, told apart by what one can do about it.
     │   ├── SecodaNotFoundError         404: no such thing here
     │   ├── SecodaRequestError          any other 4xx: the request is refused
     │   ├── SecodaRedirectError         a redirect to another origin, which would take the key along
-    │   └── SecodaTLSError              the server's certificate is not trusted
+    │   └── SecodaTLSError              the server's certificate is not trusted, or it speaks no TLS
     ├── SecodaRetriableError        the same request may succeed later
     │   ├── SecodaRateLimitError        429; ``retry_after`` in seconds where the server said it
     │   ├── SecodaServerError           5xx
@@ -68,7 +68,11 @@ class SecodaRedirectError(SecodaFatalError):
 
 
 class SecodaTLSError(SecodaFatalError):
-    """The server's certificate could not be verified."""
+    """No safe connection; ``reason`` is certificate (it could not be verified) or protocol (it is no TLS we know)."""
+
+    def __init__(self, message: str, *, status: int | None = None, reason: str = "certificate") -> None:
+        super().__init__(message, status=status)
+        self.reason = reason
 
 
 class SecodaRetriableError(SecodaError):

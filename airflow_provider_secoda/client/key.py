@@ -21,8 +21,8 @@ class Key:
         self._text = text
         signs = [_spellings(sign) for sign in text]
         size = min(_PIECE, len(signs))
-        pieces = ["".join(signs[at : at + size]) for at in range(len(signs) - size + 1)]
-        self._pieces = re.compile("|".join(pieces).encode())
+        pieces = ["".join(signs), *("".join(signs[at : at + size]) for at in range(len(signs) - size + 1))]
+        self._pieces = re.compile(f"(?:{'|'.join(pieces)})+".encode())
 
     def __repr__(self) -> str:
         return "Key(***)"

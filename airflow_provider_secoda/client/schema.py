@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, TypeAlias
 
 import msgspec
 
@@ -22,7 +22,9 @@ from airflow_provider_secoda.client.instants import (
     parse_instant,
     to_instant,
 )
-from airflow_provider_secoda.client.messages import Response
+
+if TYPE_CHECKING:
+    from airflow_provider_secoda.client.messages import Response
 
 __all__ = [
     "Instant",
@@ -154,14 +156,12 @@ def read_resource_logs(response: Response, number: int) -> VersionPage:
     body, decoded = _decode(_decode_resource_logs, response)
     if body.meta is not None and body.meta.page not in (None, number):
         return VersionPage(number, (), body.count, body.total_pages, empty=True)
-    versions = []
-    for index, raw in enumerate(_originals(body.version_histories, response.body, decoded)):
-        try:
-            versions.append((_decode_id.decode(_without_half_pairs(raw)).id, raw))
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
-            raise _misfit(exc, f"$.version_histories[{index}]", response) from None
+    versions = tuple(
+        (_read_id(raw, f"$.version_histories[{index}]", response), raw)
+        for index, raw in enumerate(_originals(body.version_histories, response.body, decoded))
+    )
     empty = not versions and not body.non_versioned_logs
-    return VersionPage(number, tuple(versions), body.count, body.total_pages, empty)
+    return VersionPage(number, versions, body.count, body.total_pages, empty)
 
 
 def read_json(response: Response, listing: Literal["results", "version_histories"] = "results") -> dict[str, Any]:
@@ -226,6 +226,13 @@ def _read_log(raw: bytes, field: TimestampField, path: str) -> Log:
     except ValueError:
         lag = None
     return Log(at, head.id, raw, lag)
+
+
+def _read_id(raw: bytes, path: str, response: Response) -> str:
+    try:
+        return _decode_id.decode(_without_half_pairs(raw)).id
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
+        raise _misfit(exc, path, response) from None
 
 
 def _misfit(exc: Exception, path: str, response: Response) -> SecodaResponseError:

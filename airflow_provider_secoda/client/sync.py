@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import partial
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from airflow_provider_secoda.client.errors import (
     SecodaConfigurationError,
@@ -28,6 +28,9 @@ from airflow_provider_secoda.client.schema import Log, TimestampField, read_json
 from airflow_provider_secoda.client.transport import Transport
 from airflow_provider_secoda.client.versions import RESOURCE_LOGS_PATH, read_version_histories
 from airflow_provider_secoda.client.window import WindowQuery, read_window
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 R = TypeVar("R")
 
@@ -69,9 +72,9 @@ class SecodaClient:
         )
 
     def __repr__(self) -> str:
-        return f"SecodaClient({self.base_url!r})"
+        return f"SecodaClient({getattr(self, 'base_url', None)!r})"  # None while it is being made
 
-    def __enter__(self) -> SecodaClient:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc: object) -> None:

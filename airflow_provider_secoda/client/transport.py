@@ -11,6 +11,7 @@ import ssl
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import requests
 from requests import exceptions
@@ -25,9 +26,11 @@ from airflow_provider_secoda.client.errors import (
     SecodaTimeoutError,
     SecodaTLSError,
 )
-from airflow_provider_secoda.client.key import Key
 from airflow_provider_secoda.client.messages import Outcome, Request, Response
 from airflow_provider_secoda.client.regions import check_proxy, is_loopback
+
+if TYPE_CHECKING:
+    from airflow_provider_secoda.client.key import Key
 
 _CHUNK = 1 << 16
 _BROKEN_TLS = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
@@ -118,21 +121,22 @@ class Transport:
         def has(*kinds: type[BaseException]) -> bool:
             return any(isinstance(cause, kinds) for cause in causes)
 
+        error: SecodaError = SecodaConnectionError(f"{where}: the connection broke ({what})")
         if has(ssl.SSLCertVerificationError):
-            return SecodaTLSError(f"{where}: the server's certificate could not be verified ({what})")
-        if has(ssl.SSLError) and not has(*_BROKEN_TLS):
-            return SecodaTLSError(f"{where}: the server does not speak TLS as it should ({what})")
-        if has(exceptions.Timeout, ReadTimeoutError, TimeoutError):
-            return SecodaTimeoutError(f"{where}: no answer within {self._timeout:g} s")
-        if has(exceptions.ProxyError):
-            return SecodaConnectionError(f"{where}: the proxy does not let us through", reason="proxy")
-        if has(socket.gaierror):
-            return SecodaConnectionError(f"{where}: there is no such host", reason="dns")
-        if has(ConnectionRefusedError):
-            return SecodaConnectionError(f"{where}: the connection was refused", reason="refused")
-        if has(*_UNUSABLE):
-            return SecodaConfigurationError(f"{where}: the proxy or the address cannot be used ({what})")
-        return SecodaConnectionError(f"{where}: the connection broke ({what})")
+            error = SecodaTLSError(f"{where}: the server's certificate could not be verified ({what})")
+        elif has(ssl.SSLError) and not has(*_BROKEN_TLS):
+            error = SecodaTLSError(f"{where}: the server does not speak TLS as it should ({what})", reason="protocol")
+        elif has(exceptions.Timeout, ReadTimeoutError, TimeoutError):
+            error = SecodaTimeoutError(f"{where}: no answer within {self._timeout:g} s")
+        elif has(exceptions.ProxyError):
+            error = SecodaConnectionError(f"{where}: the proxy does not let us through", reason="proxy")
+        elif has(socket.gaierror):
+            error = SecodaConnectionError(f"{where}: there is no such host", reason="dns")
+        elif has(ConnectionRefusedError):
+            error = SecodaConnectionError(f"{where}: the connection was refused", reason="refused")
+        elif has(*_UNUSABLE):
+            error = SecodaConfigurationError(f"{where}: the proxy or the address cannot be used ({what})")
+        return error
 
 
 def _causes(exc: BaseException | None) -> Iterator[BaseException]:

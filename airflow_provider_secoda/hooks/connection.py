@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_secoda.client.errors import SecodaConfigurationError
-from airflow_provider_secoda.client.regions import resolve_base_url
+from airflow_provider_secoda.client.regions import check_proxy, resolve_base_url
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Connection
@@ -51,27 +51,38 @@ def read_connection(connection: Connection) -> ConnectionSettings:
     :raises SecodaConfigurationError: naming the connection and the field to fill or to change
     """
     try:
-        extra = _read_extra(connection.extra)
-        api_key = (connection.password or "").strip()
-        if not api_key:
-            raise SecodaConfigurationError("there is no API key: fill in `password`")
-        return ConnectionSettings(
-            base_url=resolve_base_url(
-                region=_text(extra, "region"),
-                customer_domain=_text(extra, "customer_domain"),
-                host=connection.host,
-                port=connection.port,
-                scheme=connection.schema if connection.schema in ("http", "https") else None,
-            ),
-            api_key=api_key,
-            timeout=_timeout(extra.get("timeout")),
-            verify=_verify(extra.get("verify")),
-            proxy=_text(extra, "proxy"),
-            date_operators=_date_operators(extra.get("date_operators")),
-            unknown_extras=tuple(sorted(key for key in extra if key not in KNOWN_EXTRAS)),
-        )
+        return _read(connection)
     except SecodaConfigurationError as exc:
-        raise SecodaConfigurationError(f"connection {connection.conn_id!r}: {exc}") from None
+        problem = f"connection {connection.conn_id!r}: {exc}"
+    # Raised from here, and without the connection: some error reporters show local variables, and it shows its key.
+    del connection
+    raise SecodaConfigurationError(problem)
+
+
+def _read(connection: Connection) -> ConnectionSettings:
+    extra = _read_extra(connection.extra)
+    api_key = (connection.password or "").strip()
+    if not api_key:
+        raise SecodaConfigurationError("there is no API key: fill in `password`")
+    base_url = resolve_base_url(
+        region=_text(extra, "region"),
+        customer_domain=_text(extra, "customer_domain"),
+        host=connection.host,
+        port=connection.port,
+        scheme=connection.schema if connection.schema in ("http", "https") else None,
+    )
+    proxy = _text(extra, "proxy")
+    if proxy is not None:
+        check_proxy(proxy, base_url)
+    return ConnectionSettings(
+        base_url=base_url,
+        api_key=api_key,
+        timeout=_timeout(extra.get("timeout")),
+        verify=_verify(extra.get("verify")),
+        proxy=proxy,
+        date_operators=_date_operators(extra.get("date_operators")),
+        unknown_extras=tuple(sorted(key for key in extra if key not in KNOWN_EXTRAS)),
+    )
 
 
 def _read_extra(text: Any) -> dict[str, Any]:
@@ -79,7 +90,7 @@ def _read_extra(text: Any) -> dict[str, Any]:
         return {}
     try:
         extra = json.loads(text)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, RecursionError):
         raise SecodaConfigurationError("`extra` is no JSON") from None
     if not isinstance(extra, dict):
         raise SecodaConfigurationError("`extra` must be a JSON object")
@@ -88,11 +99,11 @@ def _read_extra(text: Any) -> dict[str, Any]:
 
 def _text(extra: Mapping[str, Any], name: str) -> str | None:
     value = extra.get(name)
-    if value is None or value == "":
+    if value is None:
         return None
     if not isinstance(value, str):
         raise SecodaConfigurationError(f"extra `{name}` must be text")
-    return value
+    return value.strip() or None
 
 
 def _timeout(value: Any) -> float:
@@ -100,21 +111,22 @@ def _timeout(value: Any) -> float:
         return DEFAULT_TIMEOUT
     try:
         seconds = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         seconds = 0.0
     if isinstance(value, bool) or not 0 < seconds <= 86_400:  # noqa: PLR2004 - a day, and no NaN
-        raise SecodaConfigurationError(f"extra `timeout` must be a number of seconds above 0, not {value!r}")
+        raise SecodaConfigurationError(f"extra `timeout` must be a number of seconds above 0, not {value!r:.40}")
     return seconds
 
 
 def _verify(value: Any) -> bool | str:
-    if value is None or value == "" or value is True:
-        return True
-    if value is False or (isinstance(value, str) and value.strip().lower() in ("false", "no", "0")):
+    if value is None or isinstance(value, bool):
+        return value is not False
+    if not isinstance(value, str):
+        raise SecodaConfigurationError("extra `verify` must be true, false or the path of a CA bundle")
+    text = value.strip()
+    if text.lower() in ("false", "no", "off", "0"):
         return False
-    if isinstance(value, str):
-        return True if value.strip().lower() in ("true", "yes", "1") else value.strip()
-    raise SecodaConfigurationError("extra `verify` must be true, false or the path of a CA bundle")
+    return True if text.lower() in ("", "true", "yes", "on", "1") else text
 
 
 def _date_operators(value: Any) -> Mapping[str, str] | None:
@@ -123,7 +135,7 @@ def _date_operators(value: Any) -> Mapping[str, str] | None:
     if isinstance(value, str):
         try:
             value = json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             value = None
     if (
         not isinstance(value, dict)

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
 
 from airflow.providers.common.compat.sdk import AirflowFailException, BaseHook
 
@@ -67,8 +68,10 @@ class SecodaHook(BaseHook):
         if self._settings is None:
             settings = read_connection(self.get_connection(self.secoda_conn_id))
             mask_secret(settings.api_key)
-            if settings.proxy and "@" in settings.proxy:
-                mask_secret(settings.proxy)
+            proxy_password = urlsplit(settings.proxy or "").password
+            if proxy_password:
+                mask_secret(proxy_password)
+                mask_secret(unquote(proxy_password))
             if settings.unknown_extras:
                 self.log.warning(
                     "Connection %r has extras that mean nothing to this provider: %s",
@@ -262,14 +265,12 @@ _ADVICE: tuple[tuple[type[SecodaError], str], ...] = (
     ),
     (SecodaNotFoundError, "There is no Secoda API at this address: check the region, or the host."),
     (SecodaRedirectError, "This address redirects elsewhere: set the host to where it leads."),
-    (
-        SecodaTLSError,
-        "The server's certificate is not trusted: set the extra `verify` to the path of your CA bundle.",
-    ),
     (SecodaResponseError, "What answers at this address is no Secoda API: check the region, or the host."),
     (SecodaTimeoutError, "No answer in time: check the host, the proxy and the firewall."),
 )
-_CONNECTION_ADVICE = {
+_ADVICE_BY_REASON = {
+    "certificate": "The server's certificate is not trusted: set the extra `verify` to the path of your CA bundle.",
+    "protocol": "There is no https at this address: check the host and its port.",
     "dns": "There is no such host: check the region, the customer domain, or the host.",
     "proxy": "The proxy does not let us through: check the extra `proxy` and the environment's proxy settings.",
     "refused": "Nothing listens at this address: check the host and its port.",
@@ -279,6 +280,6 @@ _CONNECTION_ADVICE = {
 
 def explain(error: SecodaError) -> str:
     """Return in one sentence what a person can do about an error of a connection test."""
-    if isinstance(error, SecodaConnectionError):
-        return _CONNECTION_ADVICE[error.reason]
+    if isinstance(error, SecodaConnectionError | SecodaTLSError):
+        return _ADVICE_BY_REASON[error.reason]
     return next((text for kind, text in _ADVICE if isinstance(error, kind)), "Secoda could not answer.")

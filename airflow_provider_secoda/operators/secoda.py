@@ -111,21 +111,31 @@ class SecodaAuditLogsOperator(BaseOperator):
         if self.deferrable and wait > _SHORT_WAIT:
             from airflow_provider_secoda._compat import datetime_trigger  # noqa: PLC0415 - only where it is used
 
-            self.log.info("The window %s has settled at %s; the task is deferred until then", window, settled)
+            self.log.info("The window %s settles at %s; the task is deferred until then", window, settled)
             self.defer(
                 trigger=datetime_trigger(settled),
                 method_name="execute_settled",
-                kwargs={"start": str(window.start), "end": str(window.end), "rule": window.rule},
+                kwargs={
+                    "window": {
+                        "start": window.start.isoformat(),
+                        "end": window.end.isoformat(),
+                        "rule": window.rule,
+                    }
+                },
                 timeout=wait + _TRIGGER_GRACE,
             )
         return self._fetch(window)
 
     def execute_settled(
-        self, context: Context, event: Any, start: str, end: str, rule: str
+        self, context: Context, event: Any = None, *, window: dict[str, str] | None = None
     ) -> dict[str, Any] | list[dict[str, Any]]:
         """Fetch the window that was decided on before the task was deferred."""
-        del context, event
-        return self._fetch(Window(datetime.fromisoformat(start), datetime.fromisoformat(end), rule))
+        del event
+        if window is None:
+            # ``dag.test()`` loses what was handed over; the window of a run is the same whenever it is decided on.
+            return self.execute(context)
+        edges = (datetime.fromisoformat(window[edge]) for edge in ("start", "end"))
+        return self._fetch(Window(*edges, window["rule"]))
 
     def _fetch(self, window: Window) -> dict[str, Any] | list[dict[str, Any]]:
         from airflow_provider_secoda.client.errors import SecodaConfigurationError  # noqa: PLC0415

@@ -157,7 +157,7 @@ def test_contradictions_name_both_sides(parts, named):
         "ac\\me",
         "a%2e",
         "acmé",
-        "аcme",  # noqa: RUF001 - a Cyrillic letter on purpose
+        "аcme",  # the first letter is Cyrillic
         "a" * 64,
         "https://acme.secoda.co",
         "app",
@@ -176,13 +176,13 @@ def test_a_customer_domain_is_one_label(domain):
 @pytest.mark.parametrize("domain", [None, "", "  "])
 def test_on_premise_needs_a_name(domain):
     """On premise without a domain or a host says which fields there are to fill."""
-    with pytest.raises(SecodaConfigurationError, match="`customer_domain`.*`host`"):
+    with pytest.raises(SecodaConfigurationError, match=r"`customer_domain`.*`host`"):
         resolve_base_url(region="on_premise", customer_domain=domain)
 
 
 def test_an_unknown_region():
     """An unknown region is named, with those that exist."""
-    with pytest.raises(SecodaConfigurationError, match="'mars'.*us, eu, apac or on_premise"):
+    with pytest.raises(SecodaConfigurationError, match=r"'mars'.*us, eu, apac or on_premise"):
         resolve_base_url(region="mars")
 
 

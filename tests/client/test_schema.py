@@ -164,7 +164,7 @@ def test_the_chosen_timestamp_is_the_one_that_counts():
 
 
 @given(
-    st.datetimes(min_value=datetime(1, 1, 2), max_value=datetime(9999, 12, 30)),
+    st.datetimes(min_value=datetime.min + timedelta(days=1), max_value=datetime.max - timedelta(days=1)),
     st.timedeltas(timedelta(hours=-23), timedelta(hours=23)).map(
         lambda t: timedelta(minutes=t // timedelta(minutes=1))
     ),
@@ -279,19 +279,7 @@ _JSON = st.recursive(
         st.lists(inner, max_size=3),
         st.dictionaries(
             st.sampled_from(
-                [
-                    "results",
-                    "count",
-                    "total_pages",
-                    "meta",
-                    "page",
-                    "id",
-                    "logged_at",
-                    "created_at",
-                    "é",
-                    "id ",
-                ]
-                + ["version_histories", "non_versioned_logs"]
+                ["results", "count", "total_pages", "meta", "page", "id", "logged_at", "created_at", "é", "id ", "x"]
             ),
             inner,
             max_size=6,

@@ -10,6 +10,7 @@ import time
 from datetime import datetime, timezone
 
 import pytest
+from rude_servers import RawServer, Tunnel, certificate, free_port, header, http
 
 from airflow_provider_secoda.client.errors import (
     SecodaAuthenticationError,
@@ -29,7 +30,6 @@ from airflow_provider_secoda.client.exchange import RetryPolicy
 from airflow_provider_secoda.client.messages import Call, Emit, Request
 from airflow_provider_secoda.client.sync import SecodaClient
 from airflow_provider_secoda.sandbox import Workspace
-from rude_servers import RawServer, Tunnel, certificate, free_port, header, http
 
 KEY = "sk-live/Zebra+Quartz=7319-Falcon.Onyx"
 ONCE = RetryPolicy(attempts=1)
@@ -425,27 +425,13 @@ def test_never_more_at_once_than_asked_for(month, concurrency):
 
 
 def test_a_rate_limit_is_obeyed(month):
-    """A server that allows so many requests a second gets them all in the end, and no log is lost to it."""
-    month.faults.rate_limit = (8, 0.25)
-    policy = RetryPolicy(attempts=20, base=0.001, cap=0.002)
-    with client_of(month, policy=policy) as client:
-        client._transport.send = _impatient(client._transport.send)
+    """A server that allows so many requests in a time gets no more of them, and no log is lost to it."""
+    month.faults.rate_limit = (20, 0.5)
+    with client_of(month) as client:
         logs = [log.raw for batch in client.iter_logs(START, END) for log in batch]
         assert sorted(logs) == sorted(month.workspace.window(START, END))
-        assert client.tally.throttled > 0
-
-
-def _impatient(send):
-    """Return a sender that takes seconds of Retry-After for hundredths: the sandbox deals in whole ones."""
-
-    def sent(request):
-        answer = send(request)
-        if getattr(answer, "status", None) == 429:
-            answer.headers.pop("retry-after")
-            time.sleep(0.05)
-        return answer
-
-    return sent
+        assert 0 < client.tally.throttled <= 4
+    assert month.stats["peak_in_flight"] <= 4
 
 
 def test_a_long_retry_after_is_raised(month):
@@ -509,7 +495,7 @@ def test_a_silent_server_keeps_no_process_alive():
         """
         begin = time.monotonic()
         command = [sys.executable, "-c", textwrap.dedent(script)]
-        ended = subprocess.run(command, capture_output=True, text=True, timeout=20)
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
     assert (ended.stdout, ended.returncode) == ("ends\n", 0)
     assert time.monotonic() - begin < 5
 
@@ -534,7 +520,9 @@ def test_an_interrupt_during_a_pause_ends_at_once(month):
             print("interrupted")
     """
     begin = time.monotonic()
-    ended = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, timeout=20)
+    ended = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, timeout=20, check=False
+    )
     assert (ended.stdout, ended.returncode, ended.stderr) == ("interrupted\n", 0, "")
     assert time.monotonic() - begin < 10
 
@@ -622,5 +610,7 @@ def test_without_airflow(month):
         with SecodaClient({month.api_key!r}, {month.url!r}) as client:
             print(sum(len(batch) for batch in client.iter_logs(start, end)))
     """
-    ended = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, timeout=20)
+    ended = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, timeout=20, check=False
+    )
     assert (ended.stdout.strip(), ended.stderr) == (str(len(month.workspace.window(START, END))), "")

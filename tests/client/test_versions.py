@@ -25,13 +25,14 @@ def version(number, **more):
 class Resource:
     """A resource's entries behind a page-numbered listing; ``move`` is called before every answer."""
 
-    def __init__(self, entries, move=lambda entries, turn: None):
+    def __init__(self, entries, move=None):
         self.entries, self.move, self.turn = list(entries), move, 0
         self.asked = []
 
     def answer(self, request):
         self.turn += 1
-        self.move(self.entries, self.turn)
+        if self.move:
+            self.move(self.entries, self.turn)
         page = int(dict(request.params)["page"])
         self.asked.append(page)
         pages = max(1, -(-len(self.entries) // SIZE))

@@ -294,7 +294,8 @@ def test_a_long_wait_is_deferred(sandbox, workspace, tmp_path):
     assert sandbox.requests == []
     operator = SecodaAuditLogsOperator(task_id="resumed", output_path=f"{tmp_path}/logs.jsonl")
     resume = getattr(operator, deferred.value.method_name)
-    summary = resume({}, None, **deferred.value.kwargs | {"start": str(START), "end": str(END)})
+    edges = {"start": START.isoformat(), "end": END.isoformat()}
+    summary = resume({}, None, window=deferred.value.kwargs["window"] | edges)
     assert summary["window_rule"] == "start_end"
     assert (tmp_path / "logs.jsonl").read_bytes() == expected(workspace)
 
@@ -354,9 +355,10 @@ def test_one_info_line_says_what_was_done(airflow, sandbox, tmp_path):
     """A finished task says count, window, path, pages and requests in one line."""
     source = dag_file("info", tmp_path / "logs.jsonl", arguments=f'start="{START}", end="{END}"')
     log = airflow.run_dag(source).log
-    (line,) = [line for line in log.splitlines() if "Wrote" in line and "logs.jsonl" in line]
+    line, *again = {line.partition("Wrote")[2] for line in log.splitlines() if "Wrote" in line}
+    assert not again
     assert re.search(
-        r"Wrote \d+ logs of \[2026-02-24T00:00:00Z, 2026-02-25T00:00:00Z\).*\d+ pages, \d+ requests", line
+        r" \d+ logs of \[2026-02-24T00:00:00Z, 2026-02-25T00:00:00Z\).*logs.jsonl.* \d+ pages, \d+ requests", line
     )
 
 
@@ -391,3 +393,18 @@ def test_the_docstring_says_what_is_templated():
     assert {name for name, text in documented if "(templated)" in text} == set(
         SecodaAuditLogsOperator.template_fields
     )
+
+
+def test_a_deferred_run_ends_well(airflow, sandbox, tmp_path):
+    """A run that is deferred until its window has settled goes on by itself and lands the file."""
+    end = datetime.now(timezone.utc)
+    source = dag_file(
+        "deferred",
+        tmp_path / "logs.jsonl",
+        arguments=f'start="{end - DAY}", end="{end}", settle=timedelta(seconds=7)',
+    )
+    ran = airflow.run_dag(source)
+    assert ran.state == "success", ran.log
+    assert datetime.now(timezone.utc) >= end + timedelta(seconds=7)
+    assert ran.xcoms["fetch"]["end"] == end.isoformat()
+    assert "deferred" in ran.log

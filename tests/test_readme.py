@@ -1,0 +1,74 @@
+"""What the README shows is so."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+
+
+def test_the_quoted_example_is_the_example():
+    """The DAG in the README is the example DAG, but for its docstring, lint marks and tags."""
+    (name, quoted) = re.search(r"<!-- example: (\S+) -->\n```python\n(.*?)```", README, re.DOTALL).groups()
+    source = (ROOT / name).read_text()
+
+    def shape(text):
+        tree = ast.parse(text)
+        tree.body = [node for node in tree.body if not isinstance(node, ast.Expr)]
+        for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
+            call.keywords = [keyword for keyword in call.keywords if keyword.arg not in ("tags", "doc_md")]
+        return ast.dump(tree)
+
+    assert shape(quoted) == shape(source)
+
+
+@pytest.mark.parametrize("block", re.findall(r"```python\n(.*?)```", README, re.DOTALL))
+def test_python_blocks_are_python(block):
+    """Every Python block compiles, and what it imports is there."""
+    pytest.importorskip("airflow")
+    tree = ast.parse(block)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            exec(compile(ast.Module([node], []), "README", "exec"), {})
+
+
+def test_the_arguments_table_is_the_operators():
+    """The table of arguments names each argument with its default, and which are templated."""
+    pytest.importorskip("airflow")
+    from airflow_provider_secoda.operators.secoda import SecodaAuditLogsOperator
+
+    rows = re.findall(r"^\| (`[a-z_`, ]+`)( ¹)? \| ([^|]+) \|", README.split("## The operator")[1], re.MULTILINE)
+    table = {name: (bool(mark), default) for names, mark, default in rows for name in re.findall(r"`(\w+)`", names)}
+    signature = inspect.signature(SecodaAuditLogsOperator.__init__).parameters
+    arguments = {name: p.default for name, p in signature.items() if name not in ("self", "kwargs")}
+    assert set(table) == set(arguments)
+    assert {name for name, (marked, _) in table.items() if marked} == set(SecodaAuditLogsOperator.template_fields)
+    for name, (_, default) in table.items():
+        if name != "settle":
+            assert ast.literal_eval(default.strip("` ")) == arguments[name]
+
+
+def test_the_connection_line_is_a_connection():
+    """The environment variable in the README gives a connection that the hook reads."""
+    pytest.importorskip("airflow")
+    from airflow.models import Connection
+
+    from airflow_provider_secoda.hooks.connection import read_connection
+
+    (text,) = re.findall(r"AIRFLOW_CONN_SECODA_DEFAULT='(.*)'", README)
+    fields = json.loads(text)
+    connection = Connection(**fields | {"conn_id": "secoda_default", "extra": json.dumps(fields["extra"])})
+    assert read_connection(connection).base_url == "https://eapi.secoda.co"
+
+
+def test_links_lead_somewhere():
+    """Every file that the README links to exists."""
+    for target in re.findall(r"\]\((?!http|#)([^)]+)\)", README):
+        assert (ROOT / target).exists(), target
