@@ -108,9 +108,7 @@ def port_of(connection: dict[str, Any]) -> int | None:
     :raises DemoError: when the connection leads nowhere.
     """
     try:
-        base_url = resolve_base_url(
-            host=connection.get("host"), region=connection.get("extra", {}).get("region")
-        )
+        base_url = resolve_base_url(host=connection.get("host"), region=connection.get("extra", {}).get("region"))
     except SecodaConfigurationError as wrong:
         raise DemoError(f"SECODA_HOST or SECODA_REGION: {wrong}") from wrong
     return origin_of(base_url)[2]

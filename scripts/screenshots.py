@@ -121,8 +121,7 @@ def side_by_side(page: Page, *pictures: bytes) -> bytes:
     """Return one picture of several, on white."""
     frame = "border:1px solid #cbd5e1;border-radius:8px;margin:6px"
     images = "".join(
-        f"<img style='{frame}' src='data:image/png;base64,{base64.b64encode(each).decode()}'>"
-        for each in pictures
+        f"<img style='{frame}' src='data:image/png;base64,{base64.b64encode(each).decode()}'>" for each in pictures
     )
     page.open("about:blank", PAIR_VIEW)
     page.driver.execute_script(

@@ -36,9 +36,7 @@ def isolate() -> None:
     """Point Airflow at an empty home of its own; must be called before anything imports Airflow."""
     if "airflow" in sys.modules:
         raise RuntimeError("Airflow was imported before its home was set")
-    for name in [
-        name for name in os.environ if name.startswith(("AIRFLOW__", "AIRFLOW_CONN_", "AIRFLOW_VAR_"))
-    ]:
+    for name in [name for name in os.environ if name.startswith(("AIRFLOW__", "AIRFLOW_CONN_", "AIRFLOW_VAR_"))]:
         del os.environ[name]
     os.environ |= {
         "AIRFLOW_HOME": str(HOME),

@@ -58,7 +58,7 @@ def test_the_arguments_table_is_the_operators():
 def test_the_connection_line_is_a_connection():
     """The environment variable in the README gives a connection that the hook reads."""
     pytest.importorskip("airflow")
-    from airflow.models import Connection
+    from airflow.providers.common.compat.sdk import Connection
 
     from airflow_provider_secoda.hooks.connection import read_connection
 

@@ -55,7 +55,7 @@ def _prove_operators(query: WindowQuery, logs: list[Log], report: Report) -> Flo
     answer = None
     try:
         while True:
-            step = flow.send(answer)  # type: ignore[arg-type]
+            step = flow.send(answer)
             if isinstance(step, Emit):
                 found += step.value
                 answer = None

@@ -87,7 +87,7 @@ def read_everything(
         )
     if first.count == KNOWN_CAP:
         raise SecodaIncompleteError(
-            f"the listing shows exactly {KNOWN_CAP} logs, a known cap, and cannot be sorted: what lies beyond is unknown"
+            f"the listing shows exactly {KNOWN_CAP} logs, a known cap, and cannot be sorted: there may be more"
         )
     yield from _look_behind(view, seen, report)
     report.history_from = seen.oldest

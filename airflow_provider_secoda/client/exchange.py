@@ -126,7 +126,7 @@ def exchange(
     answer: tuple[Call, Any] | None = None
     try:
         while True:
-            step = flow.send(answer)  # type: ignore[arg-type]
+            step = flow.send(answer)
             answer = None
             if isinstance(step, Emit):
                 yield step

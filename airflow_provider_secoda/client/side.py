@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from hashlib import blake2b
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from airflow_provider_secoda.client.errors import SecodaIncompleteError
@@ -25,7 +26,10 @@ if TYPE_CHECKING:
     from airflow_provider_secoda.client.filters import Filter
     from airflow_provider_secoda.client.listing import Report, View
 
-FIRST_WIDTH, MAX_WIDTH = 32, 128
+#: How many pages a stretch has at first, and at most; and how many bytes of logs it may hold.
+FIRST_WIDTH, MAX_WIDTH, MAX_BYTES = 32, 64, 8 << 20
+#: How many logs are passed on at once.
+BATCH = 1000
 #: Stretches of two pages, once the listing moved too fast for longer ones, before these are tried again.
 PAIRS = 8
 #: Steps back to a page before the window, should the listing move the other way.
@@ -55,12 +59,11 @@ class Out:
     _digests: bytearray = field(default_factory=bytearray)
 
     def emit(self, logs: Iterable[Log]) -> Flow[None]:
-        """Pass logs on."""
-        batch = list(logs)
-        if batch:
+        """Pass logs on, a few at a time, as each batch may live on with its reader while the next page is read."""
+        rest = iter(logs)
+        while batch := list(islice(rest, BATCH)):
             self.count += len(batch)
-            for log in batch:
-                self._digests += _digest(log)
+            self._digests += b"".join(map(_digest, batch))
             yield Emit(batch)
 
     def emit_new(self, logs: Iterable[Log], report: Report) -> Flow[None]:
@@ -94,8 +97,12 @@ def read_side(view: View, first: Page, query: WindowQuery, out: Out, report: Rep
     low, high = view.span(query.start, query.end)
     if not first.logs:
         return Side(low, last=first)
-    page, known = yield from find_first(view, first, low, report)
-    stretch = Stretch(view, query.concurrency, len(first.logs), report, known)
+    far = None if report.history_from is None or view.depth(1) > 0 else view.depth(report.history_from)
+    page, known = yield from find_first(view, first, low, report, far)
+    weight = sum(len(log.raw) for log in first.logs)
+    widest = max(2, min(MAX_WIDTH, MAX_BYTES // weight))
+    stretch = Stretch(view, query.concurrency, len(first.logs), report, known, widest, min(FIRST_WIDTH, widest))
+    del known
     steps_back = 0
     while True:
         snapshot = yield from stretch.read(page, high)
@@ -129,6 +136,7 @@ def read_side(view: View, first: Page, query: WindowQuery, out: Out, report: Rep
         following = page if onward is None else onward.number
         stretch.advance(progress=progress, moved=following > page)
         page, stretch.known = following, {} if onward is None else {following: onward}
+        del snapshot, logs, onward  # or two stretches would be held at once
 
 
 @dataclass
@@ -140,7 +148,8 @@ class Stretch:
     size: int
     report: Report
     known: dict[int, Page]
-    width: int = FIRST_WIDTH
+    widest: int
+    width: int
     order_errors: int = 0
     stuck: int = 0
     #: How many stretches are still read two pages at a time.
@@ -184,7 +193,7 @@ class Stretch:
             self.pairs = self.pairs - 1 if progress or moved else 0
         # A tie that fills the whole stretch lets nothing out before a longer one does.
         elif progress or moved:
-            self.width = min(self.width * 2, MAX_WIDTH)
+            self.width = min(self.width * 2, self.widest)
         else:
             self.width *= 2
         self.stuck = 0 if progress else self.stuck + 1

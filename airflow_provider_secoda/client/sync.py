@@ -19,7 +19,7 @@ from airflow_provider_secoda.client.errors import (
     SecodaError,
 )
 from airflow_provider_secoda.client.exchange import RetryPolicy, Tally, exchange
-from airflow_provider_secoda.client.filters import Filter, Sort, encode_filter, parse_filter
+from airflow_provider_secoda.client.filters import Sort, encode_filter, parse_filter
 from airflow_provider_secoda.client.key import Key
 from airflow_provider_secoda.client.listing import AUDIT_LOGS_PATH, Report
 from airflow_provider_secoda.client.messages import Attempt, Call, Emit, Flow, Outcome, Request, once
@@ -117,7 +117,7 @@ class SecodaClient:
         start: datetime,
         end: datetime,
         *,
-        filter: Filter | str | None = None,  # noqa: A002 - the API's name
+        filter: Mapping[str, Any] | str | None = None,  # noqa: A002 - the API's name
         timestamp_field: TimestampField = "logged_at",
         concurrency: int = 4,
         date_operators: Mapping[str, str] | None = None,
@@ -150,7 +150,7 @@ class SecodaClient:
         return self.value(read_version_histories(resource_id), concurrency=4)
 
     def _one(self, request: Request, listing: Literal["results", "version_histories"]) -> dict[str, Any]:
-        return self.value(once(Call(request, partial(read_json, listing=listing))))  # type: ignore[no-any-return]
+        return self.value(once(Call(request, partial(read_json, listing=listing))))
 
     def value(self, flow: Flow[R], *, concurrency: int = 1) -> R:
         """Run a rule that emits nothing; return its value."""

@@ -8,7 +8,6 @@ read unchanged.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,8 @@ from airflow_provider_secoda.client.errors import SecodaConfigurationError
 from airflow_provider_secoda.client.regions import check_proxy, resolve_base_url
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from airflow.providers.common.compat.sdk import Connection
 
 DEFAULT_TIMEOUT = 60.0

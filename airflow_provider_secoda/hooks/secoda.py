@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
@@ -13,22 +11,17 @@ from airflow.providers.common.compat.sdk import AirflowFailException, BaseHook
 
 from airflow_provider_secoda._compat import mask_secret
 from airflow_provider_secoda.client.errors import (
-    SecodaAuthenticationError,
-    SecodaConfigurationError,
-    SecodaConnectionError,
     SecodaError,
     SecodaFatalError,
-    SecodaNotFoundError,
-    SecodaPermissionError,
-    SecodaRedirectError,
-    SecodaResponseError,
-    SecodaTimeoutError,
-    SecodaTLSError,
 )
-from airflow_provider_secoda.get_provider_info import __version__
+from airflow_provider_secoda.get_provider_info import __version__, get_provider_info
+from airflow_provider_secoda.hooks.advice import explain
 from airflow_provider_secoda.hooks.connection import ConnectionSettings, read_connection
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from datetime import datetime
+
     from airflow_provider_secoda.client.exchange import RetryPolicy
     from airflow_provider_secoda.client.listing import Report
     from airflow_provider_secoda.client.schema import Log, TimestampField
@@ -221,10 +214,8 @@ class SecodaHook(BaseHook):
         from wtforms import StringField  # noqa: PLC0415
         from wtforms.validators import Optional, any_of  # noqa: PLC0415
 
-        from airflow_provider_secoda.get_provider_info import get_provider_info  # noqa: PLC0415
-
         widgets = {}
-        for name, spec in get_provider_info()["connection-types"][0]["conn-fields"].items():
+        for name, spec in _form()["conn-fields"].items():
             choices = spec["schema"].get("enum")
             widgets[name] = StringField(
                 lazy_gettext(spec["label"]),
@@ -237,14 +228,18 @@ class SecodaHook(BaseHook):
     @classmethod
     def get_ui_field_behaviour(cls) -> dict[str, Any]:
         """Return how the form shows the standard fields, for Airflow before 3.2."""
-        from airflow_provider_secoda.get_provider_info import get_provider_info  # noqa: PLC0415
-
-        behaviour = get_provider_info()["connection-types"][0]["ui-field-behaviour"]
+        behaviour = _form()["ui-field-behaviour"]
         return {
             "hidden_fields": behaviour["hidden-fields"],
             "relabeling": behaviour["relabeling"],
             "placeholders": behaviour["placeholders"],
         }
+
+
+def _form() -> dict[str, Any]:
+    info: dict[str, Any] = get_provider_info()  # type: ignore[no-untyped-call]
+    form: dict[str, Any] = info["connection-types"][0]
+    return form
 
 
 @contextmanager
@@ -254,32 +249,3 @@ def final_errors_fail() -> Iterator[None]:
         yield
     except SecodaFatalError as exc:
         raise AirflowFailException(str(exc)) from exc
-
-
-_ADVICE: tuple[tuple[type[SecodaError], str], ...] = (
-    (SecodaConfigurationError, "The connection is not filled in right."),
-    (SecodaAuthenticationError, "Wrong API key: paste a valid one into the password field."),
-    (
-        SecodaPermissionError,
-        "The API key is valid, but the person who made it is no workspace admin: let an admin make one.",
-    ),
-    (SecodaNotFoundError, "There is no Secoda API at this address: check the region, or the host."),
-    (SecodaRedirectError, "This address redirects elsewhere: set the host to where it leads."),
-    (SecodaResponseError, "What answers at this address is no Secoda API: check the region, or the host."),
-    (SecodaTimeoutError, "No answer in time: check the host, the proxy and the firewall."),
-)
-_ADVICE_BY_REASON = {
-    "certificate": "The server's certificate is not trusted: set the extra `verify` to the path of your CA bundle.",
-    "protocol": "There is no https at this address: check the host and its port.",
-    "dns": "There is no such host: check the region, the customer domain, or the host.",
-    "proxy": "The proxy does not let us through: check the extra `proxy` and the environment's proxy settings.",
-    "refused": "Nothing listens at this address: check the host and its port.",
-    "broken": "The connection broke: check the host, the proxy and the firewall.",
-}
-
-
-def explain(error: SecodaError) -> str:
-    """Return in one sentence what a person can do about an error of a connection test."""
-    if isinstance(error, SecodaConnectionError | SecodaTLSError):
-        return _ADVICE_BY_REASON[error.reason]
-    return next((text for kind, text in _ADVICE if isinstance(error, kind)), "Secoda could not answer.")

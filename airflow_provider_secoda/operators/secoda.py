@@ -5,19 +5,19 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException, BaseOperator
 
+from airflow_provider_secoda.operators.reading import Reading
 from airflow_provider_secoda.operators.window import Window, WindowError, resolve_window
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_secoda.client.listing import Report
     from airflow_provider_secoda.client.schema import Log
     from airflow_provider_secoda.hooks.secoda import SecodaHook
 
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 _SHORT_WAIT = timedelta(seconds=5)
 #: How long after the moment a deferred task may wait for a triggerer before it fails.
 _TRIGGER_GRACE = timedelta(minutes=10)
-_PROGRESS_SECONDS = 10.0
 _PLACEHOLDER = re.compile(r"\{(start|end)(?::([^{}]*))?\}")
 
 
@@ -134,8 +133,8 @@ class SecodaAuditLogsOperator(BaseOperator):
         if window is None:
             # ``dag.test()`` loses what was handed over; the window of a run is the same whenever it is decided on.
             return self.execute(context)
-        edges = (datetime.fromisoformat(window[edge]) for edge in ("start", "end"))
-        return self._fetch(Window(*edges, window["rule"]))
+        start, end = datetime.fromisoformat(window["start"]), datetime.fromisoformat(window["end"])
+        return self._fetch(Window(start, end, window["rule"]))
 
     def _fetch(self, window: Window) -> dict[str, Any] | list[dict[str, Any]]:
         from airflow_provider_secoda.client.errors import SecodaConfigurationError  # noqa: PLC0415
@@ -162,7 +161,7 @@ class SecodaAuditLogsOperator(BaseOperator):
             require_format(format_of(path))
         except (ValueError, ModuleNotFoundError) as exc:
             raise AirflowFailException(f"`output_path`: {exc}") from exc
-        read = _Read(hook, self, window)
+        read = Reading(hook, self, window)
         with Spool() as spool:
             for batch in read.batches():
                 read.report.repeats_dropped += spool.add((log.at, log.id, log.raw) for log in batch)
@@ -178,7 +177,7 @@ class SecodaAuditLogsOperator(BaseOperator):
         return summary
 
     def _return_logs(self, hook: SecodaHook, window: Window) -> list[dict[str, Any]]:
-        read = _Read(hook, self, window)
+        read = Reading(hook, self, window)
         logs: dict[str, Log] = {}
         size = 0
         for batch in read.batches():
@@ -198,7 +197,7 @@ class SecodaAuditLogsOperator(BaseOperator):
         )  # fmt: skip
         return [json.loads(log.raw) for log in sorted(logs.values(), key=lambda log: (log.at, log.id))]
 
-    def _check(self, read: _Read, count: int) -> None:
+    def _check(self, read: Reading, count: int) -> None:
         for warning in read.report.warnings:
             self.log.warning("%s", warning)
         if self.require_history and not read.reaches_back:
@@ -209,91 +208,7 @@ class SecodaAuditLogsOperator(BaseOperator):
             raise AirflowSkipException(f"There are no logs in {read.window}")
 
 
-@dataclass
-class _Read:
-    """One reading of a window, and what is to be said about it."""
-
-    hook: SecodaHook
-    task: SecodaAuditLogsOperator
-    window: Window
-    report: Report = field(init=False)
-    lag: int | None = None
-
-    def __post_init__(self) -> None:
-        from airflow_provider_secoda.client.listing import Report  # noqa: PLC0415
-
-        self.report = Report()
-
-    def batches(self) -> Iterator[list[Log]]:
-        """Yield the window's logs, and say now and then how far it got."""
-        began = said = time.monotonic()
-        count = 0
-        for batch in self.hook.iter_raw_audit_logs(
-            self.window.start,
-            self.window.end,
-            filter=self.task.filter,
-            timestamp_field=self.task.timestamp_field,
-            concurrency=self.task.concurrency,
-            report=self.report,
-        ):
-            self.lag = _largest(self.lag, (log.lag for log in batch))
-            yield batch
-            count, now = count + len(batch), time.monotonic()
-            if now - said >= _PROGRESS_SECONDS:
-                said = now
-                self.task.log.info(
-                    "%d logs so far, %d pages read (the listing has %d), %.0f logs a second",
-                    count, self.report.pages, self.report.total_pages, count / (now - began),
-                )  # fmt: skip
-
-    @property
-    def requests(self) -> int:
-        """Return how many requests were sent."""
-        return self.hook.get_conn().tally.requests
-
-    @property
-    def reaches_back(self) -> bool:
-        """Return whether the API showed a log from before the window."""
-        begins = self.report.history_from
-        return begins is not None and _moment(begins) < self.window.start
-
-    @property
-    def history(self) -> str:
-        """Return in words where the history begins that the API shows."""
-        begins = self.report.history_from
-        return "the API shows no log at all" if begins is None else f"the oldest log is of {_iso(begins)}"
-
-    def summary(self, count: int, first: int | None, last: int | None) -> dict[str, Any]:
-        """Return what the task returns, but for the file."""
-        return {
-            "count": count,
-            "start": self.window.start.isoformat(),
-            "end": self.window.end.isoformat(),
-            "window_rule": self.window.rule,
-            "timestamp_field": self.task.timestamp_field,
-            "first": _iso(first),
-            "last": _iso(last),
-            "pages": self.report.pages,
-            "requests": self.requests,
-            "repeats_dropped": self.report.repeats_dropped,
-            "max_lag_seconds": None if self.lag is None else self.lag / 1_000_000,
-            "history_from": _iso(self.report.history_from),
-        }
-
-
 def _fill_in(path: str, window: Window) -> str:
     """Replace ``{start}`` and ``{end}``, with or without a format, by the window's edges in UTC."""
     edges = {"start": window.start, "end": window.end}
     return _PLACEHOLDER.sub(lambda found: edges[found[1]].strftime(found[2] or "%Y-%m-%dT%H-%M-%S"), path)
-
-
-def _largest(known: int | None, values: Iterable[int | None]) -> int | None:
-    return max((value for value in (known, *values) if value is not None), default=None)
-
-
-def _moment(instant: int) -> datetime:
-    return datetime.fromtimestamp(0, timezone.utc) + timedelta(microseconds=instant)
-
-
-def _iso(instant: int | None) -> str | None:
-    return None if instant is None else _moment(instant).isoformat()

@@ -46,9 +46,7 @@ def build(stage: Stage) -> ASGIApp:
         if stage.role(request.headers.get("authorization", "")) is None:
             return _detail(401, "Unauthorized")
         with stage.workspace.lock:
-            page = listing.resource_logs(
-                stage.workspace, stage.faults, dict(request.query_params), stage.page_size
-            )
+            page = listing.resource_logs(stage.workspace, stage.faults, dict(request.query_params), stage.page_size)
         return _json(page)
 
     async def health(_request: Request) -> Response:
@@ -126,9 +124,7 @@ class _Gate:
             messages.append(message)
 
         await self.app(scope, receive, keep)
-        answer = Response(
-            b"".join(message.get("body", b"") for message in messages[1:]), messages[0]["status"]
-        )
+        answer = Response(b"".join(message.get("body", b"") for message in messages[1:]), messages[0]["status"])
         answer.raw_headers = list(messages[0]["headers"])
         return answer
 

@@ -103,13 +103,9 @@ def make_cast(random: Random, people: int) -> Cast:
     cast.people.extend(_person(random, name) for name in ["Ada Okafor", *names][:people])
     for kind, title in _INTEGRATIONS:
         identity = random_id(random)
-        cast.integrations.append(
-            Thing("INTEGRATION", identity, title, ResourceMetadata(identity, title, type=kind))
-        )
+        cast.integrations.append(Thing("INTEGRATION", identity, title, ResourceMetadata(identity, title, type=kind)))
     for thing in cast.integrations:
-        source = PerformerMetadata(
-            thing.id, thing.name, integration_type=thing.metadata.type, display_name=thing.name
-        )
+        source = PerformerMetadata(thing.id, thing.name, integration_type=thing.metadata.type, display_name=thing.name)
         cast.machines.setdefault("INTEGRATION", []).append(
             Actor("INTEGRATION", thing.id, f"{thing.name} connection", source)
         )

@@ -101,9 +101,7 @@ def _sandbox(options: argparse.Namespace) -> Sandbox:
         faults=faults,
     )
     # Only now, for a large one takes a while, and what is wrong with the options should show at once.
-    sandbox.workspace = Workspace.generate(
-        options.seed, options.logs, options.days, options.until, options.people
-    )
+    sandbox.workspace = Workspace.generate(options.seed, options.logs, options.days, options.until, options.people)
     return sandbox
 
 

@@ -31,9 +31,7 @@ def complete(workspace: Workspace, fields: Mapping[str, Any]) -> Log:
             given[name] = text_of_moment(given[name])
     given.setdefault("logged_at", text_of_moment(datetime.now(UTC)))
     if "created_at" not in given:
-        given["created_at"] = text_of(
-            nanoseconds(given["logged_at"]) // 1000 + _LAG // timedelta(microseconds=1)
-        )
+        given["created_at"] = text_of(nanoseconds(given["logged_at"]) // 1000 + _LAG // timedelta(microseconds=1))
     given.setdefault("updated_at", given["created_at"])
     given.setdefault("id", random_id(workspace.random))
     given.setdefault("performer_type", "USER")
@@ -86,6 +84,4 @@ def _thing(workspace: Workspace, given: Mapping[str, Any]) -> Thing:
     for thing in (*workspace.cast.catalog, *workspace.cast.integrations, *workspace.cast.others):
         if thing.id == identity:
             return thing
-    return Thing(
-        "SECODA_ENTITY", identity, identity, ResourceMetadata(identity, identity, type="table"), "table"
-    )
+    return Thing("SECODA_ENTITY", identity, identity, ResourceMetadata(identity, identity, type="table"), "table")

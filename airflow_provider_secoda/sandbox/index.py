@@ -18,8 +18,7 @@ TIMESTAMPS = ("logged_at", "created_at", "updated_at")
 SCALARS = frozenset(
     name
     for name in Log.__struct_fields__
-    if name
-    not in {"performer_metadata", "resource_metadata", "related_resource_ids", "event_blocks", "metadata"}
+    if name not in {"performer_metadata", "resource_metadata", "related_resource_ids", "event_blocks", "metadata"}
 )
 
 

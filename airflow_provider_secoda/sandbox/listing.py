@@ -56,10 +56,9 @@ def audit_logs(
     meta = _meta(len(rows), shown, params.get("page", "1"), page_size, faults)
     first = (meta.page - 1) * page_size
     after = min(first + page_size, shown)
+    entries = list(rows[first:after])
     if faults.ties == "shuffled":
         entries = _shuffled(index, rows, first, after, random)
-    else:
-        entries = list(rows[first:after])
     if meta.page == faults.empty_page:
         entries = []
     if meta.page == faults.short_page:
@@ -68,9 +67,7 @@ def audit_logs(
     return AuditLogsPage(results, meta.total_pages, meta.count, meta)
 
 
-def resource_logs(
-    workspace: Workspace, faults: Faults, params: Mapping[str, str], page_size: int
-) -> ResourceLogsPage:
+def resource_logs(workspace: Workspace, faults: Faults, params: Mapping[str, str], page_size: int) -> ResourceLogsPage:
     """Return a page of one resource's logs and versions, paged together. Hold the workspace's lock.
 
     :param params: the query: ``resource_id``, ``page``; others are ignored.

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 # Python objects weigh some ten times what Arrow needs for the same values, so few rows are objects at a
-# time, and more of them wait as Arrow until a row group (of at most 8,192 rows) is worth writing. A record
+# time, and more of them wait as Arrow until a row group (of at most 2,048 rows) is worth writing. A record
 # may be large: bytes count too.
 _BATCH_ROWS, _BATCH_BYTES = 256, 1 << 20
-_GROUP_BATCHES = 32
+_GROUP_BATCHES = 8
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _BEYOND_MICROSECONDS = re.compile(r"(\.\d{6})\d+")
@@ -72,9 +72,7 @@ def _struct(*names: str, **others: _Kind) -> _Kind:
 
     def read(value: bytes | msgspec.Raw) -> dict[str, Any] | None:
         fields = _object(value)
-        return (
-            None if fields is None else {name: _read(kind, fields.get(name)) for name, kind in kinds.items()}
-        )
+        return None if fields is None else {name: _read(kind, fields.get(name)) for name, kind in kinds.items()}
 
     return _Kind(pa.struct([(name, kind.arrow) for name, kind in kinds.items()]), read)
 

@@ -107,9 +107,7 @@ class Spool:
 
     def __iter__(self) -> Iterator[tuple[int, str, bytes]]:
         """Stream (timestamp, id, raw) in ascending order; again if wanted, but not while :meth:`add` runs."""
-        for at, key, raw in self._database.execute(
-            "SELECT at, id, raw FROM record INDEXED BY by_time ORDER BY at, id"
-        ):
+        for at, key, raw in self._database.execute("SELECT at, id, raw FROM record INDEXED BY by_time ORDER BY at, id"):
             yield at, key.decode("utf-8", "surrogatepass"), raw
 
     def raw(self) -> Iterator[bytes]:

@@ -1,10 +1,10 @@
 """Records are evidence: what a page says reaches the reader byte for byte, and nothing else passes for a page."""
 
 import json
-from datetime import datetime, timedelta, timezone
+from datetime import timedelta, timezone
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_secoda.client.errors import SecodaResponseError
@@ -164,7 +164,7 @@ def test_the_chosen_timestamp_is_the_one_that_counts():
 
 
 @given(
-    st.datetimes(min_value=datetime.min + timedelta(days=1), max_value=datetime.max - timedelta(days=1)),
+    st.datetimes(timezones=st.just(timezone.utc)),
     st.timedeltas(timedelta(hours=-23), timedelta(hours=23)).map(
         lambda t: timedelta(minutes=t // timedelta(minutes=1))
     ),
@@ -172,6 +172,7 @@ def test_the_chosen_timestamp_is_the_one_that_counts():
 )
 def test_every_timestamp_that_python_writes_is_read_back(moment, offset, digits):
     """Any moment in any offset is read exactly, and more digits never carry it over the next microsecond."""
+    assume(1 < moment.year < 9999)
     aware = moment.replace(tzinfo=timezone(offset))
     text = aware.isoformat(timespec="microseconds")
     longer = text[:26] + digits + text[26:]

@@ -70,6 +70,12 @@ def secoda_threads():
     return [thread for thread in threading.enumerate() if thread.name.startswith("secoda_")]
 
 
+def run_python(script):
+    """Run a script in a Python of its own."""
+    command = [sys.executable, "-c", textwrap.dedent(script)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+
+
 def await_(condition, seconds=2.0):
     until = time.monotonic() + seconds
     while not condition() and time.monotonic() < until:
@@ -494,8 +500,7 @@ def test_a_silent_server_keeps_no_process_alive():
             print("ends")
         """
         begin = time.monotonic()
-        command = [sys.executable, "-c", textwrap.dedent(script)]
-        ended = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+        ended = run_python(script)
     assert (ended.stdout, ended.returncode) == ("ends\n", 0)
     assert time.monotonic() - begin < 5
 

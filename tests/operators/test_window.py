@@ -106,9 +106,7 @@ def test_where_only_the_partition_key_is_known_it_is_read(key, start, end):
     assert "2026-11" in error(timetable=timetable, partition_key="2026-11", run_after=utc(2026, 11, 30))
 
 
-@pytest.mark.skipif(
-    airflow_runs.version() < (3, 3), reason="Airflow gives a task the partition date since 3.3"
-)
+@pytest.mark.skipif(airflow_runs.version() < (3, 3), reason="Airflow gives a task the partition date since 3.3")
 @pytest.mark.parametrize(
     ("name", "start", "end"),
     [

@@ -78,7 +78,4 @@ def serve(secoda_sandbox_factory):
 
 def minutes(count, **fields):
     """Return ``count`` logs, one a minute, ids ``L000`` upward, the first at :data:`NOON`."""
-    return [
-        {"id": f"L{number:03}", "logged_at": NOON + timedelta(minutes=number), **fields}
-        for number in range(count)
-    ]
+    return [{"id": f"L{number:03}", "logged_at": NOON + timedelta(minutes=number), **fields} for number in range(count)]

@@ -19,9 +19,7 @@ def test_other_paths_do_not_exist(reader, path):
     assert (answer.status_code, set(answer.json())) == (404, {"detail"})
 
 
-@pytest.mark.parametrize(
-    "header", [None, "", "Bearer", "Bearer wrong", "bearer {key}", "Token {key}", "{key}"]
-)
+@pytest.mark.parametrize("header", [None, "", "Bearer", "Bearer wrong", "bearer {key}", "Token {key}", "{key}"])
 def test_only_a_bearer_key_opens(reader, header):
     """No key, a wrong one, or the right one under another scheme is 401 on both listings."""
     del reader.session.headers["Authorization"]

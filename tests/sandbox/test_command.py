@@ -45,9 +45,7 @@ def test_serve_until_told_to_stop(tmp_path, number):
     try:
         ready = wait_for(ready_file, process)
         headers = {"Authorization": f"Bearer {ready['api_key']}"}
-        page = requests.get(
-            ready["url"] + AUDIT, params={"sort": by(), "page": 2}, headers=headers, timeout=10
-        ).json()
+        page = requests.get(ready["url"] + AUDIT, params={"sort": by(), "page": 2}, headers=headers, timeout=10).json()
     finally:
         process.send_signal(number)
     printed, complaints = process.communicate(timeout=10)

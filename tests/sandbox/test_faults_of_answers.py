@@ -104,9 +104,7 @@ def test_random_errors(reader):
     assert set(seen[0]) == {200, 500, 503}
     assert 15 < seen[0].count(200) < 45
     errors = [answer for answer in runs[0] if answer.status_code != 200]
-    assert {parsedate_to_datetime(answer.headers["retry-after"]) for answer in errors} == {
-        parsedate_to_datetime(date)
-    }
+    assert {parsedate_to_datetime(answer.headers["retry-after"]) for answer in errors} == {parsedate_to_datetime(date)}
 
 
 def test_rate_limit(reader):

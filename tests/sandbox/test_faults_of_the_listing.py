@@ -40,9 +40,7 @@ def test_order_broken(reader):
     """A broken sort has a few logs too late in one place, and every log once."""
     reader.sandbox.faults = Faults(order="broken", broken_at=0.2, broken_logs=2, broken_by=4)
     places = [2, 3]
-    expected = (
-        NEWEST_FIRST[:2] + NEWEST_FIRST[4:8] + [NEWEST_FIRST[place] for place in places] + NEWEST_FIRST[8:]
-    )
+    expected = NEWEST_FIRST[:2] + NEWEST_FIRST[4:8] + [NEWEST_FIRST[place] for place in places] + NEWEST_FIRST[8:]
     assert reader.every_id(sort=by()) == expected
     assert reader.every_id() == NEWEST_FIRST
 
@@ -230,9 +228,7 @@ def test_a_cap_counts_what_the_filter_leaves(reader):
 @pytest.mark.parametrize(("order", "expected"), [("newest", "CBA"), ("oldest", "ABC"), ("id", "ABC")])
 def test_order_of_resource_logs(serve, order, expected):
     """Resource logs come newest first, oldest first, or by id: the reference does not say."""
-    logs = [
-        {"id": name, "resource_id": "R", "logged_at": NOON + timedelta(n)} for n, name in enumerate("ABC")
-    ]
+    logs = [{"id": name, "resource_id": "R", "logged_at": NOON + timedelta(n)} for n, name in enumerate("ABC")]
     reader = serve(Workspace(logs), faults=Faults(resource_order=order))
     page = reader.page(RESOURCE, resource_id="R")
     assert "".join(log["id"] for log in page["non_versioned_logs"]) == expected

@@ -92,9 +92,7 @@ def test_what_is_filled_in():
     log = Workspace().add_log()
     assert before <= when(log, "logged_at") <= datetime.now(timezone.utc)
     assert when(log, "created_at") == when(log, "updated_at") > when(log, "logged_at")
-    assert "".join(block["value"] for block in log["event_blocks"]) == (
-        "Ada Okafor updated the description of orders"
-    )
+    assert "".join(block["value"] for block in log["event_blocks"]) == ("Ada Okafor updated the description of orders")
 
 
 def test_fields_given_stay_as_given():
@@ -163,9 +161,7 @@ def test_an_edit_extends_a_version(serve):
     """A new edit of the newest version moves its latest activity; its id and beginning stay."""
     workspace = Workspace()
     first = workspace.add_version("R", latest_activity_logged_at=NOON, secoda_entity_type="table")
-    workspace.add_log(
-        resource_id="R", version_history_id=first["id"], logged_at=NOON + timedelta(minutes=5), id="edit"
-    )
+    workspace.add_log(resource_id="R", version_history_id=first["id"], logged_at=NOON + timedelta(minutes=5), id="edit")
     (version,) = serve(workspace).page(RESOURCE, resource_id="R")["version_histories"]
     assert (version["id"], version["created_at"]) == (first["id"], first["created_at"])
     assert (first["latest_activity_logged_at"], version["latest_activity_logged_at"]) == (

@@ -87,9 +87,7 @@ def test_format_of(path, kind):
 @pytest.mark.parametrize("path", ["a.json", "a.gz", "a", "", "a.jsonl/", "jsonl", "a.jsonl.zst", "a.csv"])
 def test_format_of_another_suffix(path):
     """Any other suffix is an error that shows the path and every suffix that would do."""
-    with pytest.raises(
-        ValueError, match=r"\.jsonl, \.ndjson, \.jsonl\.gz, \.ndjson\.gz, \.parquet"
-    ) as caught:
+    with pytest.raises(ValueError, match=r"\.jsonl, \.ndjson, \.jsonl\.gz, \.ndjson\.gz, \.parquet") as caught:
         format_of(path)
     assert repr(path) in str(caught.value)
 

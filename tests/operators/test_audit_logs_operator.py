@@ -328,9 +328,7 @@ def dag_file(name, path, schedule="None", arguments=""):
 
 def test_a_run_of_a_data_interval(airflow, sandbox, workspace, tmp_path):
     """A run of a data-interval timetable lands its interval, and the summary is its return value."""
-    source = dag_file(
-        "interval", tmp_path / "logs.jsonl", 'CronDataIntervalTimetable("@daily", timezone="UTC")'
-    )
+    source = dag_file("interval", tmp_path / "logs.jsonl", 'CronDataIntervalTimetable("@daily", timezone="UTC")')
     ran = airflow.run_dag(source, logical_date=END)
     assert ran.state == "success", ran.log
     assert ran.xcoms["fetch"]["window_rule"] == "data_interval"
@@ -388,11 +386,9 @@ def test_a_moving_workspace_lands_exactly_once(secoda_sandbox_factory, tmp_path)
 
 
 def test_the_docstring_says_what_is_templated():
-    """ "(templated)" stands in the docstring exactly where `template_fields` says so."""
+    """The docstring says "(templated)" exactly where `template_fields` says so."""
     documented = re.findall(r":param (\w+):(.*?)(?=:param|\Z)", SecodaAuditLogsOperator.__doc__, re.DOTALL)
-    assert {name for name, text in documented if "(templated)" in text} == set(
-        SecodaAuditLogsOperator.template_fields
-    )
+    assert {name for name, text in documented if "(templated)" in text} == set(SecodaAuditLogsOperator.template_fields)
 
 
 def test_a_deferred_run_ends_well(airflow, sandbox, tmp_path):
