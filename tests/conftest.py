@@ -6,10 +6,15 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 sys.path.insert(0, str(Path(__file__).parent))  # for the modules beside this one, from tests in any folder
 
 import airflow_runs
+
+# A busy machine is no fault of the code: nothing here is judged by its speed.
+settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("unhurried")
 
 airflow_runs.isolate()  # now: from the first import of Airflow on, its home is fixed
 
