@@ -105,6 +105,7 @@ class SecodaAuditLogsOperator(BaseOperator):
             window = resolve_window(context, start=self.start, end=self.end, timetable=context["dag"].timetable)
         except WindowError as exc:
             raise AirflowFailException(f"Task {self.task_id!r}: {exc}") from exc
+        hook = self._ready(window)
         settled = window.end + self.settle
         wait = settled - datetime.now(timezone.utc)
         if self.deferrable and wait > _SHORT_WAIT:
@@ -123,7 +124,7 @@ class SecodaAuditLogsOperator(BaseOperator):
                 },
                 timeout=wait + _TRIGGER_GRACE,
             )
-        return self._fetch(window)
+        return self._fetch(hook, window)
 
     def execute_settled(
         self, context: Context, event: Any = None, *, window: dict[str, str] | None = None
@@ -134,33 +135,41 @@ class SecodaAuditLogsOperator(BaseOperator):
             # ``dag.test()`` loses what was handed over; the window of a run is the same whenever it is decided on.
             return self.execute(context)
         start, end = datetime.fromisoformat(window["start"]), datetime.fromisoformat(window["end"])
-        return self._fetch(Window(start, end, window["rule"]))
+        decided = Window(start, end, window["rule"])
+        return self._fetch(self._ready(decided), decided)
 
-    def _fetch(self, window: Window) -> dict[str, Any] | list[dict[str, Any]]:
+    def _ready(self, window: Window) -> SecodaHook:
+        """Check all that can be checked before a wait: connection, filter, format; return the hook."""
         from airflow_provider_secoda.client.errors import SecodaConfigurationError  # noqa: PLC0415
+        from airflow_provider_secoda.client.filters import parse_filter  # noqa: PLC0415
         from airflow_provider_secoda.hooks.secoda import SecodaHook  # noqa: PLC0415 - DAG files are parsed often
+        from airflow_provider_secoda.sinks.formats import format_of, require_format  # noqa: PLC0415
 
+        hook = SecodaHook(self.secoda_conn_id)
+        try:
+            parse_filter(self.filter)
+            if self.output_path is not None:
+                require_format(format_of(_fill_in(self.output_path, window)))
+            hook.get_conn()
+        except SecodaConfigurationError as exc:
+            raise AirflowFailException(str(exc)) from exc
+        except (ValueError, ModuleNotFoundError) as exc:
+            raise AirflowFailException(f"`output_path`: {exc}") from exc
+        return hook
+
+    def _fetch(self, hook: SecodaHook, window: Window) -> dict[str, Any] | list[dict[str, Any]]:
         wait = (window.end + self.settle - datetime.now(timezone.utc)).total_seconds()
         if wait > 0:
             self.log.info("Waiting %.1f s for the window to settle", wait)
             time.sleep(wait)
-        hook = SecodaHook(self.secoda_conn_id)
-        try:
-            if self.output_path is None:
-                return self._return_logs(hook, window)
-            return self._write_file(hook, window, _fill_in(self.output_path, window))
-        except SecodaConfigurationError as exc:
-            raise AirflowFailException(str(exc)) from exc
+        if self.output_path is None:
+            return self._return_logs(hook, window)
+        return self._write_file(hook, window, _fill_in(self.output_path, window))
 
     def _write_file(self, hook: SecodaHook, window: Window, path: str) -> dict[str, Any]:
-        from airflow_provider_secoda.sinks.formats import format_of, require_format  # noqa: PLC0415
         from airflow_provider_secoda.sinks.spool import Spool  # noqa: PLC0415
         from airflow_provider_secoda.sinks.storage import land  # noqa: PLC0415
 
-        try:
-            require_format(format_of(path))
-        except (ValueError, ModuleNotFoundError) as exc:
-            raise AirflowFailException(f"`output_path`: {exc}") from exc
         read = Reading(hook, self, window)
         with Spool() as spool:
             for batch in read.batches():

@@ -265,6 +265,16 @@ def test_bad_input_is_named(sandbox, arguments, said):
 
 
 @pytest.mark.parametrize(
+    "arguments", [{"output_path": "x.csv"}, {"filter": "{nonsense"}, {"secoda_conn_id": "no_such_connection"}]
+)
+def test_bad_input_fails_before_the_wait(sandbox, arguments):
+    """What cannot work fails at once, not after the window has settled."""
+    end = datetime.now(timezone.utc) + timedelta(hours=1)
+    with pytest.raises(Exception, match=r"csv|filter|no_such_connection"):
+        fetch(start=end - DAY, end=end, **arguments)
+
+
+@pytest.mark.parametrize(
     "arguments", [{"timestamp_field": "updated_at"}, {"concurrency": 0}, {"settle": timedelta(seconds=-1)}]
 )
 def test_bad_arguments_fail_while_parsing(arguments):
