@@ -68,11 +68,15 @@ def read_everything(
 
     :raises SecodaIncompleteError: when no pass could be proven, or the listing stops at a known cap
     """
-    seen = _Sightings(start, end)
+    seen, missing = _Sightings(start, end), 0
     for turn in range(MAX_PASSES):
         # Side by side while all is calm; one by one, in which an arrival at the head can only repeat, when it is not.
         width = concurrency if turn < 2 else 1  # noqa: PLR2004
-        yield from _one_pass(view, seen, turn, width, report)
+        before, missing = missing, (yield from _one_pass(view, seen, turn, width, report))
+        if missing and before:  # once may be a page that expired just then
+            raise SecodaIncompleteError(
+                f"page {missing} of {report.total_pages} is empty or refused: the listing is cut there"
+            )
         first = yield from once(view.call(1))
         report.pages += 1
         seen.add(first, turn)
@@ -110,8 +114,8 @@ def _look_behind(view: View, seen: _Sightings, report: Report) -> Flow[None]:
             )
 
 
-def _one_pass(view: View, seen: _Sightings, turn: int, width: int, report: Report) -> Flow[None]:
-    """Read pages 1 to the last, so many side by side; the last is what the newest answer says."""
+def _one_pass(view: View, seen: _Sightings, turn: int, width: int, report: Report) -> Flow[int]:
+    """Read pages 1 to the last, so many side by side; return the first page that was not shown, or 0."""
     total, following, missing = 1, 1, 0
     enough = 2 * report.total_pages + 16
     asked: dict[Call, int] = {}
@@ -135,5 +139,4 @@ def _one_pass(view: View, seen: _Sightings, turn: int, width: int, report: Repor
             seen.add(page, turn)
         if following > enough:
             raise SecodaIncompleteError("the listing grows faster than it can be read")
-    if missing and missing <= total:
-        raise SecodaIncompleteError(f"page {missing} of {total} is empty or refused: the listing is cut there")
+    return missing if missing <= total else 0

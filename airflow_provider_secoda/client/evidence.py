@@ -32,15 +32,15 @@ class Snapshot:
     ended: bool = False
 
 
-def only_expired(pages: Iterable[Page]) -> bool:
+def steady(view: View, pages: Iterable[Page]) -> bool:
     """
-    Return whether ``count`` never grew from one answer to the next.
+    Return whether ``count`` only ever went one way from one answer to the next, the one that does no harm.
 
-    It falls when logs expire behind the pages that are read, which does no harm. When it falls and grows again, the
-    server answers from copies that disagree.
+    Newest first it falls when logs expire behind the pages that are read; oldest first it grows when logs arrive there.
+    When it also goes the other way, the listing moved above, or the server answers from copies that disagree.
     """
     counts = [page.count for page in sorted(pages, key=lambda page: page.turn)]
-    return counts == sorted(counts, reverse=True)
+    return counts == sorted(counts, reverse=view.depth(1) < 0)
 
 
 def same_place(before: Sequence[Log], after: Sequence[Log]) -> bool:

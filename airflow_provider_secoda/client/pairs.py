@@ -15,8 +15,8 @@ from airflow_provider_secoda.client.evidence import (
     check_even,
     check_order,
     complete_ties,
-    only_expired,
     same_place,
+    steady,
 )
 from airflow_provider_secoda.client.listing import Report, View, read_pages
 
@@ -36,10 +36,11 @@ def take_pair(view: View, first: int, until: int, *, size: int, report: Report) 
 
     This gets through a listing that moves with nearly every request, in either direction.
 
-    :return: the two pages as one; None when page ``first`` is not shown
+    :return: the two pages as one; the first alone, where no second is needed or shown; None when not even that is
     :raises SecodaIncompleteError: when the two never settle
     """
     history: deque[Page] = deque(maxlen=8)
+    hidden = 0
     for turn in range(MAX_PAIR_READS):
         # Reading one page twice now and then breaks step with a server that moves at every second request.
         number = first if turn % 2 == 0 or turn % 7 == 6 else first + 1  # noqa: PLR2004
@@ -48,12 +49,14 @@ def take_pair(view: View, first: int, until: int, *, size: int, report: Report) 
             if number == first:
                 return None
             history.clear()
+            hidden += 1
             continue
         check_order(view, [page])
-        if page.number == first and (first >= page.total_pages or view.depth(page.logs[-1].at) >= until):
-            return Snapshot((page,), page.logs, ended=first >= page.total_pages)
+        ended = first >= page.total_pages or hidden > 1
+        if page.number == first and (ended or view.depth(page.logs[-1].at) >= until):
+            return Snapshot((page,), page.logs, ended=ended)  # one answer is one instant
         history.append(page)
-        met = _meet(list(history))
+        met = _meet(view, list(history))
         if met is not None:
             upper, lower, overlap = met
             ended = lower.number >= lower.total_pages
@@ -72,7 +75,7 @@ def take_pair(view: View, first: int, until: int, *, size: int, report: Report) 
     )
 
 
-def _meet(history: list[Page]) -> tuple[Page, Page, int] | None:
+def _meet(view: View, history: list[Page]) -> tuple[Page, Page, int] | None:
     """Return an upper and a lower page out of the last reads that are proven to meet, and how far they overlap."""
     newest = history[-1]
     for other in reversed(history[:-1]):
@@ -89,7 +92,7 @@ def _meet(history: list[Page]) -> tuple[Page, Page, int] | None:
             and len(turns) >= 4  # noqa: PLR2004
             and all(same_place(newest.logs, page.logs) for page in ours)
             and all(same_place(others[-1].logs, page.logs) for page in others)
-            and only_expired(turns)
+            and steady(view, turns)
             and (len(turns) > 4 or len(history) == 4)  # noqa: PLR2004
         ):
             upper, lower = sorted((others[-1], newest), key=lambda page: page.number)

@@ -12,7 +12,8 @@ Why this suffices. Let ``s(k)`` be the shift under which page ``k`` was read. Tw
 show a log twice, which (2) excludes; so the shifts fall or stay from the first page to the last. By (1) both ends were
 read under one shift; so all of them are equal, and nothing fell between two pages. It holds for arrivals and expiries
 at once, when ``count`` stays what it was. ``count`` may fall meanwhile (logs expire behind the window; then every page
-is read twice); where it grows, copies that disagree have answered, and nothing is believed.
+is read twice); where it grows, copies that disagree have answered, and nothing is believed. (Read oldest first, it may
+grow and must not fall.)
 
 Where the listing moves faster than that, two pages at a time are read in turn: neighbours are proven either by an
 overlap (the end of one is the beginning of the next) or by both being the same twice in turn.
@@ -28,8 +29,8 @@ from airflow_provider_secoda.client.evidence import (
     check_even,
     check_order,
     complete_ties,
-    only_expired,
     same_place,
+    steady,
 )
 from airflow_provider_secoda.client.listing import Report, View, read_pages, settle_outcome
 from airflow_provider_secoda.client.messages import Call, Flow, answered
@@ -97,7 +98,7 @@ def _read_again(view: View, pages: Sequence[Page], report: Report, *, cut: bool)
     if cut and again.pop() is not None:
         return None  # the page that was not shown is there now
     fresh = [page for page in again if page is not None]
-    if len(fresh) < len(ends) or not _unmoved(run, fresh) or not only_expired((*pages, *fresh)):
+    if len(fresh) < len(ends) or not _unmoved(run, fresh) or not steady(view, (*pages, *fresh)):
         return None
     if len({page.count for page in (*pages, *fresh)}) > 1:
         rest = [page.number for page in pages[1:-1]]

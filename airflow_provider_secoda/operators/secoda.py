@@ -101,6 +101,9 @@ class SecodaAuditLogsOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any] | list[dict[str, Any]]:
         """Wait until the window has settled, and fetch it."""
+        return self._wait_and_fetch(context)
+
+    def _wait_and_fetch(self, context: Context) -> dict[str, Any] | list[dict[str, Any]]:
         try:
             window = resolve_window(context, start=self.start, end=self.end, timetable=context["dag"].timetable)
         except WindowError as exc:
@@ -133,7 +136,7 @@ class SecodaAuditLogsOperator(BaseOperator):
         del event
         if window is None:
             # ``dag.test()`` loses what was handed over; the window of a run is the same whenever it is decided on.
-            return self.execute(context)
+            return self._wait_and_fetch(context)
         start, end = datetime.fromisoformat(window["start"]), datetime.fromisoformat(window["end"])
         decided = Window(start, end, window["rule"])
         return self._fetch(self._ready(decided), decided)

@@ -289,6 +289,15 @@ class TestCap:
             assert report.order == "both_ends"
             assert "the listing is cut" in report.warnings[0]
 
+    def test_told_apart_while_logs_arrive(self, cap_counts, beyond):
+        """A cut is told from a listing that moves, also while logs arrive all the time."""
+        for seed in range(6):
+            model = self.model(cap_counts, beyond, arrive=0.3, seed=seed)
+            before = set(model.ever)
+            ids, report = read(model, BEGIN, BEGIN + 30 * SECOND, seed=seed)
+            check(model, BEGIN, BEGIN + 30 * SECOND, before, ids)
+            assert report.order == "both_ends"
+
     def test_both_ends_meet(self, cap_counts, beyond):
         """A window over all of a listing that is less than two caps long is put together from both ends."""
         model = Model(spaced(90), page_size=5, cap=50, cap_counts=cap_counts, beyond=beyond)
