@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from airflow_provider_secoda.client.filters import Filter
     from airflow_provider_secoda.client.listing import Report, View
 
-#: How many pages a stretch has at first, and at most; and how many bytes of logs it may hold.
-FIRST_WIDTH, MAX_WIDTH, MAX_BYTES = 32, 64, 8 << 20
+#: How many pages a stretch has at most, which is where it begins, and how many bytes of logs it may hold.
+MAX_WIDTH, MAX_BYTES = 64, 8 << 20
 #: How many logs are passed on at once.
 BATCH = 1000
 #: Stretches of two pages, once the listing moved too fast for longer ones, before these are tried again.
@@ -101,7 +101,7 @@ def read_side(view: View, first: Page, query: WindowQuery, out: Out, report: Rep
     page, known = yield from find_first(view, first, low, report, far)
     weight = sum(len(log.raw) for log in first.logs)
     widest = max(2, min(MAX_WIDTH, MAX_BYTES // weight))
-    stretch = Stretch(view, query.concurrency, len(first.logs), report, known, widest, min(FIRST_WIDTH, widest))
+    stretch = Stretch(view, query.concurrency, len(first.logs), report, known, widest, widest)
     del known
     steps_back = 0
     while True:

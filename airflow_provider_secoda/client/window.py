@@ -1,7 +1,7 @@
 """
 Read a half-open time window out of a page-numbered listing: every log that it shows, each once, or an error.
 
-How: sort newest first and check that the order holds; find the window by galloping and bisecting; read it in
+How: sort newest first and check that the order holds; find the window by guessing and bisecting; read it in
 stretches of pages that are shown to fit together (:mod:`.snapshot`); keep a witness on both sides. Between two
 stretches only a moment is carried over: "all newer logs are out", so that whatever moved meanwhile does no harm. Where
 the listing ends before the window does, its other end tells a young workspace from a cut listing, and is the way to
