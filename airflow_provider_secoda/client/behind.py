@@ -18,7 +18,7 @@ def read_behind_cut(query: WindowQuery, view: View, side: Side, reason: str, out
     far = view.flipped()
     first = yield from once(far.call(1))
     report.pages += 1
-    report.order = "both_ends"
+    report.order, report.blind = "both_ends", True
     report.warn(f"the listing is cut: {reason}; the rest is read from its other end")
     other = yield from read_side(far, first, query, out, report)
     if other.complete:
@@ -75,7 +75,7 @@ def _read_narrowed(query: WindowQuery, out: Out, report: Report) -> Flow[None]:
     end = query.end
     while True:
         narrowed = replace(query, end=end, filter=_narrow(query, query.start, end))
-        inner = Report()
+        inner = Report(blind=True)
         opened = yield from open_listing(query.field, narrowed.filter, inner)
         shown = [log for page in (opened.newest, opened.oldest) if page is not None for log in page.logs]
         if opened.view is None or any(not query.start <= log.at < end for log in shown):

@@ -9,12 +9,16 @@ of that moment, in whatever order it came and however it moved in between.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from airflow_provider_secoda.client.errors import SecodaIncompleteError
 from airflow_provider_secoda.client.filters import Sort
 from airflow_provider_secoda.client.listing import Report, View, settle_outcome
 from airflow_provider_secoda.client.messages import Call, Flow, answered, once, several
 from airflow_provider_secoda.client.schema import Instant, Log, Page, format_instant
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 MAX_PASSES = 6
 #: A sister endpoint of the vendor's shows at most so many results over all its pages (catalog, API reference).
@@ -62,10 +66,12 @@ def read_everything(
     *,
     concurrency: int,
     report: Report,
+    shown: Collection[str] = (),
 ) -> Flow[list[Log]]:
     """
     Read all pages at least twice; return the window's logs.
 
+    :param shown: ids that the listing showed before, in another order
     :raises SecodaIncompleteError: when no pass could be proven, or the listing stops at a known cap
     """
     seen, missing = _Sightings(start, end), 0
@@ -93,6 +99,8 @@ def read_everything(
         raise SecodaIncompleteError(
             f"the listing shows exactly {KNOWN_CAP} logs, a known cap, and cannot be sorted: there may be more"
         )
+    if any(id_ not in seen.first for id_ in shown):
+        raise SecodaIncompleteError("the listing is cut: sorted it showed logs that it does not show unsorted")
     yield from _look_behind(view, seen, report)
     report.history_from = seen.oldest
     return list(seen.window.values())

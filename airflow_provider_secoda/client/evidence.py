@@ -62,18 +62,33 @@ def same_place(before: Sequence[Log], after: Sequence[Log]) -> bool:
 
 
 def check_order(view: View, pages: Iterable[Page]) -> None:
-    """Check that each page is in order: one answer is one instant, so that nothing that moves excuses it."""
+    """Check that each page is in order, each log once: one answer is one instant, so nothing that moves excuses it."""
     for page in pages:
         if not view.ordered(page.logs):
             raise OrderError(f"page {page.number} is out of order")
+        if len(set(page.ids)) < len(page.logs):
+            raise OrderError(f"page {page.number} shows a log twice")
+
+
+def check_whole(page: Page) -> None:
+    """Check that a listing's only page holds as many different logs as the listing counts."""
+    if len(set(page.ids)) != page.count or len(page.logs) != page.count:
+        raise OrderError(
+            f"the only page holds {len(page.logs)} logs, {len(set(page.ids))} of them different, but "
+            f"{page.count} are counted"
+        )
 
 
 def check_even(pages: Sequence[Page], size: int, *, ended: bool) -> None:
-    """Check that every page but the listing's last is full."""
+    """Check that every page but the listing's last is full, and that one is as long as the count says."""
     inner = pages[:-1] if ended and pages[-1].number >= pages[-1].total_pages else pages
     uneven = next((page for page in inner if len(page.logs) != size), None)
     if uneven is not None:
         raise OrderError(f"page {uneven.number} holds {len(uneven.logs)} logs where page 1 holds {size}")
+    last = pages[-1]
+    shown = (last.number - 1) * size + len(last.logs)
+    if last.number == last.total_pages and shown != last.count <= last.number * size:
+        raise OrderError(f"page {last.number}, the last, brings the logs to {shown}, but {last.count} are counted")
 
 
 def complete_ties(

@@ -32,6 +32,8 @@ from airflow_provider_secoda.client.schema import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+#: A listing that counts one of these may stand at a cap (10,000 is a sister endpoint's), and is read with that care.
+_CAPS = frozenset({1_000, 10_000, 100_000, 1_000_000})
 AUDIT_LOGS_PATH = "/api/v1/activity_log/audit_logs/"
 
 
@@ -96,6 +98,8 @@ class Report:
     #: The listing's own ``count`` and ``total_pages``, as first shown.
     count: int = 0
     total_pages: int = 0
+    #: Whether ``count`` may stand at a cap, so that what is deleted does not show in it.
+    blind: bool = False
     #: What a reader of the result should know, each a sentence.
     warnings: list[str] = field(default_factory=list)
 
@@ -152,10 +156,13 @@ def open_listing(timestamp_field: TimestampField, filter_: Filter | None, report
                 raise outcome
             report.pages += 1
         report.count, report.total_pages = newest.count, newest.total_pages
-        if newest.total_pages <= 1 and oldest.total_pages <= 1:
+        report.blind = newest.count in _CAPS
+        if newest.total_pages <= 1 and oldest.total_pages <= 1 and set(newest.ids) == set(oldest.ids):
             return Opened(view, newest, oldest)  # one answer holds everything: its order is of no consequence
         if not view.ordered(newest.logs) or not view.flipped().ordered(oldest.logs):
             reason = f"the server does not sort by {timestamp_field}"
+        elif min(newest.total_pages, oldest.total_pages) > 1 and len(newest.logs) != len(oldest.logs):
+            reason = f"its first page holds {len(newest.logs)} logs from one end and {len(oldest.logs)} from the other"
         elif not _opposite(newest, oldest):
             reason = f"the server shows the same logs first whichever way it is asked to sort by {timestamp_field}"
         else:
@@ -169,7 +176,7 @@ def open_listing(timestamp_field: TimestampField, filter_: Filter | None, report
 def _opposite(newest: Page, oldest: Page) -> bool:
     """Return whether two first pages of a listing of several pages can be its two ends."""
     if not newest.logs or not oldest.logs:
-        return True  # an empty page of several is somebody else's matter
+        return False  # an empty first page shows no order
     if newest.logs[0].at <= oldest.logs[0].at:
         return False
     far_apart = min(newest.count, oldest.count) >= len(newest.logs) + len(oldest.logs)

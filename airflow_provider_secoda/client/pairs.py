@@ -93,6 +93,7 @@ def _meet(view: View, history: list[Page]) -> tuple[Page, Page, int] | None:
             and all(same_place(newest.logs, page.logs) for page in ours)
             and all(same_place(others[-1].logs, page.logs) for page in others)
             and steady(view, turns)
+            and (len({page.count for page in turns}) == 1 or len({page.ids for page in turns}) == 2)  # noqa: PLR2004
             and (len(turns) > 4 or len(history) == 4)  # noqa: PLR2004
         ):
             upper, lower = sorted((others[-1], newest), key=lambda page: page.number)

@@ -8,7 +8,6 @@ A log stays the bytes that the API sent: only ``id`` and the timestamps are read
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, TypeAlias
 
@@ -24,6 +23,8 @@ from airflow_provider_secoda.client.instants import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from airflow_provider_secoda.client.messages import Response
 
 __all__ = [

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -30,6 +28,9 @@ from airflow_provider_secoda.client.versions import RESOURCE_LOGS_PATH, read_ver
 from airflow_provider_secoda.client.window import WindowQuery, read_window
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from datetime import datetime
+
     from typing_extensions import Self
 
 R = TypeVar("R")

@@ -9,7 +9,6 @@ from __future__ import annotations
 import socket
 import ssl
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,6 +29,8 @@ from airflow_provider_secoda.client.messages import Outcome, Request, Response
 from airflow_provider_secoda.client.regions import check_proxy, is_loopback
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from airflow_provider_secoda.client.key import Key
 
 _CHUNK = 1 << 16

@@ -32,15 +32,15 @@ def read_window(query: WindowQuery, report: Report) -> Flow[None]:
     out = Out()
     opened = yield from open_listing(query.field, query.filter, report)
     if opened.view is None:
-        yield from _read_unordered(query, opened.reason, out, report)
+        yield from _read_unordered(query, opened.newest, opened.reason, out, report)
         return
     try:
         yield from _read_ordered(query, opened.view, opened, out, report)
     except OrderError as exc:
-        yield from _read_unordered(query, str(exc), out, report)
+        yield from _read_unordered(query, opened.newest, str(exc), out, report)
 
 
-def _read_unordered(query: WindowQuery, reason: str, out: Out, report: Report) -> Flow[None]:
+def _read_unordered(query: WindowQuery, newest: Page, reason: str, out: Out, report: Report) -> Flow[None]:
     report.order = "everything"
     report.warn(f"the listing's order cannot be relied on ({reason}): all {report.total_pages} pages are read")
     logs = yield from read_everything(
@@ -49,6 +49,7 @@ def _read_unordered(query: WindowQuery, reason: str, out: Out, report: Report) -
         query.end,
         concurrency=query.concurrency,
         report=report,
+        shown=newest.ids,
     )
     yield from out.emit_new(sorted(logs, key=lambda log: (-log.at, log.id)), report)
     yield from _say_history(query, report, None)

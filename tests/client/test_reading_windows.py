@@ -408,7 +408,7 @@ def test_the_search_does_not_depend_on_history(concurrency):
     """
     for seed in range(100):
         rng = random.Random(seed)
-        count, page_size = rng.choice([1, 7, 20, 100, 300, 1000, 2500]), rng.choice([5, 10, 50])
+        count, page_size = rng.choice([1, 7, 20, 100, 300, 1001, 2500]), rng.choice([5, 10, 50])
         logs = spaced(count, 1000)
         width = count * 1000 // rng.choice([1, 3, 10, 30, 300]) + 1
         start = BEGIN + rng.randint(-width // 2, count * 1000)
@@ -515,3 +515,153 @@ def test_the_bytes_that_were_sent_come_out():
     model = Model(spaced(12), page_size=5)
     got = drive(read_window(WindowQuery(BEGIN, BEGIN + 12 * SECOND), Report()), model)
     assert {item.raw for item in got} == {json.dumps(item).encode() for item in model.logs}
+
+
+# --- what an adversary found ------------------------------------------------------------------------------------
+
+
+def survive(model, start, end, **options):
+    """Assert that a read is exact or says that it is not."""
+    before = set(model.ever)
+    try:
+        ids, _ = read(model, start, end, **options)
+    except SecodaIncompleteError:
+        return
+    check(model, start, end, before, ids)
+
+
+class Shrinking(Scripted):
+    """A listing in which logs are deleted, anywhere."""
+
+    def delete(self, share):
+        self.expired.add(self.logs.pop(int(len(self.logs) * share))["id"])
+
+
+@pytest.mark.parametrize("how_many", [1, 12])
+@pytest.mark.parametrize("share", [0.95, 0.6, 0.45])
+@pytest.mark.parametrize("page_size", [2, 5])
+def test_deletions_anywhere_lose_nothing_else(how_many, share, page_size):
+    """Whatever request a deletion falls on, before, within or behind the window, no other log is lost."""
+    for request in range(2, 40):
+        model = Shrinking(spaced(100), page_size=page_size)
+        model.moves = {request: [lambda m: m.delete(share)] * how_many}
+        survive(model, BEGIN + 30 * SECOND, BEGIN + 70 * SECOND, concurrency=1 + 3 * (request % 2), seed=request)
+
+
+@pytest.mark.parametrize("every", [1, 2, 3, 5])
+@pytest.mark.parametrize("share", [0.95, 0.45])
+@pytest.mark.parametrize("tie", [1, 3])
+def test_steady_deletions_lose_nothing_else(every, share, tie):
+    """While a log is deleted with every so many requests, no other is lost."""
+    for window in [(6, 18), (20, 54), (70, 95)]:
+        model = Shrinking([log(n, BEGIN + n // tie * SECOND) for n in range(100)], page_size=5)
+        model.moves = {request: [lambda m: m.delete(share)] for request in range(1, 60, every)}
+        survive(model, BEGIN + window[0] // tie * SECOND, BEGIN + window[1] // tie * SECOND)
+
+
+@pytest.mark.parametrize("ties", ["stable", "shuffled"])
+@pytest.mark.parametrize("share", [0.45, 0.6, 0.3])
+@pytest.mark.parametrize("every", [2, 3, 5, 7])
+def test_a_deletion_in_a_tie_over_a_page_edge_is_noticed(share, every, ties):
+    """A tie over a page's edge that loses a log is not taken for a server that shuffles ties."""
+    for count in (56, 60):
+        for window in ((1, 6), (0, 4)):
+            model = Shrinking([log(n, BEGIN + n // 8 * SECOND) for n in range(count)], page_size=5, ties=ties)
+            model.moves = {request: [lambda m: m.delete(share)] for request in range(every, 120, every)}
+            survive(model, BEGIN + window[0] * SECOND, BEGIN + window[1] * SECOND, concurrency=1)
+
+
+@pytest.mark.parametrize("share", [0.95, 0.6, 0.45])
+def test_deletions_under_a_round_count_lose_nothing_else(share):
+    """Where ``count`` may stand at a cap, a deletion does not show in it: pages are read twice."""
+    for request in range(2, 30):
+        model = Shrinking(spaced(1500), page_size=50, cap=1000)
+        model.moves = {request: [lambda m: m.delete(share)]}
+        survive(model, BEGIN + 600 * SECOND, BEGIN + 1450 * SECOND, seed=request)
+
+
+@pytest.mark.parametrize(("count", "hidden", "window"), [(5, 2, (1, 4)), (100, 97, (96, 99)), (9, 2, (1, 3))])
+def test_a_short_only_page_fails(count, hidden, window):
+    """A log that an answer counts and does not show is missed also when that one answer holds the window."""
+    model = Model(spaced(count), page_size=5, hidden=frozenset({f"log-{hidden:06d}"}))
+    with pytest.raises(SecodaIncompleteError):
+        read(model, BEGIN + window[0] * SECOND, BEGIN + window[1] * SECOND)
+
+
+@pytest.mark.parametrize("hidden", [{1}, {0, 1}])
+def test_a_last_page_that_lacks_logs_fails(hidden):
+    """A short last page is not taken for the end when the count says otherwise."""
+    model = Model(spaced(100), page_size=5, hidden=frozenset(f"log-{n:06d}" for n in hidden))
+    with pytest.raises(SecodaIncompleteError):
+        read(model, BEGIN - SECOND, BEGIN + 30 * SECOND)
+
+
+def test_rows_shown_twice_do_not_come_twice():
+    """A listing that shows a row twice (a join gone wrong) never emits it twice."""
+
+    class Doubled(Model):
+        def _sorted(self, rows, sort):
+            return [row for row in super()._sorted(rows, sort) for _ in range(2)]
+
+    for count, page_size in ((4, 50), (40, 10)):
+        with pytest.raises(SecodaIncompleteError):
+            read(Doubled(spaced(count), page_size=page_size), BEGIN, BEGIN + 40 * SECOND)
+
+
+def test_a_cut_amid_a_tie_is_noticed():
+    """A listing cut between logs of one timestamp is not taken for whole: the rest comes from the other end."""
+    logs = [log(n, BEGIN + max(0, n - 4) * SECOND) for n in range(40)]
+    model = Model(logs, page_size=6, cap=37)
+    ids, report = read(model, BEGIN, BEGIN + 20 * SECOND)
+    assert sorted(ids) == sorted(within(model, BEGIN, BEGIN + 20 * SECOND))
+    assert report.order == "both_ends"
+
+
+def test_a_late_arrival_behind_the_end_is_no_cut():
+    """A log that arrives behind the end while it is read does not make the listing look cut."""
+    for request in range(3, 20):
+        model = scripted({request: [lambda m: m._add(BEGIN - SECOND)]})
+        before = set(model.ever)
+        ids, report = read(model, BEGIN - 2 * SECOND, BEGIN + 30 * SECOND)
+        check(model, BEGIN - 2 * SECOND, BEGIN + 30 * SECOND, before, ids)
+        assert report.order == "newest_first"
+
+
+def test_a_clamped_page_number_is_no_page():
+    """A server that answers a page behind the end with the last one is not read as if it were that page."""
+
+    class Clamping(Model):
+        def answer(self, request):
+            response = super().answer(request)
+            if response.status == 404:
+                total = -(-len(self.logs[: self.cap]) // self.page_size)
+                params = tuple((name, str(total) if name == "page" else value) for name, value in request.params)
+                response = super().answer(type(request)(request.path, params))
+            return response
+
+    model = Clamping(spaced(100), page_size=5, cap=50, cap_counts=False, beyond="404")
+    with pytest.raises(SecodaIncompleteError, match="the listing is cut"):
+        read(model, BEGIN + 40 * SECOND, BEGIN + 52 * SECOND)
+
+
+def test_an_unsortable_listing_with_a_missing_page_fails():
+    """A page that is not shown before the last one fails a read of everything."""
+    model = Model(spaced(100), page_size=5, sort="refused", cap=50, cap_counts=False, beyond="404")
+    with pytest.raises(SecodaIncompleteError, match="is empty or refused"):
+        read(model, BEGIN, BEGIN + 98 * SECOND)
+
+
+def test_a_cut_unordered_listing_that_showed_more_fails():
+    """What the listing showed when it was sorted, and does not show unsorted, is behind a cut."""
+
+    class Broken(Model):
+        def _sorted(self, rows, sort):
+            rows = super()._sorted(rows, sort)
+            if sort is None:
+                return sorted(rows, key=lambda row: row["id"])
+            rows[12:24] = rows[12:24][::-1]
+            return rows
+
+    model = Broken(spaced(100), page_size=5, cap=50)
+    with pytest.raises(SecodaIncompleteError, match="the listing is cut"):
+        read(model, BEGIN + 60 * SECOND, BEGIN + 98 * SECOND)
