@@ -166,7 +166,8 @@ def _again(
         return None
     failed = failures[attempt.call] = failures.get(attempt.call, 0) + 1
     wanted = verdict.retry_after
-    if failed >= policy.attempts or (wanted is not None and wanted > policy.max_retry_after):
+    attempts = policy.attempts if attempt.call.attempts is None else attempt.call.attempts
+    if failed >= attempts or (wanted is not None and wanted > policy.max_retry_after):
         return None
     pause = policy.backoff(failed, rng) if wanted is None else wanted
     return Attempt(attempt.call, attempt.request, pause)

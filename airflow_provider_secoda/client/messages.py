@@ -36,6 +36,8 @@ class Call:
 
     request: Request
     read: Callable[[Response], Any]
+    #: At most so many sendings, whatever the policy says: a call that is made again and again needs no repeats.
+    attempts: int | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -32,6 +32,7 @@ __all__ = [
     "Log",
     "Page",
     "TimestampField",
+    "Version",
     "VersionPage",
     "format_instant",
     "from_instant",
@@ -105,15 +106,24 @@ class _Head(msgspec.Struct):
     created_at: Any = None
 
 
-class _Id(msgspec.Struct):
+class _VersionHead(msgspec.Struct):
     id: str
+    resource_id: Any = None
+    created_at: Any = None
+    latest_activity_logged_at: Any = None
+    updated_at: Any = None
+
+
+class _LogHead(msgspec.Struct):
+    logged_at: Any = None
 
 
 _decode_audit_logs = msgspec.json.Decoder(_AuditLogs)
 _decode_resource_logs = msgspec.json.Decoder(_ResourceLogs)
 _decode_head = msgspec.json.Decoder(_Head)
 _decode_object = msgspec.json.Decoder(dict[str, Any])
-_decode_id = msgspec.json.Decoder(_Id)
+_decode_version_head = msgspec.json.Decoder(_VersionHead)
+_decode_log_head = msgspec.json.Decoder(_LogHead)
 
 
 def read_audit_logs(response: Response, number: int, field: TimestampField) -> Page:
@@ -134,18 +144,39 @@ def read_audit_logs(response: Response, number: int, field: TimestampField) -> P
 
 
 @dataclass(frozen=True, slots=True)
+class Version:
+    """
+    One version history entry: which, of what, its bytes, and its three times; None stands for one that is unusable.
+
+    A later edit may extend a version: ``latest`` (``latest_activity_logged_at``) moves, ``id`` and ``created`` stay.
+    """
+
+    id: str
+    resource_id: str | None
+    raw: bytes
+    created: Instant | None
+    latest: Instant | None
+    updated: Instant | None
+
+
+@dataclass(frozen=True, slots=True)
 class VersionPage:
     """
-    One page of a resource's logs: version histories as ``(id, raw)``, in the order in which they came.
+    One page of a resource's logs: its version histories, in the order in which they came.
 
-    ``empty`` is a page on which nothing stands at all, neither versions nor other logs.
+    ``logged`` holds the ``logged_at`` of the logs beside them that belong to no version.
     """
 
     number: int
-    versions: tuple[tuple[str, bytes], ...]
+    versions: tuple[Version, ...]
     count: int
     total_pages: int
-    empty: bool = False
+    logged: tuple[Instant | None, ...] = ()
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing stands on the page at all."""
+        return not self.versions and not self.logged
 
 
 def read_resource_logs(response: Response, number: int) -> VersionPage:
@@ -156,13 +187,13 @@ def read_resource_logs(response: Response, number: int) -> VersionPage:
     """
     body, decoded = _decode(_decode_resource_logs, response)
     if body.meta is not None and body.meta.page not in (None, number):
-        return VersionPage(number, (), body.count, body.total_pages, empty=True)
+        return VersionPage(number, (), body.count, body.total_pages)
     versions = tuple(
-        (_read_id(raw, f"$.version_histories[{index}]", response), raw)
+        _read_version(raw, f"$.version_histories[{index}]", response)
         for index, raw in enumerate(_originals(body.version_histories, response.body, decoded))
     )
-    empty = not versions and not body.non_versioned_logs
-    return VersionPage(number, versions, body.count, body.total_pages, empty)
+    logged = tuple(_read_logged(bytes(raw)) for raw in body.non_versioned_logs)
+    return VersionPage(number, versions, body.count, body.total_pages, logged)
 
 
 def read_json(response: Response, listing: Literal["results", "version_histories"] = "results") -> dict[str, Any]:
@@ -229,11 +260,33 @@ def _read_log(raw: bytes, field: TimestampField, path: str) -> Log:
     return Log(at, head.id, raw, lag)
 
 
-def _read_id(raw: bytes, path: str, response: Response) -> str:
+def _read_version(raw: bytes, path: str, response: Response) -> Version:
     try:
-        return _decode_id.decode(_without_half_pairs(raw)).id
+        head = _decode_version_head.decode(raw if b"\\u" not in raw else _without_half_pairs(raw))
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
         raise _misfit(exc, path, response) from None
+    return Version(
+        head.id,
+        head.resource_id if isinstance(head.resource_id, str) else None,
+        raw,
+        _instant(head.created_at),
+        _instant(head.latest_activity_logged_at),
+        _instant(head.updated_at),
+    )
+
+
+def _read_logged(raw: bytes) -> Instant | None:
+    try:
+        return _instant(_decode_log_head.decode(raw).logged_at)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def _instant(text: Any) -> Instant | None:
+    try:
+        return parse_instant(text)
+    except ValueError:
+        return None
 
 
 def _misfit(exc: Exception, path: str, response: Response) -> SecodaResponseError:

@@ -23,7 +23,10 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from airflow_provider_secoda.client.exchange import RetryPolicy
+    from airflow_provider_secoda.client.history import Baseline
     from airflow_provider_secoda.client.listing import Report
+    from airflow_provider_secoda.client.order import Learned
+    from airflow_provider_secoda.client.poll import Poll
     from airflow_provider_secoda.client.schema import Log, TimestampField
     from airflow_provider_secoda.client.sync import SecodaClient
 
@@ -49,6 +52,7 @@ class SecodaHook(BaseHook):
         super().__init__(**kwargs)
         self.secoda_conn_id = secoda_conn_id
         self._client: SecodaClient | None = None
+        self._poller: SecodaClient | None = None
         self._settings: ConnectionSettings | None = None
 
     @property
@@ -189,6 +193,20 @@ class SecodaHook(BaseHook):
         with final_errors_fail():
             versions = self.get_conn().version_histories(resource_id)
         yield from (json.loads(raw) for raw in versions)
+
+    def poll_versions(self, resource_id: str, baseline: Baseline, learned: Learned | None = None) -> Poll:
+        """
+        Look once whether a resource has version history entries that count; a failing first request is not repeated.
+
+        :param learned: what the last look returned, which makes this one cheap
+        :raises SecodaError: as it is: whether a look that failed matters is for those who wait to say
+        """
+        from airflow_provider_secoda.client.poll import poll_versions  # noqa: PLC0415
+        from airflow_provider_secoda.client.waiting import POLL_POLICY  # noqa: PLC0415
+
+        if self._poller is None:
+            self._poller = self._make_client(POLL_POLICY)
+        return self._poller.value(poll_versions(resource_id, baseline, learned), concurrency=4)
 
     def test_connection(self) -> tuple[bool, str]:
         """Read page 1 of the audit logs; return whether that worked, and in words what to do if not."""

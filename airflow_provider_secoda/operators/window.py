@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-import pendulum
 
 from airflow_provider_secoda.operators.partitions import calendar_period
+from airflow_provider_secoda.moments import read_moment
 from airflow_provider_secoda.operators.periods import Period, last_period, period_from, utc
 
 if TYPE_CHECKING:
@@ -116,22 +116,10 @@ def _moment(name: str, value: datetime | str | None) -> datetime:
         raise WindowError(f"{other} is given, but {name} is not: pass both or neither.")
     if isinstance(value, datetime):
         return utc(value)
-    if not isinstance(value, str):
-        raise WindowError(f"{name} must be a datetime or ISO 8601 text, not {type(value).__name__}.")
-    if value.strip() in ("", "None"):
-        raise WindowError(
-            f"{name} is a template that rendered to {value!r}: this run does not have what it refers to. "
-            f"Leave out start and end to get the window of the run."
-        )
     try:
-        parsed = pendulum.parse(value.strip(), exact=True)
+        return read_moment(name, value)
     except ValueError as error:
-        raise WindowError(f"{name}={value!r} is not a date and time in ISO 8601: {error}") from error
-    if isinstance(parsed, datetime):
-        return utc(parsed)
-    if isinstance(parsed, pendulum.Date):
-        return datetime(parsed.year, parsed.month, parsed.day, tzinfo=timezone.utc)
-    raise WindowError(f"{name}={value!r} is not a date and time in ISO 8601.")
+        raise WindowError(f"{error} Leave out start and end to get the window of the run.") from error
 
 
 def _partition(timetable: Any, date: datetime) -> Window:

@@ -1,0 +1,106 @@
+"""What a wait for a resource's version is about: its arguments, checked; its errors, named; its event, read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_secoda.client.errors import SecodaConfigurationError
+from airflow_provider_secoda.client.history import MATCHES, Baseline, Match, VersionEntry
+from airflow_provider_secoda.client.schema import to_instant
+from airflow_provider_secoda.moments import read_moment
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from airflow_provider_secoda.client.errors import SecodaError
+
+
+@dataclass(frozen=True)
+class Wait:
+    """A wait for a resource's version, its arguments checked."""
+
+    secoda_conn_id: str
+    resource_id: str
+    baseline: Baseline
+
+    @classmethod
+    def of(
+        cls,
+        secoda_conn_id: str,
+        resource_id: str,
+        since: Any,
+        since_version_id: str | None,
+        match: str,
+    ) -> Wait:
+        """
+        Return the wait that arguments mean, after templates were rendered.
+
+        :param since: the moment, which with ``since_version_id`` counts for growth only
+        :raises SecodaConfigurationError: naming the argument
+        """
+        check_text("secoda_conn_id", secoda_conn_id)
+        check_text("resource_id", resource_id)
+        if since_version_id is not None:
+            check_text("since_version_id", since_version_id)
+        try:
+            moment = to_instant(read_moment("since", since))
+        except ValueError as error:
+            raise SecodaConfigurationError(str(error)) from None
+        return cls(secoda_conn_id, resource_id.strip(), Baseline(moment, since_version_id, check_match(match)))
+
+    def name_in(self, error: SecodaError) -> None:
+        """Let an error say what was waited for, as one look out of thousands may fail."""
+        what = f"resource {self.resource_id!r} by connection {self.secoda_conn_id!r}: "
+        if error.args and not str(error.args[0]).startswith(what):
+            error.args = (what + str(error.args[0]), *error.args[1:])
+
+    def describe(self, entries: Sequence[VersionEntry]) -> str:
+        """Return in words what was found."""
+        count = "a new version" if len(entries) == 1 else f"{len(entries)} new versions"
+        if self.baseline.match == "any_activity":
+            count = f"activity in {len(entries)} version{'s' if len(entries) > 1 else ''}"
+        return f"Resource {self.resource_id} has {count}: {', '.join(entry.id for entry in entries[:5])}" + (
+            ", …" if len(entries) > 5 else ""  # noqa: PLR2004
+        )
+
+
+def check_text(name: str, value: Any) -> None:
+    """
+    Check that an argument is a text with something in it.
+
+    :raises SecodaConfigurationError: naming the argument
+    """
+    if not isinstance(value, str) or not value.strip() or value.strip() == "None":
+        raise SecodaConfigurationError(f"`{name}` must be a text that is not empty, not {value!r:.80}")
+
+
+def check_match(value: Any) -> Match:
+    """
+    Return ``match``, checked.
+
+    :raises SecodaConfigurationError: for one that does not exist
+    """
+    if value not in MATCHES:
+        raise SecodaConfigurationError(f"`match` must be {' or '.join(MATCHES)}, not {value!r:.80}")
+    return value  # type: ignore[no-any-return]
+
+
+def read_event(event: Any) -> list[dict[str, Any]] | None:
+    """
+    Return the entries of a trigger's event, or None for a timeout.
+
+    An event has crossed a database, perhaps between two versions of this provider, so it is not believed unseen.
+
+    :raises ValueError: for anything that :class:`~.secoda.SecodaVersionHistoryTrigger` does not yield
+    """
+    if isinstance(event, dict) and event.get("status") == "timeout":
+        return None
+    entries = event.get("entries") if isinstance(event, dict) and event.get("status") == "success" else None
+    if not isinstance(entries, list) or not entries or not all(_is_entry(entry) for entry in entries):
+        raise ValueError(f"The trigger's event is none that this sensor knows: {event!r:.200}")
+    return entries
+
+
+def _is_entry(entry: Any) -> bool:
+    return isinstance(entry, dict) and isinstance(entry.get("id"), str) and isinstance(entry.get("record"), dict)

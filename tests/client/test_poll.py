@@ -1,0 +1,261 @@
+"""One look at a resource's history: right in any order, and cheap where an order can be shown."""
+
+import json
+
+import pytest
+from history_model import ORDERS, Entry, History, history_of, poll
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from airflow_provider_secoda.client.errors import (
+    SecodaConfigurationError,
+    SecodaIncompleteError,
+    SecodaNotFoundError,
+    SecodaResponseError,
+)
+from airflow_provider_secoda.client.messages import Response
+from airflow_provider_secoda.client.order import Learned
+
+ORDERED = [order for order in ORDERS if order != "none"]
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("count", [0, 1, 5, 6, 23])
+def test_finds_what_is_new_in_any_order(order, count):
+    """Entries created at or after the baseline count, whatever order and however many pages they come in."""
+    history = history_of(count, order=order)
+    assert poll(history, 1000)[0] == history.truth(1000)
+    assert poll(history, 1050)[0] == history.truth(1050)
+    assert poll(history, 5000)[0] == []
+
+
+@pytest.mark.parametrize("order", ORDERED)
+def test_a_quiet_poll_of_a_long_ordered_history_costs_one_request(order):
+    """Once the order is known, only the newest end is read, as long as nothing happens."""
+    history = history_of(200, order=order)
+    _, learned = poll(history, 9000)
+    history.asked.clear()
+    for _ in range(10):
+        found, learned = poll(history, 9000, learned)
+        assert found == []
+    assert len(history.asked) == 10
+
+
+@pytest.mark.parametrize("order", ORDERED)
+def test_a_new_entry_is_found_with_two_requests_at_most(order):
+    """A new version shows at the end that is read, also when it begins a page of its own."""
+    for count in range(200, 206):
+        history = history_of(count, order=order)
+        _, learned = poll(history, 9000)
+        history.entries.append(Entry("new", 9000, 9001))
+        history.asked.clear()
+        assert poll(history, 9000, learned)[0] == ["new"]
+        # A page that has no witness needs the next one, and a second look at the first, to list all that counts.
+        assert len(history.asked) <= (2 if count % 5 or "newest" in order else 4)
+
+
+def test_no_order_means_that_every_poll_reads_all():
+    """Where no order can be shown, no page may be left out."""
+    history = history_of(60, order="none")
+    _, learned = poll(history, 9000)
+    for number in range(30):
+        history.asked.clear()
+        history.entries.append(Entry(f"x{number}", 9000 + number, 9000 + number))
+        found, learned = poll(history, 9000 + number, learned)
+        assert found == [f"x{number}"]
+        assert set(history.asked) == set(range(1, 1 + -(-len(history.entries) // 5)))
+
+
+def test_an_order_that_was_an_accident_is_given_up():
+    """An entry that turns up in the middle of a listing that looked ordered is not missed."""
+    history = history_of(60, order="created, newest first")
+    _, learned = poll(history, 9000)
+    assert learned.newest
+    history.order = "none"
+    history.entries.append(Entry("hidden", 9000, 9000))
+    for seed in range(5):
+        assert poll(history, 9000, learned, seed=seed)[0] == ["hidden"]
+
+
+@pytest.mark.parametrize("order", ORDERED)
+def test_an_order_that_turns_round_is_noticed(order):
+    """A server that begins to sort the other way is not believed on the strength of what was learned."""
+    other = order.replace("newest", "?").replace("oldest", "newest").replace("?", "oldest")
+    history = history_of(60, order=order)
+    _, learned = poll(history, 9000)
+    history.order = other
+    history.entries.append(Entry("new", 9000, 9000))
+    assert poll(history, 9000, learned)[0] == ["new"]
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_growth_counts_when_asked_for(order):
+    """A version that grew counts with any_activity, and does not without."""
+    history = history_of(40, order=order)
+    history.entries[-1].latest = 9005
+    assert poll(history, 9000)[0] == []
+    assert poll(history, 9000, match="any_activity")[0] == ["v0039"]
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_growth_of_an_old_version_is_found_within_a_round(order):
+    """A version deep in the pages that grows is found, at two requests a poll, while the pages are gone through."""
+    history = history_of(40, order=order)
+    _, learned = poll(history, 9000, match="any_activity")
+    history.entries[17].latest = 9005
+    for _ in range(9):
+        history.asked.clear()
+        found, learned = poll(history, 9000, learned, match="any_activity")
+        if found:
+            break
+        assert len(history.asked) <= 2
+    assert found == ["v0017"]
+
+
+def test_another_version_than_the_one_named():
+    """With since_version_id, others count that are not older; the one named never does."""
+    history = history_of(30)
+    history.entries.append(Entry("twin", history.entries[20].created, 2000))
+    expected = ["twin", *(f"v{n:04}" for n in range(21, 30))]
+    assert poll(history, 0, version_id="v0020")[0] == expected
+
+
+def test_the_named_version_is_known_without_reading_it_again():
+    """The time of the version named is remembered, so that later polls need not read down to it for its time."""
+    history = history_of(200)
+    found, learned = poll(history, 9000, version_id="v0199")
+    assert found == []
+    history.asked.clear()
+    assert poll(history, 9000, learned, version_id="v0199")[0] == []
+    assert len(history.asked) <= 2
+    history.entries.append(Entry("new", 9000, 9000))
+    assert poll(history, 9000, learned, version_id="v0199")[0] == ["new"]
+
+
+def test_growth_of_the_named_version_counts_from_the_moment_given():
+    """With any_activity the version named counts when it grew since the run was due, and not for what it was before."""
+    history = history_of(30)
+    assert poll(history, 9000, version_id="v0029", match="any_activity")[0] == []
+    history.entries[-1].latest = 9001
+    assert poll(history, 9000, version_id="v0029", match="any_activity")[0] == ["v0029"]
+
+
+def test_a_named_version_that_does_not_exist():
+    """A wrong since_version_id fails and is named, as nothing could ever be compared with it."""
+    with pytest.raises(SecodaConfigurationError, match=r"`since_version_id`: resource R has no version 'nope'"):
+        poll(history_of(30), 0, version_id="nope")
+
+
+def test_a_version_without_a_usable_time():
+    """An entry that cannot be placed in time is an error, not an entry that does not count."""
+    history = history_of(3)
+    history.entries[1].document = lambda: {"id": "odd", "created_at": "soon"}
+    with pytest.raises(SecodaResponseError, match=r"'odd' has no usable `created_at`"):
+        poll(history, 9000)
+
+
+def test_logs_beside_the_versions_are_witnesses_too():
+    """A first page full of logs that belong to no version shows that nothing newer lies behind it."""
+    history = history_of(20)
+    history.entries += [Entry(f"log{n:03}", 3000 + n, 3000 + n, log=True) for n in range(40)]
+    _, learned = poll(history, 9000)
+    history.asked.clear()
+    assert poll(history, 9000, learned)[0] == []
+    assert history.asked == [1]
+
+
+def test_pages_that_vanish_are_no_reason_to_fail():
+    """When the last page is gone, as entries were deleted, everything is read again."""
+    history = history_of(201, order="created, oldest first")
+    _, learned = poll(history, 9000)
+    del history.entries[50:60]
+    history.entries.append(Entry("new", 9000, 9000))
+    assert poll(history, 9000, learned)[0] == ["new"]
+    history.beyond = "last"
+    assert poll(history, 9000, learned)[0] == ["new"]
+
+
+def test_a_resource_that_does_not_exist():
+    """404 for the first page is the resource's absence."""
+    history = History()
+    history.answer = lambda _request: Response(404, {}, b"{}")
+    with pytest.raises(SecodaNotFoundError):
+        poll(history, 0)
+
+
+def test_what_was_learned_survives_json():
+    """What a poll learned can be kept as JSON; anything else is no reason to fail, only to learn anew."""
+    _, learned = poll(history_of(60), 9000)
+    assert Learned.from_json(json.loads(json.dumps(learned.to_json()))) == learned
+    for value in (None, [], {}, "x", {"pages": 1}, {**learned.to_json(), "newest": 3}, {**learned.to_json(), "x": 1}):
+        assert Learned.from_json(value) is None
+
+
+class Mover:
+    """Changes a history before some requests, and remembers what counted at each moment."""
+
+    def __init__(self, rng_moves, since, match):
+        self.moves, self.since, self.match, self.states = list(rng_moves), since, match, []
+
+    def __call__(self, history):
+        if self.moves:
+            kind, where = self.moves.pop(0)
+            number = len(history.entries) + len(history.asked)
+            while any(entry.id in (f"n{number:03}", f"l{number:03}") for entry in history.entries):
+                number += 1
+            if kind == "arrive":
+                history.entries.append(Entry(f"n{number:03}", 9000 + number, 9000 + number))
+            elif kind == "log":
+                history.entries.append(Entry(f"l{number:03}", 9000 + number, 9000 + number, log=True))
+            elif kind == "grow" and any(not entry.log for entry in history.entries):
+                entry = [entry for entry in history.entries if not entry.log][-1]
+                entry.latest = max(entry.latest, 9000 + number)
+            elif kind == "expire" and history.entries:
+                del history.entries[0]
+            elif kind == "delete" and history.entries:
+                del history.entries[where % len(history.entries)]
+        self.states.append(history.truth(self.since, self.match))
+
+
+MOVES = st.lists(
+    st.tuples(st.sampled_from(["arrive", "log", "grow", "expire", "delete", "", "", ""]), st.integers(0, 1000)),
+    max_size=14,
+)
+
+
+@settings(max_examples=600)
+@given(
+    order=st.sampled_from(sorted(ORDERS)),
+    count=st.integers(0, 60),
+    logs=st.integers(0, 20),
+    size=st.integers(2, 9),
+    match=st.sampled_from(["new_version", "any_activity"]),
+    before=MOVES,
+    during=MOVES,
+    seed=st.integers(0, 99),
+)
+def test_polls_while_the_history_moves(order, count, logs, size, match, before, during, seed):
+    """Whatever arrives, grows, expires or is deleted, each look tells what counted at some moment of it."""
+    history = history_of(count, order=order, size=size)
+    history.entries += [Entry(f"log{n:03}", 1000 + 7 * n, 1000 + 7 * n, log=True) for n in range(logs)]
+    _, learned = poll(history, 9000, match=match)
+    mover = Mover(before, 9000, match)
+    for _ in before:
+        mover(history)
+    for moves in (during, []):
+        mover = Mover(moves, 9000, match)
+        mover(history)
+        history.before = mover
+        try:
+            found, learned = poll(history, 9000, learned, match=match, seed=seed)
+        except SecodaIncompleteError:
+            assert moves
+            continue
+        if match == "any_activity" and not found and not moves:
+            # An old version that grew where it stands is come by in turn.
+            for _ in range(len(history.entries) + 2):
+                found, learned = poll(history, 9000, learned, match=match, seed=seed)
+                if found:
+                    break
+        assert found in mover.states or (match == "any_activity" and moves and not found)
+        history.before = None
