@@ -23,6 +23,18 @@ def get_provider_info():  # type: ignore[no-untyped-def]  # noqa: ANN201 - an an
         "operators": [
             {"integration-name": "Secoda", "python-modules": ["airflow_provider_secoda.operators.secoda"]},
         ],
+        "sensors": [
+            {"integration-name": "Secoda", "python-modules": ["airflow_provider_secoda.sensors.secoda"]},
+        ],
+        "triggers": [
+            {
+                "integration-name": "Secoda",
+                "python-modules": [
+                    "airflow_provider_secoda.triggers.events",
+                    "airflow_provider_secoda.triggers.secoda",
+                ],
+            },
+        ],
         "connection-types": [
             {
                 "connection-type": "secoda",

@@ -23,7 +23,7 @@ UNTIL = datetime(2026, 1, 1, tzinfo=timezone.utc)
 SEED = 7
 PAGE_SIZE = 100
 _START_SECONDS = 120
-_SHOWN = ("apache-airflow", "apache-airflow-providers-http", "dlt", "requests", "pyarrow", "msgspec")
+_SHOWN = ("apache-airflow", "apache-airflow-providers-http", "dlt", "requests", "httpx", "pyarrow", "msgspec")
 
 
 @contextmanager
@@ -50,8 +50,8 @@ def sandbox(logs: int, days: float, latency: float) -> Iterator[dict[str, Any]]:
             server.wait()
 
 
-def work(job: dict[str, Any]) -> dict[str, Any]:
-    """Run one job in a process of its own (see ``worker.py``); return what it measured."""
+def work(job: dict[str, Any], script: str = "worker.py") -> dict[str, Any]:
+    """Run one job in a process of its own (see the script); return what it measured."""
     with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
         task, result, log = (Path(folder, name) for name in ("job.json", "result.json", "log.txt"))
         task.write_text(json.dumps(job))
@@ -63,10 +63,9 @@ def work(job: dict[str, Any]) -> dict[str, Any]:
             "AIRFLOW_CONN_BENCHMARK_HTTP": json.dumps({"conn_type": "http", "host": job["sandbox"]["url"]}),
             "RUNTIME__DLTHUB_TELEMETRY": "false",
         }
-        script = Path(__file__).with_name("worker.py")
         with log.open("wb") as out:
             done = subprocess.run(
-                [sys.executable, str(script), str(task), str(result)],
+                [sys.executable, str(Path(__file__).with_name(script)), str(task), str(result)],
                 env=environment,
                 stdout=out,
                 stderr=subprocess.STDOUT,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
+import threading
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -85,3 +87,22 @@ def test_report(airflow, workspace):
     who = (logs[0].get("performer_metadata") or {}).get("name") or logs[0]["performer_id"]
     assert who in {row[0] for row in table}
     assert f"{len(logs)} logs from" in ran.log
+
+
+def test_wait_for_new_version(airflow, workspace, secoda_sandbox_factory, monkeypatch):
+    """The sensor's example waits for a version that is added meanwhile, and tells who changed what."""
+    monkeypatch.setenv("SECODA_RESOURCE_ID", "metric-1")
+    sandbox = secoda_sandbox_factory(Workspace.generate(seed=4, logs=20, days=2))
+    monkeypatch.setenv("AIRFLOW_CONN_SECODA_DEFAULT", sandbox.connection_json)
+    sandbox.workspace.add_version("metric-1", latest_activity_logged_at=UNTIL - DAY)
+    source = (EXAMPLES / "secoda_wait_for_new_version.py").read_text()
+    source = source.replace("timedelta(minutes=1)", "timedelta(seconds=0.5)")
+    edit = {"performer_type": "USER", "performer_metadata": {"id": "u1", "name": "Ada"}}
+    timer = threading.Timer(2, lambda: sandbox.workspace.add_version("metric-1", id="new", activity_logs=[edit]))
+    timer.start()
+    ran = airflow.run_dag(source, "secoda_wait_for_new_version")
+    timer.join()
+    assert ran.state == "success", ran.log
+    assert [entry["id"] for entry in ran.xcoms["wait_for_an_edit"]] == ["new"]
+    (line,) = ran.xcoms["tell"]
+    assert re.fullmatch(r"\S+: Ada changed description \(version new\)", line)

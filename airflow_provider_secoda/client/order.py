@@ -100,6 +100,8 @@ def times_of(page: VersionPage, key: str, *, with_logs: bool) -> list[Instant | 
 def learn(pages: Sequence[VersionPage], floor: Instant | None) -> Learned:
     """Return what all pages of a listing, read in one instant, show of its order."""
     last = pages[-1]
+    if len(pages) == 1:
+        return Learned(last.total_pages, last.count, {}, floor=floor)  # a page alone shows no order of pages
     for with_logs in (True, False):
         for newest_first in (True, False):
             newest = {}

@@ -8,12 +8,11 @@ that a run has the same window whenever and however often it is executed.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-
-from airflow_provider_secoda.operators.partitions import calendar_period
 from airflow_provider_secoda.moments import read_moment
+from airflow_provider_secoda.operators.partitions import calendar_period
 from airflow_provider_secoda.operators.periods import Period, last_period, period_from, utc
 
 if TYPE_CHECKING:
