@@ -45,18 +45,20 @@ ORDERS = {
     "latest, newest first": (lambda e: (e.latest, e.id), True),
     "latest, oldest first": (lambda e: (e.latest, e.id), False),
     "none": (lambda e: random.Random(e.id).random(), False),
+    "as listed": (lambda _: 0, False),
 }
 
 
 @dataclass
 class History:
-    """A resource; ``before`` is called before each answer and may change ``entries``."""
+    """A resource; ``before`` is called before each answer and may change ``entries``; ``misplaced`` come last."""
 
     entries: list = field(default_factory=list)
     order: str = "created, newest first"
     size: int = 5
     before: object = None
     beyond: str = "404"
+    misplaced: set = field(default_factory=set)
     asked: list = field(default_factory=list)
 
     def answer(self, request):
@@ -66,6 +68,7 @@ class History:
         self.asked.append(number)
         key, reverse = ORDERS[self.order]
         rows = sorted(self.entries, key=key, reverse=reverse)
+        rows.sort(key=lambda e: e.id in self.misplaced)
         pages = max(1, -(-len(rows) // self.size))
         if number > pages:
             if self.beyond == "404":

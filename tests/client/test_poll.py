@@ -1,6 +1,7 @@
 """One look at a resource's history: right in any order, and cheap where an order can be shown."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from history_model import ORDERS, Entry, History, history_of, poll
@@ -16,7 +17,7 @@ from airflow_provider_secoda.client.errors import (
 from airflow_provider_secoda.client.messages import Response
 from airflow_provider_secoda.client.order import Learned
 
-ORDERED = [order for order in ORDERS if order != "none"]
+ORDERED = [order for order in ORDERS if "first" in order]
 
 
 @pytest.mark.parametrize("order", ORDERS)
@@ -75,6 +76,101 @@ def test_an_order_that_was_an_accident_is_given_up():
     history.entries.append(Entry("hidden", 9000, 9000))
     for seed in range(5):
         assert poll(history, 9000, learned, seed=seed)[0] == ["hidden"]
+
+
+def test_an_entry_out_of_place_shows_in_the_count():
+    """When the listing counts more, and nothing newer is at the newest end, the new entry is elsewhere."""
+    history = history_of(60, misplaced={"hidden"})
+    _, learned = poll(history, 9000)
+    history.entries.append(Entry("hidden", 9000, 9000))
+    assert poll(history, 9000, learned)[0] == ["hidden"]
+
+
+def test_an_old_version_that_grew_is_no_witness():
+    """Where the server may sort by activity, a version made long ago shows nothing when it grew just now."""
+    history = history_of(60, order="latest, newest first")
+    _, learned = poll(history, 9000)
+    for entry in history.entries[-6:]:
+        entry.latest = 9010
+    history.entries.append(Entry("new", 9001, 9001))
+    assert poll(history, 9000, learned)[0] == ["new"]
+
+
+def test_a_tie_at_the_baseline_goes_on_behind_a_page():
+    """An entry exactly at the baseline is no witness, as others of that moment may lie on the next page."""
+    history = history_of(60)
+    _, learned = poll(history, 9000)
+    history.entries += [Entry(f"n{n}", 9000 + (n > 1), 9000 + (n > 1)) for n in range(6)]
+    assert poll(history, 9000, learned)[0] == history.truth(9000)
+    history = history_of(60)
+    history.entries[30].latest = 9000
+    assert poll(history, 9000, match="any_activity")[0] == ["v0030"]
+
+
+def test_ties_over_the_edges_of_pages_are_an_order_all_the_same():
+    """Entries of one moment on two pages contradict no order."""
+    history = history_of(60)
+    for entry, other in zip(history.entries[4::5], history.entries[5::5], strict=False):
+        other.created = other.latest = entry.created = entry.latest
+    _, learned = poll(history, 9000)
+    history.asked.clear()
+    poll(history, 9000, learned)
+    assert history.asked == [1]
+
+
+def test_entries_of_one_moment_show_no_order():
+    """A listing in which all is of one moment looks ordered, whatever its order."""
+    history = History([Entry(f"v{n}", 1000, 1000) for n in range(60)])
+    assert not poll(history, 9000)[1].newest
+
+
+def test_a_time_that_is_missing_somewhere_shows_no_order():
+    """A time that one entry does not tell cannot be what the server sorts by, for all that is known."""
+    history = history_of(60)
+    whole = history.entries[7].document()
+    history.entries[7].document = lambda: {**whole, "updated_at": None}
+    assert set(poll(history, 9000)[1].newest) == {"created", "latest"}
+
+
+def test_a_deletion_between_two_pages_of_news():
+    """What a deletion draws from an unread page to one that was read is not missed."""
+    history = history_of(60)
+    _, learned = poll(history, 9000)
+    history.entries += [Entry(f"n{n:02}", 9000 + n, 9000 + n) for n in range(12)]
+
+    def delete_once(history):
+        if history.asked == [1]:
+            history.entries = [entry for entry in history.entries if entry.id != "n11"]
+
+    history.asked.clear()
+    history.before = delete_once
+    assert poll(history, 9000, learned, concurrency=1)[0] == [f"n{n:02}" for n in range(11)]
+
+
+def test_arrivals_and_deletions_that_cancel_out():
+    """Where the first and the last page stay what they were, all that counts is listed all the same."""
+    for once in ([], [1, 2, 3, 4, 5, 1, 5]):  # while it is read first, and while it is read again to list all
+        history = History([Entry(name, 1000, 1000) for name in "abcdefghij"], "as listed", size=2)
+        history.entries[0] = Entry("known", 9000, 9000)
+
+        def move(history, once=once):
+            if history.asked == [*once, 1, 2]:
+                history.entries[2:5] = [Entry("n1", 9001, 9001), *history.entries[2:4]]
+            elif history.asked == [*once, 1, 2, 3]:
+                history.entries[6] = Entry("n2", 9002, 9002)
+
+        history.before = move
+        assert poll(history, 9000, concurrency=1)[0] == ["known", "n1", "n2"]
+
+
+def test_all_that_is_newer_than_the_version_named():
+    """With since_version_id the witness is older than that version, not than the moment for growth."""
+    history = history_of(200)
+    _, learned = poll(history, 9000, version_id="v0199")
+    history.entries += [Entry(f"n{n:02}", 3000 + n, 3000 + n) for n in range(12)]
+    expected = [f"n{n:02}" for n in range(12)]
+    assert poll(history, 9000, learned, version_id="v0199")[0] == expected
+    assert poll(history, 9000, replace(learned, floor=None), version_id="v0199")[0] == expected
 
 
 @pytest.mark.parametrize("order", ORDERED)

@@ -1,0 +1,37 @@
+"""The one real Airflow that all tests in this folder share, and the sandbox that it talks to."""
+
+from __future__ import annotations
+
+import secrets
+
+import pytest
+
+
+def pytest_collection_modifyitems(items):
+    """Look for the key when everything else has been logged; the order of all others stays."""
+    items.sort(key=lambda item: item.name == "test_the_key_is_in_no_file")
+
+
+@pytest.fixture(scope="session")
+def standalone(tmp_path_factory):
+    """Return a real Airflow, which starts when it is first used; see :class:`standalone.Standalone`."""
+    pytest.importorskip("airflow")
+    pytest.importorskip("starlette", reason="the sandbox needs it")
+    from standalone import Standalone
+
+    from airflow_provider_secoda.sandbox import Sandbox, Workspace
+
+    # A key of its own, that no text holds by chance: tests look for it where it must not be.
+    with Sandbox(Workspace.generate(logs=500, days=2), api_key=f"key-{secrets.token_hex(16)}") as sandbox:
+        airflow = Standalone(tmp_path_factory.mktemp("airflow"), sandbox)
+        try:
+            yield airflow
+        finally:
+            airflow.end()
+
+
+@pytest.fixture(autouse=True)
+def tidy(standalone):
+    """Leave the shared Airflow to the next test as it was, whatever became of this one."""
+    yield
+    standalone.tidy()
