@@ -153,20 +153,30 @@ class SecodaClient:
     def _one(self, request: Request, listing: Literal["results", "version_histories"]) -> dict[str, Any]:
         return self.value(once(Call(request, partial(read_json, listing=listing))))
 
-    def value(self, flow: Flow[R], *, concurrency: int = 1) -> R:
-        """Run a rule that emits nothing; return its value."""
+    def value(self, flow: Flow[R], *, concurrency: int = 1, policy: RetryPolicy | None = None) -> R:
+        """
+        Run a rule that emits nothing; return its value.
+
+        :param policy: for this run, instead of the client's
+        """
         result: list[R] = []
 
         def keep() -> Flow[None]:
             result.append((yield from flow))
 
-        for _ in self.run(keep(), concurrency=concurrency):
+        for _ in self.run(keep(), concurrency=concurrency, policy=policy):
             pass
         return result[0]
 
-    def run(self, flow: Flow[Any], *, concurrency: int = 1) -> Iterator[Any]:
-        """Run a rule; yield what it emits."""
-        wire = exchange(flow, base_url=self.base_url, policy=self._policy, concurrency=concurrency, tally=self.tally)
+    def run(self, flow: Flow[Any], *, concurrency: int = 1, policy: RetryPolicy | None = None) -> Iterator[Any]:
+        """
+        Run a rule; yield what it emits.
+
+        :param policy: for this run, instead of the client's
+        """
+        wire = exchange(
+            flow, base_url=self.base_url, policy=policy or self._policy, concurrency=concurrency, tally=self.tally
+        )
         crew = _Crew(self._transport)
         try:
             step = next(wire)

@@ -54,12 +54,13 @@ class Patience:
 
     :param limit: the failure that ends the wait; None waits on whatever fails
     :param failures: how many have failed already
+    :param said: the name of the failure that the log has already
     """
 
-    def __init__(self, limit: int | None, failures: int = 0) -> None:
+    def __init__(self, limit: int | None, failures: int = 0, said: str = "") -> None:
         self.limit = limit
         self.failures = failures
-        self._said = ""
+        self.said = said
 
     def fail(self, error: SecodaError) -> bool:
         """
@@ -72,11 +73,11 @@ class Patience:
         self.failures += 1
         if self.limit is not None and self.failures >= self.limit:
             raise error
-        said, self._said = self._said, type(error).__name__
-        return said != self._said
+        said, self.said = self.said, type(error).__name__
+        return said != self.said
 
     def succeed(self) -> bool:
         """Take note of a look that worked; return whether it deserves a line in the log, as the last one failed."""
         worth = self.failures > 0
-        self.failures, self._said = 0, ""
+        self.failures, self.said = 0, ""
         return worth

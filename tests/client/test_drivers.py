@@ -1,0 +1,562 @@
+"""The two drivers on real sockets: that they agree."""
+
+import base64
+import contextlib
+import gzip
+import json
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+from drivers import (
+    END,
+    KEY,
+    MONTH,
+    ONCE,
+    QUICK,
+    START,
+    Loop,
+    Threads,
+    behind_a_proxy,
+    log_everything,
+    page,
+    page_call,
+    pieces,
+    told,
+    window,
+)
+from rude_servers import RawServer, Tunnel, certificate, free_port, header, http
+
+from airflow_provider_secoda.client.errors import (
+    SecodaAuthenticationError,
+    SecodaConfigurationError,
+    SecodaConnectionError,
+    SecodaError,
+    SecodaNotFoundError,
+    SecodaPermissionError,
+    SecodaRateLimitError,
+    SecodaRedirectError,
+    SecodaRequestError,
+    SecodaResponseError,
+    SecodaServerError,
+    SecodaTimeoutError,
+    SecodaTLSError,
+)
+from airflow_provider_secoda.client.exchange import RetryPolicy
+from airflow_provider_secoda.client.listing import AUDIT_LOGS_PATH
+from airflow_provider_secoda.client.messages import Call, Emit, Request, once, several
+from airflow_provider_secoda.client.versions import read_version_histories, resource_logs_call
+from airflow_provider_secoda.sandbox import Workspace
+
+PASSWORD = "Cobalt5Heron8Marsh"
+
+
+@pytest.fixture(params=[Threads, Loop], ids=["sync", "async"])
+def driver(request):
+    """Return one of the drivers, as a context manager."""
+    return lambda *arguments, **options: contextlib.closing(request.param(*arguments, **options))
+
+
+@pytest.fixture(autouse=True)
+def _no_environment(monkeypatch):
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "requests_ca_bundle", "curl_ca_bundle"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+@pytest.fixture
+def month(secoda_sandbox_factory):
+    return secoda_sandbox_factory(Workspace.generate(**MONTH), page_size=20, member_key="member-key-member")
+
+
+def fails(driver, url, kind, *, key=KEY, **options):
+    """Ask for a page; return the error, which must be of this very kind, whenever it shows."""
+    with pytest.raises(kind) as error, driver(key, url, **options) as client:
+        client.value(page())
+    assert type(error.value) is kind
+    return error.value
+
+
+def test_a_window(driver, month):
+    """A window that is read over real sockets is exactly what lies in the workspace, newest first."""
+    with driver(month.api_key, month.url, policy=QUICK) as client:
+        logs = [log for batch in client.emitted(window(4), concurrency=4) for log in batch]
+    assert sorted(log.raw for log in logs) == sorted(month.workspace.window(START, END))
+    assert [log.at for log in logs] == sorted((log.at for log in logs), reverse=True)
+
+
+def test_values_emissions_and_parameters(driver, month):
+    """A rule's value is returned, what it emits comes in order, and what it asks for arrives as asked."""
+    for _ in range(30):
+        month.workspace.add_version("R")
+
+    def flow():
+        yield Emit("before")
+        for found in (yield from several([page_call(1), page_call(2), page_call(3)])):
+            yield Emit(found["meta"]["page"])
+        yield Emit("after")
+
+    with driver(month.api_key, month.url) as client:
+        assert client.emitted(flow(), concurrency=2) == ["before", 1, 2, 3, "after"]
+        assert client.value(once(resource_logs_call("R", 2))).total_pages == 2
+        assert len(client.value(read_version_histories("R"), concurrency=2)) == 30
+        strange = Request(AUDIT_LOGS_PATH, (("page", "1"), ("q", "a b&c=d+é%/#?\n")))
+        client.value(once(Call(strange, page_call().read)))
+    assert month.requests[-1].params == {"page": "1", "q": "a b&c=d+é%/#?\n"}
+
+
+@pytest.mark.parametrize("mishap", [429, 500, 504, "cut", "html", "reset", "json:"])
+def test_what_breaks_once_is_repeated(driver, month, mishap):
+    """One bad answer or one broken connection is mended without anybody noticing."""
+    month.faults.script = [mishap]
+    with driver(month.api_key, month.url, policy=QUICK) as client:
+        assert client.value(page())["count"] == 900
+        assert (client.client.tally.requests, client.client.tally.retries) == (2, 1)
+    assert len(month.requests) == 2
+
+
+@pytest.mark.parametrize(
+    ("mishap", "kind"),
+    [
+        (429, SecodaRateLimitError),
+        (503, SecodaServerError),
+        ("cut", SecodaConnectionError),
+        ("reset", SecodaConnectionError),
+        ("html", SecodaResponseError),
+        ("json:[]", SecodaResponseError),
+        (400, SecodaRequestError),
+        (404, SecodaNotFoundError),
+        ("redirect:https://evil.example/", SecodaRedirectError),
+    ],
+)
+def test_what_stays_broken_is_told(driver, month, mishap, kind):
+    """An answer that stays bad leaves as its own error after the attempts, a final one after the first."""
+    month.faults.script = [mishap] * 3
+    error = fails(driver, month.url, kind, key=month.api_key, policy=QUICK)
+    assert getattr(error, "status", None) == (mishap if isinstance(mishap, int) else getattr(error, "status", None))
+    assert len(month.requests) == (3 if error.retriable else 1)
+
+
+def test_the_policy_of_one_run(driver, month):
+    """A run can have a policy of its own; the next one has the client's again."""
+    month.faults.script = [500] * 4
+    with driver(month.api_key, month.url, policy=QUICK) as client:
+        with pytest.raises(SecodaServerError):
+            client.value(page(), policy=ONCE)
+        assert client.client.tally.requests == 1
+        with pytest.raises(SecodaServerError):
+            client.value(page())
+        assert client.client.tally.requests == 4
+
+
+def test_keys(driver, month):
+    """A wrong key is 401; a key of somebody who is no admin is 403 on audit logs."""
+    assert fails(driver, month.url, SecodaAuthenticationError).status == 401
+    assert fails(driver, month.url, SecodaPermissionError, key=month.member_key).status == 403
+
+
+@pytest.mark.parametrize("key", ["", None, "two words", "line\nbreak", "schlüssel"])
+def test_a_key_that_cannot_be_one(driver, key):
+    """A key that would break a header is refused before anything is sent, and is not repeated."""
+    error = fails(driver, None, SecodaConfigurationError, key=key)
+    assert "`password`" in str(error)
+    assert not key or key not in told(error)
+
+
+def test_nobody_listens(driver):
+    """A refused connection is told as one, by address and by name."""
+    for host in ("127.0.0.1", "localhost"):
+        assert fails(driver, f"http://{host}:{free_port()}", SecodaConnectionError).reason == "refused"
+
+
+def test_nobody_listens_at_any_address(driver, monkeypatch):
+    """A host with several addresses, none of which answers, is told like one with a single address."""
+    found = socket.getaddrinfo
+
+    def both(host, *rest, **options):
+        if host not in ("two.test", b"two.test"):
+            return found(host, *rest, **options)
+        return [each for address in ("127.0.0.1", "127.0.0.2") for each in found(address, *rest, **options)]
+
+    monkeypatch.setattr(socket, "getaddrinfo", both)
+    assert fails(driver, f"https://two.test:{free_port()}", SecodaConnectionError).reason == "refused"
+
+
+def test_there_is_no_such_host(driver):
+    """A name that does not exist is told as one."""
+    assert fails(driver, "https://secoda.invalid", SecodaConnectionError).reason == "dns"
+
+
+def test_no_such_proxy(driver):
+    """A proxy that is not there is told as the proxy's doing, whether its name or its port does not exist."""
+    for proxy in (f"http://127.0.0.1:{free_port()}", "http://proxy.invalid:3128"):
+        assert fails(driver, "https://secoda.invalid", SecodaConnectionError, proxy=proxy).reason == "proxy"
+
+
+@pytest.mark.parametrize("hold", [True, False])
+@pytest.mark.parametrize(
+    "answer", [b"", b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 80\r\n\r\n{"]
+)
+def test_a_server_that_says_nothing_more(driver, hold, answer):
+    """An answer that stops in the middle is a timeout when the line stays open, else a broken connection."""
+    with RawServer(answer, hold=hold) as server:
+        begin = time.monotonic()
+        error = fails(driver, server.url, SecodaTimeoutError if hold else SecodaConnectionError, timeout=0.2)
+    assert time.monotonic() - begin < 1.5
+    assert "0.2 s" in str(error) if hold else error.reason == "broken"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"garbage\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n",
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\n{}",
+        b"HTTP/1.1 200 OK\r\nx: " + b"y" * 70_000 + b"\r\n\r\n",
+        http(b"not gzip", content_encoding="gzip"),
+        http(b"{}", content_encoding="br"),
+        http(gzip.compress(b'{"results":[],"count":0,"total_pages":1}')[:-12], content_encoding="gzip"),
+        http(b"\x00\xff" * 50),
+        http(b"", status="204 No Content"),
+    ],
+)
+def test_answers_that_are_no_http(driver, answer):
+    """Whatever comes down the wire, what leaves is an error of ours that may be repeated."""
+    with RawServer(answer) as server, driver(KEY, server.url, policy=QUICK) as client:
+        with pytest.raises((SecodaConnectionError, SecodaResponseError)):
+            client.value(page())
+    assert len(server.requests) == 3
+
+
+def test_gzip(driver, month):
+    """Compressed answers are asked for and read."""
+    month.faults.gzip = True
+    with driver(month.api_key, month.url) as client:
+        assert client.value(page())["count"] == 900
+    assert "gzip" in month.requests[0].headers["accept-encoding"]
+
+
+def test_how_it_introduces_itself(driver, month):
+    """The server is told who asks, and is asked for JSON."""
+    with driver(month.api_key, month.url, user_agent="me/1.0") as client:
+        client.value(page())
+    headers = month.requests[0].headers
+    assert (headers["user-agent"], headers["accept"]) == ("me/1.0", "application/json")
+
+
+def test_answers_name_headers_in_lower_case(driver):
+    """Headers come under lower-case names, however the server writes them."""
+    with RawServer(b"HTTP/1.1 200 OK\r\nX-LOUD: Yes\r\ncontent-length: 2\r\n\r\nok") as server:
+        with driver(KEY, server.url) as client:
+            answer = client.value(once(Call(Request("/x"), lambda response: response)))
+    assert (answer.headers["x-loud"], answer.body, abs(answer.received_at - time.time()) < 5) == ("Yes", b"ok", True)
+
+
+@pytest.mark.parametrize("location", ["https://evil.example/x", "//127.0.0.1:1/x", "http://localhost:{port}/x"])
+def test_the_key_does_not_follow_a_redirect(driver, location):
+    """A redirect to another origin gets no request at all, be it the same machine under another name."""
+    with RawServer() as server:
+        server.answer = http(b"", status="307 Moved", location=location.format(port=server.port))
+        fails(driver, server.url, SecodaRedirectError, policy=QUICK)
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(
+    "location", ["/api/v1/activity_log/audit_logs/", "/api/v1/activity_log/../activity_log/audit_logs/"]
+)
+def test_a_redirect_within_the_origin_is_followed(driver, month, location):
+    """A redirect within the origin is followed with the key and the page."""
+    month.faults.script = [f"redirect:{location}"]
+    with driver(month.api_key, month.url) as client:
+        assert client.value(page(3))["meta"]["page"] == 3
+    assert [record.authorized for record in month.requests] == [True, True]
+
+
+def test_a_redirect_to_nonsense(driver):
+    """A redirect to an address that makes no sense is an error of ours, too."""
+    with RawServer() as server, driver(KEY, server.url) as client:
+        server.answer = http(b"", status="302 Found", location=f"{server.url}/a\x00b\x7f[")
+        with pytest.raises(SecodaError):
+            client.value(page())
+
+
+@pytest.fixture
+def secure(tmp_path):
+    """Return an https server on loopback with a certificate of its own making, and the certificate's file."""
+    file, context = certificate(tmp_path, "127.0.0.1")
+    with RawServer(http(), context=context) as server:
+        yield server, file
+
+
+def test_untrusted_certificates(driver, secure, tmp_path):
+    """A certificate of unknown origin or for another host is final, before any request or key is sent."""
+    server, _ = secure
+    assert fails(driver, server.url, SecodaTLSError, policy=QUICK).reason == "certificate"
+    file, context = certificate(tmp_path, "secoda.example.test")
+    with RawServer(http(), context=context) as other:
+        assert fails(driver, other.url, SecodaTLSError, verify=str(file)).reason == "certificate"
+        assert server.requests + other.requests == []
+
+
+@pytest.mark.filterwarnings("ignore:Unverified HTTPS request")
+@pytest.mark.parametrize("verify", ["file", "folder", False])
+def test_certificates_that_are_accepted(driver, secure, tmp_path, verify):
+    """A CA bundle, a file or a folder, is what the certificate is verified with; false does not verify."""
+    server, file = secure
+    folder = tmp_path / "trusted"
+    folder.mkdir()
+    (folder / f"{_subject_hash(file)}.0").write_bytes(file.read_bytes())
+    given = {"file": str(file), "folder": str(folder), False: False}[verify]
+    with driver(KEY, server.url, verify=given) as client:
+        assert client.value(page())["count"] == 0
+    assert header(server.requests[0], "Authorization") == f"Bearer {KEY}"
+
+
+def _subject_hash(file):
+    """Return the name under which OpenSSL looks for a certificate in a folder."""
+    found = subprocess.run(
+        ["openssl", "x509", "-hash", "-noout", "-in", file], capture_output=True, text=True, check=False
+    )
+    if found.returncode:
+        pytest.skip("no openssl")
+    return found.stdout.strip()
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no certificate"])
+def test_a_ca_bundle_that_is_none(driver, secure, tmp_path, monkeypatch, content):
+    """A CA bundle that is none is said at once, with its path and where it was named."""
+    path = tmp_path / "bundle.pem"
+    if content is not None:
+        path.write_bytes(content)
+    error = fails(driver, secure[0].url, SecodaConfigurationError, verify=str(path))
+    assert ("`verify`" in str(error), str(path) in str(error)) == (True, True)
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(path))
+    error = fails(driver, "https://secoda.invalid", SecodaConfigurationError)
+    assert ("`REQUESTS_CA_BUNDLE`" in str(error), str(path) in str(error)) == (True, True)
+
+
+def test_tls_that_breaks(driver):
+    """A TLS handshake that is cut off is a broken connection, which may come back; it is not a bad certificate."""
+    with RawServer() as server:
+        server._serve = lambda connection: (connection.recv(65536), connection.close())
+        assert fails(driver, server.url.replace("http", "https"), SecodaConnectionError).reason == "broken"
+
+
+def test_tls_that_never_comes(driver):
+    """A TLS handshake that gets no answer is a timeout, which may not happen the next time."""
+    with RawServer() as server:
+        server._serve = lambda connection: (connection.recv(65536), server._stopped.wait(10), connection.close())
+        assert fails(driver, server.url.replace("http", "https"), SecodaTimeoutError, timeout=0.2).retriable
+
+
+def test_https_to_a_server_that_speaks_http(driver, month):
+    """A server that does not speak TLS is told as such."""
+    assert fails(driver, month.url.replace("http", "https"), SecodaTLSError).reason == "protocol"
+
+
+@pytest.fixture
+def elsewhere(tmp_path):
+    """Return a server that is found through a proxy only, the proxy, and the CA's file."""
+    with behind_a_proxy(tmp_path) as found:
+        yield found
+
+
+def test_a_proxy_sees_no_key(driver, elsewhere):
+    """The proxy tunnels: it gets its own password and the host's name, never the key or the path."""
+    server, proxy, ca = elsewhere
+    address = proxy.url.replace("//", "//user:p%40ss@")
+    with driver(KEY, "https://secoda.example.test", proxy=address, verify=ca) as client:
+        assert client.value(page())["count"] == 0
+    assert header(server.requests[0], "Authorization") == f"Bearer {KEY}"
+    assert proxy.requests[0].startswith(b"CONNECT secoda.example.test:443 ")
+    sent = base64.b64encode(b"user:p@ss").decode()
+    assert header(proxy.requests[0], "Proxy-Authorization") == f"Basic {sent}"
+    seen = proxy.requests[0] + proxy.seen
+    assert (KEY.encode() in seen, b"activity_log" in seen) == (False, False)
+
+
+@pytest.mark.skipif(httpx.__version__ == "0.27.0", reason="does not hand on whom to trust as a proxy")
+def test_a_proxy_that_speaks_tls(driver, elsewhere, tmp_path):
+    """A proxy whose address begins with https is spoken to in TLS, and verified like the server."""
+    server, _, ca = elsewhere
+    file, context = certificate(tmp_path, "127.0.0.1")
+    both = tmp_path / "both.pem"
+    both.write_bytes(file.read_bytes() + Path(ca).read_bytes())
+    with Tunnel(server) as proxy:
+        proxy.context = context
+        address = f"https://127.0.0.1:{proxy.port}"
+        with driver(KEY, "https://secoda.example.test", proxy=address, verify=str(both)) as client:
+            assert client.value(page())["count"] == 0
+        fails(driver, "https://secoda.example.test", SecodaTLSError, proxy=address, verify=ca)
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("name", ["HTTPS_PROXY", "https_proxy", "ALL_PROXY"])
+@pytest.mark.parametrize("scheme", ["http://", ""])
+def test_the_environment(driver, elsewhere, monkeypatch, name, scheme):
+    """Off loopback the environment's proxy and CA bundle count, with the exceptions of NO_PROXY."""
+    server, proxy, ca = elsewhere
+    monkeypatch.setenv(name, f"{scheme}127.0.0.1:{proxy.port}")
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", ca)
+    with driver(KEY, "https://secoda.example.test") as client:
+        assert client.value(page())["count"] == 0
+    monkeypatch.setenv("NO_PROXY", "other.test,.example.test")
+    assert fails(driver, "https://secoda.example.test", SecodaConnectionError).reason == "dns"
+    assert (len(server.requests), len(proxy.requests)) == (1, 1)
+
+
+def test_the_connections_own_proxy_comes_first(driver, elsewhere, monkeypatch):
+    """A proxy that is asked for is used whatever the environment says."""
+    _, proxy, ca = elsewhere
+    monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{free_port()}")
+    monkeypatch.setenv("NO_PROXY", "*")
+    with driver(KEY, "https://secoda.example.test", verify=ca, proxy=proxy.url) as client:
+        assert client.value(page())["count"] == 0
+
+
+@pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:1", "gopher://127.0.0.1:1"])
+def test_a_proxy_of_the_environment_that_is_of_no_use(driver, monkeypatch, proxy):
+    """A proxy of a kind that cannot be spoken to is an error of ours that does not tell its password."""
+    monkeypatch.setenv("HTTPS_PROXY", proxy.replace("//", f"//user:{PASSWORD}@"))
+    with pytest.raises((SecodaConfigurationError, SecodaConnectionError)) as error:
+        with driver(KEY, "https://secoda.example.test") as client:
+            client.value(page())
+    assert pieces(str(error.value), PASSWORD) == []
+
+
+def test_no_netrc(driver, elsewhere, tmp_path, monkeypatch):
+    """A ~/.netrc that knows the host does not replace the key."""
+    server, proxy, ca = elsewhere
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine secoda.example.test login me password other\ndefault login me password other\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    with driver(KEY, "https://secoda.example.test", proxy=proxy.url, verify=ca) as client:
+        client.value(page())
+    assert header(server.requests[0], "Authorization") == f"Bearer {KEY}"
+
+
+def test_a_certificate_is_verified_through_a_proxy_too(driver, elsewhere):
+    """A proxy that answers in the host's place is found out."""
+    server, proxy, _ = elsewhere
+    fails(driver, "https://secoda.example.test", SecodaTLSError, proxy=proxy.url)
+    assert server.requests == []
+
+
+def test_a_proxy_for_a_server_on_loopback(driver):
+    """A proxy that is asked for is used on loopback, too, as long as it is on loopback itself."""
+    with Tunnel(answer=http()) as proxy, driver(KEY, "http://127.0.0.1:9", proxy=proxy.url) as client:
+        assert client.value(page())["count"] == 0
+    assert proxy.requests[0].startswith(b"GET http://127.0.0.1:9/api/v1/activity_log/audit_logs/?page=1 ")
+    assert "`proxy`" in str(fails(driver, "http://127.0.0.1:9", SecodaConfigurationError, proxy="http://p.test:1"))
+
+
+def test_on_loopback_the_environment_is_left_alone(driver, month, monkeypatch):
+    """A proxy in the environment does not get to see the key of a server on this machine."""
+    with Tunnel(answer=http(status="502 Bad Gateway")) as proxy:
+        for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+            monkeypatch.setenv(name, proxy.url)
+        with driver(month.api_key, month.url) as client:
+            assert client.value(page())["count"] == 900
+        assert proxy.requests == []
+
+
+@pytest.mark.parametrize("answer", [http(status="407 Proxy Authentication Required"), b"", b"garbage\r\n\r\n"])
+def test_a_proxy_that_refuses(driver, answer, caplog):
+    """A proxy that does not let through is told as the proxy's doing, without its password."""
+    log_everything(caplog)
+    with Tunnel(answer=answer) as proxy:
+        address = proxy.url.replace("//", f"//user:{PASSWORD}@")
+        error = fails(driver, "https://secoda.example.test", SecodaConnectionError, proxy=address)
+    assert error.reason in (("proxy",) if b"407" in answer else ("proxy", "broken"))
+    assert pieces(str(error) + caplog.text, PASSWORD) == []
+
+
+def _echo(status):
+    def answer(request):
+        sent = header(request, "Authorization")
+        body = json.dumps({"detail": f"{sent} is not right", "headers": {"Authorization": sent}}).encode()
+        return http(body, status=f"{status} {sent}", x_echo=sent, set_cookie=sent, location=f"https://evil.test/{sent}")
+
+    return answer
+
+
+_ECHOES = {
+    **{str(status): _echo(status) for status in (200, 302, 401, 429, 500)},
+    "status line": lambda request: f"{header(request, 'Authorization')}\r\n\r\n".encode(),
+    "Retry-After": lambda request: http(b"", status="429 x", retry_after=header(request, "Authorization")),
+}
+
+
+@pytest.mark.parametrize("where", _ECHOES)
+def test_a_server_that_repeats_the_key(driver, where, caplog):
+    """Wherever a server repeats the key it was sent, no error, log or variable on the way does."""
+    log_everything(caplog)
+    with RawServer(_ECHOES[where]) as server, driver(KEY, server.url, policy=QUICK) as client:
+        with pytest.raises(SecodaError) as error:
+            client.value(page())
+        inside = client.client
+        shown = f"{inside!r} {vars(inside)} {vars(inside._transport)} {inside._transport!r}"
+    assert header(server.requests[0], "Authorization") == f"Bearer {KEY}"
+    assert pieces(told(error.value) + shown + caplog.text) == []
+
+
+def test_a_retry_after(driver, month):
+    """A Retry-After of a second takes a second; one beyond the limit leaves at once and says for how long."""
+    month.faults.script = [("status", 503, {"retry-after": "1"})]
+    with driver(month.api_key, month.url, policy=RetryPolicy()) as client:
+        begin = time.monotonic()
+        client.value(page())
+        assert 1 <= time.monotonic() - begin < 3
+        month.faults.script = [("status", 429, {"retry-after": "3600"})]
+        with pytest.raises(SecodaRateLimitError) as error:
+            client.value(page())
+        assert (error.value.retry_after, time.monotonic() - begin < 5) == (3600, True)
+
+
+@pytest.mark.parametrize("concurrency", [1, 3])
+def test_never_more_at_once_than_asked_for(driver, month, concurrency):
+    """What is asked for is what is in flight at most, and it is used."""
+    month.faults.latency = 0.01
+    with driver(month.api_key, month.url) as client:
+        read = sum(len(batch) for batch in client.emitted(window(concurrency), concurrency=concurrency))
+    assert read == len(month.workspace.window(START, END))
+    assert month.stats["peak_in_flight"] == concurrency
+
+
+def test_a_rate_limit_is_obeyed(driver, month):
+    """A server that allows so many requests in a time gets no more of them, and no log is lost to it."""
+    month.faults.rate_limit = (20, 0.5)
+    with driver(month.api_key, month.url, policy=QUICK) as client:
+        logs = [log.raw for batch in client.emitted(window(4), concurrency=4) for log in batch]
+        assert 0 < client.client.tally.throttled <= 4
+    assert sorted(logs) == sorted(month.workspace.window(START, END))
+
+
+def test_answers_come_as_they_arrive(driver, month):
+    """A rule is sent what comes first, not what was asked first."""
+    month.faults.script = ["slow:0.4"]
+    calls = [page_call(number) for number in (1, 2, 3)]
+
+    def flow():
+        for start in (calls, (), ()):
+            call, _ = yield start
+            yield Emit(str(calls.index(call) + 1))
+
+    with driver(month.api_key, month.url) as client:
+        order = client.emitted(flow(), concurrency=3)
+    assert sorted(order) == ["1", "2", "3"]
+    assert order[-1] == month.requests[0].params["page"]
+
+
+def test_a_closed_client_can_be_used_again(driver, month):
+    """Closing lets go of the connections; the next request opens new ones."""
+    with driver(month.api_key, month.url) as client:
+        for _ in range(2):
+            assert client.value(page())["count"] == 900
+            if isinstance(client, Loop):
+                client.loop.run_until_complete(client.client.aclose())
+            else:
+                client.client.close()
