@@ -31,6 +31,8 @@ from airflow_provider_secoda.client.regions import origin_of, resolve_base_url
 FOLDER = DEMO / "ui"
 LOG = FOLDER / "airflow.log"
 START_SECONDS = 180
+#: What the examples wait for, which is in the sandbox.
+RESOURCE_ID = os.environ.get("SECODA_RESOURCE_ID", "revenue-metric")
 
 
 def start() -> None:
@@ -48,6 +50,7 @@ def start() -> None:
             say("starting the sandbox, a Secoda-shaped server on this machine …")
             sandbox, connection = start_sandbox(FOLDER, own_session=True)
             running.add(sandbox.pid)
+            add_version(connection, latest_activity_logged_at="2026-01-01T06:00:00Z")
         connection["port"] = port_of(connection)
         say("starting Airflow; this takes half a minute …")
         url = f"http://127.0.0.1:{free_port(8080)}"
@@ -60,7 +63,18 @@ def start() -> None:
     say(f"Airflow's web UI: {url}  (no password; this machine only)")
     say(f"  connection {CONN_ID}: {connection.get('host') or 'your workspace'}")
     say(f"  the DAGs write to {shown(FOLDER / 'output')}; Airflow's log is {shown(LOG)}")
+    if connection.get("host") and not os.environ.get("SECODA_API_KEY"):
+        body = json.dumps({"resource_id": RESOURCE_ID})
+        say("  edit a resource, and the DAG secoda_on_new_version runs within a minute:")
+        say(f"    curl -d '{body}' {connection['host']}/sandbox/versions")
     say("  stop it with: sh scripts/demo --stop")
+
+
+def add_version(connection: dict[str, Any], **fields: str) -> None:
+    """Add a version of the demo's resource to the sandbox, so that there is something to wait for."""
+    body = json.dumps({"resource_id": RESOURCE_ID, **fields}).encode()
+    with urllib.request.urlopen(f"{connection['host']}/sandbox/versions", body):
+        pass
 
 
 def stop() -> None:
@@ -117,6 +131,7 @@ def port_of(connection: dict[str, Any]) -> int | None:
 def web_environment(url: str) -> dict[str, str]:
     """Return what the web UI needs besides: loopback, no password, DAGs that run at once."""
     return {
+        "SECODA_RESOURCE_ID": RESOURCE_ID,
         "AIRFLOW__API__HOST": "127.0.0.1",
         "AIRFLOW__API__PORT": url.rpartition(":")[2],
         "AIRFLOW__API__BASE_URL": url,

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from selenium.webdriver.remote.webelement import WebElement
 
 DAG_ID, TASK_ID = "secoda_audit_logs_daily", "fetch_audit_logs"
+EVENT_DAG_ID = "secoda_on_new_version"
 PATIENCE_SECONDS = 30
 SETTLE_SECONDS = 1.0
 # Pixels, width and height of what is inside the window.
@@ -52,12 +53,15 @@ def main(url: str, folder: Path) -> None:
     :param url: of the web UI, which asks for no password.
     :param folder: takes the PNG files.
     """
-    run_id = finished_run(url)
+    run_id = finished_run(url, DAG_ID)
+    edit_a_resource(folder.parents[1] / ".demo" / "ui" / "sandbox.json")
+    event_run_id = finished_run(url, EVENT_DAG_ID)
     with chromium() as driver:
         page = Page(driver)
         pictures = {
             "connection-form.png": connection_form(page, url),
             "result.png": result(page, f"{url}/dags/{DAG_ID}/runs/{run_id}/tasks/{TASK_ID}/xcom"),
+            "event.png": result(page, f"{url}/dags/{EVENT_DAG_ID}/runs/{event_run_id}/asset_events"),
         }
     for name, picture in pictures.items():
         (folder / name).write_bytes(picture)
@@ -144,17 +148,32 @@ def result(page: Page, url: str) -> bytes:
     return picture
 
 
-def finished_run(url: str) -> str:
-    """Return the id of the DAG's run, which the scheduler starts by itself, once it succeeded."""
+def edit_a_resource(ready: Path) -> None:
+    """Add a version of the demo's resource to its sandbox.
+
+    :param ready: what the sandbox wrote when it was up.
+    """
+    edit = {
+        "performer_type": "USER",
+        "activity_type": "UPDATE",
+        "performer_metadata": {"id": "u-17", "name": "Ada Lovelace"},
+    }
+    body = json.dumps({"resource_id": "revenue-metric", "activity_logs": [edit]}).encode()
+    with urllib.request.urlopen(f"{json.loads(ready.read_text())['url']}/sandbox/versions", body):
+        pass
+
+
+def finished_run(url: str, dag_id: str) -> str:
+    """Return the id of a DAG's run, which the scheduler starts by itself, once it succeeded."""
     deadline = time.monotonic() + PATIENCE_SECONDS * 4
     token = ask(f"{url}/auth/token")["access_token"]
     while time.monotonic() < deadline:
-        for run in ask(f"{url}/api/v2/dags/{DAG_ID}/dagRuns", token)["dag_runs"]:
+        for run in ask(f"{url}/api/v2/dags/{dag_id}/dagRuns", token)["dag_runs"]:
             if run["state"] == "success":
                 run_id: str = run["dag_run_id"]
                 return run_id
         time.sleep(1)
-    raise SystemExit(f"screenshots: no run of {DAG_ID} succeeded")
+    raise SystemExit(f"screenshots: no run of {dag_id} succeeded")
 
 
 def ask(url: str, token: str = "") -> dict[str, Any]:

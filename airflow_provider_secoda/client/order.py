@@ -36,6 +36,7 @@ class Learned:
     :param with_logs: whether logs of no version lie in the same order, so that they are witnesses, too
     :param turn: the next page to look at in passing
     :param floor: from which moment of creation on entries are new
+    :param digest: of the newest end when it brought nothing; the same bytes need no second reading
     """
 
     pages: int
@@ -45,6 +46,7 @@ class Learned:
     with_logs: bool = False
     turn: int = 0
     floor: Instant | None = None
+    digest: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
@@ -64,6 +66,7 @@ class Learned:
                 bool(kept.with_logs),
                 int(kept.turn),
                 None if kept.floor is None else int(kept.floor),
+                str(kept.digest),
             )
         except (TypeError, ValueError, LookupError):
             return None

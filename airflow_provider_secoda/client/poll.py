@@ -9,16 +9,17 @@ request as a rule, two at most, whatever the length of the history. Where no ord
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 from airflow_provider_secoda.client.errors import SecodaIncompleteError, SecodaNotFoundError
-from airflow_provider_secoda.client.messages import Flow, once
+from airflow_provider_secoda.client.messages import Call, Flow, Response, once
 from airflow_provider_secoda.client.order import Learned, learn
+from airflow_provider_secoda.client.schema import Instant, VersionPage
 from airflow_provider_secoda.client.versions import MAX_READS, read_all_pages, read_pages, resource_logs_call
 
 if TYPE_CHECKING:
     from airflow_provider_secoda.client.history import Baseline, VersionEntry
-    from airflow_provider_secoda.client.schema import Instant, VersionPage
 
 #: A look is repeated at the next interval anyhow, so its first request is sent once.
 FIRST_ATTEMPTS = 1
@@ -40,29 +41,63 @@ def poll_versions(resource_id: str, baseline: Baseline, learned: Learned | None 
     :raises SecodaConfigurationError: when the baseline names a version that the resource does not have
     :raises SecodaIncompleteError: when a page is not shown, or the pages never hold still
     """
+    number = 1 if learned is None or learned.newest_first else max(1, learned.pages)
+    try:
+        first = yield from once(_first_call(resource_id, number, baseline, learned))
+    except SecodaNotFoundError:
+        if number == 1:
+            raise
+        return (yield from _poll_all(resource_id, baseline))
+    if learned is not None and not isinstance(first, VersionPage):
+        return (yield from _poll_unchanged(resource_id, baseline, learned))
     if learned is not None and learned.newest and (baseline.version_id is None or learned.floor is not None):
-        poll = yield from _poll_end(resource_id, baseline, learned)
+        poll = yield from _poll_end(resource_id, baseline, learned, first)
         if poll is not None:
             return poll
-    return (yield from _poll_all(resource_id, baseline))
+    return (yield from _poll_all(resource_id, baseline, first if number == 1 else None))
 
 
-def _poll_all(resource_id: str, baseline: Baseline) -> Flow[Poll]:
+def _first_call(resource_id: str, number: int, baseline: Baseline, learned: Learned | None) -> Call:
+    """Return the call for the newest end, which gives None when that is, to the byte, what brought nothing before."""
+    call = resource_logs_call(resource_id, number, FIRST_ATTEMPTS)
+
+    def read(response: Response) -> VersionPage | None:
+        digest = blake2b(b"%d\n%r\n%b" % (number, baseline, response.body), digest_size=12).hexdigest()
+        if learned is not None and digest == learned.digest:
+            return None
+        page: VersionPage = call.read(response)
+        return replace(page, digest=digest)
+
+    return replace(call, read=read)
+
+
+def _poll_unchanged(resource_id: str, baseline: Baseline, learned: Learned) -> Flow[Poll]:
+    if _hides_growth(baseline, learned):
+        return (yield from _look_in_passing(resource_id, baseline, learned, _floor(baseline, learned)))
+    return Poll((), learned)
+
+
+def _floor(baseline: Baseline, learned: Learned) -> Instant:
+    return baseline.since if baseline.version_id is None or learned.floor is None else learned.floor
+
+
+def _poll_all(resource_id: str, baseline: Baseline, first: VersionPage | None = None) -> Flow[Poll]:
     """Read all pages; when something counts, once more, to list all that does."""
-    pages = yield from read_all_pages(resource_id, attempts=FIRST_ATTEMPTS)
+    pages = yield from read_all_pages(resource_id, first=first)
     floor = baseline.floor(pages, resource_id)
     entries = baseline.entries(pages, floor)
     if entries and len(pages) > 1:
         pages = yield from read_all_pages(resource_id, twice=True)
         entries = baseline.entries(pages, floor)
-    return Poll(entries, learn(pages, floor))
+    learned = learn(pages, floor)
+    return Poll(entries, replace(learned, digest="" if entries or len(pages) > 1 else pages[0].digest))
 
 
-def _poll_end(resource_id: str, baseline: Baseline, learned: Learned) -> Flow[Poll | None]:
+def _poll_end(resource_id: str, baseline: Baseline, learned: Learned, first: VersionPage) -> Flow[Poll | None]:
     """Read from the newest end to a witness; return None when everything has to be read instead."""
-    floor = baseline.since if baseline.version_id is None or learned.floor is None else learned.floor
+    floor = _floor(baseline, learned)
     for _ in range(MAX_READS):
-        end = yield from _read_end(resource_id, learned, min(floor, baseline.since))
+        end = yield from _read_end(resource_id, learned, first, min(floor, baseline.since))
         if end is None:
             return None
         pages, kept = end
@@ -70,8 +105,12 @@ def _poll_end(resource_id: str, baseline: Baseline, learned: Learned) -> Flow[Po
             # What comes or goes above a page moves the next ones; then an entry may have been missed between two.
             again = yield from read_pages(resource_id, [page.number for page in pages])
             if again != pages:
+                if again[0] is None:
+                    return None
+                first = again[0]
                 continue
         entries = baseline.entries(pages, floor)
+        kept = replace(kept, digest="" if entries or len(pages) > 1 else pages[0].digest)
         if not _hides_growth(baseline, kept):
             return Poll(entries, kept)
         if entries:
@@ -80,16 +119,11 @@ def _poll_end(resource_id: str, baseline: Baseline, learned: Learned) -> Flow[Po
     raise SecodaIncompleteError(f"the logs of resource {resource_id} never held still in {MAX_READS} reads")
 
 
-def _read_end(resource_id: str, learned: Learned, moment: Instant) -> Flow[tuple[list[VersionPage], Learned] | None]:
+def _read_end(
+    resource_id: str, learned: Learned, first: VersionPage, moment: Instant
+) -> Flow[tuple[list[VersionPage], Learned] | None]:
     """Return the pages from the newest end to a witness from before a moment, and what still holds of the order."""
-    number = 1 if learned.newest_first else max(1, learned.pages)
-    try:
-        page: VersionPage = yield from once(resource_logs_call(resource_id, number, FIRST_ATTEMPTS))
-    except SecodaNotFoundError:
-        if number == 1:
-            raise
-        return None
-    pages = [page]
+    pages = [first]
     while not learned.newest_first and pages[-1].number < pages[-1].total_pages:
         (page_after,) = yield from read_pages(resource_id, (pages[-1].number + 1,))
         if page_after is None:

@@ -8,7 +8,7 @@ A log stays the bytes that the API sent: only ``id`` and the timestamps are read
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, TypeAlias
 
 import msgspec
@@ -164,7 +164,8 @@ class VersionPage:
     """
     One page of a resource's logs: its version histories, in the order in which they came.
 
-    ``logged`` holds the ``logged_at`` of the logs beside them that belong to no version.
+    ``logged`` holds the ``logged_at`` of the logs beside them that belong to no version. ``digest`` tells, where
+    somebody asked for it, whether another answer is the same to the byte.
     """
 
     number: int
@@ -172,6 +173,7 @@ class VersionPage:
     count: int
     total_pages: int
     logged: tuple[Instant | None, ...] = ()
+    digest: str = field(default="", compare=False)
 
     @property
     def empty(self) -> bool:

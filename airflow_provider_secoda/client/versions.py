@@ -39,7 +39,9 @@ def read_version_histories(resource_id: str) -> Flow[list[bytes]]:
     return list({version.id: version.raw for page in pages for version in page.versions}.values())
 
 
-def read_all_pages(resource_id: str, *, twice: bool = False, attempts: int | None = None) -> Flow[list[VersionPage]]:
+def read_all_pages(
+    resource_id: str, *, twice: bool = False, first: VersionPage | None = None
+) -> Flow[list[VersionPage]]:
     """
     Return all pages of a resource's logs.
 
@@ -47,10 +49,11 @@ def read_all_pages(resource_id: str, *, twice: bool = False, attempts: int | Non
     arrival and a deletion between them cancel out there.
 
     :param twice: read all pages again instead: what they show, they showed in one instant
-    :param attempts: how often the first page is tried at most
+    :param first: page 1, when it was read just now
     :raises SecodaIncompleteError: when a page is not shown, or the pages never hold still
     """
-    first: VersionPage = yield from once(resource_logs_call(resource_id, 1, attempts))
+    if first is None:
+        first = yield from once(resource_logs_call(resource_id, 1))
     for _ in range(MAX_READS):
         if first.total_pages > MAX_PAGES:
             raise SecodaIncompleteError(f"resource {resource_id} has {first.total_pages} pages, it is said")

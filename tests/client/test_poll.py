@@ -287,6 +287,20 @@ def test_what_was_learned_survives_json():
         assert Learned.from_json(value) is None
 
 
+@pytest.mark.parametrize("count", [3, 60])
+def test_the_same_answer_to_another_question(count):
+    """What brought nothing for one baseline is looked at again for another."""
+    history = history_of(count)
+    found, learned = poll(history, 9000)
+    assert (found, learned.digest != "") == ([], True) or count > 5
+    found, learned = poll(history, 9000, learned)
+    assert found == []
+    assert learned.digest
+    assert poll(history, 1000, learned)[0] == history.truth(1000)
+    history.entries[-1].latest = 9000
+    assert poll(history, 9000, learned, match="any_activity")[0] == [history.entries[-1].id]
+
+
 class Mover:
     """Changes a history before some requests, and remembers what counted at each moment."""
 
