@@ -37,7 +37,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="a tenth of the sensors, short intervals")
     parser.add_argument("--only", help="one kind: " + ", ".join(kind for kind, _ in _KINDS))
     arguments = parser.parse_args()
-    count, interval, rounds = (100, 4.0, 2) if arguments.quick else (1000, 30.0, 3)
+    count, interval, rounds = (100, 4.0, 2) if arguments.quick else (1000, 30.0, 2)
     rows, found = [], dict[str, dict[str, Any]]()
     for kind, name in _KINDS:
         if arguments.only not in (None, kind):

@@ -10,6 +10,7 @@ import sys
 import time
 import urllib.request
 from contextlib import closing
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from demo_processes import Running
@@ -50,7 +51,8 @@ def start() -> None:
             say("starting the sandbox, a Secoda-shaped server on this machine …")
             sandbox, connection = start_sandbox(FOLDER, own_session=True)
             running.add(sandbox.pid)
-            add_version(connection, latest_activity_logged_at="2026-01-01T06:00:00Z")
+            month_ago = datetime.now(timezone.utc) - timedelta(days=30)
+            add_version(connection, latest_activity_logged_at=month_ago.isoformat())
         connection["port"] = port_of(connection)
         say("starting Airflow; this takes half a minute …")
         url = f"http://127.0.0.1:{free_port(8080)}"

@@ -33,6 +33,7 @@ SETTLE_SECONDS = 1.0
 # Pixels, width and height of what is inside the window.
 DIALOG_VIEW = (640, 1250)  # narrow: two of its dialogs stand beside each other
 RUN_VIEW = (1200, 750)
+EVENT_VIEW = (1200, 900)
 PAIR_VIEW = (1600, 1250)
 FLAGS = (
     "--headless=new",
@@ -61,7 +62,7 @@ def main(url: str, folder: Path) -> None:
         pictures = {
             "connection-form.png": connection_form(page, url),
             "result.png": result(page, f"{url}/dags/{DAG_ID}/runs/{run_id}/tasks/{TASK_ID}/xcom"),
-            "event.png": result(page, f"{url}/dags/{EVENT_DAG_ID}/runs/{event_run_id}/asset_events"),
+            "event.png": event(page, f"{url}/dags/{EVENT_DAG_ID}/runs/{event_run_id}/asset_events"),
         }
     for name, picture in pictures.items():
         (folder / name).write_bytes(picture)
@@ -144,6 +145,19 @@ def result(page: Page, url: str) -> bytes:
     """
     page.open(url, RUN_VIEW)
     page.click("//button[@aria-label='Expand all extra JSON']")
+    picture: bytes = page.driver.get_screenshot_as_png()
+    return picture
+
+
+def event(page: Page, url: str) -> bytes:
+    """Return a picture of the events that a run was started by.
+
+    :param url: of the run's asset events.
+    """
+    page.open(url, EVENT_VIEW)
+    page.find("//*[contains(text(), 'secoda_revenue_metric')]")
+    for _ in ("the event's extra", "its payload"):
+        page.click("//*[contains(@class, 'codicon-folding-collapsed')]")
     picture: bytes = page.driver.get_screenshot_as_png()
     return picture
 
