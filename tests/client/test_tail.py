@@ -1,0 +1,425 @@
+"""The head of the audit log is followed: each log that is stored comes out once, for one request while all is quiet."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from model import Model, drive, instant, log
+
+from airflow_provider_secoda.client import tail as tail_module
+from airflow_provider_secoda.client.errors import SecodaError, SecodaIncompleteError, SecodaServerError
+from airflow_provider_secoda.client.listing import Report
+from airflow_provider_secoda.client.messages import Response
+from airflow_provider_secoda.client.tail import LATE, OVERLAP, Look, Tail, TooManyError, read_span
+
+SECOND = 1_000_000
+BEGIN = 1_700_000_000 * SECOND
+
+
+def spaced(count: int, step: int = SECOND) -> list[dict]:
+    """Return so many logs, a step apart."""
+    return [log(number, BEGIN + number * step) for number in range(count)]
+
+
+def run(flow, model, *, seed=0):
+    """Run a rule that emits nothing; return its value."""
+    values = []
+
+    def keep():
+        values.append((yield from flow))
+
+    assert drive(keep(), model, seed=seed) == []
+    return values[0]
+
+
+class Follower:
+    """A tail of a model: looks, and remembers what came out."""
+
+    def __init__(self, model: Model, **options) -> None:
+        self.model, self.tail = model, Tail(**options)
+        self.got: list[str] = []
+        self.look()
+        assert not self.got, "the first look brings nothing"
+
+    def look(self, *, seed: int = 0) -> list[str]:
+        before = self.model.requests
+        look: Look = run(self.tail.look(BEGIN), self.model, seed=seed)
+        assert look.gap is None
+        assert [(log.at, log.id) for log in look.news] == sorted((log.at, log.id) for log in look.news)
+        self.requests = self.model.requests - before
+        self.got += (ids := [log.id for log in look.news])
+        assert len(self.got) == len(set(self.got)), "twice"
+        return ids
+
+
+def add(model: Model, at: int) -> str:
+    """Store a log now, whatever moment it carries."""
+    return model._add(at)
+
+
+def newest(model: Model) -> int:
+    return max(instant(item["created_at"]) for item in model.logs)
+
+
+# --- quiet and busy --------------------------------------------------------------------------------------------
+
+
+def test_a_quiet_look_is_one_request():
+    """While nothing happens each look is one request, and so it is when a few logs arrive."""
+    follower = Follower(Model(spaced(500), page_size=100))
+    for _ in range(30):
+        assert follower.look() == []
+        assert follower.requests == 1
+    fresh = [add(follower.model, newest(follower.model) + 1) for _ in range(40)]
+    assert follower.look() == fresh
+    assert follower.requests == 1
+
+
+def test_the_first_look_brings_nothing_and_costs_two_requests():
+    """What is there at the beginning is not news; the order is shown from both ends."""
+    follower = Follower(Model(spaced(500), page_size=100))
+    assert follower.requests == 2
+    assert follower.tail.newest == BEGIN + 499 * SECOND
+
+
+@pytest.mark.parametrize("burst", [1, 4, 5, 6, 37, 160])
+def test_a_burst_over_several_pages_comes_out_once(burst):
+    """However many logs arrive between two looks, all come out, oldest first, and none twice."""
+    follower = Follower(Model(spaced(100), page_size=5))
+    for _ in range(3):
+        fresh = [add(follower.model, newest(follower.model) + 1) for _ in range(burst)]
+        assert follower.look() == fresh
+        assert follower.look() == []
+
+
+def test_ties_at_the_cursor_come_out():
+    """A log of the very moment of the newest one known is new if its id is."""
+    follower = Follower(Model(spaced(100), page_size=5))
+    fresh = [add(follower.model, newest(follower.model)) for _ in range(3)]
+    assert sorted(follower.look()) == sorted(fresh)
+
+
+@pytest.mark.parametrize("ties", ["stable", "shuffled"])
+def test_a_tie_longer_than_a_page_at_the_beginning_is_not_news(ties):
+    """Where page 1 is one single moment, what else lies in that moment was there before, too."""
+    logs = [*spaced(50), *(log(1000 + number, BEGIN + 60 * SECOND) for number in range(23))]
+    follower = Follower(Model(logs, page_size=5, ties=ties, sort="tie_breaker_refused"))
+    for _ in range(3):
+        assert follower.look() == []
+    fresh = add(follower.model, newest(follower.model) + 1)
+    assert follower.look() == [fresh]
+
+
+def test_an_empty_workspace_begins_with_its_first_log():
+    """In a listing without logs whatever comes is news."""
+    model = Model([], page_size=5)
+    follower = Follower(model)
+    assert follower.look() == []
+    fresh = [add(model, BEGIN + number) for number in range(7)]
+    assert follower.look() == fresh
+
+
+def test_an_empty_listing_of_several_pages_is_empty():
+    """A server that announces pages for no logs is taken at its count."""
+
+    class Announcing(Model):
+        def answer(self, request):
+            answer = super().answer(request)
+            return Response(200, answer.headers, answer.body.replace(b'"total_pages": 1', b'"total_pages": 2'))
+
+    follower = Follower(Announcing([], page_size=5))
+    assert follower.look() == []
+
+
+def test_a_listing_that_is_emptied_begins_again():
+    """When all logs are gone the next ones still come out."""
+    model = Model(spaced(3), page_size=5)
+    follower = Follower(model)
+    model.logs.clear()
+    assert follower.look() == []
+    fresh = add(model, BEGIN + 10 * SECOND)
+    assert follower.look() == [fresh]
+
+
+# --- late logs -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("depth", [0, 1, 29])
+def test_a_log_stored_a_little_late_comes_at_the_next_look(depth):
+    """A log that shows below the newest one, by as much as the overlap, is found at once, on whatever page."""
+    follower = Follower(Model(spaced(200), page_size=60))
+    follower.model.page_size = 5
+    late = add(follower.model, newest(follower.model) - depth * SECOND)
+    assert follower.look() == [late]
+
+
+def test_a_log_stored_late_raises_the_alarm_of_the_count():
+    """A log far below the floor is missed by its page, but not by the count: within ten looks it is out."""
+    follower = Follower(Model(spaced(1000), page_size=500))
+    follower.model.page_size = 50
+    late = add(follower.model, newest(follower.model) - 300 * SECOND)
+    looks = [(follower.look(), follower.requests) for _ in range(30)]
+    assert [ids for ids, _ in looks if ids] == [[late]]
+    assert [ids for ids, _ in looks].index([late]) <= tail_module.SWEEP_EVERY
+    assert sum(requests > 1 for _, requests in looks) == 1, "once it is explained the alarm rests"
+
+
+def test_steady_expiry_costs_few_requests():
+    """Where logs expire all the time the count explains nothing, and yet nine looks of ten are one request."""
+    model = Model(spaced(3000), page_size=100)
+    follower = Follower(model)
+    requests = []
+    for _ in range(50):
+        model.logs.pop(0)
+        follower.look()
+        requests.append(follower.requests)
+    assert sum(one == 1 for one in requests) >= 45
+    assert max(requests) <= 25
+
+
+class Moving(Model):
+    """A listing that moves between two requests, by seconds."""
+
+    moving = False
+
+    def _move(self):
+        if self.rng.random() < self.stale:
+            return
+        self.past = list(self.logs)
+        if self.moving and self.rng.random() < 0.3:
+            self._add(newest(self) + self.rng.choice([0, 1, SECOND, 5 * SECOND, 20 * SECOND]))
+        if self.moving and self.rng.random() < 0.05:
+            self.late.add(self._add(newest(self) - self.rng.randrange(LATE // 2)))
+        if self.moving and self.rng.random() < 0.1:
+            self.expired.add(self.logs.pop(0)["id"])
+
+
+@pytest.mark.parametrize("page_size", [10, 60])
+@pytest.mark.parametrize("ties", ["stable", "shuffled"])
+@pytest.mark.parametrize("seed", range(4))
+def test_whatever_moves_each_log_comes_out_once(page_size, ties, seed):
+    """Logs arrive, late ones among them, expire and are shown by copies that lag: each new one comes out once."""
+    model = Moving(spaced(400), page_size=page_size, ties=ties, seed=seed, sort="tie_breaker_refused")
+    follower = Follower(model)
+    before, known_from = set(model.ever), follower.tail._horizon
+    model.moving, model.stale = True, 0.05 if seed % 2 else 0.0
+    for turn in range(40):
+        with suppress(SecodaIncompleteError):  # an honest answer to copies that disagree
+            follower.look(seed=turn)
+    model.moving, model.stale = False, 0.0
+    model._add(newest(model) + 1)
+    for turn in range(tail_module.SWEEP_ANYHOW + 1):
+        follower.look(seed=turn)
+    ever = {id_: instant(item["created_at"]) for id_, item in model.ever.items() if id_ not in before}
+    assert len(ever) > 10
+    assert set(follower.got) <= ever.keys(), "old"
+    lasting = {id_ for id_, at in ever.items() if at >= known_from and id_ not in model.expired}
+    assert lasting <= set(follower.got), "lost"
+
+
+@given(
+    moves=st.lists(
+        st.lists(st.sampled_from(["head", "tie", "near", "far", "expire", "look"]), max_size=8), max_size=12
+    ),
+    page_size=st.integers(1, 12),
+)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_order_of_arrivals_and_looks(moves, page_size):
+    """Between looks any number of logs arrive anywhere above the horizon; all come out, each once, none of before."""
+    model = Model(spaced(60), page_size=page_size)
+    follower = Follower(model)
+    fresh, known_from = set(), follower.tail._horizon
+    for turn in moves:
+        for move in turn:
+            head = newest(model)
+            at = {"head": head + 1, "tie": head, "near": head - OVERLAP // 3, "far": head - OVERLAP * 2}.get(move)
+            if at is not None and at >= known_from:
+                fresh.add(add(model, at))
+            elif move == "expire" and len(model.logs) > 20:
+                model.expired.add(model.logs.pop(0)["id"])
+            elif move == "look":
+                follower.look()
+    for _ in range(tail_module.SWEEP_ANYHOW + 1):
+        follower.look()
+    assert fresh - model.expired <= set(follower.got) <= fresh
+
+
+# --- listings that cannot be trusted ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("sort", ["refused", "ignored", "reversed"])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_without_an_order_everything_is_read_and_said(sort, seed):
+    """Where the order cannot be had each look reads all pages, says why and how many, and brings what is new."""
+    model = Model(spaced(64), page_size=5, sort=sort, seed=seed)
+    follower = Follower(model)
+    assert follower.tail.unordered
+    assert follower.look() == []
+    assert follower.tail.pages >= 13
+    fresh = [add(model, newest(model) + 1), add(model, newest(model) - 5 * SECOND)]
+    assert sorted(follower.look()) == sorted(fresh)
+
+
+def test_an_order_that_comes_back_is_used_again():
+    """A server that learns to sort is asked for one page again."""
+    model = Model(spaced(64), page_size=5, sort="ignored")
+    follower = Follower(model)
+    model.sort = "honoured"
+    follower.look()
+    follower.look()
+    assert not follower.tail.unordered
+    add(model, newest(model) + 1)
+    model.page_size = 50
+    follower.look()
+    assert follower.requests == 1
+
+
+def test_an_order_that_is_lost_is_noticed():
+    """When page 1 comes in no order the look reads everything instead, and what is new comes out."""
+    model = Model(spaced(64), page_size=5)
+    follower = Follower(model)
+    model.sort = "ignored"
+    fresh = [add(model, newest(model) + 1) for _ in range(3)]
+    assert sorted(follower.look()) == sorted(fresh)
+    assert follower.tail.unordered
+
+
+def test_one_page_shows_no_order():
+    """A listing of one page may come in any order; when it has grown to two, the order is shown anew."""
+    model = Model(spaced(4), page_size=5, sort="reversed")
+    follower = Follower(model)
+    fresh = [add(model, newest(model) + 1) for _ in range(4)]
+    assert sorted(follower.look()) == sorted(fresh)
+    assert follower.tail.unordered
+
+
+def test_a_default_order_that_looks_right_is_noticed():
+    """When a listing grows beyond one page, an order by another timestamp is not taken for the one asked for."""
+
+    class NewestLoggedFirst(Model):
+        def _sorted(self, rows, sort):
+            return sorted(rows, key=lambda row: instant(row["logged_at"]), reverse=True)
+
+    model = NewestLoggedFirst(spaced(4, 60 * SECOND), page_size=5)
+    follower = Follower(model)
+    late = log(500, BEGIN + 190 * SECOND, logged=BEGIN - 60 * SECOND)
+    fresh = [add(model, newest(model) + 1) for _ in range(3)]
+    model.logs.append(late)
+    assert sorted(follower.look()) == sorted([*fresh, late["id"]])
+
+
+def test_a_first_page_without_logs_is_no_answer():
+    """A page that shows nothing of what is counted is an error, not silence."""
+    model = Model(spaced(30), page_size=5)
+    follower = Follower(model)
+    model.hidden = frozenset(item["id"] for item in model.logs[-5:])
+    with pytest.raises(SecodaIncompleteError, match="first page shows none"):
+        follower.look()
+
+
+def test_a_look_that_fails_changes_nothing():
+    """What arrives around a look that fails comes out of the next one."""
+
+    class Broken(Model):
+        broken = False
+
+        def answer(self, request):
+            return Response(503) if self.broken else super().answer(request)
+
+    model = Broken(spaced(100), page_size=5)
+    follower = Follower(model)
+    fresh = [add(model, newest(model) + 1) for _ in range(12)]
+    model.broken = True
+    with pytest.raises(SecodaServerError):
+        follower.look()
+    model.broken = False
+    fresh.append(add(model, newest(model) + 1))
+    assert follower.look() == fresh
+
+
+def test_a_failure_amid_a_burst_loses_nothing():
+    """Whichever request of a long look fails for good, the next look brings all of it."""
+    for failing in range(1, 12):
+
+        class Flaky(Model):
+            failing = 0
+
+            def answer(self, request):
+                answer = super().answer(request)
+                return Response(500) if self.failing and self.requests >= self.failing else answer
+
+        model = Flaky(spaced(100), page_size=5)
+        follower = Follower(model)
+        fresh = [add(model, newest(model) + 1) for _ in range(23)]
+        model.failing = model.requests + failing
+        try:
+            got = follower.look(seed=failing)
+        except SecodaError:
+            model.failing = 0
+            got = follower.look(seed=failing)
+        assert got == fresh
+
+
+# --- bounds ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("sort", ["honoured", "ignored"])
+def test_a_flood_is_left_to_be_read_piece_by_piece(monkeypatch, sort):
+    """More logs than are to be held at once are not held: the look says from where on they lie, and goes on."""
+    monkeypatch.setattr(tail_module, "MAX_LOGS", 50)
+    model = Model(spaced(100), page_size=10, sort=sort)
+    follower = Follower(model)
+    head = newest(model)
+    flood = [add(model, newest(model) + SECOND) for _ in range(120)]
+    look = run(follower.tail.look(BEGIN), model)
+    assert look.news == ()
+    assert look.gap is not None
+    assert look.gap <= head
+    assert follower.tail.newest == newest(model)
+    with pytest.raises(TooManyError):
+        run(read_span(look.gap, newest(model) + 1, None, [], Report()), model)
+    found: list = []
+    for piece in range(3):
+        start = head + 1 + piece * 40 * SECOND
+        run(read_span(start, start + 40 * SECOND, None, logs := [], Report()), model)
+        found += logs
+    assert sorted(item.id for item in found) == sorted(flood)
+    fresh = add(model, newest(model) + 1)
+    assert follower.look() == [fresh]
+
+
+def test_what_is_remembered_is_bounded(monkeypatch):
+    """However long a tail follows, it remembers a bounded number of ids, and still brings nothing twice."""
+    monkeypatch.setattr(tail_module, "KEEP_SEEN", 30)
+    monkeypatch.setattr(tail_module, "MAX_SEEN", 60)
+    model = Model(spaced(100), page_size=20)
+    follower = Follower(model)
+    for turn in range(60):
+        for _ in range(7):
+            add(model, newest(model) + (SECOND if turn % 2 else 40 * SECOND))
+        follower.look()
+        assert len(follower.tail._seen) <= 60
+    assert len(follower.got) == 7 * 60
+
+
+def test_the_server_filters():
+    """With a filter only the logs that the server lets through come out, and its listing is followed by itself."""
+    model = Model(spaced(100), page_size=5)
+    follower = Follower(model, filter={"operator": "exact", "field": "performer_type", "value": "API"})
+    fresh = [add(model, newest(model) + 1) for _ in range(9)]
+    wanted = [id_ for id_ in fresh if model.ever[id_]["performer_type"] == "API"]
+    assert wanted
+    assert follower.look() == wanted
+
+
+def test_a_log_comes_out_as_it_was_sent():
+    """What comes out is the log as the API sent it."""
+    model = Model(spaced(10), page_size=5)
+    follower = Follower(model)
+    id_ = add(model, newest(model) + 1)
+    look = run(follower.tail.look(BEGIN), model)
+    assert [json.loads(one.raw) for one in look.news] == [model.ever[id_]]
