@@ -10,6 +10,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from airflow.sdk import DAG, Asset, AssetWatcher, task
+
 from airflow_provider_secoda.triggers.events import SecodaVersionHistoryEventTrigger
 
 RESOURCE_ID = os.environ.get("SECODA_RESOURCE_ID", "the-id-in-the-resource's-url")

@@ -15,7 +15,8 @@ from weakref import WeakKeyDictionary
 from asgiref.sync import sync_to_async
 
 from airflow_provider_secoda.client.aio import AsyncSecodaClient
-from airflow_provider_secoda.client.errors import SecodaRateLimitError
+from airflow_provider_secoda.client.messages import Attempt, Call, Outcome, Request, Response
+from airflow_provider_secoda.client.verdict import judge
 from airflow_provider_secoda.client.waiting import POLL_POLICY
 from airflow_provider_secoda.get_provider_info import __version__
 from airflow_provider_secoda.hooks.secoda import SecodaHook
@@ -23,6 +24,7 @@ from airflow_provider_secoda.hooks.secoda import SecodaHook
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from airflow_provider_secoda.client.async_transport import AsyncTransport
     from airflow_provider_secoda.client.messages import Flow
     from airflow_provider_secoda.hooks.connection import ConnectionSettings
 
@@ -30,8 +32,57 @@ R = TypeVar("R")
 
 #: How many flows of one connection run at once in a process, and how many connections they have.
 MAX_AT_ONCE = 8
-#: Seconds that nobody asks after a 429 that does not say how long.
-_BREATH = 1.0
+#: Seconds that nobody asks after a 429 that does not say how long, and at most.
+_BREATH, _LONGEST = 1.0, 86_400.0
+
+
+class Gate:
+    """What all requests of a connection pass through: closed for as long as a 429 asks for, whoever got it."""
+
+    def __init__(self) -> None:
+        self._closed_until = 0.0
+
+    async def send(self, request: Request, transport: AsyncTransport) -> Outcome:
+        """Send a request when the gate is open; close it when the server asks to be left alone."""
+        loop = asyncio.get_running_loop()
+        while (wait := self._closed_until - loop.time()) > 0:  # noqa: ASYNC110 - it is a time, not an event
+            await asyncio.sleep(wait)
+        outcome = await transport.send(request)
+        if isinstance(outcome, Response) and outcome.status == 429:  # noqa: PLR2004
+            error = judge(Attempt(Call(request, str), request), outcome, "", {})
+            pause = _BREATH if error.retry_after is None else min(error.retry_after, _LONGEST)
+            self._closed_until = max(self._closed_until, loop.time() + pause)
+        return outcome
+
+
+class _GatedTransport:
+    """A transport behind a gate."""
+
+    def __init__(self, transport: AsyncTransport, gate: Gate) -> None:
+        self._transport = transport
+        self._gate = gate
+
+    async def send(self, request: Request) -> Outcome:
+        return await self._gate.send(request, self._transport)
+
+    async def aclose(self) -> None:
+        await self._transport.aclose()
+
+
+class _GatedClient(AsyncSecodaClient):
+    """A client whose requests pass a gate."""
+
+    def __init__(self, gate: Gate, settings: ConnectionSettings) -> None:
+        super().__init__(
+            settings.api_key,
+            settings.base_url,
+            timeout=settings.timeout,
+            verify=settings.verify,
+            proxy=settings.proxy,
+            user_agent=f"airflow-provider-secoda/{__version__}",
+            max_connections=MAX_AT_ONCE,
+        )
+        self._transport = _GatedTransport(self._transport, gate)  # type: ignore[assignment]
 
 
 class SharedClient:
@@ -49,7 +100,8 @@ class SharedClient:
         self._client: AsyncSecodaClient | None = None
         self._settings: ConnectionSettings | None = None
         self._retired: list[AsyncSecodaClient] = []
-        self._closed_until = 0.0
+        self._gate = Gate()
+        self._read_at = 0.0
 
     async def value(self, flow: Flow[R], *, concurrency: int = 1) -> R:
         """
@@ -72,17 +124,30 @@ class SharedClient:
         assert self._settings is not None
         return self._settings
 
-    async def reread(self) -> bool:
-        """Read the connection again; return whether it says something else than before, as after a change of keys."""
+    async def reread(self, seen: ConnectionSettings | None = None) -> bool:
+        """
+        Read the connection again; return whether it says something else than before, as after a change of keys.
+
+        Many may ask at the same time, as a key that is revoked fails all of them; one reading serves all who asked
+        before it began.
+
+        :param seen: what :meth:`settings` returned before the failure that gave the reason; default: what it returns
+        """
+        loop = asyncio.get_running_loop()
+        seen, asked_at = seen or self._settings, loop.time()
         async with self._making:
-            settings, client = await self._make()
-            if settings == self._settings:
-                await client.aclose()
-                return False
-            if self._client is not None:
-                self._retired.append(self._client)  # somebody may still be asking with it
-            self._settings, self._client = settings, client
-            return True
+            if self._settings == seen and not self._read_at > asked_at:
+                read_at = loop.time()
+                settings, client = await self._make()
+                self._read_at = read_at
+                if settings == self._settings:
+                    await client.aclose()
+                else:
+                    if self._client is not None:
+                        await self._client.aclose()
+                        self._retired.append(self._client)  # somebody may still be asking with it
+                    self._settings, self._client = settings, client
+        return self._settings != seen
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -93,15 +158,7 @@ class SharedClient:
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[AsyncSecodaClient]:
         async with self._slots:
-            loop = asyncio.get_running_loop()
-            while (wait := self._closed_until - loop.time()) > 0:  # noqa: ASYNC110 - it is a time, not an event
-                await asyncio.sleep(wait)
-            try:
-                yield await self._made()
-            except SecodaRateLimitError as error:
-                pause = _BREATH if error.retry_after is None else error.retry_after
-                self._closed_until = max(self._closed_until, loop.time() + pause)
-                raise
+            yield await self._made()
 
     async def _made(self) -> AsyncSecodaClient:
         if self._client is None:
@@ -113,21 +170,12 @@ class SharedClient:
     async def _make(self) -> tuple[ConnectionSettings, AsyncSecodaClient]:
         # All that may block in a thread: secrets backends, the masking of secrets, the reading of certificates.
         # This way of getting a connection works on every Airflow; the asynchronous one of 3.1 to 3.3.1 deadlocks.
-        return await sync_to_async(_make)(self.secoda_conn_id)
+        return await sync_to_async(_make)(self.secoda_conn_id, self._gate)
 
 
-def _make(secoda_conn_id: str) -> tuple[ConnectionSettings, AsyncSecodaClient]:
+def _make(secoda_conn_id: str, gate: Gate) -> tuple[ConnectionSettings, AsyncSecodaClient]:
     settings = SecodaHook(secoda_conn_id).settings
-    client = AsyncSecodaClient(
-        settings.api_key,
-        settings.base_url,
-        timeout=settings.timeout,
-        verify=settings.verify,
-        proxy=settings.proxy,
-        user_agent=f"airflow-provider-secoda/{__version__}",
-        max_connections=MAX_AT_ONCE,
-    )
-    return settings, client
+    return settings, _GatedClient(gate, settings)
 
 
 _clients: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, SharedClient]] = WeakKeyDictionary()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_secoda.client.errors import SecodaConfigurationError
 from airflow_provider_secoda.moments import read_moment
 
 if TYPE_CHECKING:
@@ -23,6 +24,11 @@ _DUE = (
 _LONGEST = 100 * 365 * 86_400.0
 
 
+def is_being_unmapped(sensor: SecodaVersionHistorySensor) -> bool:
+    """Return whether a sensor is made of a mapped one: then the task starts, and no DAG is parsed any more."""
+    return bool(getattr(sensor, "_BaseOperator__from_mapped", False))
+
+
 def check_arguments(sensor: SecodaVersionHistorySensor) -> None:
     """
     Check what is known when the DAG is parsed; templates and other tasks' results are checked when the task starts.
@@ -31,17 +37,14 @@ def check_arguments(sensor: SecodaVersionHistorySensor) -> None:
     """
     for name in ("secoda_conn_id", "resource_id", "since_version_id"):
         value = getattr(sensor, name)
-        if value is None and name != "resource_id":
+        if value is None and name == "since_version_id":
             continue
         if _known(value) and (not isinstance(value, str) or not value.strip()):
             raise ValueError(f"`{name}` must be a text that is not empty, not {value!r:.80}")
     if sensor.since is not None and sensor.since_version_id is not None:
         raise ValueError("`since` and `since_version_id` exclude each other: give one of them")
     if sensor.since is not None and _known(sensor.since):
-        try:
-            read_moment("since", sensor.since)
-        except ValueError as error:
-            raise ValueError(f"`since`: {error}") from None
+        read_moment("since", sensor.since)
     if sensor.match not in MATCHES:
         raise ValueError(f"`match` must be {' or '.join(MATCHES)}, not {sensor.match!r:.80}")
     limit = sensor.max_consecutive_failures
@@ -53,7 +56,7 @@ def due(context: Mapping[str, Any]) -> datetime:
     """
     Return the moment at which a run was due: the end of its data interval, else its ``run_after``, else its start.
 
-    :raises ValueError: when the run has none of them
+    :raises SecodaConfigurationError: when the run has none of them
     """
     run = context["dag_run"]
     for moment in (
@@ -64,7 +67,7 @@ def due(context: Mapping[str, Any]) -> datetime:
     ):
         if moment is not None:
             return read_moment("since", moment)
-    raise ValueError("`since` must be given: the run does not say when it was due")
+    raise SecodaConfigurationError("`since` must be given: the run does not say when it was due")
 
 
 def trigger_args(sensor: SecodaVersionHistorySensor, since: str) -> dict[str, Any]:
@@ -88,15 +91,17 @@ def start_args(sensor: SecodaVersionHistorySensor) -> Any:
     from airflow_provider_secoda._compat import starts_from_trigger  # noqa: PLC0415
 
     known = all(_known(getattr(sensor, name)) or _is_template(getattr(sensor, name)) for name in sensor.template_fields)
-    if not sensor.deferrable or sensor.outlets or not known or not starts_from_trigger():
+    if not (sensor.deferrable and sensor.timeout and known and starts_from_trigger()) or sensor.outlets:
         return None
     from airflow.triggers.base import StartTriggerArgs  # noqa: PLC0415
 
     since = sensor.since
+    # An XCom that the triggerer pushes comes out as JSON text (Airflow 3.3.2), so a worker pushes ours.
+    alone = not sensor.do_xcom_push
     text = _DUE if since is None else since if isinstance(since, str) else since.isoformat()
     return StartTriggerArgs(
         trigger_cls=TRIGGER,
-        trigger_kwargs={**trigger_args(sensor, text), "end_task": bool(sensor.do_xcom_push)},
+        trigger_kwargs={**trigger_args(sensor, text), "end_task": alone},
         next_method="execute_complete",
         timeout=timeout(sensor),
     )
@@ -117,5 +122,5 @@ def _is_template(value: Any) -> bool:
 
 
 def _known(value: Any) -> bool:
-    """Return whether a value is itself, and not a template or another task's result."""
-    return not _is_template(value) and (value is None or isinstance(value, str | int | float | datetime | list | dict))
+    """Return whether a value is itself, and neither a template nor something that Airflow resolves at runtime."""
+    return not _is_template(value) and not callable(getattr(value, "resolve", None))

@@ -1,29 +1,79 @@
-"""Errors on their way from the triggerer to the worker: Airflow hands over the text of a traceback, no more."""
+"""Errors, made into what Airflow does about them: alike in all modes, and on all Airflows."""
 
 from __future__ import annotations
 
 import re
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_secoda.client import errors
+from airflow.providers.common.compat.sdk import (
+    AirflowFailException,
+    AirflowNotFoundException,
+    AirflowSensorTimeout,
+    AirflowSkipException,
+    BaseSensorOperator,
+)
+
+from airflow_provider_secoda._compat import AirflowRescheduleException
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
-_LAST_LINE = re.compile(r"^(?:[\w.]+\.)?(Secoda\w+Error): (.+)$")
+_LAST_LINE = re.compile(r"^(?:[\w.]+\.)?(Secoda\w+Error|AirflowNotFoundException): (.+)$")
 
 
-def raised_in_trigger(next_kwargs: Mapping[str, Any]) -> errors.SecodaError | None:
+@contextmanager
+def final_errors_fail() -> Iterator[None]:
+    """Let errors that neither waiting nor a retry can mend fail the task for good."""
+    from airflow_provider_secoda.client.errors import SecodaConfigurationError, SecodaFatalError  # noqa: PLC0415
+
+    try:
+        yield
+    except (SecodaFatalError, SecodaConfigurationError) as error:
+        raise AirflowFailException(str(error)) from error
+
+
+@contextmanager
+def softened(sensor: BaseSensorOperator) -> Iterator[None]:
     """
-    Return the error that ended the trigger, of its own kind and with its text; None for one that is not ours.
+    Apply a sensor's ``soft_fail`` and ``never_fail``.
+
+    Airflow does so in ways that differ between modes and from version to version: ``soft_fail`` is for a timeout and
+    for what fails for good, ``never_fail`` for every error.
+    """
+    try:
+        with final_errors_fail():
+            yield
+    except (AirflowSkipException, AirflowRescheduleException):
+        raise
+    except Exception as error:
+        soft = sensor.soft_fail and isinstance(error, AirflowSensorTimeout | AirflowFailException)
+        if soft or sensor.never_fail:
+            name = "soft_fail" if soft else "never_fail"
+            raise AirflowSkipException(f"Skipped, as {name} is set: {error}") from error
+        raise
+
+
+def raised_in_trigger(next_kwargs: Mapping[str, Any]) -> Exception | None:
+    """
+    Return the error that ended the trigger, of its own kind and with its text; None for one that is not known.
+
+    Airflow hands over the text of a traceback, no more.
 
     :param next_kwargs: what Airflow resumes a failed deferral with: ``traceback`` holds pieces of text
     """
+    from airflow_provider_secoda.client import errors  # noqa: PLC0415 - DAG files are parsed often
+
     pieces = next_kwargs.get("traceback")
     lines = "".join(str(piece) for piece in pieces).strip().splitlines() if isinstance(pieces, list) else []
     found = _LAST_LINE.match(lines[-1]) if lines else None
-    kind = getattr(errors, found[1], None) if found else None
-    if found is None or not isinstance(kind, type) or not issubclass(kind, errors.SecodaError):
+    if found is None:
+        return None
+    if found[1] == AirflowNotFoundException.__name__:
+        missing: Exception = AirflowNotFoundException(found[2])
+        return missing
+    kind = getattr(errors, found[1], None)
+    if not isinstance(kind, type) or not issubclass(kind, errors.SecodaError):
         return None
     return kind(found[2])
 

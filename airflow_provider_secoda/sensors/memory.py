@@ -9,11 +9,7 @@ from airflow_provider_secoda.client.order import Learned
 from airflow_provider_secoda.client.waiting import Patience
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from airflow_provider_secoda.client.errors import SecodaError
-    from airflow_provider_secoda.hooks.secoda import SecodaHook
-    from airflow_provider_secoda.triggers.wait import Wait
 
 _KEY = "secoda_wait"
 
@@ -24,33 +20,27 @@ class Memory:
 
     The baseline is not among it: that is a value. So losing all this costs a few requests, and nothing else.
 
-    :param limit: how many looks in a row may fail, the last of them not; None for any number
+    :param about: what is waited for, as JSON values; what was kept about something else is not taken for it
+    :param attempt: the task's try, outside of which failures do not count
+    :param limit: how many failing looks in a row end the wait; None: none do
     :param store: Airflow's task state store (3.3 and later), for tasks that go on in another process; else None
-    :param moves: whether the task goes on in another process
     """
 
-    def __init__(
-        self, wait: Wait, hook: SecodaHook, limit: int | None, store: Any = None, *, moves: bool = False
-    ) -> None:
-        self.wait = wait
-        self.hook = hook
-        self.store = store
-        self._moves = moves
+    def __init__(self, about: list[str | None], attempt: int | None, limit: int | None, store: Any = None) -> None:
         self.learned: Learned | None = None
         self.not_before = 0.0
-        self._of = [wait.secoda_conn_id, wait.resource_id]
-        failures = 0
-        kept = store.get(_KEY, None) if store is not None else None
-        # What another version of the DAG kept about another resource means nothing.
-        if isinstance(kept, dict) and kept.get("of") == self._of:
-            self.learned = Learned.from_json(kept.get("learned"))
-            failures, self.not_before = _count(kept.get("failures")), _time(kept.get("not_before"))
-        self.patience = Patience(limit, failures)
+        self.patience = Patience(limit)
+        self._about = about
+        self._attempt = attempt
+        self._store = store
+        self._kept: dict[str, Any] | None = None
+        if store is not None:
+            self._recall(store.get(_KEY, None))
 
     @property
-    def must_stay(self) -> bool:
-        """Whether failures would be forgotten if the task went on in another process now."""
-        return self._moves and self.store is None and self.patience.failures > 0
+    def would_be_lost(self) -> bool:
+        """Whether failures are counted that no other process would know of."""
+        return self._store is None and self.patience.limit is not None and self.patience.failures > 0
 
     @property
     def asked_to_wait(self) -> float:
@@ -70,35 +60,38 @@ class Memory:
 
         :raises SecodaError: the error, when waiting cannot mend it or it is one too many
         """
-        try:
-            worth = self.patience.fail(error)
-        except type(error):
-            self.forget()
-            raise
+        worth = self.patience.fail(error)
         self.not_before = time.time() + (getattr(error, "retry_after", None) or 0.0)
         self._keep()
         return worth
 
     def forget(self) -> None:
         """Delete what is kept beyond the process: Airflow does not, not even when the task is cleared."""
-        if self.store is not None:
-            self.store.delete(_KEY)
+        if self._store is not None:
+            self._store.delete(_KEY)
+
+    def _recall(self, kept: Any) -> None:
+        # What another version of the DAG kept about another resource, or a later baseline, means nothing.
+        if not isinstance(kept, dict) or kept.get("about") != self._about:
+            return
+        self.learned = Learned.from_json(kept.get("learned"))
+        not_before, failures, said = kept.get("not_before"), kept.get("failures"), kept.get("said")
+        self.not_before = float(not_before) if isinstance(not_before, int | float) else 0.0
+        if kept.get("attempt") == self._attempt and isinstance(failures, int) and failures > 0:
+            self.patience = Patience(self.patience.limit, failures, str(said))
+        self._kept = kept
 
     def _keep(self) -> None:
-        if self.store is None:
+        if self._store is None:
             return
-        kept: Mapping[str, Any] = {
-            "of": self._of,
+        kept = {
+            "about": self._about,
+            "attempt": self._attempt,
             "learned": None if self.learned is None else self.learned.to_json(),
             "failures": self.patience.failures,
+            "said": self.patience.said,
             "not_before": self.not_before,
         }
-        self.store.set(_KEY, kept)
-
-
-def _count(value: Any) -> int:
-    return value if isinstance(value, int) and value >= 0 else 0
-
-
-def _time(value: Any) -> float:
-    return float(value) if isinstance(value, int | float) else 0.0
+        if kept != self._kept:
+            self._store.set(_KEY, kept)
+            self._kept = kept

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import random
 import time
 from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.providers.common.compat.sdk import (
-    AirflowFailException,
     AirflowSensorTimeout,
-    AirflowSkipException,
+    AirflowTaskTimeout,
     BaseOperator,
     BaseSensorOperator,
     PokeReturnValue,
@@ -18,14 +18,22 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider_secoda._compat import AirflowRescheduleException
-from airflow_provider_secoda.sensors.arguments import check_arguments, due, seconds, start_args, timeout, trigger_args
+from airflow_provider_secoda.sensors.arguments import (
+    check_arguments,
+    is_being_unmapped,
+    seconds,
+    start_args,
+    timeout,
+    trigger_args,
+)
+from airflow_provider_secoda.sensors.failures import final_errors_fail, raised_in_trigger, softened, timed_out
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_secoda.sensors.memory import Memory
+    from airflow_provider_secoda.sensors.looker import Looker
 
 #: Seconds between two looks at least.
 MIN_PAUSE = 0.1
@@ -41,10 +49,14 @@ class SecodaVersionHistorySensor(BaseSensorOperator):
 
     Returned is a list of entries, in all modes: ``id``, ``resource_id``, ``created_at``, ``updated_at``,
     ``latest_activity_logged_at``, ``performers`` (``id``, ``type``, ``name``), ``activity_types``,
-    ``changed_properties``, ``definition_diff``, ``description_diff``, and ``record``, the entry as the API sent it.
+    ``changed_properties``, ``definition_diff``, ``description_diff``, and ``record``, the entry as the API sent it
+    (integers beyond 64 bits as text, which is as far as Airflow's processes can pass them on).
 
-    401, 403, 404 and wrong arguments fail at once. 429, 5xx and broken connections are waited out; ``Retry-After`` is
-    obeyed. Pauses are up to a tenth longer than asked for; with ``exponential_backoff`` each is twice the last.
+    401, 403, 404 and wrong arguments fail at once, a 401 after the connection was read again, as keys are rotated. 429,
+    5xx and broken connections are waited out; ``Retry-After`` is obeyed. Pauses are up to a tenth longer than asked
+    for; with ``exponential_backoff`` each is twice the last. The last look is when ``timeout`` has passed.
+
+    ``soft_fail`` makes a skip of a timeout and of what fails at once, ``never_fail`` of every error, in all modes.
 
     :param secoda_conn_id: the Airflow connection (templated)
     :param resource_id: the resource in Secoda (templated)
@@ -53,11 +65,12 @@ class SecodaVersionHistorySensor(BaseSensorOperator):
     :param match: ``new_version``; or ``any_activity``, which also counts a version that grew at or after ``since``
         (with ``since_version_id``: after the run was due)
     :param deferrable: whether to wait in the triggerer, which needs no worker slot
-    :param max_consecutive_failures: how many looks in a row may fail, the last of them not; without limit when
-        ``silent_fail`` is set
+    :param max_consecutive_failures: how many failing looks in a row end the wait, with the error of the last; with
+        ``silent_fail`` none do
     :param wait_for_resource: whether to wait for a resource that does not exist yet
     :param start_from_trigger: with ``deferrable``, on Airflow 3.3 and later, for a sensor without ``outlets``: begin
-        and end in the triggerer, so that no worker slot is used at all. Elsewhere it begins on a worker all the same
+        in the triggerer, so that a worker is used for no more than returning the entries, and with
+        ``do_xcom_push=False`` not even for that. Elsewhere it begins on a worker all the same
     """
 
     template_fields: Sequence[str] = ("secoda_conn_id", "resource_id", "since", "since_version_id")
@@ -86,21 +99,31 @@ class SecodaVersionHistorySensor(BaseSensorOperator):
         self.deferrable = deferrable
         self.max_consecutive_failures = max_consecutive_failures
         self.wait_for_resource = wait_for_resource
-        check_arguments(self)
-        self.start_trigger_args = start_args(self) if start_from_trigger else None
+        parsing = not is_being_unmapped(self)
+        if parsing:
+            check_arguments(self)
+        self.start_trigger_args = start_args(self) if start_from_trigger and parsing else None
         self.start_from_trigger = self.start_trigger_args is not None
-        self._memory: Memory | None = None
+        self._looker: Looker | None = None
+        self._began = math.inf  # not yet
 
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """Wait; return the entries that count."""
-        self._memory = None  # a try begins, perhaps in a process that saw another one
-        if self.deferrable:
-            return self._soften(lambda: self._look_and_defer(context))
-        return self._soften(lambda: super(SecodaVersionHistorySensor, self).execute(context))
+        self._looker, self._began = None, time.monotonic()
+        with softened(self):
+            return self._look_and_defer(context) if self.deferrable else self._poke_on(context)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Take over from the triggerer; what was raised there is raised here as what it was."""
-        return self._soften(lambda: self._resume(next_method, next_kwargs or {}, context))
+        with softened(self):
+            if next_method == "__fail__":
+                if timed_out(next_kwargs or {}):
+                    return self._look_at_last(context)
+                error = raised_in_trigger(next_kwargs or {})
+                if error is not None:
+                    raise error
+            # Not the sensors' own, which makes skips of errors in a way that differs from version to version.
+            return BaseOperator.resume_execution(self, next_method, next_kwargs, context)
 
     def execute_complete(self, context: Context, event: Any = None) -> list[dict[str, Any]]:
         """
@@ -111,127 +134,100 @@ class SecodaVersionHistorySensor(BaseSensorOperator):
         from airflow_provider_secoda.triggers.wait import read_event  # noqa: PLC0415
 
         del context
-        entries = read_event(event)
-        if entries is None:
-            raise AirflowSensorTimeout(f"No new version of resource {self.resource_id} within {self.timeout:g} s")
-        self.log.info("Resource %s: %s", self.resource_id, ", ".join(entry["id"] for entry in entries))
-        return entries
+        return read_event(event) or self._time_out()
 
-    def poke(self, context: Context) -> PokeReturnValue | bool:
-        """Look once; where Airflow cannot remember failures from one process to the next, until a look works."""
-        began = time.monotonic()
-        while True:
-            entries = self._look(context)
-            if entries:
-                return PokeReturnValue(is_done=True, xcom_value=entries)
-            memory = self._memory
-            waited = time.monotonic() - began
-            if memory is None or not memory.must_stay or waited > self.timeout:
-                return False
-            time.sleep(min(self._pause(waited), max(0.0, self.timeout - waited) + MIN_PAUSE))
+    def poke(self, context: Context) -> PokeReturnValue:
+        """Look once."""
+        entries = self._look(context)
+        return PokeReturnValue(is_done=bool(entries), xcom_value=entries or None)
 
     def _look(self, context: Context) -> list[dict[str, Any]]:
-        """Look once, or not at all while the server asked to be left alone; return the entries that count."""
-        from airflow_provider_secoda.client.errors import SecodaError, SecodaNotFoundError  # noqa: PLC0415
+        from airflow_provider_secoda.sensors.looker import Looker  # noqa: PLC0415 - DAG files are parsed often
 
-        memory = self._memory = self._memory or self._remember(context)
-        wait = memory.wait
-        if memory.asked_to_wait > 0:
-            return []
+        with final_errors_fail():
+            self._looker = self._looker or Looker(self, context)
+            return self._looker.look()
+
+    def _poke_on(self, context: Context) -> list[dict[str, Any]]:
         try:
-            poll = memory.hook.poll_versions(wait.resource_id, wait.baseline, memory.learned)
-            learned, entries = poll.learned, poll.entries
-        except SecodaError as error:
-            wait.name_in(error)
-            if not (self.wait_for_resource and isinstance(error, SecodaNotFoundError)):
-                if memory.fail(error):
-                    self.log.warning("%s; going on", error)
-                return []
-            learned, entries = None, ()
-        if memory.succeed(learned):
-            self.log.info("Secoda answers again about resource %s", wait.resource_id)
-        if entries:
-            self.log.info("%s", wait.describe(entries))
-            memory.forget()
-        return [entry.summary() for entry in entries]
+            while True:
+                try:
+                    entries: list[dict[str, Any]] = super().execute(context)
+                    break
+                except AirflowRescheduleException as again:
+                    # Failures are counted where nothing outlives the process, and then the process has to stay.
+                    looker = self._looker
+                    if looker is None or not looker.memory.would_be_lost or self._waited() > self.timeout:
+                        raise
+                    time.sleep(max(0.0, (again.reschedule_date - _now()).total_seconds()))
+        except AirflowRescheduleException:
+            raise
+        except Exception:
+            self._forget()
+            raise
+        self._forget()
+        return entries
 
-    def _remember(self, context: Context) -> Memory:
-        from airflow_provider_secoda.hooks.secoda import SecodaHook  # noqa: PLC0415 - DAG files are parsed often
-        from airflow_provider_secoda.sensors.memory import Memory  # noqa: PLC0415
-        from airflow_provider_secoda.triggers.wait import Wait  # noqa: PLC0415
-
-        since = due(context) if self.since is None else self.since
-        wait = Wait.of(self.secoda_conn_id, self.resource_id, since, self.since_version_id, self.match)
-        limit = None if self.silent_fail else self.max_consecutive_failures
-        store = context.get("task_state_store") if self.reschedule and not self.deferrable else None
-        return Memory(wait, SecodaHook(self.secoda_conn_id), limit, store, moves=self.reschedule)
+    def _forget(self) -> None:
+        if self._looker is not None:
+            self._looker.memory.forget()
 
     def _look_and_defer(self, context: Context) -> list[dict[str, Any]]:
         """Look once on the worker, which is enough when the entry is there already, or when nothing can come of it."""
         from airflow_provider_secoda.client.schema import format_instant  # noqa: PLC0415
         from airflow_provider_secoda.triggers.secoda import SecodaVersionHistoryTrigger  # noqa: PLC0415
 
-        started = datetime.now(timezone.utc)
+        started = _now()
         entries = self._look(context)
         if entries:
             return entries
-        memory = self._memory
-        assert memory is not None
-        since = format_instant(memory.wait.baseline.since)
+        if self._waited() > self.timeout:
+            self._time_out()
+        looker = self._looker
+        assert looker is not None
+        memory, since = looker.memory, format_instant(looker.wait.baseline.since)
         self.defer(
             trigger=SecodaVersionHistoryTrigger(
                 **trigger_args(self, since),
                 started=started.isoformat(),
                 deadline=(started + timeout(self)).isoformat(),
-                first_look=(datetime.now(timezone.utc) + timedelta(seconds=self._pause(0.0))).isoformat(),
+                first_look=(_now() + timedelta(seconds=self._pause(0.0))).isoformat(),
                 failures=memory.patience.failures,
+                said=memory.patience.said,
                 learned=None if memory.learned is None else memory.learned.to_json(),
             ),
             method_name="execute_complete",
             timeout=timeout(self),
         )
-        return None
+        return None  # type: ignore[unreachable,unused-ignore]
 
-    def _resume(self, next_method: str, next_kwargs: dict[str, Any], context: Context) -> Any:
-        from airflow_provider_secoda.sensors.failures import raised_in_trigger, timed_out  # noqa: PLC0415
+    def _look_at_last(self, context: Context) -> list[dict[str, Any]]:
+        """Look once more when Airflow ended the deferral: the triggerer may not have run for a while."""
+        limit = self.execution_timeout
+        if limit is not None and limit < timeout(self):
+            raise AirflowTaskTimeout(f"No new version of resource {self.resource_id} within execution_timeout, {limit}")
+        return self._look(context) or self._time_out()
 
-        if next_method == "__fail__":
-            if timed_out(next_kwargs):
-                return self.execute_complete(context, {"status": "timeout"})
-            error = raised_in_trigger(next_kwargs)
-            if error is not None:
-                raise error
-        # Not the sensors' own, which makes skips of errors in a way that differs from version to version.
-        return BaseOperator.resume_execution(self, next_method, next_kwargs, context)
+    def _time_out(self) -> NoReturn:
+        raise AirflowSensorTimeout(f"No new version of resource {self.resource_id} within {self.timeout:.15g} s")
 
-    def _soften(self, wait: Callable[[], Any]) -> Any:
-        """Turn errors into what Airflow makes of them, ``soft_fail`` and ``never_fail`` alike in all modes."""
-        from airflow_provider_secoda.client.errors import SecodaConfigurationError, SecodaFatalError  # noqa: PLC0415
-
-        try:
-            try:
-                return wait()
-            except (SecodaFatalError, SecodaConfigurationError) as error:
-                raise AirflowFailException(str(error)) from error
-        except (AirflowSkipException, AirflowRescheduleException):
-            raise
-        except Exception as error:
-            soft = self.soft_fail and isinstance(error, AirflowSensorTimeout | AirflowFailException)
-            if soft or self.never_fail:
-                name = "soft_fail" if soft else "never_fail"
-                raise AirflowSkipException(f"Skipped, as {name} is set: {error}") from error
-            raise
+    def _waited(self) -> float:
+        return time.monotonic() - self._began
 
     def _pause(self, waited: float) -> float:
         """Return the pause before the next look, in seconds."""
         from airflow_provider_secoda.client.waiting import Pace  # noqa: PLC0415
 
         pace = Pace(float(self.poke_interval), bool(self.exponential_backoff), seconds(self.max_wait))
-        asked = self._memory.asked_to_wait if self._memory is not None else 0.0
+        asked = self._looker.memory.asked_to_wait if self._looker is not None else 0.0
         return max(pace.pause(waited, random.random()), asked)  # noqa: S311 - jitter, no secret
 
     def _get_next_poke_interval(self, started_at: Any, run_duration: Callable[[], float], poke_count: int) -> float:
         """Return the pause for the modes that Airflow runs: the trigger's, cut so that the last look is in time."""
         del started_at, poke_count
-        waited = run_duration()
+        waited = max(run_duration(), self._waited())
         return max(min(self._pause(waited), self.timeout - waited), MIN_PAUSE)
+
+
+def _now() -> datetime:
+    return datetime.now(timezone.utc)

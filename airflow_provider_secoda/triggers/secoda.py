@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timezone
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow_provider_secoda.client.errors import SecodaAuthenticationError, SecodaError, SecodaNotFoundError
+from airflow_provider_secoda.client.errors import SecodaError
 from airflow_provider_secoda.client.order import Learned
 from airflow_provider_secoda.client.poll import Poll, poll_versions
 from airflow_provider_secoda.client.waiting import Pace, Patience
-from airflow_provider_secoda.triggers.wait import Wait
+from airflow_provider_secoda.triggers.wait import Wait, summaries
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -38,11 +40,12 @@ class SecodaVersionHistoryTrigger(BaseTrigger):
     :param poke_interval: seconds between two looks
     :param exponential_backoff: whether each pause is twice the last
     :param max_wait: the longest pause in seconds
-    :param max_consecutive_failures: how many looks in a row may fail, the last of them not; None for any number
+    :param max_consecutive_failures: how many failing looks in a row end the wait; None: none do
     :param started: ISO 8601; when the wait began, from which the pauses are reckoned
     :param deadline: ISO 8601; when to give up
     :param first_look: ISO 8601; when to look first
     :param failures: how many looks in a row failed before this one took over
+    :param said: the name of the failure that the log has already
     :param learned: what looks before this one learned of the history's order
     :param end_task: yield Airflow's event that ends the task here, without a worker (Airflow 3.3)
     """
@@ -64,10 +67,11 @@ class SecodaVersionHistoryTrigger(BaseTrigger):
         deadline: str | None = None,
         first_look: str | None = None,
         failures: int = 0,
+        said: str = "",
         learned: dict[str, Any] | None = None,
         end_task: bool = False,
     ) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call,unused-ignore]
         self.secoda_conn_id = secoda_conn_id
         self.resource_id = resource_id
         self.since = since
@@ -82,6 +86,7 @@ class SecodaVersionHistoryTrigger(BaseTrigger):
         self.deadline = deadline
         self.first_look = first_look
         self.failures = failures
+        self.said = said
         self.learned = learned
         self.end_task = end_task
 
@@ -104,6 +109,7 @@ class SecodaVersionHistoryTrigger(BaseTrigger):
                 "deadline": self.deadline,
                 "first_look": self.first_look,
                 "failures": self.failures,
+                "said": self.said,
                 "learned": self.learned,
                 "end_task": self.end_task,
             },
@@ -117,30 +123,38 @@ class SecodaVersionHistoryTrigger(BaseTrigger):
         elif self.end_task:
             from airflow.triggers.base import TaskSuccessEvent  # noqa: PLC0415 - Airflow 3 has it
 
-            yield TaskSuccessEvent(xcoms={"return_value": entries})
+            yield TaskSuccessEvent()
         else:
             yield TriggerEvent({"status": "success", "entries": entries})
 
     async def _wait_until_deadline(self) -> list[dict[str, Any]] | None:
         """Return the entries that count, or None when the deadline passed."""
-        if self.deadline is None:
-            return await self._wait()
-        left = (datetime.fromisoformat(self.deadline) - _now()).total_seconds()
+        waiting = asyncio.create_task(self._wait())
         try:
-            return await asyncio.wait_for(self._wait(), max(0.0, left))
-        except asyncio.TimeoutError:
-            return None
+            # A look that is under way at the deadline may end, unless it hangs.
+            limit = None if self.deadline is None else max(0.0, self._left()) + _LAST_LOOK
+            await asyncio.wait({waiting}, timeout=limit)
+            return waiting.result() if waiting.done() else None
+        finally:
+            waiting.cancel()
+            await asyncio.wait({waiting})
 
-    async def _wait(self) -> list[dict[str, Any]]:
-        from airflow_provider_secoda.hooks.sharing import shared_client  # noqa: PLC0415 - heavy, and not for parsing
-
-        wait = Wait.of(self.secoda_conn_id, self.resource_id, self.since, self.since_version_id, self.match)
+    async def _wait(self) -> list[dict[str, Any]] | None:
+        wait = Wait.of(
+            self.secoda_conn_id,
+            self.resource_id,
+            self.since,
+            self.since_version_id,
+            self.match,
+            self.wait_for_resource,
+        )
         pace = Pace(self.poke_interval, self.exponential_backoff, self.max_wait)
-        patience = Patience(self.max_consecutive_failures, self.failures)
+        patience = Patience(self.max_consecutive_failures, self.failures, self.said)
         started = datetime.fromisoformat(self.started) if self.started else _now()
         learned = Learned.from_json(self.learned)
-        await self._wait_for_first_look()
-        async with shared_client(self.secoda_conn_id) as client:
+        sharing = await asyncio.to_thread(import_module, _SHARING)
+        await asyncio.sleep(self._pause_at_first())
+        async with sharing.shared_client(wait.secoda_conn_id) as client:
             while True:
                 asked_to_wait = 0.0
                 try:
@@ -152,40 +166,49 @@ class SecodaVersionHistoryTrigger(BaseTrigger):
                     asked_to_wait = getattr(error, "retry_after", None) or 0.0
                 else:
                     if patience.succeed():
-                        self.log.info("Secoda answers again about resource %s", self.resource_id)
+                        self.log.info("Secoda answers again about resource %s", wait.resource_id)
                     if poll is not None and poll.entries:
                         self.log.info("%s", wait.describe(poll.entries))
-                        return [entry.summary() for entry in poll.entries]
+                        return summaries(poll.entries)
                     learned = None if poll is None else poll.learned
+                left = self._left()
                 pause = pace.pause((_now() - started).total_seconds(), random.random())  # noqa: S311 - jitter
-                await asyncio.sleep(max(pause, asked_to_wait))
+                await asyncio.sleep(min(max(pause, asked_to_wait), max(0.0, left)))
+                if left <= 0 or asked_to_wait > left:
+                    return None
 
     async def _look(self, client: SharedClient, wait: Wait, learned: Learned | None) -> Poll | None:
         """Look once; return None for a resource that does not exist yet and is waited for."""
+        seen = await client.settings()
         try:
-            try:
-                return await client.value(poll_versions(wait.resource_id, wait.baseline, learned))
-            except SecodaAuthenticationError:
-                if not await client.reread():
-                    raise
-                return await client.value(poll_versions(wait.resource_id, wait.baseline, learned))
-        except SecodaNotFoundError:
-            if not self.wait_for_resource:
+            return await client.value(poll_versions(wait.resource_id, wait.baseline, learned))
+        except SecodaError as error:
+            if wait.expects(error):
+                return None
+            if not wait.doubts_connection(error) or not await client.reread(seen):
                 raise
-            return None
+        return await client.value(poll_versions(wait.resource_id, wait.baseline, learned))
 
-    async def _wait_for_first_look(self) -> None:
-        """Wait as asked; when that has passed (the triggerer was restarted), for a moment that others do not choose."""
+    def _left(self) -> float:
+        """Return the seconds until the deadline."""
+        return math.inf if self.deadline is None else (datetime.fromisoformat(self.deadline) - _now()).total_seconds()
+
+    def _pause_at_first(self) -> float:
+        """Return the seconds to the first look; when it is overdue (the triggerer was away) they are spread."""
         if self.first_look is None:
-            return
-        left = (datetime.fromisoformat(self.first_look) - _now()).total_seconds()
-        if left <= 0:
-            left = random.uniform(0.0, min(self.poke_interval, _SPREAD.total_seconds()))  # noqa: S311 - jitter
-        await asyncio.sleep(left)
+            return 0.0
+        pause = (datetime.fromisoformat(self.first_look) - _now()).total_seconds()
+        if pause <= 0:
+            pause = random.uniform(0.0, min(self.poke_interval, _SPREAD))  # noqa: S311 - jitter
+        return max(0.0, min(pause, self._left()))
 
 
-#: Over how long the first looks after a restart are spread.
-_SPREAD = timedelta(seconds=30)
+#: Imported in a thread by the first trigger: what it brings along would make a whole event loop late.
+_SHARING = "airflow_provider_secoda.hooks.sharing"
+#: Seconds over which the first looks after a restart are spread.
+_SPREAD = 30.0
+#: Seconds that the last look has.
+_LAST_LOOK = 10.0
 
 
 def _now() -> datetime:

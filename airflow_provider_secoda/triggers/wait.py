@@ -1,19 +1,23 @@
-"""What a wait for a resource's version is about: its arguments, checked; its errors, named; its event, read."""
+"""What a wait for a resource's version is about: arguments, checked; errors, named; what was found, as values."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_secoda.client.errors import SecodaConfigurationError
+from airflow_provider_secoda.client.errors import (
+    SecodaConfigurationError,
+    SecodaError,
+    SecodaFatalError,
+    SecodaNotFoundError,
+)
 from airflow_provider_secoda.client.history import MATCHES, Baseline, Match, VersionEntry
 from airflow_provider_secoda.client.schema import to_instant
 from airflow_provider_secoda.moments import read_moment
+from airflow_provider_secoda.triggers.payloads import storable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from airflow_provider_secoda.client.errors import SecodaError
 
 
 @dataclass(frozen=True)
@@ -23,6 +27,7 @@ class Wait:
     secoda_conn_id: str
     resource_id: str
     baseline: Baseline
+    wait_for_resource: bool = False
 
     @classmethod
     def of(
@@ -32,6 +37,7 @@ class Wait:
         since: Any,
         since_version_id: str | None,
         match: str,
+        wait_for_resource: bool = False,
     ) -> Wait:
         """
         Return the wait that arguments mean, after templates were rendered.
@@ -39,15 +45,25 @@ class Wait:
         :param since: the moment, which with ``since_version_id`` counts for growth only
         :raises SecodaConfigurationError: naming the argument
         """
-        check_text("secoda_conn_id", secoda_conn_id)
-        check_text("resource_id", resource_id)
-        if since_version_id is not None:
-            check_text("since_version_id", since_version_id)
+        version_id = None if since_version_id is None else check_text("since_version_id", since_version_id)
         try:
             moment = to_instant(read_moment("since", since))
         except ValueError as error:
-            raise SecodaConfigurationError(str(error)) from None
-        return cls(secoda_conn_id, resource_id.strip(), Baseline(moment, since_version_id, check_match(match)))
+            raise SecodaConfigurationError(" ".join(str(error).split())) from None
+        return cls(
+            check_text("secoda_conn_id", secoda_conn_id),
+            check_text("resource_id", resource_id),
+            Baseline(moment, version_id, check_match(match)),
+            bool(wait_for_resource),
+        )
+
+    def expects(self, error: SecodaError) -> bool:
+        """Return whether an error is no failure: a resource that does not exist yet, and is waited for."""
+        return self.wait_for_resource and isinstance(error, SecodaNotFoundError)
+
+    def doubts_connection(self, error: SecodaError) -> bool:
+        """Return whether to read the connection again before an error is final: its key may have been changed."""
+        return isinstance(error, SecodaFatalError) and not self.expects(error)
 
     def name_in(self, error: SecodaError) -> None:
         """Let an error say what was waited for, as one look out of thousands may fail."""
@@ -65,14 +81,20 @@ class Wait:
         )
 
 
-def check_text(name: str, value: Any) -> None:
+def summaries(entries: Sequence[VersionEntry]) -> list[dict[str, Any]]:
+    """Return entries as they are handed on, in XComs and events alike: values that Airflow can store."""
+    return [storable(entry.summary()) for entry in entries]
+
+
+def check_text(name: str, value: Any) -> str:
     """
-    Check that an argument is a text with something in it.
+    Return an argument that is a text with something in it, without what surrounds it.
 
     :raises SecodaConfigurationError: naming the argument
     """
     if not isinstance(value, str) or not value.strip() or value.strip() == "None":
         raise SecodaConfigurationError(f"`{name}` must be a text that is not empty, not {value!r:.80}")
+    return value.strip()
 
 
 def check_match(value: Any) -> Match:

@@ -1,0 +1,36 @@
+"""A workspace in which one resource has a past."""
+
+from __future__ import annotations
+
+import pytest
+
+pytest.importorskip("airflow")
+
+from sensor_runs import HOUR, MEMBER, now
+
+from airflow_provider_secoda.sandbox import Workspace
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch):
+    """Let looks follow one another sooner than they may elsewhere."""
+    monkeypatch.setattr("airflow_provider_secoda.client.waiting.MIN_PAUSE", 0.02)
+    monkeypatch.setattr("airflow_provider_secoda.sensors.secoda.MIN_PAUSE", 0.02)
+
+
+@pytest.fixture
+def world(airflow):
+    """Return a function that makes a workspace in which resource R has three old versions."""
+
+    def made():
+        workspace = Workspace(seed=5)
+        for hours in (30, 20, 10):
+            workspace.add_version("R", id=f"old-{hours}", latest_activity_logged_at=now() - hours * HOUR)
+        return workspace
+
+    return made
+
+
+@pytest.fixture
+def sandbox(secoda_sandbox_factory, world):
+    return secoda_sandbox_factory(world(), page_size=10, member_key=MEMBER)

@@ -1,0 +1,358 @@
+"""How a wait ends other than by a new version: alike in the three modes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from datetime import timedelta
+
+import airflow_runs
+import pytest
+from sensor_runs import (
+    MEMBER,
+    MODES,
+    Code,
+    Steps,
+    Store,
+    after_requests,
+    context,
+    execute,
+    first,
+    gaps,
+    instance,
+    make,
+    outcome,
+    recorded,
+    run,
+    soon,
+    source,
+    tries,
+)
+
+from airflow_provider_secoda.client.errors import (
+    SecodaConnectionError,
+    SecodaIncompleteError,
+    SecodaRateLimitError,
+    SecodaResponseError,
+    SecodaServerError,
+)
+
+modes = pytest.mark.parametrize("mode", MODES)
+ABOUT = "resource 'R' by connection 'secoda_default': "
+PATH = "/api/v1/activity_log/resource_logs/"
+
+
+def ids(entries):
+    return [entry["id"] for entry in entries]
+
+
+def statuses(sandbox):
+    return [request.status for request in sandbox.requests]
+
+
+# --- the time is up --------------------------------------------------------------------------------------------
+
+
+@modes
+@pytest.mark.parametrize(("how", "end"), [("plain", "failed"), ("soft_fail", "skipped"), ("never_fail", "skipped")])
+def test_a_timeout(sandbox, mode, how, end):
+    """When the time is up the sensor fails without a retry; with soft_fail or never_fail it is skipped."""
+    from airflow.providers.common.compat.sdk import AirflowSensorTimeout
+
+    began = time.monotonic()
+    ended, error = outcome(make(mode, timeout=0.15, **({} if how == "plain" else {how: True})))
+    assert ended == end
+    assert isinstance(error, AirflowSensorTimeout) == (end == "failed")
+    assert 0.15 <= time.monotonic() - began < 1.5
+
+
+@modes
+def test_a_timeout_of_a_run(sandbox, mode):
+    """In a real run the timeout fails the task at its first try, whatever retries it has."""
+    ran = run(mode, timeout=0.5, retries=1, retry_delay=Code("timedelta(0)"))
+    assert ran.tasks["wait"] == "failed"
+    assert tries(ran) == 1
+
+
+@modes
+def test_the_last_look_is_when_the_time_is_up(sandbox, mode):
+    """However long the pauses are, a version of the last moment is found, and nothing is asked after that."""
+    timer = soon(0.2, lambda: sandbox.workspace.add_version("R", id="new"))
+    began = time.monotonic()
+    assert ids(execute(make(mode, timeout=0.4, poke_interval=30))) == ["new"]
+    assert 0.4 <= time.monotonic() - began < 2
+    assert len(sandbox.requests) == 2
+    timer.join()
+
+
+@pytest.mark.parametrize(("how", "end"), [("plain", "failed"), ("soft_fail", "skipped"), ("never_fail", "skipped")])
+def test_airflow_itself_ends_the_deferral(sandbox, how, end):
+    """When no triggerer is there to see that the time is up, it is the same timeout, on every Airflow."""
+    arguments = {} if how == "plain" else {how: True}
+    ended, _ = outcome(make("deferrable", timeout=0.3, **arguments), airflow_gives_up=True)
+    assert ended == end
+    assert len(sandbox.requests) == 2
+
+
+def test_a_version_of_while_no_triggerer_ran(sandbox):
+    """When Airflow ends the deferral there is a last look, as there is in the other modes."""
+    timer = soon(0.1, lambda: sandbox.workspace.add_version("R", id="new"))
+    assert ids(execute(make("deferrable", timeout=0.4), airflow_gives_up=True)) == ["new"]
+    timer.join()
+
+
+def test_an_execution_timeout_is_no_timeout_of_the_sensor(sandbox):
+    """A deferral that an execution timeout cut short is that: the task may be retried, as it may in the other modes."""
+    from airflow.providers.common.compat.sdk import AirflowTaskTimeout
+
+    task = make("deferrable", timeout=0.3)
+    task.execution_timeout = timedelta(seconds=0.2)
+    with pytest.raises(AirflowTaskTimeout, match="execution_timeout"):
+        execute(task, airflow_gives_up=True)
+
+
+def test_a_trigger_that_is_started_too_late(sandbox):
+    """A trigger whose time was up before a triggerer took it looks once and ends, at once."""
+    steps = Steps()
+    assert outcome(make("deferrable", timeout=0.3), steps=steps)[0] == "failed"
+    trigger = json.dumps(steps.deferrals[0].trigger.serialize())
+    sandbox.requests.clear()
+    began = time.monotonic()
+    assert asyncio.run(first(instance(trigger))).payload == {"status": "timeout"}
+    assert len(sandbox.requests) == 1
+    sandbox.workspace.add_version("R", id="new")
+    assert asyncio.run(first(instance(trigger))).payload["status"] == "success"
+    assert time.monotonic() - began < 1
+
+
+# --- what no waiting mends -------------------------------------------------------------------------------------
+
+
+@modes
+@pytest.mark.parametrize("status", [401, 403, 404, 400])
+@pytest.mark.parametrize("when", ["first", "later"])
+def test_final_answers_fail_at_once(sandbox, mode, status, when):
+    """401, 403, 404 and other 4xx fail without a retry and without more requests, naming resource and connection."""
+    sandbox.faults.script = ["slow:0"] * (0 if when == "first" else 2) + [status] * 50
+    with recorded() as said:
+        ended, error = outcome(make(mode))
+    assert ended == "failed"
+    assert f"{ABOUT}Secoda answered {status} to {PATH}" in str(error)
+    assert sandbox.api_key not in str(error) + repr(said)
+    assert statuses(sandbox) == ([] if when == "first" else [200, 200]) + [status]
+
+
+@modes
+@pytest.mark.parametrize("when", ["first", "later"])
+@pytest.mark.parametrize("how", ["soft_fail", "never_fail", "silent_fail"])
+def test_final_answers_and_their_softeners(sandbox, mode, when, how):
+    """soft_fail and never_fail make a skip of them; silent_fail, which is for what passes, does not."""
+    sandbox.faults.script = ["slow:0"] * (0 if when == "first" else 2) + [401] * 50
+    ended, _ = outcome(make(mode, timeout=3, **{how: True}))
+    assert ended == ("failed" if how == "silent_fail" else "skipped")
+
+
+@modes
+def test_a_resource_that_does_not_exist(sandbox, mode):
+    """A resource that is not there fails the sensor, and with wait_for_resource it is waited for."""
+    ended, error = outcome(make(mode, resource_id="nowhere"))
+    assert ended == "failed"
+    assert "resource 'nowhere' by connection 'secoda_default': Secoda answered 404" in str(error)
+    timer = soon(0.2, lambda: sandbox.workspace.add_version("nowhere", id="new"))
+    task = make(mode, resource_id="nowhere", wait_for_resource=True, max_consecutive_failures=1)
+    assert ids(execute(task)) == ["new"]
+    timer.join()
+
+
+@modes
+def test_a_connection_that_does_not_exist(sandbox, mode):
+    """A connection that is missing is named; a secrets backend may be away, so retries are the DAG's choice."""
+    ended, error = outcome(make(mode, secoda_conn_id="no_such_connection"))
+    assert ended == "retry"
+    assert type(error).__name__ == "AirflowNotFoundException"
+    assert "no_such_connection" in str(error)
+
+
+def test_a_connection_that_the_triggerer_does_not_have(sandbox, monkeypatch):
+    """The worker says of the triggerer's missing connection what it would have said of its own."""
+    monkeypatch.setenv("AIRFLOW_CONN_ELSEWHERE", sandbox.connection_json)
+    timer = soon(0.2, lambda: monkeypatch.delenv("AIRFLOW_CONN_ELSEWHERE"))
+    task = make("deferrable", secoda_conn_id="elsewhere", poke_interval=0.4)
+    ended, error = outcome(task)
+    timer.join()
+    assert ended == "retry"
+    assert type(error).__name__ == "AirflowNotFoundException"
+    assert "elsewhere" in str(error)
+
+
+@modes
+def test_a_connection_that_is_filled_in_wrong(sandbox, mode, monkeypatch):
+    """A connection without a key fails the sensor at once, and the field is named."""
+    monkeypatch.setenv("AIRFLOW_CONN_SECODA_DEFAULT", json.dumps({"conn_type": "secoda", "host": sandbox.url}))
+    ended, error = outcome(make(mode, silent_fail=True))
+    assert ended == "failed"
+    assert "`password`" in str(error)
+    assert "'secoda_default'" in str(error)
+    assert sandbox.requests == []
+
+
+@modes
+def test_a_key_that_is_rotated(sandbox, mode, monkeypatch):
+    """When the key is changed in Airflow, and the old one revoked, the wait goes on with the new one."""
+    connection = json.loads(sandbox.connection_json)
+    monkeypatch.setenv("AIRFLOW_CONN_SECODA_DEFAULT", json.dumps(connection | {"password": MEMBER}))
+
+    def rotate():
+        monkeypatch.setenv("AIRFLOW_CONN_SECODA_DEFAULT", json.dumps(connection))
+        sandbox._stage.member_key = None
+
+    timers = [soon(0.2, rotate), soon(0.4, lambda: sandbox.workspace.add_version("R", id="new"))]
+    assert ids(execute(make(mode))) == ["new"]
+    for timer in timers:
+        timer.join()
+    assert statuses(sandbox).count(401) == 1 or mode == "reschedule"
+
+
+# --- what passes -----------------------------------------------------------------------------------------------
+
+TROUBLES = {
+    "500": (500, SecodaServerError),
+    "503": (503, SecodaServerError),
+    "429": (("status", 429, {"retry-after": "0"}), SecodaRateLimitError),
+    "reset": ("reset", SecodaConnectionError),
+    "cut": ("cut", SecodaConnectionError),
+    "html": ("html", SecodaResponseError),
+    "json": ('json:{"version_histories": 1}', SecodaResponseError),
+}
+
+
+@modes
+def test_troubles_are_waited_out(sandbox, mode):
+    """Throttling, failures, broken connections and answers that are none do not end the wait; a success starts anew."""
+    faults = [fault for fault, _ in TROUBLES.values()]
+    script = [faults[0], "slow:0", *faults[1:3], "slow:0", *faults[3:5], "slow:0", *faults[5:]]
+    sandbox.faults.script = script
+    added = after_requests(sandbox, len(script) + 1, lambda: sandbox.workspace.add_version("R", id="new"))
+    assert ids(execute(make(mode, max_consecutive_failures=3), context(Store()))) == ["new"]
+    added.join()
+    assert set(statuses(sandbox)) >= {200, 429, 500, 503, None}
+
+
+@modes
+@pytest.mark.parametrize("trouble", ["500", "429", "reset", "html"])
+def test_too_many_failures_in_a_row(sandbox, mode, trouble):
+    """The failure that is one too many is raised as what it is, for the task to be retried as the DAG says."""
+    fault, kind = TROUBLES[trouble]
+    sandbox.faults.script = ["slow:0", fault, "slow:0", *[fault] * 50]
+    ended, error = outcome(make(mode, max_consecutive_failures=3, soft_fail=True), context(Store()))
+    assert ended == "retry"
+    assert type(error) is kind
+    assert str(error).startswith(ABOUT)
+    # A connection that broke after it was used before is no failure yet: the server may just have closed it.
+    assert len(sandbox.requests) - 6 in ((0, 1, 2) if trouble == "reset" else (0,))
+
+
+@pytest.mark.parametrize("limit", [1, 3])
+@pytest.mark.parametrize("mode", ["poke", "reschedule", "deferrable"])
+def test_failures_from_the_start(sandbox, mode, limit):
+    """The looks of all processes are counted together, also where Airflow keeps nothing between them."""
+    sandbox.faults.script = [500] * 50
+    ended, error = outcome(make(mode, max_consecutive_failures=limit))
+    assert (ended, type(error)) == ("retry", SecodaServerError)
+    assert len(sandbox.requests) == limit
+
+
+@modes
+def test_never_fail_makes_a_skip_of_everything(sandbox, mode):
+    """never_fail covers failures in a row, too, in every mode."""
+    sandbox.faults.script = ["slow:0", *[500] * 50]
+    assert outcome(make(mode, max_consecutive_failures=2, never_fail=True))[0] == "skipped"
+
+
+@modes
+def test_silent_fail_waits_on_whatever_fails(sandbox, mode):
+    """silent_fail sets no limit to failures in a row."""
+    sandbox.faults.script = [500] * 8
+    timer = soon(0.45, lambda: sandbox.workspace.add_version("R", id="new"))
+    assert ids(execute(make(mode, silent_fail=True, max_consecutive_failures=2))) == ["new"]
+    timer.join()
+    assert statuses(sandbox).count(500) == 8
+
+
+def test_a_listing_that_cannot_be_read(sandbox):
+    """A listing of which pages are missing is a failure like others, never an answer."""
+    for number in range(30):
+        sandbox.workspace.add_version("S", id=f"{number}", latest_activity_logged_at="2026-01-01T00:00:00Z")
+    empty = '{"version_histories": [], "non_versioned_logs": [], "count": 30, "total_pages": 3, "meta": {}}'
+    sandbox.faults.script = ["slow:0", f"json:{empty}"] * 50
+    ended, error = outcome(make(resource_id="S", since="2025-01-01T00:00:00Z", max_consecutive_failures=2))
+    assert ended == "retry"
+    assert isinstance(error, SecodaIncompleteError | SecodaResponseError)
+
+
+@pytest.mark.parametrize(
+    ("mode", "before", "store"),
+    [
+        ("poke", 2, False),
+        ("reschedule", 2, True),
+        ("reschedule", 2, False),
+        ("deferrable", 0, False),
+        ("deferrable", 3, False),
+    ],
+)
+def test_retry_after_is_obeyed(sandbox, mode, before, store):
+    """For as long as a 429 asks for, nothing is asked, however short poke_interval is."""
+    sandbox.faults.script = ["slow:0"] * before + [("status", 429, {"retry-after": "1"})]
+    timer = soon(before * 0.05 + 0.3, lambda: sandbox.workspace.add_version("R", id="new"))
+    steps = Steps()
+    assert ids(execute(make(mode, timeout=5), context(Store() if store else None), steps=steps)) == ["new"]
+    timer.join()
+    assert 1 <= gaps(sandbox)[before] < 1.5
+    assert len(sandbox.requests) == before + 2
+    if store:
+        asked_at, again_at = steps.rescheduled[-1]
+        assert (again_at - asked_at).total_seconds() == pytest.approx(1, abs=0.2)
+
+
+@modes
+def test_retry_after_beyond_the_timeout(sandbox, mode):
+    """A server that wants to be left alone for longer than there is time is left alone, and the time is up in time."""
+    sandbox.faults.script = ["slow:0", ("status", 429, {"retry-after": "100000"})]
+    began = time.monotonic()
+    ended, _ = outcome(make(mode, timeout=0.3), context(Store()))
+    assert ended == "failed"
+    assert time.monotonic() - began < 1.3
+    assert len(sandbox.requests) == 2
+
+
+def test_real_errors_are_retried_as_the_dag_says(sandbox):
+    """Failures in a row fail the try; the next one goes on with the same baseline and a new count."""
+    sandbox.faults.script = [500] * 4
+    how = {"retries": 1, "retry_delay": Code("timedelta(0)"), "max_consecutive_failures": 3}
+    text = source("reschedule", poke_interval=0.2, **how)[0]
+    sandbox.workspace.add_version("R", id="new", created_at="2027-01-01T00:00:00Z")
+    ran = airflow_runs.run_dag(text)
+    assert ran.state == "success", ran.log
+    assert statuses(sandbox) == [500] * 4 + [200]
+
+
+@pytest.mark.parametrize("store", [True, False])
+def test_while_looks_fail_the_task_stays_unless_airflow_remembers(sandbox, store):
+    """Where no state survives a process, a rescheduled task keeps its worker while looks fail."""
+    sandbox.faults.script = ["slow:0", 500, 500, 500, "slow:0"]
+    steps = Steps()
+    timer = soon(0.6, lambda: sandbox.workspace.add_version("R", id="new"))
+    execute(make("reschedule"), context(Store() if store else None), steps=steps)
+    timer.join()
+    looks = len(sandbox.requests)
+    assert steps.processes == (looks if store else looks - 3)
+
+
+def test_staying_ends_with_the_timeout(sandbox):
+    """A task that stays in its process while looks fail is not late for its timeout."""
+    sandbox.faults.script = [500] * 50
+    began = time.monotonic()
+    ended, error = outcome(make("reschedule", poke_interval=0.4, timeout=1, max_consecutive_failures=100))
+    assert ended == "failed", error
+    assert time.monotonic() - began < 2

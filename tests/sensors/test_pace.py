@@ -1,0 +1,223 @@
+"""How often the sensor asks, what it costs, and what it says while it waits: alike in the three modes."""
+
+from __future__ import annotations
+
+import pytest
+from sensor_runs import (
+    HOUR,
+    MODES,
+    V33,
+    Store,
+    after_requests,
+    context,
+    execute,
+    gaps,
+    make,
+    now,
+    outcome,
+    recorded,
+    run,
+    soon,
+)
+
+from airflow_provider_secoda.sandbox import Workspace
+
+modes = pytest.mark.parametrize("mode", MODES)
+#: Seconds that a look, and whatever else the machine has to do, may take on top of a pause.
+SLACK = 0.15
+
+
+def ids(entries):
+    return [entry["id"] for entry in entries]
+
+
+@modes
+def test_poke_interval_is_honoured(sandbox, mode):
+    """Pauses are never shorter than poke_interval, and not much more than a tenth longer."""
+    outcome(make(mode, poke_interval=0.2, timeout=0.5))
+    *pauses, last = gaps(sandbox)
+    assert len(pauses) == 2
+    assert all(0.2 <= pause < 0.22 + SLACK for pause in pauses)
+    assert last < 0.22
+
+
+def test_pauses_differ(sandbox):
+    """Sensors that begin together do not stay together."""
+    task = make(poke_interval=60, timeout=7 * 86_400)
+    pauses = {task._get_next_poke_interval(None, lambda: 5.0, 1) for _ in range(20)}
+    assert len(pauses) > 10
+    assert all(60 <= pause <= 66 for pause in pauses)
+
+
+@modes
+def test_exponential_backoff_and_max_wait(sandbox, mode):
+    """With exponential_backoff each pause is twice the last, up to max_wait."""
+    arguments = {"poke_interval": 0.05, "exponential_backoff": True, "max_wait": 0.15, "timeout": 0.7}
+    outcome(make(mode, **arguments), context(Store()))
+    pauses = gaps(sandbox)
+    for pause, expected in zip(pauses[:4], (0.05, 0.1, 0.15, 0.15), strict=True):
+        assert expected <= pause < expected * 1.1 + SLACK
+
+
+def test_pauses_do_not_grow_beyond_all_bounds():
+    """A wait of years with exponential_backoff is no trouble, and without max_wait the timeout bounds the pauses."""
+    task = make(poke_interval=60, exponential_backoff=True, timeout=7 * 86_400)
+    year = 365 * 86_400.0
+    assert task._get_next_poke_interval(None, lambda: 3600.0, 1) < 2 * 3600
+    assert task._get_next_poke_interval(None, lambda: 6 * 86_400.0, 1) <= 86_400
+    task.timeout, task.max_wait = 1000 * year, 300
+    assert 300 <= task._get_next_poke_interval(None, lambda: 100 * year, 10**6) <= 330
+
+
+# --- requests --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def long(secoda_sandbox_factory, airflow):
+    """Serve a resource with 295 versions on 30 pages."""
+    workspace = Workspace()
+    for number in range(295):
+        workspace.add_version("R", id=f"v{number}", latest_activity_logged_at=now() - (400 - number) * HOUR)
+    return secoda_sandbox_factory(workspace, page_size=10)
+
+
+def looks(sandbox):
+    """Return how many requests each look cost, told by the pauses between them."""
+    counts = [1]
+    for gap in gaps(sandbox):
+        if gap < 0.3:
+            counts[-1] += 1
+        else:
+            counts.append(1)
+    return counts
+
+
+@pytest.mark.parametrize(("mode", "order"), [*((mode, "newest") for mode in MODES), ("reschedule", "oldest")])
+def test_a_look_of_a_long_history_costs_one_request(long, mode, order):
+    """Once the order is known a look costs one request, and two when there is something; it is kept where it can be."""
+    long.faults.resource_order = order
+    added = after_requests(long, 35, lambda: long.workspace.add_version("R", id="new"))
+    assert ids(execute(make(mode, poke_interval=0.3), context(Store()))) == ["new"]
+    added.join()
+    first, *quiet, last = looks(long)
+    assert 30 < first <= 33
+    assert set(quiet) == {1}
+    assert len(quiet) >= 2
+    assert last <= 2
+
+
+@pytest.mark.skipif(not V33, reason="Airflow has a task state store since 3.3")
+def test_a_rescheduled_run_keeps_what_it_learned_and_forgets_it_at_the_end(long):
+    """Airflow's own state store serves, and is empty after the success."""
+    added = after_requests(long, 35, lambda: long.workspace.add_version("R", id="new"))
+    ran = run("reschedule", poke_interval=0.5)
+    added.join()
+    assert ran.state == "success", ran.log
+    first, *quiet, _ = looks(long)
+    assert 30 < first <= 33
+    assert set(quiet) == {1}
+    from airflow.models.task_state_store import TaskStateStoreModel
+    from airflow.utils.session import create_session
+
+    with create_session() as session:
+        assert session.query(TaskStateStoreModel).all() == []
+
+
+# --- what is kept from one process to the next -----------------------------------------------------------------
+
+
+def test_the_memory_is_deleted_at_every_end(sandbox):
+    """Nothing stays in the store after a success, a timeout, a final answer, and failures in a row."""
+    for script, arguments, end in (
+        ([], {"timeout": 0.3}, "failed"),
+        (["slow:0", 401], {}, "failed"),
+        (["slow:0", 500, 500], {"max_consecutive_failures": 2}, "retry"),
+        ([], {"since": "2026-01-01T00:00:00Z"}, "success"),
+    ):
+        sandbox.faults.script = script
+        store = Store()
+        assert outcome(make("reschedule", **arguments), context(store))[0] == end
+        assert store == {}
+
+
+def test_memory_of_something_else_is_none(sandbox):
+    """What was kept about another resource or baseline, by another try, or by whoever, does not count."""
+    from airflow_provider_secoda._compat import AirflowRescheduleException
+
+    facts = context(Store())
+    sandbox.faults.script = [500, 500, 500]
+    task = make("reschedule", max_consecutive_failures=3)
+    for _ in range(2):
+        with pytest.raises(AirflowRescheduleException):
+            task.execute(facts)
+    before = dict(facts["task_state_store"])
+    facts["ti"].try_number = 2
+    with pytest.raises(AirflowRescheduleException):
+        task.execute(facts)  # the third failure in a row, but the first one of this try
+    facts["ti"].try_number = 1
+    for other in ({"resource_id": "S"}, {"since_version_id": "old-20", "since": None}):
+        facts["task_state_store"].update(before)
+        sandbox.faults.script = [500]
+        with pytest.raises(AirflowRescheduleException):
+            make("reschedule", max_consecutive_failures=3, **other).execute(facts)
+    for odd in ("7", '"x"', "[1]", '{"about": ["secoda_default", "R", null], "learned": 7, "failures": "x"}'):
+        facts["task_state_store"]["secoda_wait"] = odd
+        sandbox.faults.script = [500]
+        with pytest.raises(AirflowRescheduleException):
+            task.execute(facts)
+
+
+def test_the_version_that_was_named_is_not_remembered_for_another(sandbox):
+    """A cleared task whose since_version_id is another one now is judged by that one."""
+    from airflow_provider_secoda._compat import AirflowRescheduleException
+
+    facts = context(Store())
+    with pytest.raises(AirflowRescheduleException):
+        make("reschedule", since_version_id="old-10").execute(facts)
+    assert ids(execute(make("reschedule", since_version_id="old-30"), facts)) == ["old-20", "old-10"]
+
+
+# --- what is said ----------------------------------------------------------------------------------------------
+
+
+@modes
+def test_a_quiet_wait_says_nothing(sandbox, mode):
+    """Ten looks that find nothing are worth no line; what was found is worth one."""
+    timer = soon(0.6, lambda: sandbox.workspace.add_version("R", id="new"))
+    with recorded() as said:
+        execute(make(mode), context(Store()))
+    timer.join()
+    assert len(sandbox.requests) >= 8
+    assert said == ["Resource R has a new version: new"]
+
+
+@modes
+def test_a_change_is_worth_a_line(sandbox, mode):
+    """One line says that looks fail, one that they work again, whatever number of them."""
+    sandbox.faults.script = ["slow:0", 500, 500, 500, "slow:0", "slow:0", 503, "html", "slow:0"]
+    timer = soon(0.6, lambda: sandbox.workspace.add_version("R", id="new"))
+    with recorded() as said:
+        execute(make(mode), context(Store()))
+    timer.join()
+    about = "resource 'R' by connection 'secoda_default': "
+    assert [line.partition(" to /api")[0].partition(": ")[2].partition(":")[0] or line for line in said] == [
+        "Secoda answered 500",
+        "Secoda answers again about resource R",
+        "Secoda answered 503",
+        *[line.removeprefix(about).partition(":")[0] for line in said[3:4]],
+        "Secoda answers again about resource R",
+        "new",
+    ]
+
+
+@modes
+def test_failures_from_the_start_are_said_once(sandbox, mode):
+    """What the first look said, the trigger and the next process do not say again."""
+    sandbox.faults.script = [500] * 3
+    timer = soon(0.3, lambda: sandbox.workspace.add_version("R", id="new"))
+    with recorded() as said:
+        execute(make(mode), context(Store()))
+    timer.join()
+    assert len(said) == 3
+    assert "Secoda answered 500" in said[0]
+    assert "going on" in said[0]
