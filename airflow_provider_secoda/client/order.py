@@ -18,7 +18,7 @@ from airflow_provider_secoda.client.schema import Instant, VersionPage
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-#: Pages in no order that look ordered by accident are rarer than one in so many.
+#: Of pages in no order fewer than one in so many look ordered.
 MIN_ODDS = 10_000
 KEYS = ("created", "latest", "updated")
 
@@ -107,28 +107,30 @@ def learn(pages: Sequence[VersionPage], floor: Instant | None) -> Learned:
         return Learned(last.total_pages, last.count, {}, floor=floor)  # a page alone shows no order of pages
     for with_logs in (True, False):
         for newest_first in (True, False):
-            newest = {}
+            odds, newest = {}, {}
             for key in KEYS:
                 bands = [times_of(page, key, with_logs=with_logs) for page in pages]
-                if _in_order(bands if newest_first else bands[::-1]):
+                odds[key] = _odds(bands if newest_first else bands[::-1])
+                if odds[key] > 1:
                     newest[key] = max(at for band in bands for at in band if at is not None)
-            if newest:
+            # One that shows the order is enough; the server may sort by any that does not contradict it.
+            if max(odds.values()) >= MIN_ODDS:
                 return Learned(last.total_pages, last.count, newest, newest_first, with_logs, floor=floor)
     return Learned(last.total_pages, last.count, {}, floor=floor)
 
 
-def _in_order(bands: Sequence[Sequence[Instant | None]]) -> bool:
-    """Return whether bands of time fall from one to the next, and are too many to do so by accident."""
+def _odds(bands: Sequence[Sequence[Instant | None]]) -> int:
+    """Return in how many ways these times could lie on these pages, if they fall from one to the next; 0 if not."""
     known = [[at for at in band if at is not None] for band in bands]
     if any(len(band) < len(times) for band, times in zip(known, bands, strict=True)):
-        return False
+        return 0
     filled = [band for band in known if band]
     if any(min(newer) < max(older) for newer, older in pairwise(filled)):
-        return False
+        return 0
     odds, total, seen = 1, 0, set[Instant]()
     for band in filled:
         fresh = len(set(band) - seen)
         seen |= set(band)
         total += fresh
         odds *= comb(total, fresh)
-    return odds >= MIN_ODDS
+    return odds
