@@ -213,3 +213,12 @@ _LAST_LOOK = 10.0
 
 def _now() -> datetime:
     return datetime.now(timezone.utc)
+
+
+def __getattr__(name: str) -> Any:
+    """Give the event triggers here, too, where people look for them; they are loaded when somebody asks."""
+    if name in ("SecodaAuditLogEventTrigger", "SecodaVersionHistoryEventTrigger"):
+        from airflow_provider_secoda.triggers import events  # noqa: PLC0415
+
+        return getattr(events, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -97,6 +97,25 @@ def test_connections_are_kept_and_bounded(airflow, monkeypatch):
         assert server.made == server.most == MAX_AT_ONCE
 
 
+def test_what_was_begun_is_finished_first(sandbox):
+    """Of many who read several pages only so many are under way at once; the others begin when these are done."""
+    for resource in range(30):
+        for number in range(25):
+            sandbox.workspace.add_version(f"R{resource}", id=f"{resource}-{number}")
+    sandbox.faults.latency = 0.002
+
+    async def work():
+        async with shared_client("secoda_default") as client:
+            await asyncio.gather(*(client.value(poll_versions(f"R{number}", FAR)) for number in range(30)))
+
+    run(work)
+    asked = [request.params["resource_id"] for request in sandbox.requests]
+    last = {resource: number for number, resource in enumerate(asked)}
+    begun = [{resource for resource in asked[: number + 1] if last[resource] > number} for number in range(len(asked))]
+    assert len(last) == 30
+    assert 1 < max(map(len, begun)) <= MAX_AT_ONCE
+
+
 @pytest.mark.parametrize("page", [1, 2])
 def test_a_429_is_obeyed_by_all(sandbox, page):
     """While the server wants to be left alone nobody asks, whoever it told so, and on whichever page."""

@@ -11,7 +11,7 @@ import msgspec
 import pendulum
 import pytest
 import run_makers
-from sensor_runs import HOUR, MODES, V3, Code, after_requests, context, execute, make, now, run, soon, source
+from sensor_runs import HOUR, MODES, V3, Code, after_requests, execute, make, now, run, soon, source
 
 from airflow_provider_secoda.sandbox import Workspace
 
@@ -195,8 +195,24 @@ def test_growth_counts_if_asked_for(sandbox, mode):
 
 # --- since the run was due -------------------------------------------------------------------------------------
 
-INTERVAL = "CronDataIntervalTimetable('@hourly', timezone='UTC')"
-IMPORT = "from airflow.timetables.interval import CronDataIntervalTimetable\n"
+SCHEDULES = {
+    "scheduled": "CronDataIntervalTimetable('@hourly', timezone='UTC')",
+    "interval": "CronDataIntervalTimetable('@hourly', timezone='UTC')",
+    "asset": "[Asset({uri!r})]",
+}
+HEAD = """
+from airflow.providers.common.compat.sdk import Asset
+from airflow.timetables.interval import CronDataIntervalTimetable
+"""
+MAKER = """
+with DAG({dag_id!r}, schedule=None):
+
+    @task(outlets=[Asset({uri!r})])
+    def make():
+        pass
+
+    make()
+"""
 
 
 def created(mode, kind):
@@ -204,9 +220,13 @@ def created(mode, kind):
     from airflow.models.dagrun import DagRun
     from airflow.utils.session import create_session
 
-    text, dag_id = source(mode, schedule=INTERVAL if kind in ("scheduled", "interval") else "None")
-    (dag,) = airflow_runs.load(IMPORT + text).values()
-    if kind == "scheduled":
+    uri = f"file:///made/{mode}"
+    text, dag_id = source(mode, schedule=SCHEDULES.get(kind, "None").format(uri=uri))
+    maker = f"maker_{dag_id}"
+    dags = airflow_runs.load(HEAD + text + MAKER.format(dag_id=maker, uri=uri))
+    if kind == "asset":
+        airflow_runs.run_dag(dags[maker])
+    if kind in ("scheduled", "asset"):
         run_id = run_makers.schedule()[dag_id]
     elif kind == "null":
         run_id = run_makers.post(dag_id, logical_date=None)
@@ -216,12 +236,12 @@ def created(mode, kind):
     with create_session() as session:
         made = session.query(DagRun).filter_by(dag_id=dag_id, run_id=run_id).one()
         due = made.data_interval_end or made.run_after
-        assert (made.data_interval_end is None) == (V3 and kind in ("null", "manual"))
-    return dag, run_id, due
+        assert (made.data_interval_end is None) == (V3 and kind in ("null", "manual", "asset"))
+    return dags[dag_id], run_id, due
 
 
 @modes
-@pytest.mark.parametrize("kind", ["scheduled", "interval", "manual", pytest.param("null", marks=airflow_3)])
+@pytest.mark.parametrize("kind", ["scheduled", "interval", "manual", "asset", pytest.param("null", marks=airflow_3)])
 def test_changes_count_since_the_run_was_due(sandbox, mode, kind):
     """A change between the moment a run was due and its first look counts, also after the task was cleared."""
     dag, run_id, due = created(mode, kind)
@@ -231,16 +251,6 @@ def test_changes_count_since_the_run_was_due(sandbox, mode, kind):
         ran = airflow_runs.execute(dag, run_id)
         assert ran.state == "success", ran.log
         assert ids(ran.xcoms["wait"]) == ["due"]
-
-
-@airflow_3
-@modes
-def test_a_run_for_an_asset_has_no_interval(sandbox, mode):
-    """A run that an asset triggered counts from the moment it was due, too."""
-    run_after = now() - HOUR
-    facts = context(run_after=run_after, data_interval_end=None)
-    sandbox.workspace.add_version("R", id="new", created_at=run_after, latest_activity_logged_at=run_after)
-    assert ids(execute(make(mode), facts)) == ["new"]
 
 
 @modes

@@ -344,3 +344,13 @@ def test_what_runs_for_long_is_forgotten():
         watcher.confirm(hour + 1)
         watcher.cursor(at)
     assert len(watcher.delivered) <= 2
+
+
+def test_the_event_triggers_are_where_people_look_for_them():
+    """The module of the sensor's trigger gives the event triggers, too."""
+    from airflow_provider_secoda.triggers import events, secoda
+
+    for name in ("SecodaAuditLogEventTrigger", "SecodaVersionHistoryEventTrigger"):
+        assert getattr(secoda, name) is getattr(events, name)
+    with pytest.raises(AttributeError, match="'SecodaTrigger'"):
+        _ = secoda.SecodaTrigger

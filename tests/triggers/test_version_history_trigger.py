@@ -219,10 +219,24 @@ def test_first_looks_are_spread_after_a_restart(sandbox):
     assert max(make(first_look=overdue, poke_interval=60, deadline=soon)._pause_at_first() for _ in range(50)) <= 5
 
 
+def add_long(workspace):
+    """Add a resource L with 95 versions, on 10 pages."""
+    for number in range(95):
+        workspace.add_version("L", id=f"v{number}", latest_activity_logged_at=now() - (200 - number) * HOUR)
+
+
+def test_a_trigger_learns(sandbox):
+    """A trigger that was told nothing reads a long history once; then a look costs one request."""
+    add_long(sandbox.workspace)
+    run(make(resource_id="L", deadline=(now() + timedelta(seconds=1)).isoformat()))
+    pages = [request.params["page"] for request in sandbox.requests]
+    assert 10 <= len(set(pages)) == len(pages) - pages.count("1") - pages.count("10") + 2
+    assert pages[-4:] == ["1"] * 4
+
+
 def test_what_was_learned_is_taken_over(sandbox):
     """A trigger that is told the order of a long history reads one page, not all."""
-    for number in range(100):
-        sandbox.workspace.add_version("L", id=f"v{number}", latest_activity_logged_at=now() - (200 - number) * HOUR)
+    add_long(sandbox.workspace)
     from airflow_provider_secoda.client.history import Baseline
     from airflow_provider_secoda.client.schema import to_instant
     from airflow_provider_secoda.hooks.secoda import SecodaHook
