@@ -81,3 +81,8 @@ def raised_in_trigger(next_kwargs: Mapping[str, Any]) -> Exception | None:
 def timed_out(next_kwargs: Mapping[str, Any]) -> bool:
     """Return whether the deferral ended as its time was up; Airflow 2.11 and 3 say so in different words."""
     return next_kwargs.get("traceback") is None and "timeout" in str(next_kwargs.get("error", "")).lower()
+
+
+def is_any_timeout(next_kwargs: Mapping[str, Any]) -> bool:
+    """Return whether it may have been an ``execution_timeout``: Airflow 2 counts that for deferrals, and says so."""
+    return "execution" in str(next_kwargs.get("error", "")).lower()

@@ -26,7 +26,13 @@ from airflow_provider_secoda.sensors.arguments import (
     timeout,
     trigger_args,
 )
-from airflow_provider_secoda.sensors.failures import final_errors_fail, raised_in_trigger, softened, timed_out
+from airflow_provider_secoda.sensors.failures import (
+    final_errors_fail,
+    is_any_timeout,
+    raised_in_trigger,
+    softened,
+    timed_out,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -118,7 +124,9 @@ class SecodaVersionHistorySensor(BaseSensorOperator):
         with softened(self):
             if next_method == "__fail__":
                 if timed_out(next_kwargs or {}):
-                    return self._look_at_last(context)
+                    self._check_execution_timeout(next_kwargs or {})
+                    # The triggerer may not have run for a while.
+                    return self._look(context) or self._time_out()
                 error = raised_in_trigger(next_kwargs or {})
                 if error is not None:
                     raise error
@@ -201,12 +209,11 @@ class SecodaVersionHistorySensor(BaseSensorOperator):
         )
         return None  # type: ignore[unreachable,unused-ignore]
 
-    def _look_at_last(self, context: Context) -> list[dict[str, Any]]:
-        """Look once more when Airflow ended the deferral: the triggerer may not have run for a while."""
+    def _check_execution_timeout(self, next_kwargs: dict[str, Any]) -> None:
+        """Raise what an execution timeout is in the other modes, where it is that which ended the deferral."""
         limit = self.execution_timeout
-        if limit is not None and limit < timeout(self):
+        if limit is not None and limit < timeout(self) and (self.start_from_trigger or is_any_timeout(next_kwargs)):
             raise AirflowTaskTimeout(f"No new version of resource {self.resource_id} within execution_timeout, {limit}")
-        return self._look(context) or self._time_out()
 
     def _time_out(self) -> NoReturn:
         raise AirflowSensorTimeout(f"No new version of resource {self.resource_id} within {self.timeout:.15g} s")

@@ -230,8 +230,9 @@ def test_a_trigger_learns(sandbox):
     add_long(sandbox.workspace)
     run(make(resource_id="L", deadline=(now() + timedelta(seconds=1)).isoformat()))
     pages = [request.params["page"] for request in sandbox.requests]
-    assert 10 <= len(set(pages)) == len(pages) - pages.count("1") - pages.count("10") + 2
-    assert pages[-4:] == ["1"] * 4
+    last = max(number for number, page in enumerate(pages) if page != "1")
+    assert last < 14
+    assert len(pages) > last + 4
 
 
 def test_what_was_learned_is_taken_over(sandbox):
