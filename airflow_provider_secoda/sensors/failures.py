@@ -83,6 +83,6 @@ def timed_out(next_kwargs: Mapping[str, Any]) -> bool:
     return next_kwargs.get("traceback") is None and "timeout" in str(next_kwargs.get("error", "")).lower()
 
 
-def is_any_timeout(next_kwargs: Mapping[str, Any]) -> bool:
+def may_be_execution_timeout(next_kwargs: Mapping[str, Any]) -> bool:
     """Return whether it may have been an ``execution_timeout``: Airflow 2 counts that for deferrals, and says so."""
     return "execution" in str(next_kwargs.get("error", "")).lower()

@@ -28,7 +28,7 @@ from airflow_provider_secoda.sensors.arguments import (
 )
 from airflow_provider_secoda.sensors.failures import (
     final_errors_fail,
-    is_any_timeout,
+    may_be_execution_timeout,
     raised_in_trigger,
     softened,
     timed_out,
@@ -212,7 +212,8 @@ class SecodaVersionHistorySensor(BaseSensorOperator):
     def _check_execution_timeout(self, next_kwargs: dict[str, Any]) -> None:
         """Raise what an execution timeout is in the other modes, where it is that which ended the deferral."""
         limit = self.execution_timeout
-        if limit is not None and limit < timeout(self) and (self.start_from_trigger or is_any_timeout(next_kwargs)):
+        counts = self.start_from_trigger or may_be_execution_timeout(next_kwargs)
+        if counts and limit is not None and limit < timeout(self):
             raise AirflowTaskTimeout(f"No new version of resource {self.resource_id} within execution_timeout, {limit}")
 
     def _time_out(self) -> NoReturn:
