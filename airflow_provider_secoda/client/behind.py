@@ -86,6 +86,7 @@ def _read_narrowed(query: WindowQuery, out: Out, report: Report) -> Flow[None]:
         side = yield from read_side(opened.view, opened.newest, narrowed, out, inner)
         reason = None if side.complete else (yield from conclude(opened.view, side, inner))
         report.pages += inner.pages
+        report.pieces += inner.pieces
         if reason is None:
             yield from out.emit(log for log in side.tail if opened.view.depth(log.at) >= side.low)
             return

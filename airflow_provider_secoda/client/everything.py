@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_secoda.client.errors import SecodaIncompleteError
 from airflow_provider_secoda.client.filters import Sort
-from airflow_provider_secoda.client.listing import Report, View, settle_outcome
+from airflow_provider_secoda.client.listing import Piece, Report, View, settle_outcome
 from airflow_provider_secoda.client.messages import Call, Flow, answered, once, several
 from airflow_provider_secoda.client.schema import Instant, Log, Page, format_instant
 
@@ -102,7 +102,9 @@ def read_everything(
     if any(id_ not in seen.first for id_ in shown):
         raise SecodaIncompleteError("the listing is cut: sorted it showed logs that it does not show unsorted")
     yield from _look_behind(view, seen, report)
-    report.history_from = seen.oldest
+    report.history_from, report.history_to = seen.oldest, seen.newest
+    if seen.oldest is not None and seen.newest is not None:
+        report.pieces.append(Piece(None, 1, first.total_pages, seen.oldest, seen.newest, first.count))
     return list(seen.window.values())
 
 

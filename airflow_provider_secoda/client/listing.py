@@ -81,6 +81,21 @@ class View:
         return depths == sorted(depths)
 
 
+@dataclass(frozen=True)
+class Piece:
+    """Neighbouring pages that were shown to fit together, and as what the listing counted itself then."""
+
+    #: In which order the pages were asked for: ``desc``, ``asc``, or None without a sort.
+    sort: Literal["asc", "desc"] | None
+    first_page: int
+    last_page: int
+    #: The timestamps between which their logs lie.
+    oldest: Instant
+    newest: Instant
+    #: The listing's own ``count`` in the last of the answers.
+    count: int
+
+
 @dataclass
 class Report:
     """What a window read did and saw: the material of a summary, and of an auditor's answer."""
@@ -93,8 +108,13 @@ class Report:
     rereads: int = 0
     #: How the listing was read: ``newest_first``, ``both_ends``, ``narrowed`` or ``everything``.
     order: str = "newest_first"
-    #: The oldest log that the listing holds; None when it holds none.
+    #: The oldest log that the listing holds, and the newest that was seen; None when it holds none.
     history_from: Instant | None = None
+    history_to: Instant | None = None
+    #: The sort that the server honoured, as it was sent; None when there was none.
+    sort: str | None = None
+    #: What the result stands on, in the order in which it was read.
+    pieces: list[Piece] = field(default_factory=list)
     #: The listing's own ``count`` and ``total_pages``, as first shown.
     count: int = 0
     total_pages: int = 0
@@ -102,6 +122,15 @@ class Report:
     blind: bool = False
     #: What a reader of the result should know, each a sentence.
     warnings: list[str] = field(default_factory=list)
+
+    def note(self, view: View, pages: Sequence[Page]) -> None:
+        """Note pages that fit together, in the order of their numbers."""
+        moments = [log.at for page in pages for log in page.logs]
+        if moments:
+            sort = None if view.sort is None else view.sort.order
+            bounds = pages[0].number, pages[-1].number, min(moments), max(moments)
+            self.pieces.append(Piece(sort, *bounds, max(pages, key=lambda page: page.turn).count))
+            self.history_to = max(self.history_to or bounds[3], bounds[3])
 
     def warn(self, text: str) -> None:
         """Note a sentence once."""

@@ -121,6 +121,7 @@ def read_side(view: View, first: Page, query: WindowQuery, out: Out, report: Rep
             continue
         deepest = view.depth(logs[-1].at)
         edge = min(high, deepest)
+        report.note(view, snapshot.pages)
         yield from out.emit(log for log in logs if low <= view.depth(log.at) < edge)
         if deepest >= high:
             return Side(high, complete=True)

@@ -58,6 +58,9 @@ def _read_unordered(query: WindowQuery, newest: Page, reason: str, out: Out, rep
 def _read_ordered(query: WindowQuery, view: View, opened: Opened, out: Out, report: Report) -> Flow[None]:
     if opened.oldest is not None and opened.oldest.logs:
         report.history_from = opened.oldest.logs[0].at
+    if opened.newest.logs:
+        report.history_to = opened.newest.logs[0].at
+    report.sort = view.sort.encode() if view.sort is not None else None
     first, rest = opened.newest, query
     for last_try in (False, True):  # a log that arrives late at the very end looks like a cut, but once only
         side = yield from read_side(view, first, rest, out, report)
