@@ -28,6 +28,7 @@ class Reading:
     window: Window
     report: Report = field(init=False)
     lag: int | None = None
+    began: datetime = field(default_factory=lambda: datetime.now(timezone.utc))
 
     def __post_init__(self) -> None:
         from airflow_provider_secoda.client.listing import Report  # noqa: PLC0415
@@ -63,6 +64,11 @@ class Reading:
         return self.hook.get_conn().tally.requests
 
     @property
+    def max_lag_seconds(self) -> float | None:
+        """Return the largest time between what a log tells of and its creation, in seconds."""
+        return None if self.lag is None else self.lag / 1_000_000
+
+    @property
     def reaches_back(self) -> bool:
         """Return whether the API showed a log from before the window."""
         begins = self.report.history_from
@@ -72,7 +78,7 @@ class Reading:
     def history(self) -> str:
         """Return in words where the history begins that the API shows."""
         begins = self.report.history_from
-        return "the API shows no log at all" if begins is None else f"the oldest log is of {_iso(begins)}"
+        return "the API shows no log at all" if begins is None else f"the oldest log is of {iso(begins)}"
 
     def summary(self, count: int, first: int | None, last: int | None) -> dict[str, Any]:
         """Return what the task returns, but for the file."""
@@ -82,13 +88,13 @@ class Reading:
             "end": self.window.end.isoformat(),
             "window_rule": self.window.rule,
             "timestamp_field": self.task.timestamp_field,
-            "first": _iso(first),
-            "last": _iso(last),
+            "first": iso(first),
+            "last": iso(last),
             "pages": self.report.pages,
             "requests": self.requests,
             "repeats_dropped": self.report.repeats_dropped,
-            "max_lag_seconds": None if self.lag is None else self.lag / 1_000_000,
-            "history_from": _iso(self.report.history_from),
+            "max_lag_seconds": self.max_lag_seconds,
+            "history_from": iso(self.report.history_from),
         }
 
 
@@ -100,5 +106,6 @@ def _moment(instant: int) -> datetime:
     return datetime.fromtimestamp(0, timezone.utc) + timedelta(microseconds=instant)
 
 
-def _iso(instant: int | None) -> str | None:
+def iso(instant: int | None) -> str | None:
+    """Return microseconds since the epoch as ISO 8601 text in UTC."""
     return None if instant is None else _moment(instant).isoformat()

@@ -55,6 +55,8 @@ class SecodaAuditLogsOperator(BaseOperator):
     :param skip_if_empty: skip the task, and write nothing, when the window holds no log
     :param require_history: fail when the oldest log that the API shows is younger than ``start``
     :param xcom_limit_bytes: without ``output_path``, the most that may be returned
+    :param write_manifest: whether to write ``<file>.manifest.json`` beside the file, last of all, which says what the
+        file holds and where it came from: ``python -m airflow_provider_secoda.verify`` checks one against the other
     :param deferrable: whether a long wait for ``settle`` is handed to the triggerer; it needs one that runs
     """
 
@@ -76,6 +78,7 @@ class SecodaAuditLogsOperator(BaseOperator):
         skip_if_empty: bool = False,
         require_history: bool = False,
         xcom_limit_bytes: int = 1_000_000,
+        write_manifest: bool = True,
         deferrable: bool = True,
         **kwargs: Any,
     ) -> None:
@@ -97,6 +100,7 @@ class SecodaAuditLogsOperator(BaseOperator):
         self.skip_if_empty = skip_if_empty
         self.require_history = require_history
         self.xcom_limit_bytes = xcom_limit_bytes
+        self.write_manifest = write_manifest
         self.deferrable = deferrable
 
     def execute(self, context: Context) -> dict[str, Any] | list[dict[str, Any]]:
@@ -127,7 +131,7 @@ class SecodaAuditLogsOperator(BaseOperator):
                 },
                 timeout=wait + _TRIGGER_GRACE,
             )
-        return self._fetch(hook, window)
+        return self._fetch(hook, window, context)
 
     def execute_settled(
         self, context: Context, event: Any = None, *, window: dict[str, str] | None = None
@@ -139,7 +143,7 @@ class SecodaAuditLogsOperator(BaseOperator):
             return self._wait_and_fetch(context)
         start, end = datetime.fromisoformat(window["start"]), datetime.fromisoformat(window["end"])
         decided = Window(start, end, window["rule"])
-        return self._fetch(self._ready(decided), decided)
+        return self._fetch(self._ready(decided), decided, context)
 
     def _ready(self, window: Window) -> SecodaHook:
         """Check all that can be checked before a wait: connection, filter, format; return the hook."""
@@ -147,12 +151,15 @@ class SecodaAuditLogsOperator(BaseOperator):
         from airflow_provider_secoda.client.filters import parse_filter  # noqa: PLC0415
         from airflow_provider_secoda.hooks.secoda import SecodaHook  # noqa: PLC0415 - DAG files are parsed often
         from airflow_provider_secoda.sinks.formats import format_of, require_format  # noqa: PLC0415
+        from airflow_provider_secoda.sinks.places import find_place  # noqa: PLC0415
 
         hook = SecodaHook(self.secoda_conn_id)
         try:
             parse_filter(self.filter)
             if self.output_path is not None:
-                require_format(format_of(_fill_in(self.output_path, window)))
+                path = _fill_in(self.output_path, window)
+                require_format(format_of(path))
+                find_place(path)
             hook.get_conn()
         except SecodaConfigurationError as exc:
             raise AirflowFailException(str(exc)) from exc
@@ -160,31 +167,44 @@ class SecodaAuditLogsOperator(BaseOperator):
             raise AirflowFailException(f"`output_path`: {exc}") from exc
         return hook
 
-    def _fetch(self, hook: SecodaHook, window: Window) -> dict[str, Any] | list[dict[str, Any]]:
+    def _fetch(self, hook: SecodaHook, window: Window, context: Context) -> dict[str, Any] | list[dict[str, Any]]:
         wait = (window.end + self.settle - datetime.now(timezone.utc)).total_seconds()
         if wait > 0:
             self.log.info("Waiting %.1f s for the window to settle", wait)
             time.sleep(wait)
         if self.output_path is None:
             return self._return_logs(hook, window)
-        return self._write_file(hook, window, _fill_in(self.output_path, window))
+        return self._write_file(hook, window, _fill_in(self.output_path, window), context)
 
-    def _write_file(self, hook: SecodaHook, window: Window, path: str) -> dict[str, Any]:
+    def _write_file(self, hook: SecodaHook, window: Window, path: str, context: Context) -> dict[str, Any]:
+        from airflow_provider_secoda.operators.evidence import check_replaced, describe  # noqa: PLC0415
+        from airflow_provider_secoda.sinks.formats import format_of  # noqa: PLC0415
+        from airflow_provider_secoda.sinks.manifest import Ledger  # noqa: PLC0415
         from airflow_provider_secoda.sinks.spool import Spool  # noqa: PLC0415
         from airflow_provider_secoda.sinks.storage import land  # noqa: PLC0415
 
         read = Reading(hook, self, window)
-        with Spool() as spool:
+        with Spool() as spool, Ledger(format_of(path)) as ledger:
             for batch in read.batches():
                 read.report.repeats_dropped += spool.add((log.at, log.id, log.raw) for log in batch)
             self._check(read, spool.count)
-            written = land(spool.raw(), path)
+            check_replaced(path, read, spool)
+            if self.write_manifest:
+                written = land(
+                    ledger.watch(spool),
+                    path,
+                    manifest=lambda written: ledger.manifest(describe(read, spool, written, context)),
+                )
+            else:
+                written = land(spool.raw(), path)
             summary = read.summary(spool.count, spool.first_timestamp, spool.last_timestamp)
         summary = {"path": written.path, "format": written.format, **summary}
         summary |= {"bytes": written.bytes, "sha256": written.sha256}
+        summary |= {"manifest": written.manifest, "manifest_sha256": written.manifest_sha256}
         self.log.info(
-            "Wrote %d logs of %s (%s) to %s: %d bytes, %d pages, %d requests",
-            summary["count"], window, window.rule, written.path, written.bytes, summary["pages"], summary["requests"],
+            "Wrote %d logs of %s (%s) to %s: %d bytes, sha256 %s, %d pages, %d requests; manifest: sha256 %s",
+            summary["count"], window, window.rule, written.path, written.bytes, written.sha256, summary["pages"],
+            summary["requests"], written.manifest_sha256,
         )  # fmt: skip
         return summary
 

@@ -69,6 +69,15 @@ def _write_lines(file: IO[bytes] | gzip.GzipFile, records: Iterable[bytes]) -> N
         file.write(_one_line(raw) + b"\n")
 
 
+def stored(kind: str, raw: bytes) -> bytes:
+    """
+    Return the bytes of a record as they lie in a file of a format.
+
+    :return: a line without its end, or what the Parquet column ``raw`` holds, in UTF-8
+    """
+    return raw if kind == "parquet" else _one_line(raw)
+
+
 def _one_line(raw: bytes) -> bytes:
     """Join the lines of a pretty-printed record and leave every other one alone.
 

@@ -114,6 +114,11 @@ class Spool:
         """Stream the records alone, in the same order: what :func:`~.storage.land` takes."""
         return (raw for _, _, raw in self)
 
+    def __contains__(self, name: str) -> bool:
+        """Tell whether a record of this id is held."""
+        key = name.encode("utf-8", "surrogatepass")
+        return self._database.execute("SELECT 1 FROM record WHERE id = ?", (key,)).fetchone() is not None
+
     @property
     def count(self) -> int:
         """How many different records are held."""

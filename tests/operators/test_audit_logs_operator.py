@@ -89,6 +89,8 @@ def test_the_file_holds_every_log_of_the_window_as_sent(sandbox, workspace, tmp_
             for log in logs
         ),
         "history_from": summary["history_from"],
+        "manifest": f"{path}.manifest.json",
+        "manifest_sha256": hashlib.sha256(Path(f"{path}.manifest.json").read_bytes()).hexdigest(),
     }
     assert summary["count"] > 50
     assert 0 < summary["pages"] <= len(sandbox.requests)

@@ -3,9 +3,12 @@
 import gzip
 import hashlib
 import json
+import urllib.request
 
 import pytest
 
+from airflow_provider_secoda.sinks.manifest import Ledger
+from airflow_provider_secoda.sinks.places import find_place
 from airflow_provider_secoda.sinks.storage import land
 
 boto3 = pytest.importorskip("boto3", reason="needs apache-airflow-providers-amazon[s3fs]")
@@ -13,6 +16,7 @@ pytest.importorskip("s3fs", reason="needs apache-airflow-providers-amazon[s3fs]"
 moto = pytest.importorskip("moto.server", reason="needs moto[server]")
 
 RECORDS = [b'{"id":"%d","n":2.50}' % n for n in range(1000)]
+SOMEONE = {"aws_access_key_id": "someone", "aws_secret_access_key": "s3cr3t-value", "region_name": "us-east-1"}
 LINES = b"".join(record + b"\n" for record in RECORDS)
 
 
@@ -29,20 +33,15 @@ def endpoint():
 @pytest.fixture(scope="module")
 def bucket(endpoint):
     """Give the bucket as another client sees it, and Airflow the connection ``moto``."""
-    known = {
-        "aws_access_key_id": "someone",
-        "aws_secret_access_key": "s3cr3t-value",
-        "region_name": "us-east-1",
-    }
     connection = {
         "conn_type": "aws",
-        "login": known["aws_access_key_id"],
-        "password": known["aws_secret_access_key"],
-        "extra": {"endpoint_url": endpoint, "region_name": known["region_name"]},
+        "login": SOMEONE["aws_access_key_id"],
+        "password": SOMEONE["aws_secret_access_key"],
+        "extra": {"endpoint_url": endpoint, "region_name": SOMEONE["region_name"]},
     }
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AIRFLOW_CONN_MOTO", json.dumps(connection))
-        bucket = boto3.resource("s3", endpoint_url=endpoint, **known).create_bucket(Bucket="logs")
+        bucket = boto3.resource("s3", endpoint_url=endpoint, **SOMEONE).create_bucket(Bucket="logs")
         yield bucket
 
 
@@ -108,3 +107,65 @@ def test_odd_names(bucket, name):
     """An object gets exactly the key in the URL."""
     land(RECORDS, f"s3://moto@logs/odd/{name}")
     assert content(bucket, f"odd/{name}") == LINES
+
+
+# --- the manifest ----------------------------------------------------------------------------------------------
+
+
+def both(records, key, user="moto"):
+    """Land records and a manifest that holds the file's digest; return what landed."""
+    with Ledger("jsonl") as ledger:
+        return land(
+            ledger.watch((0, str(number), raw) for number, raw in enumerate(records)),
+            f"s3://{user}@logs/{key}",
+            manifest=lambda done: ledger.manifest({"file": {"sha256": done.sha256}}),
+        )
+
+
+def test_a_manifest_beside_an_object(bucket):
+    """The manifest is the next object, holds the digest of the first, and is replaced with it or taken away."""
+    for count in (1000, 10):
+        written = both(RECORDS[:count], "checked/a.jsonl")
+        manifest = content(bucket, "checked/a.jsonl.manifest.json")
+        assert json.loads(manifest)["file"]["sha256"] == hashlib.sha256(content(bucket, "checked/a.jsonl")).hexdigest()
+        assert len(json.loads(manifest)["records"]) == count
+        assert written.manifest == "s3://moto@logs/checked/a.jsonl.manifest.json"
+        assert written.manifest_sha256 == hashlib.sha256(manifest).hexdigest()
+    land(RECORDS, "s3://moto@logs/checked/a.jsonl")
+    assert [key for key in keys(bucket) if key.startswith("checked/")] == ["checked/a.jsonl"]
+
+
+def test_a_manifest_that_came_meanwhile_is_seen(bucket):
+    """What another process put there since this one last looked is not overlooked."""
+    land(RECORDS, "s3://moto@logs/seen/a.jsonl")
+    bucket.Object("seen/a.jsonl.manifest.json").put(Body=b"of another process")
+    land(RECORDS[:5], "s3://moto@logs/seen/a.jsonl")
+    assert [key for key in keys(bucket) if key.startswith("seen/")] == ["seen/a.jsonl"]
+
+
+def test_who_may_only_put_can_land(bucket, endpoint, monkeypatch):
+    """A key that may put objects, and neither read nor list nor delete them, lands file and manifest."""
+    iam = boto3.client("iam", endpoint_url=endpoint, **SOMEONE)
+    iam.create_user(UserName="writer")
+    allowed = {"Effect": "Allow", "Action": "s3:PutObject", "Resource": "arn:aws:s3:::logs/*"}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [allowed]})
+    iam.put_user_policy(UserName="writer", PolicyName="put", PolicyDocument=policy)
+    key = iam.create_access_key(UserName="writer")["AccessKey"]
+    extra = {"endpoint_url": endpoint, "region_name": "us-east-1"}
+    known = {"login": key["AccessKeyId"], "password": key["SecretAccessKey"], "extra": extra}
+    monkeypatch.setenv("AIRFLOW_CONN_WRITER", json.dumps({"conn_type": "aws"} | known))
+
+    def guard(count):
+        text = {"Content-Type": "text/plain"}
+        urllib.request.urlopen(urllib.request.Request(f"{endpoint}/moto-api/reset-auth", count, text)).close()
+
+    guard(b"0")
+    try:
+        for _ in range(2):
+            both(RECORDS, "guarded/a.jsonl", user="writer")
+        with pytest.raises(PermissionError):
+            find_place("s3://writer@logs/guarded/a.jsonl").remove()
+    finally:
+        guard(b"inf")
+    assert content(bucket, "guarded/a.jsonl") == LINES
+    assert len(json.loads(content(bucket, "guarded/a.jsonl.manifest.json"))["records"]) == len(RECORDS)

@@ -253,4 +253,6 @@ def test_the_answer_is_plain_data(tmp_path):
         "format": "jsonl",
         "bytes": 0,
         "sha256": hashlib.sha256().hexdigest(),
+        "manifest": None,
+        "manifest_sha256": None,
     }

@@ -1,0 +1,250 @@
+"""What stands beside the file that the operator wrote, and what keeps a file from being replaced by less."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from datetime import datetime, timedelta, timezone
+
+import pytest
+
+pytest.importorskip("airflow")
+
+from airflow.providers.common.compat.sdk import DAG, AirflowFailException
+
+from airflow_provider_secoda import __version__
+from airflow_provider_secoda.operators.secoda import SecodaAuditLogsOperator
+from airflow_provider_secoda.sandbox import Workspace
+
+UNTIL = datetime(2026, 3, 1, tzinfo=timezone.utc)
+DAY = timedelta(days=1)
+START, END = UNTIL - 5 * DAY, UNTIL - 4 * DAY
+
+
+@pytest.fixture
+def workspace():
+    return Workspace.generate(seed=3, logs=1000, days=20, until=UNTIL)
+
+
+@pytest.fixture
+def sandbox(secoda_sandbox_factory, workspace):
+    return secoda_sandbox_factory(workspace)
+
+
+def fetch(path, **arguments):
+    """Execute the operator by hand; return its summary."""
+    operator = SecodaAuditLogsOperator(
+        task_id="fetch", **{"start": START, "end": END, "output_path": str(path)} | arguments
+    )
+    with DAG("d", schedule=None, start_date=UNTIL) as dag:
+        dag.add_task(operator)
+    return operator.execute({"dag": dag})
+
+
+def manifest_of(path):
+    return json.loads(path.with_name(path.name + ".manifest.json").read_text())
+
+
+DAG_FILE = """
+from datetime import datetime, timezone
+from airflow.providers.common.compat.sdk import DAG
+from airflow.timetables.interval import CronDataIntervalTimetable
+from airflow_provider_secoda.operators.secoda import SecodaAuditLogsOperator
+
+with DAG(
+    "evidence", schedule=CronDataIntervalTimetable("@daily", timezone="UTC"), catchup=False,
+    start_date=datetime(2026, 1, 1, tzinfo=timezone.utc),
+):
+    SecodaAuditLogsOperator(task_id="fetch", output_path={path!r}, filter={filter!r})
+"""
+
+
+@pytest.fixture
+def airflow():
+    import airflow_runs
+
+    return airflow_runs
+
+
+def test_the_manifest_says_what_where_from_and_by_whom(airflow, sandbox, workspace, tmp_path):
+    """A real run's manifest holds window, source, listing, reading, run, versions and a digest of each record."""
+    import airflow as installed
+
+    path = tmp_path / "logs.jsonl"
+    filter_ = {"operator": "exact", "field": "performer_type", "value": "USER"}
+    ran = airflow.run_dag(DAG_FILE.format(path=str(path), filter=filter_), logical_date=END)
+    assert ran.state == "success", ran.log
+    summary, body = ran.xcoms["fetch"], path.read_bytes()
+    manifest = manifest_of(path)
+    digests = [[json.loads(line)["id"], hashlib.sha256(line).hexdigest()] for line in body.splitlines()]
+    assert manifest.pop("records") == digests
+    assert len(digests) == summary["count"] > 10
+    assert manifest.pop("file") == {
+        "name": "logs.jsonl",
+        "format": "jsonl",
+        "bytes": len(body),
+        "sha256": hashlib.sha256(body).hexdigest(),
+        "count": len(digests),
+    }
+    assert manifest.pop("window") == {
+        "start": START.isoformat(),
+        "end": END.isoformat(),
+        "timestamp_field": "logged_at",
+        "filter": filter_,
+        "rule": "data_interval",
+    }
+    assert manifest.pop("source") == {"connection_id": "secoda_default", "base_url": sandbox.url}
+    listing, reading = manifest.pop("listing"), manifest.pop("reading")
+    users = [log for log in workspace.logs if log["performer_type"] == "USER"]
+    assert listing["order"] == "newest_first"
+    assert json.loads(listing["sort"])["field"] == "logged_at"
+    assert listing["count"] == len(users)
+    assert listing["oldest"] < START.isoformat() < END.isoformat() <= listing["newest"]
+    assert listing["oldest"] == summary["history_from"]
+    for name in ("pages", "requests", "repeats_dropped", "first", "last", "max_lag_seconds"):
+        assert reading[name] == summary[name], name
+    assert (reading["retries"], reading["throttled"], reading["warnings"]) == (0, 0, [])
+    assert reading["settle_seconds"] == 60
+    began, ended = (datetime.fromisoformat(reading[name]) for name in ("began", "ended"))
+    assert datetime.now(timezone.utc) - timedelta(minutes=5) < began <= ended <= datetime.now(timezone.utc)
+    run = manifest.pop("run")
+    assert run["run_id"]
+    assert datetime.fromisoformat(run.pop("logical_date"))
+    assert run | {"run_id": ""} == {
+        "dag_id": "evidence",
+        "task_id": "fetch",
+        "run_id": "",
+        "map_index": -1,
+        "try_number": 1,
+    }
+    assert manifest == {
+        "manifest_version": 1,
+        "versions": {
+            "airflow_provider_secoda": __version__,
+            "airflow": installed.__version__,
+            "python": ".".join(map(str, sys.version_info[:3])),
+        },
+    }
+    assert summary["manifest"] == f"{path}.manifest.json"
+    assert (
+        summary["manifest_sha256"] == hashlib.sha256((tmp_path / "logs.jsonl.manifest.json").read_bytes()).hexdigest()
+    )
+    assert summary["manifest_sha256"] in ran.log
+
+
+def test_the_pieces_cover_the_window(sandbox, tmp_path):
+    """The pieces of the listing that the file stands on reach over both edges of the window, without a gap."""
+    path = tmp_path / "logs.jsonl"
+    fetch(path, start=START - 10 * DAY)
+    pieces = manifest_of(path)["reading"]["pieces"]
+    assert pieces[0]["newest"] >= END.isoformat()
+    assert pieces[-1]["oldest"] < (START - 10 * DAY).isoformat()
+    assert all(one["oldest"] <= other["newest"] for one, other in zip(pieces[1:], pieces, strict=False))
+    assert all(piece["first_page"] <= piece["last_page"] and piece["sort"] == "desc" for piece in pieces)
+    assert all(piece["count"] == 1000 for piece in pieces)
+
+
+def test_a_listing_without_order_says_so(sandbox, tmp_path):
+    """Where all pages were read, the manifest says that, and why."""
+    sandbox.faults.order = "ignored"
+    path = tmp_path / "logs.jsonl"
+    fetch(path)
+    manifest = manifest_of(path)
+    assert manifest["listing"]["order"] == "everything"
+    assert (manifest["listing"]["sort"], manifest["reading"]["pieces"][0]["sort"]) == (None, None)
+    assert "order cannot be relied on" in manifest["reading"]["warnings"][0]
+    assert manifest["reading"]["pieces"][0]["first_page"] == 1
+
+
+def test_an_empty_window_has_a_manifest(sandbox, tmp_path):
+    """That nothing happened is a statement, too."""
+    path = tmp_path / "logs.jsonl"
+    fetch(path, start=UNTIL + DAY, end=UNTIL + 2 * DAY)
+    manifest = manifest_of(path)
+    assert (manifest["file"]["count"], manifest["records"], manifest["reading"]["first"]) == (0, [], None)
+
+
+def test_no_manifest_where_none_is_wanted(sandbox, tmp_path):
+    """``write_manifest=False`` writes none, and takes away that of the file that is replaced."""
+    path = tmp_path / "logs.jsonl"
+    fetch(path)
+    sandbox.workspace.add_log(logged_at=START + DAY / 2)
+    summary = fetch(path, write_manifest=False)
+    assert (summary["manifest"], summary["manifest_sha256"]) == (None, None)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["logs.jsonl"]
+
+
+# --- replacing -------------------------------------------------------------------------------------------------
+
+
+def expire(workspace, how_many):
+    """Let the oldest logs expire, up to so many of the window."""
+    moments = sorted(datetime.fromisoformat(log["logged_at"].replace("Z", "+00:00")) for log in workspace.logs)
+    workspace.expire(sum(moment < START for moment in moments) + how_many)
+
+
+def test_a_late_log_replaces_the_file(sandbox, tmp_path):
+    """A re-run that finds more replaces file and manifest."""
+    path = tmp_path / "logs.jsonl"
+    before = fetch(path)
+    sandbox.workspace.add_log(logged_at=START + DAY / 2)
+    after = fetch(path)
+    assert after["count"] == before["count"] + 1 == len(manifest_of(path)["records"])
+
+
+@pytest.mark.parametrize("write_manifest", [True, False])
+def test_a_file_is_not_replaced_by_less(sandbox, workspace, tmp_path, write_manifest):
+    """A task that is cleared after logs have expired fails, and leaves file and manifest as they were."""
+    path = tmp_path / "logs.jsonl"
+    fetch(path)
+    before = {entry.name: entry.read_bytes() for entry in tmp_path.iterdir()}
+    expire(workspace, 3)
+    with pytest.raises(AirflowFailException, match=r"not replaced: it holds 3 logs, such as '.+'"):
+        fetch(path, write_manifest=write_manifest)
+    assert {entry.name: entry.read_bytes() for entry in tmp_path.iterdir()} == before
+
+
+def test_less_may_be_written_elsewhere_or_once_the_old_was_moved(sandbox, workspace, tmp_path):
+    """The ways out that the error names lead out."""
+    path = tmp_path / "logs.jsonl"
+    fetch(path)
+    expire(workspace, 3)
+    left = fetch(tmp_path / "other.jsonl")["count"]
+    for entry in list(tmp_path.glob("logs*")):
+        entry.rename(tmp_path / f"old-{entry.name}")
+    assert fetch(path)["count"] == left
+
+
+def test_another_window_replaces_what_it_will(sandbox, tmp_path):
+    """A path without the window's edges, overwritten each day, is not held up by the day before."""
+    path = tmp_path / "latest.jsonl"
+    fetch(path)
+    for other in (
+        {"start": START + DAY, "end": END + DAY},
+        {"filter": {"operator": "exact", "field": "performer_type", "value": "API"}},
+    ):
+        fetch(path, **other)
+        assert manifest_of(path)["file"]["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize("broken", [b"", b"{}", b'{"manifest_version": 1,\n  "records": [\n  ]\n}\n', b"\xff"])
+def test_a_broken_manifest_is_not_replaced(sandbox, tmp_path, broken):
+    """A manifest that cannot be read may stand for logs that are gone: it is not written over."""
+    path = tmp_path / "logs.jsonl"
+    fetch(path)
+    note = tmp_path / "logs.jsonl.manifest.json"
+    note.write_bytes(broken)
+    with pytest.raises(AirflowFailException, match="cannot be read"):
+        fetch(path)
+    assert note.read_bytes() == broken
+
+
+@pytest.mark.parametrize(
+    "path", ["/{folder}/../../etc/logs.jsonl", "/{folder}/{{start:..}}/logs.jsonl", "/{folder}/a\0b.jsonl"]
+)
+def test_a_path_that_leads_upwards_fails_before_anything_is_read(sandbox, tmp_path, path):
+    """What a template brings into the path cannot lead out of the folder."""
+    with pytest.raises(AirflowFailException, match="output_path"):
+        fetch(path.format(folder=tmp_path))
+    assert sandbox.requests == []

@@ -1,0 +1,174 @@
+"""A manifest says truly what a file holds, can be read line by line, and is refused where it is not whole."""
+
+import gzip
+import hashlib
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from airflow_provider_secoda.sinks.manifest import Ledger, ManifestError, manifest_path, read_manifest
+from airflow_provider_secoda.sinks.storage import land
+
+RECORDS = [(n, f"log-{n}", b'{"id":"log-%d","n":2.50}' % n) for n in range(5)]
+HEADER = {"file": {"name": "a.jsonl"}, "window": {"start": "…"}}
+
+
+def written(records=RECORDS, kind="jsonl", header=HEADER):
+    """Return a manifest of records, as bytes."""
+    with Ledger(kind) as ledger:
+        assert list(ledger.watch(records)) == [raw for _, _, raw in records]
+        return b"".join(ledger.manifest(header))
+
+
+def read(manifest):
+    header, records = read_manifest(io.BytesIO(manifest))
+    return header, list(records)
+
+
+@pytest.mark.parametrize("count", [0, 1, 5])
+def test_what_was_written_is_read(count):
+    """Header and records come back, line by line as well as from any reader of JSON."""
+    manifest = written(RECORDS[:count])
+    pairs = [(name, hashlib.sha256(raw).hexdigest()) for _, name, raw in RECORDS[:count]]
+    assert read(manifest) == ({"manifest_version": 1, **HEADER}, pairs)
+    assert json.loads(manifest) == {"manifest_version": 1, **HEADER, "records": [list(pair) for pair in pairs]}
+    assert sum(line.startswith(b'    ["') for line in manifest.splitlines()) == count
+
+
+def test_strange_ids_come_back():
+    """Quotes, line ends, other scripts and half of a surrogate pair survive in an id."""
+    names = ['a"b', "a\nb", "日本", "\ud800", "\u2028", ""]
+    found = read(written([(0, name, b"{}") for name in names]))[1]
+    assert [name for name, _ in found] == names
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "jsonl.gz", "parquet"])
+def test_digests_are_of_what_lies_in_the_file(tmp_path, kind):
+    """The digest of a record is that of its line, or of its Parquet column ``raw``."""
+    pretty = (0, "p", b'{\n  "id": "p",\r\n  "n": 1\n}')
+    path = str(tmp_path / f"a.{kind}")
+    with Ledger(kind) as ledger:
+        landed = land(ledger.watch([pretty, *RECORDS]), path, manifest=lambda _: ledger.manifest(HEADER))
+    if kind == "parquet":
+        import pyarrow.parquet
+
+        lines = [raw.encode() for raw in pyarrow.parquet.read_table(path)["raw"].to_pylist()]
+    else:
+        with (gzip.open if kind == "jsonl.gz" else open)(path, "rb") as file:
+            lines = file.read().splitlines()
+    manifest = Path(manifest_path(path)).read_bytes()
+    found = read(manifest)[1]
+    assert [digest for _, digest in found] == [hashlib.sha256(line).hexdigest() for line in lines]
+    assert landed.manifest == manifest_path(path)
+    assert landed.manifest_sha256 == hashlib.sha256(manifest).hexdigest()
+
+
+def test_a_cut_manifest_is_refused_wherever_it_is_cut():
+    """No beginning of a manifest is taken for a manifest."""
+    manifest = written()
+    for end in range(len(manifest)):
+        with pytest.raises(ManifestError):
+            read(manifest[:end])
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b'"manifest_version": 1', b'"manifest_version": 2'),
+        (b'["log-1", "', b'["log-1", 5, "'),
+        (b'["log-1", "', b'["log-1" "'),
+        (b'    ["log-1"', b'["log-1"'),
+        (b'    ["log-1"', b'  ],"more":[\n    ["log-1"'),
+        (b"  ]\n}\n", b'  ],\n  "more": 1\n}\n'),
+        (b"  ]\n}\n", b"  ]\n}\n\n"),
+        (b'"file": {', b'"file": '),
+        (b'"file": {', b'"file": ' + b"[" * 100_000),
+        (b'  "records": [\n', b'  "records":\n[\n'),
+    ],
+)
+def test_another_layout_is_refused(old, new):
+    """What is not laid out as a manifest is refused, not read in part."""
+    manifest = written()
+    assert manifest.count(old) == 1
+    with pytest.raises(ManifestError):
+        read(manifest.replace(old, new))
+
+
+def test_no_json_is_refused():
+    """Bytes that are no manifest are refused."""
+    for junk in (b"", b"\xff\xfe", b"{}", b"[]", b"null\n", b'  "records": [\n  ]\n}\n'):
+        with pytest.raises(ManifestError):
+            read(junk)
+
+
+# --- beside its file -------------------------------------------------------------------------------------------
+
+
+def both(folder, records, header=HEADER, name="a.jsonl"):
+    """Land records with a manifest that holds the file's digest."""
+    with Ledger("jsonl") as ledger:
+        return land(
+            ledger.watch(records),
+            str(folder / name),
+            manifest=lambda done: ledger.manifest({"file": {"sha256": done.sha256}} | header),
+        )
+
+
+def test_a_manifest_never_stands_beside_another_file(tmp_path):
+    """A file that replaces another takes the other's manifest away, also when it gets none of its own."""
+    both(tmp_path, RECORDS)
+    land([b"{}"], str(tmp_path / "a.jsonl"))
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a.jsonl"]
+
+
+def test_nothing_is_touched_before_both_are_whole(tmp_path):
+    """When a process dies while the manifest is made, what stood there before stands there still."""
+    both(tmp_path, RECORDS)
+
+    class DeadError(BaseException):
+        pass
+
+    def dies(_):
+        yield b"{"
+        raise DeadError
+
+    before = {entry.name: entry.read_bytes() for entry in tmp_path.iterdir()}
+    with pytest.raises(DeadError):
+        land([b"{}"], str(tmp_path / "a.jsonl"), manifest=dies)
+    assert {entry.name: entry.read_bytes() for entry in tmp_path.iterdir()} == before
+
+
+def test_a_file_that_cannot_be_put_keeps_its_manifest(tmp_path):
+    """Where the new file cannot be put, the old manifest stands beside whatever stood there before."""
+    both(tmp_path, RECORDS)
+    before = (tmp_path / "a.jsonl.manifest.json").read_bytes()
+    (tmp_path / "a.jsonl").unlink()
+    (tmp_path / "a.jsonl").mkdir()
+    with pytest.raises(OSError, match="directory"):
+        both(tmp_path, RECORDS[:2])
+    assert (tmp_path / "a.jsonl.manifest.json").read_bytes() == before
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["a.jsonl", "a.jsonl.manifest.json"]
+
+
+def test_the_same_bytes_keep_their_manifest_meanwhile(tmp_path):
+    """A re-run that lands the same bytes is at no moment without a manifest."""
+    both(tmp_path, RECORDS)
+    (tmp_path / "a.jsonl").unlink()
+    (tmp_path / "a.jsonl").mkdir()
+    inode = (tmp_path / "a.jsonl.manifest.json").stat().st_ino
+    with pytest.raises(OSError, match="directory"):
+        both(tmp_path, RECORDS)
+    assert (tmp_path / "a.jsonl.manifest.json").stat().st_ino == inode
+
+
+@pytest.mark.parametrize(
+    "path", ["../a.jsonl", "/tmp/x/../a.jsonl", "s3://b/../../a.jsonl", "a/..\\a.jsonl", "a\0.jsonl", "a\n.jsonl"]
+)
+def test_paths_that_lead_elsewhere_are_refused(path):
+    """No path leads upwards or holds control characters: parts of it may come from templated data."""
+    records = iter(RECORDS)
+    with pytest.raises(ValueError, match=r"upwards|control"):
+        land(records, path)
+    assert next(records) == RECORDS[0]
