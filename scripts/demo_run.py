@@ -19,6 +19,7 @@ from demo_stage import (
     ROOT,
     DemoError,
     airflow_environment,
+    output_of,
     real_workspace,
     say,
     show_end_of,
@@ -62,7 +63,7 @@ def run_dag(connection: dict[str, Any]) -> dict[str, Any]:
     """
     log, summary = DEMO / "airflow.log", DEMO / "summary.json"
     summary.unlink(missing_ok=True)
-    environment = os.environ | airflow_environment(DEMO / "airflow", DEMO / "output")
+    environment = os.environ | airflow_environment(DEMO / "airflow", output_of(DEMO))
     environment[f"AIRFLOW_CONN_{CONN_ID.upper()}"] = json.dumps(connection)
     with log.open("wb") as out:
         subprocess.run(

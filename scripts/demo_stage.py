@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -54,8 +55,16 @@ def real_workspace(environ: Mapping[str, str]) -> dict[str, Any] | None:
     return connection
 
 
+def output_of(folder: Path) -> Path:
+    """Return where the DAGs write to: what comes from a real workspace never lies among what the sandbox made up."""
+    return folder / ("output-of-yours" if os.environ.get("SECODA_API_KEY") else "output")
+
+
 def start_sandbox(folder: Path, *, own_session: bool) -> tuple[subprocess.Popen[bytes], dict[str, Any]]:
     """Start the sandbox on a free loopback port; return its process and the connection to it.
+
+    It is a new workspace: what landed in ``folder/output`` of another one is removed, for the operator would rather
+    fail than replace it.
 
     :param folder: takes ``sandbox.log`` and ``sandbox.json``.
     :param own_session: True lets it outlive this process and its terminal.
@@ -63,6 +72,7 @@ def start_sandbox(folder: Path, *, own_session: bool) -> tuple[subprocess.Popen[
     """
     ready, log = folder / "sandbox.json", folder / "sandbox.log"
     ready.unlink(missing_ok=True)
+    shutil.rmtree(folder / "output", ignore_errors=True)
     # Its history ends with the last full hour, so that two demos within one hour land the same bytes.
     until = datetime.now(timezone.utc).replace(minute=0, second=0, microsecond=0).isoformat()
     command = [sys.executable, "-m", "airflow_provider_secoda.sandbox", "--port", "0", "--until", until]

@@ -20,6 +20,7 @@ from demo_stage import (
     ROOT,
     DemoError,
     airflow_environment,
+    output_of,
     real_workspace,
     say,
     shown,
@@ -64,7 +65,7 @@ def start() -> None:
         raise
     say(f"Airflow's web UI: {url}  (no password; this machine only)")
     say(f"  connection {CONN_ID}: {connection.get('host') or 'your workspace'}")
-    say(f"  the DAGs write to {shown(FOLDER / 'output')}; Airflow's log is {shown(LOG)}")
+    say(f"  the DAGs write to {shown(output_of(FOLDER))}; Airflow's log is {shown(LOG)}")
     if connection.get("host") and not os.environ.get("SECODA_API_KEY"):
         body = json.dumps({"resource_id": RESOURCE_ID})
         say("  edit a resource, and the DAG secoda_on_new_version runs within a minute:")
@@ -92,7 +93,7 @@ def start_airflow(connection: dict[str, Any], url: str) -> subprocess.Popen[byte
     """
     # The key is in the database from here on: no process of Airflow needs it in its environment.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("SECODA_")}
-    environment |= airflow_environment(FOLDER, FOLDER / "output") | web_environment(url)
+    environment |= airflow_environment(FOLDER, output_of(FOLDER)) | web_environment(url)
     with LOG.open("wb") as out:
         store = [sys.executable, str(ROOT / "scripts" / "demo_connection.py"), CONN_ID]
         stored = subprocess.run(

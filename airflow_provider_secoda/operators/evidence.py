@@ -90,7 +90,7 @@ def check_replaced(path: str, read: Reading, spool: Spool) -> None:
     """
     Refuse to replace a file by one that holds less, as a task cleared after a year would, when logs have expired.
 
-    Only the manifest beside the file is asked, and only when it is of the same source, window and filter.
+    Only the manifest beside the file is asked, and only when it is of the same window and filter.
 
     :raises AirflowFailException: the file holds logs that the API does not show any more, or its manifest is broken
     """
@@ -105,9 +105,9 @@ def check_replaced(path: str, read: Reading, spool: Spool) -> None:
     with file:
         try:
             header, records = read_manifest(file)
-            window, source = dict(header["window"]), header["source"]
+            window, source = dict(header["window"]), header["source"]["base_url"]
             window.pop("rule", None)
-            if window != query_of(read) or source["base_url"] != read.hook.get_conn().base_url:
+            if window != query_of(read):
                 return
             for name, _ in records:
                 if name not in spool:
@@ -118,8 +118,9 @@ def check_replaced(path: str, read: Reading, spool: Spool) -> None:
             ) from exc
     if lost:
         raise AirflowFailException(
-            f"{path} is not replaced: it holds {lost} logs, such as {example!r}, that the API does not show any more "
-            f"({read.history}). Move the file and its manifest away, or write to another path"
+            f"{path} is not replaced: it holds {lost} logs of {source}, such as {example!r}, that "
+            f"{read.hook.get_conn().base_url} does not show any more ({read.history}). Move the file and its manifest "
+            "away, or write to another path"
         )
 
 

@@ -200,9 +200,23 @@ def test_a_file_is_not_replaced_by_less(sandbox, workspace, tmp_path, write_mani
     fetch(path)
     before = {entry.name: entry.read_bytes() for entry in tmp_path.iterdir()}
     expire(workspace, 3)
-    with pytest.raises(AirflowFailException, match=r"not replaced: it holds 3 logs, such as '.+'"):
+    with pytest.raises(AirflowFailException, match=r"not replaced: it holds 3 logs of http\S+, such as '.+'"):
         fetch(path, write_manifest=write_manifest)
     assert {entry.name: entry.read_bytes() for entry in tmp_path.iterdir()} == before
+
+
+def test_the_file_of_another_workspace_is_not_replaced(secoda_sandbox_factory, tmp_path, monkeypatch):
+    """A connection that leads elsewhere does not write over what was read before."""
+    path = tmp_path / "logs.jsonl"
+    one, other = (
+        secoda_sandbox_factory(Workspace.generate(seed=seed, logs=1000, days=20, until=UNTIL)) for seed in (3, 4)
+    )
+    before = fetch(path)["sha256"]
+    assert (bool(one.requests), bool(other.requests)) == (True, False)
+    monkeypatch.setenv("AIRFLOW_CONN_SECODA_DEFAULT", other.connection_json)
+    with pytest.raises(AirflowFailException, match="not replaced"):
+        fetch(path)
+    assert hashlib.sha256(path.read_bytes()).hexdigest() == before
 
 
 def test_less_may_be_written_elsewhere_or_once_the_old_was_moved(sandbox, workspace, tmp_path):
