@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import shutil
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from airflow_provider_secoda.sinks.formats import format_of, write_file
 from airflow_provider_secoda.sinks.manifest import ManifestError, manifest_path, read_manifest
@@ -79,7 +80,8 @@ def land(
             place.put(whole)
         except BaseException:
             if old is not None:
-                beside.put(old)
+                with suppress(Exception):  # the error is the one that is under way
+                    _put_back(old, beside, place)
             raise
         if manifest is not None:
             beside.put(note)
@@ -106,9 +108,23 @@ def _set_aside(beside: Place, written: Written, copy: Path) -> Path | None:
     return copy
 
 
+def _put_back(old: Path, beside: Place, place: Place) -> None:
+    """Put a manifest back where it was, if its file still lies there: an error may come after the put was done."""
+    file = place.open()
+    if file is None:
+        return
+    with file, old.open("rb") as note:
+        if read_manifest(note)[0]["file"]["sha256"] == _digest(file):
+            beside.put(old)
+
+
 def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
     with path.open("rb") as file:
-        while piece := file.read(_PIECE):
-            digest.update(piece)
+        return _digest(file)
+
+
+def _digest(file: IO[bytes]) -> str:
+    digest = hashlib.sha256()
+    while piece := file.read(_PIECE):
+        digest.update(piece)
     return digest.hexdigest()

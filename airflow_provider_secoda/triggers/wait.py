@@ -76,9 +76,9 @@ class Wait:
         count = "a new version" if len(entries) == 1 else f"{len(entries)} new versions"
         if self.baseline.match == "any_activity":
             count = f"activity in {len(entries)} version{'s' if len(entries) > 1 else ''}"
-        return f"Resource {self.resource_id} has {count}: {', '.join(entry.id for entry in entries[:5])}" + (
-            ", …" if len(entries) > 5 else ""  # noqa: PLR2004
-        )
+        # Ids are a server's: one with control signs must not write lines of its own into a log.
+        ids = [entry.id if entry.id.isprintable() else repr(entry.id) for entry in entries[:5]]
+        return f"Resource {self.resource_id} has {count}: {', '.join(ids)}" + (", …" if len(entries) > len(ids) else "")
 
 
 def summaries(entries: Sequence[VersionEntry]) -> list[dict[str, Any]]:

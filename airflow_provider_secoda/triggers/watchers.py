@@ -165,5 +165,5 @@ def _payload(item: Item) -> dict[str, Any]:
         return item.payload()
     except (ValueError, RecursionError) as error:
         # What cannot be read must not end the trigger, which would meet it again; its id tells where to look it up.
-        log.warning("%s cannot be read (%s): its event has its id only", item.key, error)
+        log.warning("%r cannot be read (%s): its event has its id only", item.key, error)
         return {"id": item.key, "record": None}

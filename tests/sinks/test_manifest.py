@@ -7,11 +7,13 @@ import json
 from pathlib import Path
 
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 
 from airflow_provider_secoda.sinks.manifest import Ledger, ManifestError, manifest_path, read_manifest
 from airflow_provider_secoda.sinks.storage import land
 
 RECORDS = [(n, f"log-{n}", b'{"id":"log-%d","n":2.50}' % n) for n in range(5)]
+URL = "memory://refusing@bucket/a.jsonl"
 HEADER = {"file": {"name": "a.jsonl"}, "window": {"start": "…"}}
 
 
@@ -106,26 +108,26 @@ def test_no_json_is_refused():
 # --- beside its file -------------------------------------------------------------------------------------------
 
 
-def both(folder, records, header=HEADER, name="a.jsonl"):
+def both(records, path):
     """Land records with a manifest that holds the file's digest."""
     with Ledger("jsonl") as ledger:
         return land(
             ledger.watch(records),
-            str(folder / name),
-            manifest=lambda done: ledger.manifest({"file": {"sha256": done.sha256}} | header),
+            str(path),
+            manifest=lambda done: ledger.manifest({"file": {"sha256": done.sha256}}),
         )
 
 
 def test_a_manifest_never_stands_beside_another_file(tmp_path):
     """A file that replaces another takes the other's manifest away, also when it gets none of its own."""
-    both(tmp_path, RECORDS)
+    both(RECORDS, tmp_path / "a.jsonl")
     land([b"{}"], str(tmp_path / "a.jsonl"))
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.jsonl"]
 
 
 def test_nothing_is_touched_before_both_are_whole(tmp_path):
     """When a process dies while the manifest is made, what stood there before stands there still."""
-    both(tmp_path, RECORDS)
+    both(RECORDS, tmp_path / "a.jsonl")
 
     class DeadError(BaseException):
         pass
@@ -140,26 +142,59 @@ def test_nothing_is_touched_before_both_are_whole(tmp_path):
     assert {entry.name: entry.read_bytes() for entry in tmp_path.iterdir()} == before
 
 
-def test_a_file_that_cannot_be_put_keeps_its_manifest(tmp_path):
-    """Where the new file cannot be put, the old manifest stands beside whatever stood there before."""
-    both(tmp_path, RECORDS)
-    before = (tmp_path / "a.jsonl.manifest.json").read_bytes()
-    (tmp_path / "a.jsonl").unlink()
-    (tmp_path / "a.jsonl").mkdir()
-    with pytest.raises(OSError, match="directory"):
-        both(tmp_path, RECORDS[:2])
-    assert (tmp_path / "a.jsonl.manifest.json").read_bytes() == before
-    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["a.jsonl", "a.jsonl.manifest.json"]
+@pytest.fixture(scope="module")
+def memory():
+    """Give Airflow an object store that can refuse, before or after it has taken a file."""
+    try:
+        from airflow.sdk.io import attach
+    except ImportError:
+        from airflow.io.store import attach
+
+    class Store(MemoryFileSystem):
+        store, pseudo_dirs, refuses = {}, [""], None
+
+        def put_file(self, lpath, rpath):
+            if self.refuses == "before" and not rpath.endswith(".json"):
+                raise PermissionError("denied")
+            super().put_file(lpath, rpath)
+            if self.refuses == "after" and not rpath.endswith(".json"):
+                raise TimeoutError("no answer")
+
+    store = Store(skip_instance_cache=True)
+    attach("memory", conn_id="refusing", fs=store)
+    return store
+
+
+def test_a_file_that_cannot_be_put_leaves_the_old_one_with_its_manifest(memory, monkeypatch):
+    """Where a store refuses the new file, the old one stands there as before, vouched for."""
+    both(RECORDS, URL)
+    before = dict(memory.find("/bucket", detail=True))
+    contents = {name: memory.cat_file(name) for name in before}
+    assert sorted(contents) == ["/bucket/a.jsonl", "/bucket/a.jsonl.manifest.json"]
+    monkeypatch.setattr(memory, "refuses", "before")
+    with pytest.raises(PermissionError):
+        both(RECORDS[:2], URL)
+    assert {name: memory.cat_file(name) for name in memory.find("/bucket")} == contents
+
+
+def test_an_error_after_the_put_leaves_no_manifest_that_is_not_true(memory, monkeypatch):
+    """Where a store took the new file but its answer was lost, the old manifest does not come back beside it."""
+    both(RECORDS, URL)
+    monkeypatch.setattr(memory, "refuses", "after")
+    with pytest.raises(TimeoutError):
+        both(RECORDS[:2], URL)
+    assert memory.find("/bucket") == ["/bucket/a.jsonl"]
+    assert memory.cat_file("/bucket/a.jsonl").count(b"\n") == 2
 
 
 def test_the_same_bytes_keep_their_manifest_meanwhile(tmp_path):
     """A re-run that lands the same bytes is at no moment without a manifest."""
-    both(tmp_path, RECORDS)
+    both(RECORDS, tmp_path / "a.jsonl")
     (tmp_path / "a.jsonl").unlink()
     (tmp_path / "a.jsonl").mkdir()
     inode = (tmp_path / "a.jsonl.manifest.json").stat().st_ino
     with pytest.raises(OSError, match="directory"):
-        both(tmp_path, RECORDS)
+        both(RECORDS, tmp_path / "a.jsonl")
     assert (tmp_path / "a.jsonl.manifest.json").stat().st_ino == inode
 
 
