@@ -33,6 +33,7 @@ def report(summary: Mapping[str, Any], *, source: str, first: int = 8) -> str:
         ("logs", f"{summary['count']:,}, by {summary['timestamp_field']}"),
         ("landed in", f"{shown(path)} ({summary['format']}, {summary['bytes']:,} bytes)"),
         ("sha256", summary["sha256"]),
+        ("manifest", shown(local_path(summary["manifest"]))),
         ("cost", f"{summary['requests']} requests for {summary['pages']} pages"),
     ]
     if summary["repeats_dropped"]:

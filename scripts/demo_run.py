@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import demo_ui
 from demo_report import report
@@ -26,6 +26,9 @@ from demo_stage import (
     shown,
     start_sandbox,
 )
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 USAGE = "usage: sh scripts/demo [--ui | --stop]"
 
@@ -52,7 +55,19 @@ def run_once() -> None:
             sandbox.wait()
     say(f"done in {time.monotonic() - begun:.0f} s\n")
     print(report(summary, source=source))
+    check(output_of(DEMO))
     print("\nThe same in Airflow's web UI: sh scripts/demo --ui")
+
+
+def check(output: Path) -> None:
+    """Check what landed as an auditor would, and print what that says.
+
+    :raises DemoError: when something is not as it should be.
+    """
+    command = ["-m", "airflow_provider_secoda.verify", shown(output)]
+    print("\n$", ".venv/bin/python", *command, flush=True)
+    if subprocess.run([sys.executable, *command], check=False).returncode:
+        raise DemoError("the files are not as they should be")
 
 
 def run_dag(connection: dict[str, Any]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import inspect
+import io
 import os
 import re
 import secrets
@@ -112,10 +113,10 @@ class _Object:
         try:
             # What another process wrote meanwhile does not stand in the listings that a store keeps in memory.
             self.store.invalidate_cache()
-            file: IO[bytes] = self.store.open(self.path, "rb")
+            # Its own `readline` takes no limit.
+            return io.BufferedReader(self.store.open(self.path, "rb"))
         except (FileNotFoundError, PermissionError):  # some may write, but not read
             return None
-        return file
 
     def remove(self) -> None:
         try:

@@ -7,7 +7,7 @@ import urllib.request
 
 import pytest
 
-from airflow_provider_secoda.sinks.manifest import Ledger
+from airflow_provider_secoda.sinks.manifest import Ledger, read_manifest
 from airflow_provider_secoda.sinks.places import find_place
 from airflow_provider_secoda.sinks.storage import land
 
@@ -141,6 +141,16 @@ def test_a_manifest_that_came_meanwhile_is_seen(bucket):
     bucket.Object("seen/a.jsonl.manifest.json").put(Body=b"of another process")
     land(RECORDS[:5], "s3://moto@logs/seen/a.jsonl")
     assert [key for key in keys(bucket) if key.startswith("seen/")] == ["seen/a.jsonl"]
+
+
+def test_an_object_can_be_read_like_a_file(bucket):
+    """What lies in a store is read line by line, as a manifest is."""
+    both(RECORDS, "read/a.jsonl")
+    with find_place("s3://moto@logs/read/a.jsonl.manifest.json").open() as file:
+        header, records = read_manifest(file)
+        assert len(header["file"]["sha256"]) == 64
+        assert [name for name, _ in records] == [str(number) for number in range(len(RECORDS))]
+    assert find_place("s3://moto@logs/read/none.jsonl").open() is None
 
 
 def test_who_may_only_put_can_land(bucket, endpoint, monkeypatch):
