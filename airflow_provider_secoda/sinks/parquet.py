@@ -155,12 +155,13 @@ def _batches(records: Iterable[bytes]) -> Iterator[pa.RecordBatch]:
         waiting.append(raw)
         size += len(raw)
         if len(waiting) == _BATCH_ROWS or size >= _BATCH_BYTES:
-            yield _batch(waiting)
+            yield batch_of(waiting)
             waiting, size = [], 0
     if waiting:
-        yield _batch(waiting)
+        yield batch_of(waiting)
 
 
-def _batch(records: list[bytes]) -> pa.RecordBatch:
+def batch_of(records: list[bytes]) -> pa.RecordBatch:
+    """Return records as a file holds them; see :func:`write_parquet`."""
     rows = [(_read(_RECORD, raw) or {}) | {"raw": raw.decode()} for raw in records]
     return pa.RecordBatch.from_pylist(rows, _SCHEMA)

@@ -1,0 +1,10 @@
+"""
+Check output files by their manifests: ``python -m airflow_provider_secoda.verify PATH_OR_PREFIX...``.
+
+In Python: ``verify(["s3://conn@bucket/secoda"]).exit_code``.
+"""
+
+from airflow_provider_secoda.verify.checking import verify
+from airflow_provider_secoda.verify.result import Result
+
+__all__ = ["Result", "verify"]

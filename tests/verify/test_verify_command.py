@@ -1,0 +1,223 @@
+"""The command: what it prints, where, and its exit status."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+
+import pytest
+from output_files import DAY, START, UNTIL, lines_of, log, manifest_of, write, write_days
+
+from airflow_provider_secoda import __version__
+from airflow_provider_secoda.verify.cli import main
+
+DATE = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"
+NAME = "airflow-provider-secoda " + re.escape(__version__)
+
+
+@pytest.fixture
+def run(capsys):
+    """Run the command; return its exit status, what it printed, and what it said beside that."""
+
+    def run(*arguments):
+        try:
+            status = main([str(argument) for argument in arguments])
+        except SystemExit as exit_:
+            status = exit_.code
+        return status, *capsys.readouterr()
+
+    return run
+
+
+def alter(path):
+    """Alter record 17 of a file; return its id."""
+    lines = lines_of(path)
+    lines[16] = lines[16].replace(b'"is_legacy":false', b'"is_legacy":null')
+    path.write_bytes(b"".join(lines))
+    return json.loads(lines[16])["id"]
+
+
+def test_the_table_has_what_an_auditor_needs(run, tmp_path):
+    """Each file has window, records, digest and result; each series its span; the verdict date and version."""
+    paths = write_days(tmp_path)
+    status, out, err = run(tmp_path)
+    lines = out.splitlines()
+    assert (status, err) == (0, "")
+    assert any(
+        line.startswith("Series 1: secoda_default, https://api.secoda.co, by logged_at, jsonl") for line in lines
+    )
+    assert any("from 2026-02-26T00:00:00Z until 2026-03-01T00:00:00Z, 3 windows" in line for line in lines)
+    assert any("no gap, no overlap" in line for line in lines)
+    for path in paths:
+        (row,) = [line for line in lines if line.endswith(path.name)]
+        assert re.search(r" [0-9a-f]{16}  ok ", row)
+        assert f"{path.stem}T00:00:00Z" in row
+        assert f" {len(lines_of(path))} " in row
+    records = sum(len(lines_of(path)) for path in paths)
+    verdict = rf"ALL AS IT SHOULD BE: 3 files, 1 series, {records} records, 0 findings; {DATE}, {NAME}"
+    assert re.fullmatch(verdict, lines[-1])
+
+
+def test_findings_stand_beneath_their_file(run, tmp_path):
+    """What is wrong with a file stands below its row, the exact record included; the status is 1."""
+    paths = write_days(tmp_path)
+    name = alter(paths[1])
+    status, out, _ = run(tmp_path)
+    assert status == 1
+    lines = out.splitlines()
+    row = next(number for number, line in enumerate(lines) if paths[1].name in line)
+    assert "2 FINDINGS" in lines[row]
+    assert lines[row + 1].split() == f'altered record 17, "{name}", has other bytes than listed'.split()
+    assert "NOT AS IT SHOULD BE" in out
+
+
+def test_every_line_fits(run, tmp_path):
+    """No line is longer than 120 columns, however long names, ids, paths and filters are."""
+    deep = tmp_path / ("long-" * 30) / ("name-" * 30)
+    filter_ = {"operator": "in", "field": "activity_type", "value": ["X" * 20] * 20}
+    path = write(deep / "logs.jsonl", START, UNTIL, [log("i" * 500, START - DAY), log("a", START)], filter=filter_)
+    write(deep / "other.jsonl", START, UNTIL, [], filter=filter_)
+    path.write_bytes(path.read_bytes() + b"{" * 500)
+    status, out, _ = run(tmp_path, "--start", "2026-01-01")
+    assert status == 1
+    assert max(map(len, out.splitlines())) <= 120
+    assert "(500 characters)" in out
+
+
+def test_nothing_from_a_file_reaches_the_terminal_raw(run, tmp_path):
+    """Control signs, changes of direction and halves of pairs from ids, names and manifests are printed as escapes."""
+    evil = "\x1b[2J\u202e\r\n\x00\u200b"
+    path = write(tmp_path / "logs.jsonl", START, UNTIL, [log(evil, START - DAY)])
+    manifest = manifest_of(path)
+    manifest.write_text(manifest.read_text().replace("secoda_default", "\\u001b[31m\\ud800"))
+    (tmp_path / "\x1b[7m.jsonl").write_bytes(b"\x1b[7m\n")
+    _, out, _ = run(tmp_path)
+    assert all(sign.isprintable() or sign == "\n" for sign in out)
+    assert r"\x1b[2J\u202e\r\n\x00\u200b" in out
+    assert r"\x1b[31m\ud800" in out
+
+
+def test_json_is_what_its_description_says(run, tmp_path):
+    """The JSON has the members that the module describes, with full digests and findings as data."""
+    from airflow_provider_secoda.verify import machine
+
+    paths = write_days(tmp_path)
+    name = alter(paths[0])
+    paths[2].unlink()
+    status, out, err = run(tmp_path, "--json", "--quiet")
+    told = json.loads(out)
+    assert (status, told["exit_code"], told["verdict"], err) == (1, 1, "findings", "")
+    assert told["totals"] == {
+        "files": 3,
+        "series": 1,
+        "records": sum(len(lines_of(path)) for path in paths[:2]),
+        "findings": 3,
+        "notes": 0,
+        "others": 0,
+    }
+    first = told["files"][0]
+    assert first["manifest"]["sha256"] == _sha256(manifest_of(paths[0]))
+    assert first["sha256"] == _sha256(paths[0]) != first["manifest"]["file_sha256"]
+    assert first["window"] == {"start": "2026-02-26T00:00:00Z", "end": "2026-02-27T00:00:00Z"}
+    assert (first["findings"][0]["kind"], first["findings"][0]["position"], first["findings"][0]["id"]) == (
+        "altered",
+        17,
+        name,
+    )
+    assert told["files"][2]["bytes"] is None
+    assert told["series"][0]["end"] == "2026-02-28T00:00:00Z"
+    described = set(re.findall(r'"(\w+)":', machine.__doc__))
+    assert {*told, *told["files"][0], *told["series"][0], *told["totals"]} <= described
+    kinds = set(re.findall(r"^(\w+(?:, \w+)*)  ", machine.__doc__, re.MULTILINE))
+    assert {finding["kind"] for file in told["files"] for finding in file["findings"]} <= kinds
+
+
+def _sha256(path):
+    import hashlib
+
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_json_holds_any_id(run, tmp_path):
+    """Ids stand in the JSON as they are, those that no encoding can print included."""
+    path = write(tmp_path / "logs.jsonl", START, UNTIL, [log("a\x00\u202e", START - DAY)])
+    manifest_of(path).write_text(manifest_of(path).read_text().replace('["a', '["\\ud800'))
+    _, out, _ = run(tmp_path, "--json")
+    assert out.isascii()
+    assert {finding["id"] for finding in json.loads(out)["files"][0]["findings"]} >= {"a\x00\u202e", "\ud800\x00\u202e"}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["--no-such-option", "x"],
+        ["x", "--start", "yesterday"],
+        ["x", "--list", "0"],
+        ["x", "--conn-id", "y"],
+        ["x", "--start", "2026-01-02", "--end", "2026-01-01"],
+        ["/no/such/place"],
+        ["nosuchscheme://bucket/x"],
+    ],
+)
+def test_what_cannot_be_checked_is_status_2(run, arguments):
+    """Arguments that make no sense, and places that do not exist, are neither success nor findings, nor a traceback."""
+    status, out, err = run(*arguments)
+    assert status == 2
+    assert out + err
+    assert "Traceback" not in err
+
+
+def test_progress_is_said_on_long_work_only(run, tmp_path):
+    """How far the work got goes to standard error, after some seconds; never with --quiet, never into the output."""
+    write_days(tmp_path)
+    _, plain, err = run(tmp_path)
+    assert err == ""
+    _, out, err = run(tmp_path, "--every", "0")
+    assert "1 of 3 files checked" in err
+    assert "3 of 3 files checked" in err
+    assert re.search(r"\d records, now .*2026-02-27.jsonl\n", err)
+    assert out.splitlines()[:8] == plain.splitlines()[:8]
+    _, _, err = run(tmp_path, "--every", "0", "--quiet")
+    assert err == ""
+
+
+def test_findings_listed_are_limited_and_counted(run, tmp_path):
+    """So many findings of a kind are listed as were asked for, and how many more there are is said."""
+    path = write(tmp_path / "logs.jsonl", START, UNTIL)
+    count = len(lines_of(path))
+    path.write_bytes(b"")
+    _, out, _ = run(tmp_path, "--list", "2")
+    assert out.count(" was removed\n") == 2
+    assert f"and {count - 2} more of this kind" in out
+
+
+def test_an_edge_is_a_date_or_a_time(run, tmp_path):
+    """--start and --end are ISO 8601: a date is its midnight in UTC."""
+    write_days(tmp_path)
+    status, out, _ = run(tmp_path, "--start", "2026-02-26", "--end", "2026-03-01T01:00+01:00")
+    assert status == 0
+    assert "to be covered from 2026-02-26T00:00:00Z until 2026-03-01T00:00:00Z" in out
+    assert run(tmp_path, "--start", "2026-02-25", "--end", "2026-03-01")[0] == 1
+
+
+def test_the_process_itself(tmp_path):
+    """As a process: status and output are the command's, a closed pipe does no harm, and Airflow is not imported."""
+    paths = write_days(tmp_path)
+    command = [sys.executable, "-m", "airflow_provider_secoda.verify", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, env={"PYTHONIOENCODING": "ascii"}, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "ALL AS IT SHOULD BE" in done.stdout
+    alter(paths[0])
+    code = (
+        "import sys; from airflow_provider_secoda.verify import verify; "
+        f"print(verify([{str(tmp_path)!r}]).exit_code, "
+        "[name for name in sys.modules if name.partition('.')[0] == 'airflow'])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout == "1 []\n"
+    shell = f"{sys.executable} -m airflow_provider_secoda.verify {tmp_path} | true; echo ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("1\n", "")

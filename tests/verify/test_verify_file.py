@@ -1,0 +1,422 @@
+"""One file against its manifest: each way of tampering is named exactly, and nothing that is in order is."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import random
+from datetime import timedelta
+
+import pytest
+from output_files import DAY, START, UNTIL, found, lines_of, log, logs_of, manifest_of, write
+
+from airflow_provider_secoda.verify import verify
+
+pa = pytest.importorskip("pyarrow")
+import pyarrow.parquet as pq
+
+SUFFIXES = ("jsonl", "ndjson", "JSONL.GZ", "parquet")
+IDS = [json.loads(raw)["id"] for raw in logs_of(START, UNTIL)]
+
+
+@pytest.fixture
+def path(tmp_path):
+    """Give a file of three days with a manifest."""
+    return write(tmp_path / "logs.jsonl", START, UNTIL)
+
+
+def check(path, **options):
+    return verify([str(path)], **options)
+
+
+def texts(result):
+    return [finding.text for file in result.files for finding in file.findings.kept]
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_what_was_written_is_as_it_should_be(tmp_path, suffix):
+    """A file that nobody touched has no finding, in any format; count, size and digest are the manifest's."""
+    path = write(tmp_path / f"logs.{suffix}", START, UNTIL)
+    result = check(path)
+    assert (found(result), result.errors, result.exit_code) == ([], [], 0)
+    (file,) = result.files
+    assert file.records == file.stated_count == len(IDS) > 100
+    assert file.bytes == path.stat().st_size
+    assert file.sha256 == file.stated_sha256
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_file_without_records_is_one(tmp_path, suffix):
+    """A window in which nothing happened has a file and a manifest without records, and these are in order."""
+    assert check(write(tmp_path / f"logs.{suffix}", START, UNTIL, [])).exit_code == 0
+
+
+def test_odd_records_are_as_written(tmp_path):
+    """Long numbers, halves of emoji, pretty printing and ids of any signs are no reason for a finding."""
+    moment = START.isoformat()
+    odd = [
+        b'{"id":"a","n":123456789012345678901234567890,"e":1E5,"logged_at":"%s","t":"\\ud83d"}' % moment.encode(),
+        b'{\n  "id": "b\\ud83d",\n  "logged_at": "%s"\n}' % moment.encode(),
+        log("c\u202e\x00\n", START),
+        log("", START + DAY),
+    ]
+    for suffix in SUFFIXES:
+        assert found(check(write(tmp_path / f"logs.{suffix}", START, UNTIL, odd))) == []
+
+
+# --- records altered, removed, added, moved --------------------------------------------------------------------
+
+
+def test_an_altered_record_is_named(path):
+    """One digit altered in one record: that record is named, by position and id, and no other."""
+    lines = lines_of(path)
+    lines[16] = lines[16].replace(b'"is_legacy":false', b'"is_legacy": true')
+    path.write_bytes(b"".join(lines))
+    result = check(path)
+    assert found(result) == [("altered", 17, IDS[16]), ("bytes", None, None)]
+    assert f'record 17, "{IDS[16]}"' in texts(result)[0]
+    assert result.exit_code == 1
+
+
+def test_a_removed_record_is_named(path):
+    """A record taken out is named, wherever it stood; those behind it are not."""
+    lines = lines_of(path)
+    for place in (0, 16, len(lines) - 1):
+        path.write_bytes(b"".join(lines[:place] + lines[place + 1 :]))
+        assert found(check(path)) == [("removed", place + 1, IDS[place]), ("bytes", None, None)]
+
+
+def test_an_added_record_is_named(path):
+    """A record put in is named, wherever it stands; those behind it are not."""
+    lines = lines_of(path)
+    for place in (0, 16, len(lines)):
+        moment = json.loads(lines[min(place, len(lines) - 1)])["logged_at"]
+        new = log("\x00" if place < len(lines) else "~", UNTIL).replace(UNTIL.isoformat().encode(), moment.encode())
+        path.write_bytes(b"".join([*lines[:place], new + b"\n", *lines[place:]]))
+        assert found(check(path)) == [("added", place + 1, json.loads(new)["id"]), ("bytes", None, None)]
+
+
+def test_a_moved_record_is_named(path):
+    """A record that stands elsewhere is named alone: not all those that moved up for it."""
+    lines = lines_of(path)
+    path.write_bytes(b"".join([lines[-1], *lines[:-1]]))
+    result = check(path)
+    assert found(result) == [("order", 2, IDS[0]), ("moved", 1, IDS[-1]), ("bytes", None, None)]
+    assert f"the manifest lists it as record {len(IDS)}" in texts(result)[1]
+    path.write_bytes(b"".join([*lines[1:], lines[0]]))
+    assert found(check(path)) == [("order", len(IDS), IDS[0]), ("moved", len(IDS), IDS[0]), ("bytes", None, None)]
+
+
+def test_several_ways_of_tampering_are_told_apart(path):
+    """Altered, removed, added and moved records in one file are each named as what they are."""
+    lines = lines_of(path)
+    altered = lines[60].replace(b'"is_legacy":false', b'"is_legacy":null')
+    moment = json.loads(lines[29])["logged_at"].encode()
+    new = log("new", UNTIL).replace(UNTIL.isoformat().encode(), moment) + b"\n"
+    path.write_bytes(
+        b"".join([*lines[:10], *lines[11:30], new, *lines[30:60], altered, *lines[62:90], lines[61], *lines[90:]])
+    )
+    kinds = [each for each in found(check(path)) if each[0] not in ("order", "bytes")]
+    assert sorted(kinds) == [
+        ("added", 30, "new"),
+        ("altered", 61, IDS[60]),
+        ("moved", 90, IDS[61]),
+        ("removed", 11, IDS[10]),
+    ]
+
+
+def test_random_tampering_is_told_exactly(tmp_path):
+    """Whatever is altered, removed and added at random, the findings are that and nothing else."""
+    chance = random.Random(7)
+    records = [log(f"id-{number:04}", START + number * DAY / 500) for number in range(300)]
+    path = write(tmp_path / "logs.jsonl", START, UNTIL, records)
+    for _ in range(40):
+        expected, lines = set(), []
+        for number, record in enumerate(records):
+            fate = chance.choices(("stay", "alter", "remove", "add"), (40, 2, 2, 2))[0]
+            if fate != "remove":
+                lines.append(record.replace(b'"id"', b' "id"') if fate == "alter" else record)
+            if fate == "alter":
+                expected.add(("altered", len(lines), f"id-{number:04}"))
+            elif fate == "remove":
+                expected.add(("removed", number + 1, f"id-{number:04}"))
+            elif fate == "add":
+                lines.append(log(f"id-{number:04}+", START + number * DAY / 500))
+                expected.add(("added", len(lines), f"id-{number:04}+"))
+        path.write_bytes(b"".join(line + b"\n" for line in lines))
+        assert {each for each in found(check(path)) if each[0] != "bytes"} == expected
+
+
+def test_a_record_that_is_no_json_any_more_is_named_by_its_place(path):
+    """A record of which half is missing is the altered one of its place in the manifest."""
+    lines = lines_of(path)
+    for place in (0, 16, len(lines) - 1):
+        path.write_bytes(b"".join([*lines[:place], lines[place][:40] + b"\n", *lines[place + 1 :]]))
+        assert found(check(path)) == [
+            ("not_json", place + 1, None),
+            ("altered", place + 1, IDS[place]),
+            ("bytes", None, None),
+        ]
+    path.write_bytes(b"".join([*lines[:5], b"[]\n", *lines[5:]]))
+    assert found(check(path)) == [("not_json", 6, None), ("added", 6, None), ("bytes", None, None)]
+
+
+def test_a_copy_of_a_record_is_named(path):
+    """A record that stands there twice is an added one, and its id stands twice."""
+    lines = lines_of(path)
+    path.write_bytes(b"".join([*lines[:17], lines[16], *lines[17:]]))
+    assert found(check(path)) == [("twice", 18, IDS[16]), ("added", 18, IDS[16]), ("bytes", None, None)]
+
+
+# --- the same records, other bytes -----------------------------------------------------------------------------
+
+
+def test_a_file_that_was_packed_anew_is_told_as_that(tmp_path):
+    """The same lines compressed by another hand are other bytes, same records."""
+    path = write(tmp_path / "logs.jsonl.gz", START, UNTIL)
+    path.write_bytes(gzip.compress(gzip.decompress(path.read_bytes()), 1))
+    result = check(path)
+    assert found(result) == [("reencoded", None, None)]
+    assert "other bytes, same records" in texts(result)[0]
+    assert result.exit_code == 1
+
+
+@pytest.mark.parametrize(
+    "rewrite",
+    [
+        lambda content: content.removesuffix(b"\n"),
+        lambda content: content + b"\n",
+        lambda content: content.replace(b"\n", b"\r\n"),
+        lambda content: b"\n\n" + content,
+    ],
+)
+def test_line_ends_are_no_records(path, rewrite):
+    """A line end more, less or of another system are other bytes, same records."""
+    path.write_bytes(rewrite(path.read_bytes()))
+    assert found(check(path)) == [("reencoded", None, None)]
+
+
+def test_parquet_written_anew_is_told_as_that(tmp_path):
+    """A Parquet file that another tool wrote, with other types for the same values, is other bytes, same records."""
+    path = write(tmp_path / "logs.parquet", START, UNTIL)
+    table = pq.read_table(path)
+    pq.write_table(table.set_column(0, "id", table["id"].cast(pa.large_string())), path, compression="gzip")
+    assert found(check(path)) == [("reencoded", None, None)]
+
+
+def test_a_parquet_column_that_was_altered_is_named(tmp_path):
+    """Who alters a typed column and leaves the raw record is found: row and column are named."""
+    path = write(tmp_path / "logs.parquet", START, UNTIL)
+    table = pq.read_table(path)
+    names = table["performer_id"].to_pylist()
+    assert len(names) > 260  # more than are looked at together
+    names[260] = "somebody-else"
+    place = table.schema.get_field_index("performer_id")
+    forged = table.set_column(place, "performer_id", pa.array(names)).drop_columns(["metadata"])
+    pq.write_table(forged, path)
+    result = check(path)
+    assert found(result) == [("columns", None, None), ("columns", 261, None), ("bytes", None, None)]
+    assert {"column metadata is missing"} < set(texts(result))
+
+
+def test_a_parquet_record_that_was_altered_is_named(tmp_path):
+    """An altered raw record of a Parquet file is named, and so are the columns that still say what it was."""
+    path = write(tmp_path / "logs.parquet", START, UNTIL)
+    table = pq.read_table(path)
+    raws = table["raw"].to_pylist()
+    raws[4] = raws[4].replace('"performer_type":"', '"performer_type":"X')
+    pq.write_table(table.set_column(table.schema.get_field_index("raw"), "raw", pa.array(raws)), path)
+    assert ("altered", 5, IDS[4]) in found(check(path))
+    assert ("columns", 5, None) in found(check(path))
+
+
+# --- files and manifests that are none -------------------------------------------------------------------------
+
+
+def test_a_file_without_a_manifest_is_not_taken_for_whole(path):
+    """Without its manifest a file is a finding, which says what that may mean."""
+    manifest_of(path).unlink()
+    result = check(path)
+    assert texts(result) == ["no manifest: not whole, or written with write_manifest=False"]
+    assert (result.exit_code, result.files[0].records) == (1, len(IDS))
+
+
+def test_a_manifest_without_a_file_is_a_finding(path):
+    """A manifest alone says that there was a file."""
+    path.unlink()
+    for given in (path, manifest_of(path), path.parent):
+        result = check(given)
+        assert texts(result) == ["file missing: only its manifest is there"]
+        assert result.exit_code == 1
+
+
+def test_a_manifest_of_another_file_is_a_finding(path):
+    """A manifest speaks of the file beside it; the name in it leads nowhere."""
+    manifest = manifest_of(path)
+    for name in ("../other.jsonl", "/etc/passwd", "other.jsonl"):
+        text = json.loads(path_text := manifest.read_text())
+        manifest.write_text(path_text.replace(json.dumps(text["file"]["name"]), json.dumps(name)))
+        result = check(path)
+        assert [kind for kind, *_ in found(result)] == ["other_file"]
+        assert f'"{name}"' in texts(result)[0]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "kind"),
+    [
+        ('"format": "jsonl"', '"format": "parquet"', "contradiction"),
+        ('"bytes": ', '"bytes": 1', "contradiction"),
+        ('"count": ', '"count": 1', "contradiction"),
+        ('"sha256": "', '"sha256": "0', "reencoded"),
+        ('"start": "2026-02-26', '"start": "2026-02-27', "outside"),
+        ('"start": "2026-02-26', '"start": "2026-03-26', "manifest"),
+        ('"start": "2026-02-26', '"start": "yesterday', "manifest"),
+        ('"timestamp_field": "logged_at"', '"timestamp_field": "__class__"', "manifest"),
+        ('"connection_id": "', '"connection_id": 1, "x": "', "manifest"),
+        ('"manifest_version": 1', '"manifest_version": 2', "manifest"),
+        ('"manifest_version"', '"manifest_version', "manifest"),
+        ("\n  ]\n}\n", "\n  ]\n} \n", "manifest"),
+        ('"records": [\n', '"records": [\n    ["x", 1],\n', "manifest"),
+        ('"records": [\n', '"records": [\n    [' + "[" * 100_000 + '"x"],\n', "manifest"),
+        ('"file": ', '"file": ' + '{"a":' * 100_000 + "1" + "}" * 100_000 + ', "filf": ', "manifest"),
+    ],
+)
+def test_an_altered_manifest_is_a_finding(path, old, new, kind):
+    """A manifest that was altered, or is none at all, is a finding and never an error of ours."""
+    manifest = manifest_of(path)
+    text = manifest.read_text()
+    assert old in text
+    manifest.write_text(text.replace(old, new, 1))
+    result = check(path)
+    assert kind in {kind for kind, *_ in found(result)}
+    assert (result.errors, result.exit_code) == ([], 1)
+
+
+@pytest.mark.parametrize(("began", "early"), [(0, 1), (59.5, 1), (60, 0), (3600, 0)])
+def test_a_window_that_was_read_too_early_is_a_finding(tmp_path, began, early):
+    """A file is complete only if its reading began when the window had settled."""
+    moment = (UNTIL + timedelta(seconds=began)).isoformat()
+    path = write(tmp_path / "a.jsonl", START, UNTIL, reading={"began": moment, "settle_seconds": 60})
+    result = check(path)
+    assert [kind for kind, *_ in found(result)] == ["early"] * early
+    assert result.exit_code == early
+
+
+def test_records_altered_in_the_manifest_are_not_the_files_fault(path):
+    """Where the file is the one listed, to the byte, it is said that the manifest was altered."""
+    manifest = manifest_of(path)
+    lines = manifest.read_text().splitlines(keepends=True)
+    place = next(number for number, line in enumerate(lines) if IDS[3] in line)
+    del lines[place]
+    manifest.write_text("".join(lines))
+    result = check(path)
+    assert found(result) == [("added", 4, IDS[3]), ("contradiction", None, None)]
+    assert "the manifest's records were altered" in texts(result)[1]
+
+
+@pytest.mark.parametrize("cut", [0.0, 0.3, 0.8, 0.999])
+def test_a_manifest_that_was_cut_is_a_finding(path, cut):
+    """A manifest of which the end is missing stands for nothing."""
+    content = manifest_of(path).read_bytes()
+    manifest_of(path).write_bytes(content[: int(len(content) * cut)])
+    result = check(path)
+    assert [kind for kind, *_ in found(result)] == ["manifest"]
+    assert result.exit_code == 1
+
+
+@pytest.mark.parametrize("suffix", ["jsonl.gz", "parquet"])
+def test_damaged_files_are_findings(tmp_path, suffix):
+    """A file that is cut, or has bytes flipped anywhere, is a finding, never an error of ours and never in order."""
+    path = write(tmp_path / f"logs.{suffix}", START, UNTIL)
+    whole = path.read_bytes()
+    chance = random.Random(3)
+    for number in range(60):
+        broken = bytearray(whole[: chance.randrange(len(whole))] if number % 4 == 0 else whole)
+        for _ in range(number % 4):
+            broken[chance.randrange(len(broken))] ^= 1 << chance.randrange(8)
+        path.write_bytes(broken)
+        result = check(path)
+        assert (result.errors, result.exit_code) == ([], 1)
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("content", [b"\x00" * 5000, b"PAR1", b"\x1f\x8b", b"[" * 200_000, b'{"id":1}', b"\xff\xfe{}"])
+def test_files_of_something_else_are_findings(tmp_path, suffix, content):
+    """A file that holds anything else is a finding, whatever that is."""
+    path = write(tmp_path / f"logs.{suffix}", START, UNTIL)
+    path.write_bytes(content)
+    result = check(path)
+    assert (result.errors, result.exit_code) == ([], 1)
+    assert {kind for kind, *_ in found(result)} & {"damaged", "not_json"}
+
+
+def test_a_line_of_any_length_does_not_fill_the_memory(path, monkeypatch):
+    """A line longer than any record can be ends the reading."""
+    monkeypatch.setattr("airflow_provider_secoda.verify.reading.MAX_RECORD_BYTES", 10_000)
+    path.write_bytes(path.read_bytes() + b"x" * 50_000)
+    result = check(path)
+    assert [kind for kind, *_ in found(result)] == ["damaged", "bytes"]
+    assert "longer than 10,000 bytes" in texts(result)[0]
+
+
+# --- the data itself -------------------------------------------------------------------------------------------
+
+
+def test_a_record_outside_of_its_window_is_named(tmp_path):
+    """The window is half-open: a log at its end, or before its start, is none of its own."""
+    tick = DAY / 86_400_000_000
+    records = [log("early", START - tick), log("first", START), log("last", UNTIL - tick), log("end", UNTIL)]
+    result = check(write(tmp_path / "logs.jsonl", START, UNTIL, records))
+    assert found(result) == [("outside", 1, "early"), ("outside", 4, "end")]
+    assert "2026-03-01T00:00:00Z" in texts(result)[1]
+
+
+def test_the_window_is_over_the_timestamp_that_was_chosen(tmp_path):
+    """With created_at as the timestamp, logged_at places nothing."""
+    records = [
+        log("a", START - DAY, created_at=START.isoformat()),
+        log("b", START - 2 * DAY, created_at=START.isoformat()),
+    ]
+    assert check(write(tmp_path / "logs.jsonl", START, UNTIL, records, field="created_at")).exit_code == 0
+
+
+def test_records_out_of_order_are_named(tmp_path):
+    """Records ascend by timestamp and, at the same time, by id."""
+    records = [log("a", START), log("c", START + DAY), log("b", START + DAY), log("d", START), log("e", START + DAY)]
+    assert found(check(write(tmp_path / "logs.jsonl", START, UNTIL, records))) == [("order", 3, "b"), ("order", 4, "d")]
+
+
+def test_a_record_without_a_time_is_named(tmp_path):
+    """A timestamp that is none is said, with what stands there."""
+    path = write(tmp_path / "logs.jsonl", START, UNTIL, [log("a", START)])
+    path.write_bytes(b'{"id":"a","logged_at":"noon"}\n')
+    assert ("no_timestamp", 1, "a") in found(check(path))
+
+
+def test_an_id_that_stands_twice_is_named(tmp_path):
+    """Each id stands in a file once, also where its manifest lists it twice."""
+    path = write(tmp_path / "logs.jsonl", START, UNTIL, [log("a", START), log("a", START), log("b", START)])
+    assert found(check(path)) == [("twice", 2, "a")]
+
+
+# --- how much is said ------------------------------------------------------------------------------------------
+
+
+def test_findings_are_counted_beyond_those_listed(path):
+    """So many findings of a kind are kept as were asked for; the counts are of all."""
+    path.write_bytes(b"")
+    result = check(path, listed=3)
+    (file,) = result.files
+    assert [finding.kind for finding in file.findings.kept] == ["removed"] * 3 + ["bytes"]
+    assert file.findings.counts["removed"] == len(IDS)
+    assert result.findings == len(IDS) + 1
+
+
+def test_so_much_garbage_is_not_matched_by_place(path, monkeypatch):
+    """A long run of lines that are no JSON is not held in memory to be matched: it was added, the records removed."""
+    monkeypatch.setattr("airflow_provider_secoda.verify.difference._MOST_UNREAD", 3)
+    lines = lines_of(path)
+    for count, expected in ((3, {"altered": 3}), (5, {"removed": 5, "added": 5})):
+        path.write_bytes(b"".join([*lines[:10], *([b"?\n"] * count), *lines[10 + count :]]))
+        (file,) = check(path).files
+        assert file.findings.counts == expected | {"not_json": count, "bytes": 1}

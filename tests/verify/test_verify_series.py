@@ -1,0 +1,294 @@
+"""Files side by side: the windows of a series tile time, and no id stands in two of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+from output_files import DAY, SOURCE, START, UNTIL, found, log, manifest_of, write, write_days
+
+from airflow_provider_secoda.verify import verify
+
+HOUR = timedelta(hours=1)
+
+
+def told(result):
+    """Return kind and text of every finding of every series."""
+    return [(finding.kind, finding.text) for series in result.series for finding in series.findings.kept]
+
+
+def kinds(result):
+    return [kind for kind, _ in told(result)]
+
+
+def test_consecutive_windows_are_one_series(tmp_path):
+    """Days that tile time have no finding; the series goes from the first edge to the last."""
+    write_days(tmp_path)
+    result = verify([str(tmp_path)])
+    (series,) = result.series
+    assert (told(result), found(result), result.exit_code) == ([], [], 0)
+    assert (series.windows, series.span.end - series.span.start) == (3, 3 * DAY // timedelta(microseconds=1))
+    assert series.records == sum(file.records for file in result.files) > 0
+
+
+def test_a_missing_day_is_a_gap(tmp_path):
+    """A window that is missing is told from edge to edge, with the files around it."""
+    paths = write_days(tmp_path)
+    for path in (paths[1], manifest_of(paths[1])):
+        path.unlink()
+    result = verify([str(tmp_path)])
+    ((kind, text),) = told(result)
+    assert kind == "gap"
+    assert "[2026-02-27T00:00:00Z, 2026-02-28T00:00:00Z)" in text
+    assert str(paths[0]) in text
+    assert str(paths[2]) in text
+    assert result.exit_code == 1
+
+
+def test_a_manifest_without_its_file_covers_nothing(tmp_path):
+    """Where only the manifest is left, time has a gap: a window without its logs covers nothing."""
+    paths = write_days(tmp_path)
+    paths[1].unlink()
+    result = verify([str(tmp_path)])
+    assert kinds(result) == ["gap"]
+    assert [kind for kind, *_ in found(result)] == ["file_missing"]
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "common"),
+    [
+        (START + DAY - HOUR, START + DAY, "[2026-02-26T23:00:00Z, 2026-02-27T00:00:00Z)"),
+        (START + HOUR, START + 2 * HOUR, "[2026-02-26T01:00:00Z, 2026-02-26T02:00:00Z)"),
+        (START, START + DAY, "[2026-02-26T00:00:00Z, 2026-02-27T00:00:00Z)"),
+        (START, START + DAY + HOUR, "[2026-02-26T00:00:00Z, 2026-02-27T00:00:00Z)"),
+    ],
+)
+def test_windows_that_overlap_are_told(tmp_path, start, end, common):
+    """A window inside another, twice the same, or over its edge is an overlap, with the time that both cover."""
+    write_days(tmp_path)
+    write(tmp_path / "other.jsonl", start, end, [])
+    result = verify([str(tmp_path)])
+    assert set(kinds(result)) == {"overlap"}
+    assert any(f"{common} is covered twice" in text and "other.jsonl" in text for _, text in told(result))
+
+
+def test_a_wide_window_hides_no_gap_and_makes_none(tmp_path):
+    """What a wide window covers is no gap, though a narrow one inside it ends before the next begins."""
+    write(tmp_path / "wide.jsonl", START, UNTIL, [])
+    write(tmp_path / "narrow.jsonl", START + HOUR, START + DAY, [])
+    write(tmp_path / "next.jsonl", UNTIL, UNTIL + DAY, [])
+    assert kinds(verify([str(tmp_path)])) == ["overlap"]
+
+
+def test_an_id_in_two_windows_is_named(tmp_path):
+    """An id stands in one window of a series: the second one is named, with the file and the place of the first."""
+    first = write(tmp_path / "1.jsonl", START, START + DAY, [log("a", START), log("b", START)])
+    write(tmp_path / "2.jsonl", START + DAY, UNTIL, [log("b", START + DAY), log("c", START + DAY)])
+    result = verify([str(tmp_path)])
+    assert found(result) == [("in_two_files", 1, "b")]
+    (finding,) = result.files[1].findings.kept
+    assert finding.other == str(first)
+    assert "as record 2" in finding.text
+
+
+def test_files_without_manifests_are_no_series(tmp_path):
+    """Of files without a manifest it is not known whether they share their ids; within one an id stands once."""
+    for name in ("1", "2"):
+        path = write(tmp_path / f"{name}.jsonl", START, UNTIL, [log("a", START), log("b", START), log(name, START)])
+        manifest_of(path).unlink()
+    path.write_bytes(path.read_bytes() * 2)
+    expected = [("no_manifest", None, None)] * 2 + [("twice", 4, "a"), ("twice", 5, "b"), ("twice", 6, "2")]
+    assert found(verify([str(tmp_path)])) == expected
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"suffix": "jsonl.gz"},
+        {"filter": {"operator": "exact", "field": "performer_type", "value": "USER"}},
+        {"source": SOURCE | {"connection_id": "another"}},
+        {"source": SOURCE | {"base_url": "https://eapi.secoda.co"}},
+        {"field": "created_at"},
+    ],
+)
+def test_what_was_asked_differently_is_a_series_of_its_own(tmp_path, other):
+    """The same day from another connection, host, filter, timestamp or in another format overlaps nothing."""
+    records = [log("a", START, created_at=START.isoformat())]
+    write(tmp_path / "1.jsonl", START, UNTIL, records)
+    write(tmp_path / f"2.{other.pop('suffix', 'jsonl')}", START, UNTIL, records, **other)
+    result = verify([str(tmp_path)])
+    assert (len(result.series), result.exit_code) == (2, 0)
+
+
+def test_the_order_of_keys_in_a_filter_makes_no_other_series(tmp_path):
+    """A filter written in another order of its keys is the same filter."""
+    for number, filter_ in enumerate(({"operator": "exact", "field": "a"}, {"field": "a", "operator": "exact"})):
+        write(tmp_path / f"{number}.jsonl", START + number * DAY, START + (number + 1) * DAY, [], filter=filter_)
+    result = verify([str(tmp_path)])
+    assert (len(result.series), result.exit_code) == (1, 0)
+
+
+# --- the asked span --------------------------------------------------------------------------------------------
+
+
+def test_a_span_that_is_covered_to_its_edges_is_as_it_should_be(tmp_path):
+    """Edges at which windows begin and end are met, also inside a longer series, of which it is said that it is."""
+    write_days(tmp_path)
+    assert verify([str(tmp_path)], start=START, end=UNTIL).exit_code == 0
+    result = verify([str(tmp_path)], start=START + DAY, end=UNTIL - DAY)
+    assert (kinds(result), result.notes, result.exit_code) == (["beyond"], 1, 0)
+    assert told(result)[0][1].startswith("2 windows outside")
+
+
+def test_a_span_that_is_not_covered_is_a_gap(tmp_path):
+    """Time between the asked edge and the series is a gap, at both ends."""
+    write_days(tmp_path)
+    result = verify([str(tmp_path)], start=START - DAY, end=UNTIL + HOUR)
+    assert kinds(result) == ["gap", "gap"]
+    assert "[2026-02-25T00:00:00Z, 2026-02-26T00:00:00Z)" in told(result)[0][1]
+    assert "[2026-03-01T00:00:00Z, 2026-03-01T01:00:00Z)" in told(result)[1][1]
+    for start, span in (
+        (UNTIL + DAY, "[2026-03-02T00:00:00Z, 2026-03-03T00:00:00Z)"),
+        (START - 2 * DAY, "[2026-02-24T"),
+    ):
+        result = verify([str(tmp_path)], start=start, end=start + DAY)
+        assert kinds(result) == ["gap", "beyond"]
+        assert span in told(result)[0][1]
+        assert "2026-02-26" not in told(result)[0][1]
+
+
+def test_an_edge_inside_a_window_is_told(tmp_path):
+    """The asked span is made of whole windows."""
+    write_days(tmp_path)
+    result = verify([str(tmp_path)], start=START + HOUR, end=UNTIL - HOUR)
+    assert kinds(result) == ["edge", "edge"]
+
+
+def test_edges_that_make_no_span_are_refused():
+    """A span without a time zone or that ends before it begins is an error of the caller's."""
+    with pytest.raises(ValueError, match="before"):
+        verify(["x"], start=UNTIL, end=START)
+    with pytest.raises(ValueError, match="aware"):
+        verify(["x"], start=datetime(2026, 1, 1))  # noqa: DTZ001
+
+
+# --- where files are looked for --------------------------------------------------------------------------------
+
+
+def test_folders_are_searched_to_the_bottom(tmp_path):
+    """Files in folders of any depth are found, in any number of paths, each once, and those of others passed over."""
+    deep = tmp_path / "year=2026" / "month=02"
+    paths = write_days(deep)
+    (tmp_path / "README.md").write_text("not ours")
+    (deep / ".landing-x.part").write_text("half")
+    (tmp_path / "circle").symlink_to(tmp_path, target_is_directory=True)
+    for given in ([tmp_path], [deep, tmp_path], paths, [*paths, *map(manifest_of, paths), deep]):
+        result = verify([str(path) for path in given])
+        assert (len(result.files), result.exit_code) == (3, 0)
+        assert {file.path for file in result.files} == {str(path) for path in paths}
+    assert verify([str(tmp_path)]).others == 2
+
+
+@pytest.mark.parametrize("name", ["a#b", "a?b", "a b%20c", "é", "-x", "x\ny", "\udcff"])
+def test_names_of_any_signs(tmp_path, name):
+    """A file is checked whatever its name holds."""
+    if name == "x\ny":
+        written = write(tmp_path / "x.jsonl", START, UNTIL)
+        text = manifest_of(written).read_text().replace('"x.jsonl"', json.dumps(f"{name}.jsonl"))
+        (tmp_path / f"{name}.jsonl.manifest.json").write_text(text)
+        manifest_of(written).unlink()
+        shutil.move(written, tmp_path / f"{name}.jsonl")
+    else:
+        try:
+            write(tmp_path / f"{name}.jsonl", START, UNTIL)
+        except UnicodeEncodeError:
+            pytest.skip("this file system takes no such name")
+    result = verify([str(tmp_path)])
+    assert (found(result), len(result.files), result.exit_code) == ([], 1, 0)
+
+
+def test_relative_paths(tmp_path, monkeypatch):
+    """Paths are taken from where one is, also upwards."""
+    write_days(tmp_path / "logs")
+    (tmp_path / "else").mkdir()
+    monkeypatch.chdir(tmp_path / "else")
+    for given in ("../logs", "../logs/", (tmp_path / "logs").as_uri()):
+        result = verify([given])
+        assert (len(result.files), result.exit_code) == (3, 0)
+    monkeypatch.chdir(tmp_path / "logs")
+    for given in (".", "./", "2026-02-26.jsonl"):
+        assert verify([given]).exit_code == 0
+    result = verify([".", str(tmp_path / "logs"), "../logs/2026-02-26.jsonl"])
+    assert (len(result.files), result.exit_code) == (3, 0)
+
+
+@pytest.mark.parametrize("given", ["nowhere", "empty", "notes.txt", "nowhere.jsonl"])
+def test_nothing_found_is_no_success(tmp_path, given):
+    """A path at which there is nothing to check is not checked, even where another path is in order."""
+    write_days(tmp_path / "logs")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "notes.txt").write_text("none of ours")
+    for paths in ([tmp_path / given], [tmp_path / "logs", tmp_path / given]):
+        result = verify([str(path) for path in paths])
+        assert (len(result.errors), result.exit_code) == (1, 2)
+        assert given in result.errors[0]
+    assert verify([]).exit_code == 2
+
+
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="needs a file that fails when it is read")
+def test_what_cannot_be_read_is_not_passed_over(tmp_path):
+    """A file whose storage fails is neither in order nor damaged: it was not checked; the others were."""
+    paths = write_days(tmp_path)
+    paths[1].unlink()
+    paths[1].symlink_to("/proc/self/mem")
+    result = verify([str(tmp_path)])
+    (error,) = result.errors
+    assert error.startswith(f"{paths[1]}: could not be read: OSError (Input/output error)")
+    assert result.exit_code == 2
+    assert [bool(file.error) for file in result.files] == [False, True, False]
+    assert found(result) == []
+
+
+def test_a_folder_that_cannot_be_read_is_not_passed_over(tmp_path):
+    """Where a folder among others cannot be listed, here for the length of its path, nothing is taken for checked."""
+    write_days(tmp_path)
+    here = os.open(tmp_path, os.O_RDONLY)
+    for _ in range(20):
+        os.mkdir("x" * 250, dir_fd=here)
+        below = os.open("x" * 250, os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = below
+    os.close(here)
+    result = verify([str(tmp_path)])
+    assert result.exit_code == 2
+    assert "File name too long" in result.errors[0]
+
+
+def test_a_pipe_is_no_file(tmp_path):
+    """What is no plain file is not opened: a pipe would never end."""
+    write_days(tmp_path)
+    os.mkfifo(tmp_path / "pipe.jsonl")
+    assert verify([str(tmp_path)]).exit_code == 0
+
+
+def test_memory_does_not_grow_with_the_records(tmp_path):
+    """Eight times the records take no more memory; what Python itself allocates is counted."""
+    import tracemalloc
+
+    peaks = []
+    for count in (1_000, 8_000):
+        records = [log(f"id-{number:06}", START + number * DAY / count, text="x" * 300) for number in range(count)]
+        path = write(tmp_path / f"{count}.jsonl", START, UNTIL, records)
+        lines = path.read_bytes().splitlines(keepends=True)
+        for content in (lines, lines[1:]):
+            path.write_bytes(b"".join(content))
+            tracemalloc.start()
+            result = verify([str(path)], listed=10)
+            peaks.append(tracemalloc.get_traced_memory()[1])
+            tracemalloc.stop()
+            assert result.files[0].records == len(content)
+    assert max(peaks[2:]) < max(peaks[:2]) + 1_000_000
