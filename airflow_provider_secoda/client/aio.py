@@ -14,6 +14,7 @@ from airflow_provider_secoda.client.async_transport import AsyncTransport
 from airflow_provider_secoda.client.errors import SecodaConfigurationError, SecodaError
 from airflow_provider_secoda.client.exchange import RetryPolicy, Tally, exchange
 from airflow_provider_secoda.client.key import Key
+from airflow_provider_secoda.client.limits import Limits
 from airflow_provider_secoda.client.messages import Attempt, Emit, Flow, Outcome
 from airflow_provider_secoda.client.regions import resolve_base_url
 
@@ -37,6 +38,7 @@ class AsyncSecodaClient:
     :param proxy: URL of a proxy for all requests; without it the environment's proxies count
     :param policy: how often and how patiently a request is repeated
     :param user_agent: sent as ``User-Agent``
+    :param limits: the most that one answer may be, in bytes, in depth and in seconds
     :param max_connections: how many requests may be under way, of all tasks together; those beyond wait
     """
 
@@ -50,6 +52,7 @@ class AsyncSecodaClient:
         proxy: str | None = None,
         policy: RetryPolicy | None = None,
         user_agent: str = "airflow-provider-secoda",
+        limits: Limits | None = None,
         max_connections: int = 8,
     ) -> None:
         key = Key.of(api_key)
@@ -70,6 +73,7 @@ class AsyncSecodaClient:
             verify=verify,
             proxy=proxy,
             user_agent=user_agent,
+            limits=limits or Limits(),
             max_connections=max_connections,
         )
 

@@ -12,20 +12,27 @@ import asyncio
 import logging
 import ssl
 import time
+from contextlib import aclosing
 from contextvars import ContextVar
 from functools import lru_cache
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, cast
 from urllib.parse import urlencode
 
+import anyio
 import httpx
 
+from airflow_provider_secoda.client.body import ACCEPT_ENCODING, Body
+from airflow_provider_secoda.client.bounded import too_slow
 from airflow_provider_secoda.client.errors import SecodaConfigurationError, SecodaConnectionError, SecodaError
 from airflow_provider_secoda.client.messages import Outcome, Request, Response
 from airflow_provider_secoda.client.route import find_route
 from airflow_provider_secoda.client.translation import Translation, causes
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
     from airflow_provider_secoda.client.key import Key
+    from airflow_provider_secoda.client.limits import Limits
 
 _log = logging.getLogger(__name__)
 
@@ -33,7 +40,7 @@ _log = logging.getLogger(__name__)
 KEEP_ALIVE = 50.0
 _LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=KEEP_ALIVE)
 _HUNG_UP = (httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError)
-_UNUSABLE = (httpx.InvalidURL, httpx.UnsupportedProtocol)
+_UNUSABLE = (httpx.InvalidURL, httpx.UnsupportedProtocol, UnicodeError)
 
 #: A connection with all that keeps it; `httpx` opens it anew when the server closed it.
 _Line: TypeAlias = httpx.AsyncHTTPTransport
@@ -61,6 +68,7 @@ class AsyncTransport:
     :param timeout: seconds to wait for a connection and for each piece of an answer
     :param verify: whether to verify the server's certificate, or the path of a CA bundle to verify it with
     :param proxy: URL of a proxy for all requests; without it the environment's proxies count
+    :param limits: the most that one answer may be
     :param max_connections: how many requests may be under way; those beyond wait, however long it takes
     :raises SecodaConfigurationError: as :func:`~.route.find_route` does
     """
@@ -74,10 +82,12 @@ class AsyncTransport:
         verify: bool | str,
         proxy: str | None,
         user_agent: str,
+        limits: Limits,
         max_connections: int,
     ) -> None:
         self._base_url = base_url
         self._key = key
+        self._limits = limits
         self._route = find_route(base_url, proxy=proxy, verify=verify)
         # Without TLS there is nobody to trust, and no need to load anybody's certificates.
         secure = base_url.startswith("https:") or self._has_https_proxy()
@@ -86,7 +96,7 @@ class AsyncTransport:
         self._extensions = {"timeout": {"connect": timeout, "read": timeout, "write": timeout}}
         self._headers = [
             ("Accept", "application/json"),
-            ("Accept-Encoding", "gzip, deflate"),
+            ("Accept-Encoding", ACCEPT_ENCODING),
             ("User-Agent", user_agent),
         ]
         self._words = Translation(base_url, timeout, key, (httpx.TimeoutException,), (httpx.ProxyError,), _UNUSABLE)
@@ -113,7 +123,7 @@ class AsyncTransport:
             except SecodaError as error:
                 error.__context__ = None
                 return error.with_traceback(None)
-            except (httpx.HTTPError, httpx.InvalidURL, OSError) as exc:
+            except (httpx.HTTPError, httpx.InvalidURL, OSError, UnicodeError) as exc:
                 return self._words.error(exc, at_proxy=self._proxy_unreached(exc))
             except Exception as exc:  # noqa: BLE001 - no foreign error leaves, whatever a library raises
                 return SecodaConnectionError(f"{self._base_url}: {type(exc).__name__}")
@@ -123,20 +133,24 @@ class AsyncTransport:
         return response
 
     async def _send(self, request: Request) -> Response:
-        idle, line, answer = self._idle, None, None
+        idle, line, answer, response, whole = self._idle, None, None, None, False
         try:
-            if idle:
-                _, line = idle.pop()
-                answer = await self._ask_again(line, request)
-            if line is None or answer is None:
-                line = await self._open()
-                answer = await line.handle_async_request(self._request(request))
-            response = await self._read(answer)
+            with anyio.move_on_after(self._limits.answer_seconds):
+                if idle:
+                    _, line = idle.pop()
+                    answer = await self._ask_again(line, request)
+                if line is None or answer is None:
+                    line = await self._open()
+                    answer = await line.handle_async_request(self._request(request))
+                response, whole = await self._read(answer)
+            if response is None:
+                raise too_slow(self._limits, self._base_url)  # noqa: TRY301 - the line is of no more use, as after others
         except BaseException:
             if line is not None:
                 await line.aclose()
             raise
-        if idle is self._idle:
+        assert line is not None
+        if whole and idle is self._idle:
             await self._put_back(line)
         else:
             await line.aclose()
@@ -150,13 +164,23 @@ class AsyncTransport:
             await line.aclose()
             return None
 
-    async def _read(self, answer: httpx.Response) -> Response:
-        body = await answer.aread()
+    async def _read(self, answer: httpx.Response) -> tuple[Response, bool]:
+        """Return a response, and whether all that was sent was read: else the line is of no more use."""
+        encoding = answer.headers.get("content-encoding", "")
+        body = Body(self._base_url, answer.status_code, encoding, self._limits)
+        whole = True
+        async with aclosing(cast("AsyncGenerator[bytes, None]", answer.aiter_raw())) as pieces:
+            async for piece in pieces:
+                if not body.feed(piece):
+                    whole = False
+                    break
+                await asyncio.sleep(0)  # a million pieces can be there already, and others wait
+        content = body.whole()
         headers = {name: self._key.scrub_text(value) for name, value in answer.headers.items()}
         # Records are evidence, even should one hold the key; what else a server says is not.
         if answer.status_code != 200:  # noqa: PLR2004
-            body = self._key.scrub(body)
-        return Response(answer.status_code, headers, body, time.time())
+            content = self._key.scrub(content)
+        return Response(answer.status_code, headers, content, time.time(), self._limits), whole
 
     async def _put_back(self, line: _Line) -> None:
         """Keep a line for the next request, and close those that were not needed for long."""

@@ -11,7 +11,8 @@ What can go wrong with Secoda, told apart by what one can do about it.
     │   ├── SecodaNotFoundError         404: no such thing here
     │   ├── SecodaRequestError          any other 4xx: the request is refused
     │   ├── SecodaRedirectError         a redirect to another origin, which would take the key along
-    │   └── SecodaTLSError              the server's certificate is not trusted, or it speaks no TLS
+    │   ├── SecodaTLSError              the server's certificate is not trusted, or it speaks no TLS
+    │   └── SecodaLimitError            an answer larger than ``setting`` allows: it would be as large again
     ├── SecodaRetriableError        the same request may succeed later
     │   ├── SecodaRateLimitError        429; ``retry_after`` in seconds where the server said it
     │   ├── SecodaServerError           5xx
@@ -73,6 +74,14 @@ class SecodaTLSError(SecodaFatalError):
     def __init__(self, message: str, *, status: int | None = None, reason: str = "certificate") -> None:
         super().__init__(message, status=status)
         self.reason = reason
+
+
+class SecodaLimitError(SecodaFatalError):
+    """An answer is larger or nested deeper than allowed, as it will be again; ``setting`` is what to raise."""
+
+    def __init__(self, message: str, *, status: int | None = None, setting: str = "") -> None:
+        super().__init__(message, status=status)
+        self.setting = setting
 
 
 class SecodaRetriableError(SecodaError):

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from airflow_provider_secoda.client.errors import SecodaConfigurationError, SecodaResponseError
+from airflow_provider_secoda.client.scrutiny import load
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -131,11 +132,11 @@ def _unusable(version: Version, name: str) -> SecodaResponseError:
 
 
 def _loads(raw: bytes) -> dict[str, Any]:
-    value = json.loads(raw)
+    value = load(raw)
     if b"\\ud" in raw.lower():
         # Half a surrogate pair, which is text cut amid an emoji, is JSON but no Unicode: nothing could store it.
         text = json.dumps(value, ensure_ascii=False).encode("utf-16", "surrogatepass")
-        value = json.loads(text.decode("utf-16", "replace"))
+        value = load(text.decode("utf-16", "replace").encode())
     return _dict(value)
 
 

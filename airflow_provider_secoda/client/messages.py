@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias, TypeVar
 
 from airflow_provider_secoda.client.errors import SecodaError
+from airflow_provider_secoda.client.limits import Limits
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -22,12 +23,17 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """What came back: header names in lower case, the body decompressed, ``received_at`` in epoch seconds."""
+    """
+    What came back: header names in lower case, the body decompressed, ``received_at`` in epoch seconds.
+
+    :param limits: what the body kept to; whoever reads it keeps to the limit of its nesting
+    """
 
     status: int
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = field(default=b"", repr=False)
     received_at: float = 0.0
+    limits: Limits = field(default=Limits(), repr=False)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -97,3 +103,8 @@ def several(calls: Sequence[Call]) -> Flow[list[Any]]:
             outcomes[call] = outcome
         start = ()
     return [outcomes[call] for call in calls]
+
+
+def one_line(text: str, most: int = 200) -> str:
+    """Return what a server said as one short line that does no harm in a log."""
+    return "".join(sign for sign in " ".join(text[: 8 * most].split()) if sign.isprintable())[:most]

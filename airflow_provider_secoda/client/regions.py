@@ -23,8 +23,14 @@ _CLOUD_HOSTS = {
     "apac.secoda.co": "apac",
 }
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+# Libraries disagree about what else may stand between `//` and the path.
+_AUTHORITY = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(:[0-9]*)?")
+# What resolvers take for an IPv4 address in disguise: `2130706433`, `0x7f.1`, `127.1` (WHATWG URL, "ends in a number").
+_NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 _API_SUFFIX = re.compile(r"(/api(/v1(/.*)?)?)*/?$")
 _SCHEMES = ("http", "https")
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_BROADCAST = ipaddress.IPv4Address("255.255.255.255")
 
 
 class _Host(NamedTuple):
@@ -63,7 +69,8 @@ def resolve_base_url(
         if region not in (*REGIONS, ON_PREMISE):
             raise SecodaConfigurationError(f"unknown `region` {_shown(region)}: set it to us, eu, apac or on_premise")
     if customer_domain is not None:
-        customer_domain = customer_domain.lower()
+        # Some signs that are no ASCII become ASCII in lower case.
+        customer_domain = customer_domain.lower() if customer_domain.isascii() else customer_domain
         _check_domain(customer_domain, region)
     if port is not None and not 0 < port < 65_536:  # noqa: PLR2004 - what TCP has
         raise SecodaConfigurationError(f"`port` must be from 1 to 65535, not {port}")
@@ -91,7 +98,9 @@ def check_proxy(proxy: str, base_url: str) -> None:
     """
     try:
         parts = urlsplit(proxy)
-        usable = parts.scheme in _SCHEMES and bool(parts.hostname) and parts.port != 0
+        # Some libraries end the host at a backslash, others do not.
+        plain = proxy.isascii() and proxy.isprintable() and not {"\\", " "} & set(proxy)
+        usable = plain and parts.scheme in _SCHEMES and bool(parts.hostname) and parts.port != 0
     except ValueError:
         usable = False
     if not usable:
@@ -162,7 +171,7 @@ def _parse_host(text: str, port: int | None, scheme: str | None) -> _Host:
         name, own_port = (parts.hostname or "").rstrip("."), parts.port
     except ValueError as exc:
         raise SecodaConfigurationError(problem + str(exc)) from None
-    if not _valid_name(name) or own_port == 0:
+    if not (_AUTHORITY.fullmatch(parts.netloc) and _valid_name(name)) or own_port == 0:
         raise SecodaConfigurationError(problem + "the host name or the port is not valid")
     guessed = "http" if text.startswith("://") and _loopback_name(name) else "https"
     scheme = guessed if text.startswith("://") else parts.scheme.lower()
@@ -170,6 +179,7 @@ def _parse_host(text: str, port: int | None, scheme: str | None) -> _Host:
         raise SecodaConfigurationError(problem + "only https is spoken")
     if scheme == "http" and not _loopback_name(name):
         raise SecodaConfigurationError(problem + "use https; http would send the API key unencrypted")
+    _check_place(name, parts.path, problem)
     path = re.sub("/{2,}", "/", parts.path)
     return _Host(scheme, name, own_port or port, _API_SUFFIX.sub("", path))
 
@@ -189,6 +199,31 @@ def _valid_name(name: str) -> bool:
         # `https:/x` and `https//x` are slips of the pen, and no host is called so.
         return len(name) < 254 and name not in _SCHEMES and all(map(_LABEL.fullmatch, labels))  # noqa: PLR2004
     return True
+
+
+def _check_place(name: str, path: str, problem: str) -> None:
+    if _is_nobodys(name):
+        raise SecodaConfigurationError(problem + "no workspace lives at such an address")
+    if {".", ".."} & set(path.split("/")):
+        raise SecodaConfigurationError(problem + "write the path without dots")
+
+
+def _is_nobodys(name: str) -> bool:
+    """
+    Return whether an address is one that no workspace can have, in whatever spelling.
+
+    Link-local addresses are those at which clouds hand out credentials (169.254.169.254). Private ones are allowed:
+    self-hosted workspaces live there.
+    """
+    try:
+        address = ipaddress.ip_address(name)
+    except ValueError:
+        return bool(_NUMBER.fullmatch(name.rpartition(".")[2]))
+    inner = getattr(address, "ipv4_mapped", None) or getattr(address, "sixtofour", None)
+    if address in _NAT64:
+        inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    found = inner or address
+    return found.is_link_local or found.is_multicast or found.is_unspecified or found == _BROADCAST
 
 
 def _check_agreement(found: _Host, region: str | None, customer_domain: str | None) -> None:

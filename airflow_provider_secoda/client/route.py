@@ -7,6 +7,7 @@ works for a trigger too.
 
 from __future__ import annotations
 
+import logging
 import ssl
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +21,9 @@ from airflow_provider_secoda.client.regions import check_proxy, is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,8 @@ def find_route(base_url: str, *, proxy: str | None, verify: bool | str) -> Route
     :param proxy: URL of a proxy for all requests; without it ``HTTPS_PROXY``, ``ALL_PROXY`` and ``NO_PROXY`` count
     :param verify: as in :class:`Route`; with True ``REQUESTS_CA_BUNDLE`` and ``CURL_CA_BUNDLE`` count
     :raises SecodaConfigurationError: naming ``verify``, ``proxy`` or the environment's variable
+
+    Logs a warning when no certificate is to be verified.
     """
     if proxy is not None:
         check_proxy(proxy, base_url)
@@ -73,6 +79,11 @@ def find_route(base_url: str, *, proxy: str | None, verify: bool | str) -> Route
     chosen = select_proxy(base_url, found["proxies"])
     if chosen and "://" not in chosen:
         chosen = f"http://{chosen}"
+    if found["verify"] is False:
+        # Also where somebody's patch of the library said so: it must never be silent.
+        _log.warning(
+            "The certificate of %s is not verified: anybody between here and there can read the API key", base_url
+        )
     return Route(chosen or None, found["verify"], bundle)
 
 

@@ -7,12 +7,19 @@ A log stays the bytes that the API sent: only ``id`` and the timestamps are read
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, TypeAlias
 
 import msgspec
 
+from airflow_provider_secoda.client.decoding import (
+    UNREADABLE,
+    check_envelope,
+    decode,
+    locate,
+    misfit,
+    originals,
+)
 from airflow_provider_secoda.client.errors import SecodaResponseError
 from airflow_provider_secoda.client.instants import (
     Instant,
@@ -21,10 +28,10 @@ from airflow_provider_secoda.client.instants import (
     parse_instant,
     to_instant,
 )
+from airflow_provider_secoda.client.scrutiny import ambiguous, ambiguous_log, nested_deeper, without_half_pairs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
+    from airflow_provider_secoda.client.limits import Limits
     from airflow_provider_secoda.client.messages import Response
 
 __all__ = [
@@ -44,11 +51,6 @@ __all__ = [
 ]
 
 TimestampField: TypeAlias = Literal["logged_at", "created_at"]
-_AT = re.compile(r" - at `\$([^`]*)`$")
-# Consumed and kept: an escaped backslash, a whole pair. Replaced: half a pair.
-_SURROGATES = re.compile(
-    rb"(\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})|\\u[dD][89a-fA-F][0-9a-fA-F]{2}"
-)
 
 
 class Log(NamedTuple):
@@ -102,8 +104,9 @@ class _ResourceLogs(msgspec.Struct):
 
 class _Head(msgspec.Struct):
     id: str
-    logged_at: Any = None
-    created_at: Any = None
+    logged_at: Any = msgspec.UNSET
+    created_at: Any = msgspec.UNSET
+    updated_at: Any = msgspec.UNSET
 
 
 class _VersionHead(msgspec.Struct):
@@ -124,22 +127,24 @@ _decode_head = msgspec.json.Decoder(_Head)
 _decode_object = msgspec.json.Decoder(dict[str, Any])
 _decode_version_head = msgspec.json.Decoder(_VersionHead)
 _decode_log_head = msgspec.json.Decoder(_LogHead)
+#: How deep in an answer a record stands.
+_DEPTH = 2
 
 
 def read_audit_logs(response: Response, number: int, field: TimestampField) -> Page:
     """
     Read a page of audit logs; ``number`` is the page that was asked for.
 
-    :raises SecodaResponseError: when the body is cut, foreign, or lacks what decisions need.
+    :raises SecodaResponseError: when the body is cut, foreign, lacks what decisions need, or says it twice in two ways
+    :raises SecodaLimitError: when it is nested too deeply
     """
-    body, decoded = _decode(_decode_audit_logs, response)
+    body, decoded = decode(_decode_audit_logs, response)
+    records = list(originals(body.results, response.body, decoded))
+    check_envelope(response, records)
     if body.meta is not None and body.meta.page not in (None, number):
         # Some servers answer a page beyond the end with the last page: that is no answer to what was asked.
         return Page(number, (), body.count, body.total_pages)
-    logs = tuple(
-        _read_log(raw, field, f"$.results[{index}]")
-        for index, raw in enumerate(_originals(body.results, response.body, decoded))
-    )
+    logs = tuple(_read_log(raw, field, f"$.results[{index}]", response.limits) for index, raw in enumerate(records))
     return Page(number, logs, body.count, body.total_pages)
 
 
@@ -185,16 +190,20 @@ def read_resource_logs(response: Response, number: int) -> VersionPage:
     """
     Read a page of resource logs.
 
-    :raises SecodaResponseError: when the body is cut, foreign, or a version history has no id.
+    :raises SecodaResponseError: when the body is cut, foreign, a version history has no id, or says twice what matters
+    :raises SecodaLimitError: when it is nested too deeply
     """
-    body, decoded = _decode(_decode_resource_logs, response)
+    body, decoded = decode(_decode_resource_logs, response)
+    histories, others = (
+        list(originals(raws, response.body, decoded)) for raws in (body.version_histories, body.non_versioned_logs)
+    )
+    check_envelope(response, histories, others)
     if body.meta is not None and body.meta.page not in (None, number):
         return VersionPage(number, (), body.count, body.total_pages)
     versions = tuple(
-        _read_version(raw, f"$.version_histories[{index}]", response)
-        for index, raw in enumerate(_originals(body.version_histories, response.body, decoded))
+        _read_version(raw, f"$.version_histories[{index}]", response) for index, raw in enumerate(histories)
     )
-    logged = tuple(_read_logged(bytes(raw)) for raw in body.non_versioned_logs)
+    logged = tuple(map(_read_logged, others))
     return VersionPage(number, versions, body.count, body.total_pages, logged)
 
 
@@ -204,69 +213,50 @@ def read_json(response: Response, listing: Literal["results", "version_histories
 
     :param listing: what the page must hold
     :raises SecodaResponseError: when the body is cut, or something else than such a page
+    :raises SecodaLimitError: when it is nested too deeply
     """
-    _decode(_decode_audit_logs if listing == "results" else _decode_resource_logs, response)
-    return _decode(_decode_object, response)[0]  # type: ignore[no-any-return]
+    if nested_deeper(response.body, response.limits.nesting):
+        raise response.limits.passed("nesting", "$")
+    decode(_decode_audit_logs if listing == "results" else _decode_resource_logs, response)
+    check_envelope(response)
+    return decode(_decode_object, response)[0]  # type: ignore[no-any-return]
 
 
-def _decode(decoder: Any, response: Response) -> tuple[Any, bytes]:
-    """Decode a body; return also the bytes that were decoded, as long as the body and nearly always the same."""
-    body = response.body
+def _read_log(raw: bytes, field: TimestampField, path: str, limits: Limits) -> Log:
+    if nested_deeper(raw, limits.nesting - _DEPTH):
+        raise limits.passed("nesting", path)
     try:
-        if not body.isascii():
-            body.decode()  # a decoder that passes records on does not look at their text
-        return decoder.decode(body), body
-    except msgspec.DecodeError:
-        body = _without_half_pairs(body)
-    except (UnicodeDecodeError, RecursionError) as exc:
-        raise _misfit(exc, "$", response) from None
-    try:
-        return decoder.decode(body), body
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
-        raise _misfit(exc, "$", response) from None
-
-
-def _without_half_pairs(body: bytes) -> bytes:
-    # Half a surrogate pair is what text cut in the middle of an emoji looks like. JSON allows it, the decoder does
-    # not. The replacement has the same length, so that offsets in both bodies agree.
-    return _SURROGATES.sub(lambda match: match[1] or rb"\ufffd", body)
-
-
-def _originals(raws: list[msgspec.Raw], body: bytes, decoded: bytes) -> Iterator[bytes]:
-    """Yield each record as it stands in the body that was sent, not in the one that was decoded."""
-    position = 0
-    for raw in raws:
-        record = bytes(raw)
-        if decoded is not body:
-            position = decoded.index(record, position)
-            record = body[position : position + len(record)]
-            position += len(record)
-        yield record
-
-
-def _read_log(raw: bytes, field: TimestampField, path: str) -> Log:
-    try:
-        head = _decode_head.decode(raw if b"\\u" not in raw else _without_half_pairs(raw))
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
-        path, reason = _locate(exc, path)
+        head = _decode_head.decode(without_half_pairs(raw))
+    except UNREADABLE as exc:
+        path, reason = locate(exc, path)
         raise SecodaResponseError(f"a log is not of the documented shape at {path}: {reason}", path=path) from None
+    logged_at, created_at = head.logged_at, head.created_at
+    times = 3 - (logged_at, created_at, head.updated_at).count(msgspec.UNSET)
+    if name := ambiguous_log(raw, head.id, times):
+        path = f"{path}.{name}"
+        raise SecodaResponseError(f"a log says twice, and differently, what is at {path}", path=path)
     try:
-        at = parse_instant(getattr(head, field))
+        at = parse_instant(logged_at if field == "logged_at" else created_at)
     except ValueError as exc:
         path = f"{path}.{field}"
         raise SecodaResponseError(f"a log has no usable timestamp at {path}: {exc}", path=path) from None
     try:
-        lag = parse_instant(head.created_at) - parse_instant(head.logged_at)
+        lag = parse_instant(created_at) - parse_instant(logged_at)
     except ValueError:
         lag = None
     return Log(at, head.id, raw, lag)
 
 
 def _read_version(raw: bytes, path: str, response: Response) -> Version:
+    if nested_deeper(raw, response.limits.nesting - _DEPTH):
+        raise response.limits.passed("nesting", path)
     try:
-        head = _decode_version_head.decode(raw if b"\\u" not in raw else _without_half_pairs(raw))
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
-        raise _misfit(exc, path, response) from None
+        head = _decode_version_head.decode(without_half_pairs(raw))
+    except UNREADABLE as exc:
+        raise misfit(exc, path, response) from None
+    if name := ambiguous(raw, _VersionHead.__struct_fields__):
+        path = f"{path}.{name}"
+        raise SecodaResponseError(f"a version history says twice, and differently, what is at {path}", path=path)
     return Version(
         head.id,
         head.resource_id if isinstance(head.resource_id, str) else None,
@@ -279,8 +269,8 @@ def _read_version(raw: bytes, path: str, response: Response) -> Version:
 
 def _read_logged(raw: bytes) -> Instant | None:
     try:
-        return _instant(_decode_log_head.decode(raw).logged_at)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return _instant(_decode_log_head.decode(without_half_pairs(raw)).logged_at)
+    except UNREADABLE:
         return None
 
 
@@ -289,22 +279,3 @@ def _instant(text: Any) -> Instant | None:
         return parse_instant(text)
     except ValueError:
         return None
-
-
-def _misfit(exc: Exception, path: str, response: Response) -> SecodaResponseError:
-    kind = response.headers.get("content-type", "").split(";")[0].strip().lower()
-    foreign = f" (it is {kind})" if kind and not kind.endswith("json") else ""
-    path, reason = _locate(exc, path)
-    return SecodaResponseError(
-        f"the answer is not the documented JSON{foreign}: {reason} at {path}",
-        path=path,
-        status=response.status,
-    )
-
-
-def _locate(exc: Exception, path: str) -> tuple[str, str]:
-    """Return the JSON path of a misfit, which the decoder tells in its text only, and what is wrong there."""
-    if isinstance(exc, RecursionError):
-        return path, "nested too deeply"
-    found = _AT.search(str(exc))
-    return (path + found[1], str(exc)[: found.start()]) if found else (path, str(exc))

@@ -19,6 +19,7 @@ from airflow_provider_secoda.client.errors import (
 from airflow_provider_secoda.client.exchange import RetryPolicy, Tally, exchange
 from airflow_provider_secoda.client.filters import Sort, encode_filter, parse_filter
 from airflow_provider_secoda.client.key import Key
+from airflow_provider_secoda.client.limits import Limits
 from airflow_provider_secoda.client.listing import AUDIT_LOGS_PATH, Report
 from airflow_provider_secoda.client.messages import Attempt, Call, Emit, Flow, Outcome, Request, once
 from airflow_provider_secoda.client.regions import resolve_base_url
@@ -47,6 +48,7 @@ class SecodaClient:
     :param proxy: URL of a proxy for all requests; without it the environment's proxies count
     :param policy: how often and how patiently a request is repeated
     :param user_agent: sent as ``User-Agent``
+    :param limits: the most that one answer may be, in bytes, in depth and in seconds
     """
 
     def __init__(
@@ -59,6 +61,7 @@ class SecodaClient:
         proxy: str | None = None,
         policy: RetryPolicy | None = None,
         user_agent: str = "airflow-provider-secoda",
+        limits: Limits | None = None,
     ) -> None:
         key = Key.of(api_key)
         del api_key  # some error reporters show local variables
@@ -69,7 +72,13 @@ class SecodaClient:
         self._key = key
         self._policy = policy or RetryPolicy()
         self._transport = Transport(
-            self.base_url, key, timeout=timeout, verify=verify, proxy=proxy, user_agent=user_agent
+            self.base_url,
+            key,
+            timeout=timeout,
+            verify=verify,
+            proxy=proxy,
+            user_agent=user_agent,
+            limits=limits or Limits(),
         )
 
     def __repr__(self) -> str:

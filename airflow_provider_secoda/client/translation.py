@@ -18,6 +18,7 @@ from airflow_provider_secoda.client.errors import (
     SecodaTimeoutError,
     SecodaTLSError,
 )
+from airflow_provider_secoda.client.messages import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,7 +61,7 @@ class Translation:
         :param at_proxy: whether it is the proxy that was not reached, where the error does not say so itself
         """
         found = list(causes(exc))
-        what = self.key.scrub_text(str(found[-1])[:200])
+        what = one_line(self.key.scrub_text(str(found[-1])[:2_000]))
 
         def has(*kinds: type[BaseException]) -> bool:
             return any(isinstance(cause, kinds) for cause in found)

@@ -7,25 +7,28 @@ Foreign exceptions end here: what leaves is a :class:`~.errors.SecodaError` with
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import requests
 from requests import exceptions
 from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
-from urllib3.exceptions import ReadTimeoutError
+from urllib3.exceptions import HTTPError, ReadTimeoutError
 
-from airflow_provider_secoda.client.errors import SecodaConnectionError
+from airflow_provider_secoda.client.body import ACCEPT_ENCODING, Body
+from airflow_provider_secoda.client.bounded import answer_class
+from airflow_provider_secoda.client.errors import SecodaConnectionError, SecodaError
 from airflow_provider_secoda.client.messages import Outcome, Request, Response
 from airflow_provider_secoda.client.route import find_route
 from airflow_provider_secoda.client.translation import Translation
 
 if TYPE_CHECKING:
     from airflow_provider_secoda.client.key import Key
+    from airflow_provider_secoda.client.limits import Limits
 
 _CHUNK = 1 << 16
 _TIMEOUTS = (exceptions.Timeout, ReadTimeoutError)
-_UNUSABLE = (exceptions.InvalidSchema, exceptions.InvalidProxyURL, exceptions.InvalidURL)
+_UNUSABLE = (exceptions.InvalidSchema, exceptions.InvalidProxyURL, exceptions.InvalidURL, UnicodeError)
 
 
 class _BearerAuth(AuthBase):
@@ -39,6 +42,28 @@ class _BearerAuth(AuthBase):
         return request
 
 
+class _Adapter(HTTPAdapter):
+    """Makes connections whose answers end in time, directly and through any proxy."""
+
+    def __init__(self, limits: Limits, where: str) -> None:
+        super().__init__(pool_maxsize=64)
+        self._changes = {"response_class": staticmethod(answer_class(limits, where))}
+
+    def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
+        pool: Any = super().get_connection_with_tls_context(*args, **kwargs)
+        kind = pool.ConnectionCls
+        if "response_class" not in vars(kind):
+            pool.ConnectionCls = type(kind.__name__, (kind,), self._changes)
+        return pool
+
+
+class _Session(requests.Session):
+    """Leaves redirects alone: the library reads their bodies whole, also when it is told not to follow them."""
+
+    def get_redirect_target(self, resp: requests.Response) -> str | None:  # noqa: ARG002 - the library's name
+        return None
+
+
 class Transport:
     """
     Sends requests below one base URL; may be used from several threads.
@@ -46,6 +71,7 @@ class Transport:
     :param timeout: seconds to wait for a connection and for each piece of an answer
     :param verify: whether to verify the server's certificate, or the path of a CA bundle to verify it with
     :param proxy: URL of a proxy for all requests; without it the environment's proxies count
+    :param limits: the most that one answer may be
     :raises SecodaConfigurationError: as :func:`~.route.find_route` does
     """
 
@@ -58,16 +84,20 @@ class Transport:
         verify: bool | str,
         proxy: str | None,
         user_agent: str,
+        limits: Limits,
     ) -> None:
         route = find_route(base_url, proxy=proxy, verify=verify)
         self._base_url = base_url
         self._key = key
         self._timeout = timeout
-        self._session = requests.Session()
+        self._limits = limits
+        self._session = _Session()
         self._session.trust_env = False  # the route has what the environment says
-        self._session.mount("http://", HTTPAdapter(pool_maxsize=64))
-        self._session.mount("https://", HTTPAdapter(pool_maxsize=64))
-        self._session.headers.update({"Accept": "application/json", "User-Agent": user_agent})
+        for scheme in ("http://", "https://"):
+            self._session.mount(scheme, _Adapter(limits, base_url))
+        self._session.headers.update(
+            {"Accept": "application/json", "Accept-Encoding": ACCEPT_ENCODING, "User-Agent": user_agent}
+        )
         self._proxies = {"http": route.proxy, "https": route.proxy} if route.proxy else None
         self._verify = route.verify
         self._words = Translation(base_url, timeout, key, _TIMEOUTS, (exceptions.ProxyError,), _UNUSABLE)
@@ -89,14 +119,23 @@ class Transport:
                 allow_redirects=False,
                 stream=True,
             ) as answer:
-                body = b"".join(answer.iter_content(_CHUNK))
-            scrub = self._key.scrub_text
-            headers = {name.lower(): scrub(value) for name, value in answer.headers.items()}
-            # Records are evidence, even should one hold the key; what else a server says is not.
-            if answer.status_code != 200:  # noqa: PLR2004
-                body = self._key.scrub(body)
-            return Response(answer.status_code, headers, body, time.time())
-        except exceptions.RequestException as exc:
+                return self._read(answer)
+        except SecodaError as error:
+            error.__context__ = None
+            return error.with_traceback(None)
+        except (exceptions.RequestException, HTTPError, UnicodeError) as exc:
             return self._words.error(exc)
         except Exception as exc:  # noqa: BLE001 - no foreign error leaves, whatever a library raises
             return SecodaConnectionError(f"{self._base_url}: {type(exc).__name__}")
+
+    def _read(self, answer: requests.Response) -> Response:
+        body = Body(self._base_url, answer.status_code, answer.headers.get("content-encoding", ""), self._limits)
+        for piece in answer.raw.stream(_CHUNK, decode_content=False):
+            if not body.feed(piece):
+                break
+        content, scrub = body.whole(), self._key.scrub_text
+        headers = {name.lower(): scrub(value) for name, value in answer.headers.items()}
+        # Records are evidence, even should one hold the key; what else a server says is not.
+        if answer.status_code != 200:  # noqa: PLR2004
+            content = self._key.scrub(content)
+        return Response(answer.status_code, headers, content, time.time(), self._limits)

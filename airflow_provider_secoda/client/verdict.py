@@ -6,10 +6,11 @@ The one place that knows statuses and headers. The reference lists 200, 401, 403
 
 from __future__ import annotations
 
+import re
 from datetime import timezone
 from email.utils import parsedate_to_datetime
 from typing import Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import unquote, urljoin, urlsplit
 
 import msgspec
 
@@ -25,7 +26,7 @@ from airflow_provider_secoda.client.errors import (
     SecodaResponseError,
     SecodaServerError,
 )
-from airflow_provider_secoda.client.messages import Attempt, Call, Outcome, Request, Response
+from airflow_provider_secoda.client.messages import Attempt, Call, Outcome, Request, Response, one_line
 from airflow_provider_secoda.client.regions import origin_of
 
 _FATAL: dict[int, type[SecodaFatalError]] = {
@@ -41,6 +42,8 @@ _WHAT_TO_DO = {
 }
 _REDIRECTS = (301, 302, 303, 307, 308)
 _MAX_REDIRECTS = 3
+#: Servers take a path apart in more ways than clients do.
+_STEP = re.compile(r"[/\\;]")
 
 
 def judge(attempt: Attempt, outcome: Outcome, base_url: str, hops: dict[Call, int]) -> Any:
@@ -87,12 +90,7 @@ def _describe(request: Request, response: Response) -> str:
         detail = str(msgspec.json.decode(response.body)["detail"])
     except (msgspec.MsgspecError, ValueError, RecursionError, LookupError, TypeError):
         return text
-    return f"{text} ({_line(detail)})"
-
-
-def _line(text: str) -> str:
-    """Return what a server said as one short line that does no harm in a log."""
-    return "".join(sign for sign in " ".join(text.split()) if sign.isprintable())[:200]
+    return f"{text} ({one_line(detail)})"
 
 
 def _retry_after(response: Response) -> float | None:
@@ -131,11 +129,11 @@ def _redirect(request: Request, response: Response, base_url: str, hop: int) -> 
     try:
         target = urljoin(base_url + request.path, location)
         path = urlsplit(target).path
-        same = origin_of(target) == origin_of(base_url) and path.startswith(prefix + "/")
+        same = origin_of(target) == origin_of(base_url) and path.startswith(prefix + "/") and _is_plain(path)
     except ValueError:
         same = False
     if not same:
-        where = _line(target.split("?")[0].split("#")[0].rpartition("@")[2])
+        where = one_line(target.split("?")[0].split("#")[0].rpartition("@")[2])
         return SecodaRedirectError(
             f"Secoda redirected {request.path} to another address ({where!r}), which would take the API key "
             "there; it was not followed. Set `host` to the address that answers without a redirect",
@@ -145,3 +143,11 @@ def _redirect(request: Request, response: Response, base_url: str, hop: int) -> 
         return SecodaRedirectError(f"Secoda redirects {request.path} in a circle", status=response.status)
     # What was asked stays what was asked: some redirects lose the query, and with it the filter and the page.
     return Request(path.removeprefix(prefix), request.params)
+
+
+def _is_plain(path: str) -> bool:
+    """Return whether a path is one that can be asked for as it stands, and told in a log."""
+    steps = _STEP.split(unquote(unquote(path)))
+    if "." in steps or ".." in steps:
+        return False  # it would lead out of the base URL's path, wherever that is noticed first
+    return path.isascii() and path.isprintable() and " " not in path and len(path) < 2_000  # noqa: PLR2004

@@ -7,6 +7,7 @@ from airflow_provider_secoda.client.errors import (
     SecodaConfigurationError,
     SecodaConnectionError,
     SecodaError,
+    SecodaLimitError,
     SecodaNotFoundError,
     SecodaPermissionError,
     SecodaRedirectError,
@@ -24,6 +25,7 @@ _ADVICE: tuple[tuple[type[SecodaError], str], ...] = (
     ),
     (SecodaNotFoundError, "There is no Secoda API at this address: check the region, or the host."),
     (SecodaRedirectError, "This address redirects elsewhere: set the host to where it leads."),
+    (SecodaLimitError, "The answer is more than this connection allows: check the host, or raise the limit."),
     (SecodaResponseError, "What answers at this address is no Secoda API: check the region, or the host."),
     (SecodaTimeoutError, "No answer in time: check the host, the proxy and the firewall."),
 )

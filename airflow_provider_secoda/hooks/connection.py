@@ -8,10 +8,11 @@ read unchanged.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_secoda.client.errors import SecodaConfigurationError
+from airflow_provider_secoda.client.limits import Limits
 from airflow_provider_secoda.client.regions import check_proxy, resolve_base_url
 
 if TYPE_CHECKING:
@@ -20,6 +21,11 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Connection
 
 DEFAULT_TIMEOUT = 60.0
+#: Said in every run, of the connection's id.
+UNVERIFIED = (
+    "Connection %r does not verify the server's certificate: anybody between here and Secoda can read the API key and "
+    "change what is read"
+)
 KNOWN_EXTRAS = (
     "region",
     "customer_domain",
@@ -27,6 +33,7 @@ KNOWN_EXTRAS = (
     "verify",
     "proxy",
     "date_operators",
+    *(f"max_{limit.name}" for limit in fields(Limits)),
     "integration_id",  # the vendor's own package reads it; it means nothing here
 )
 
@@ -43,6 +50,7 @@ class ConnectionSettings:
     #: Names of undocumented filter operators, by their meaning: ``from`` (at or after) and ``before``.
     date_operators: Mapping[str, str] | None = None
     unknown_extras: tuple[str, ...] = ()
+    limits: Limits = field(default=Limits())
 
 
 def read_connection(connection: Connection) -> ConnectionSettings:
@@ -75,14 +83,16 @@ def _read(connection: Connection) -> ConnectionSettings:
     proxy = _text(extra, "proxy")
     if proxy is not None:
         check_proxy(proxy, base_url)
+    timeout = _timeout(extra.get("timeout"))
     return ConnectionSettings(
         base_url=base_url,
         api_key=api_key,
-        timeout=_timeout(extra.get("timeout")),
+        timeout=timeout,
         verify=_verify(extra.get("verify")),
         proxy=proxy,
         date_operators=_date_operators(extra.get("date_operators")),
         unknown_extras=tuple(sorted(key for key in extra if key not in KNOWN_EXTRAS)),
+        limits=_limits(extra, timeout),
     )
 
 
@@ -117,6 +127,30 @@ def _timeout(value: Any) -> float:
     if isinstance(value, bool) or not 0 < seconds <= 86_400:  # noqa: PLR2004 - a day, and no NaN
         raise SecodaConfigurationError(f"extra `timeout` must be a number of seconds above 0, not {value!r:.40}")
     return seconds
+
+
+def _limits(extra: Mapping[str, Any], timeout: float) -> Limits:
+    # Who is patient with each piece of an answer is so with the whole of it.
+    given: dict[str, Any] = {"answer_seconds": max(timeout, Limits().answer_seconds)}
+    for limit in fields(Limits):
+        value = extra.get(f"max_{limit.name}")
+        if isinstance(value, str):
+            value = _number(value)
+        if value is not None and value != "":
+            given[limit.name] = value
+    try:
+        return Limits(**given)
+    except SecodaConfigurationError as exc:
+        raise SecodaConfigurationError(f"extra {exc}") from None
+
+
+def _number(text: str) -> int | float | str:
+    """Return the number that a form or a URI wrote as text; what is none stays as it is."""
+    text = text.strip()
+    try:
+        return int(text) if text.isdecimal() else float(text)
+    except ValueError:
+        return text
 
 
 def _verify(value: Any) -> bool | str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
@@ -14,9 +13,10 @@ from airflow_provider_secoda.client.errors import (
     SecodaError,
     SecodaFatalError,
 )
+from airflow_provider_secoda.client.scrutiny import load
 from airflow_provider_secoda.get_provider_info import __version__, get_provider_info
 from airflow_provider_secoda.hooks.advice import explain
-from airflow_provider_secoda.hooks.connection import ConnectionSettings, read_connection
+from airflow_provider_secoda.hooks.connection import UNVERIFIED, ConnectionSettings, read_connection
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -37,7 +37,7 @@ class SecodaHook(BaseHook):
     """
     Read Secoda's audit logs and resource logs with the key of an Airflow connection.
 
-    Errors that no retry can mend (401, 403, 404 and other 4xx, an untrusted certificate) leave as
+    Errors that no retry can mend (401, 403, 404 and other 4xx, an untrusted certificate, a limit) leave as
     ``AirflowFailException``, so that a task fails at once; the original error is its ``__cause__``.
 
     :param secoda_conn_id: the connection's id
@@ -76,11 +76,7 @@ class SecodaHook(BaseHook):
                     ", ".join(settings.unknown_extras),
                 )
             if settings.verify is False:
-                self.log.warning(
-                    "Connection %r does not verify the server's certificate: anybody between here and Secoda can "
-                    "read the API key and change what is read",
-                    self.secoda_conn_id,
-                )
+                self.log.warning(UNVERIFIED, self.secoda_conn_id)
             self._settings = settings
         return self._settings
 
@@ -106,6 +102,7 @@ class SecodaHook(BaseHook):
             proxy=settings.proxy,
             policy=policy,
             user_agent=f"airflow-provider-secoda/{__version__}",
+            limits=settings.limits,
         )
 
     def list_audit_logs(
@@ -156,7 +153,7 @@ class SecodaHook(BaseHook):
         for batch in self.iter_raw_audit_logs(
             start, end, filter=filter, timestamp_field=timestamp_field, concurrency=concurrency
         ):
-            yield from (json.loads(log.raw) for log in batch)
+            yield from (load(log.raw) for log in batch)
 
     def iter_raw_audit_logs(
         self,
@@ -192,7 +189,7 @@ class SecodaHook(BaseHook):
         """
         with final_errors_fail():
             versions = self.get_conn().version_histories(resource_id)
-        yield from (json.loads(raw) for raw in versions)
+        yield from map(load, versions)
 
     def poll_versions(self, resource_id: str, baseline: Baseline, learned: Learned | None = None) -> Poll:
         """
@@ -219,9 +216,10 @@ class SecodaHook(BaseHook):
         except SecodaError as exc:
             # Airflow tests a copy with an id made up at random, which would mean nothing to anybody.
             return False, f"{explain(exc)} [{str(exc).removeprefix(f'connection {self.secoda_conn_id!r}: ')}]"
+        doubt = " (the server's certificate was not verified)" if settings.verify is False else ""
         return (
             True,
-            f"Connected to Secoda at {settings.base_url}: the workspace shows {page['count']} audit logs",
+            f"Connected to Secoda at {settings.base_url}: the workspace shows {page['count']} audit logs{doubt}",
         )
 
     @classmethod

@@ -80,6 +80,7 @@ class _GatedClient(AsyncSecodaClient):
             verify=settings.verify,
             proxy=settings.proxy,
             user_agent=f"airflow-provider-secoda/{__version__}",
+            limits=settings.limits,
             max_connections=MAX_AT_ONCE,
         )
         self._transport = _GatedTransport(self._transport, gate)  # type: ignore[assignment]

@@ -8,7 +8,7 @@ that a run has the same window whenever and however often it is executed.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_secoda.moments import read_moment
@@ -113,8 +113,8 @@ def _moment(name: str, value: datetime | str | None) -> datetime:
     if value is None:
         other = "end" if name == "start" else "start"
         raise WindowError(f"{other} is given, but {name} is not: pass both or neither.")
-    if isinstance(value, datetime):
-        return utc(value)
+    if isinstance(value, datetime) and value.tzinfo is None:
+        value = value.replace(tzinfo=timezone.utc)
     try:
         return read_moment(name, value)
     except ValueError as error:

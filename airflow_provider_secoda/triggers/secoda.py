@@ -89,6 +89,7 @@ class SecodaVersionHistoryTrigger(BaseTrigger):
         self.said = said
         self.learned = learned
         self.end_task = end_task
+        self._warned = False
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and every argument."""
@@ -180,6 +181,11 @@ class SecodaVersionHistoryTrigger(BaseTrigger):
     async def _look(self, client: SharedClient, wait: Wait, learned: Learned | None) -> Poll | None:
         """Look once; return None for a resource that does not exist yet and is waited for."""
         seen = await client.settings()
+        if seen.verify is False and not self._warned:
+            from airflow_provider_secoda.hooks.connection import UNVERIFIED  # noqa: PLC0415 - loaded by now
+
+            self._warned = True
+            self.log.warning(UNVERIFIED, self.secoda_conn_id)
         try:
             return await client.value(poll_versions(wait.resource_id, wait.baseline, learned))
         except SecodaError as error:

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_secoda.client.errors import SecodaConfigurationError
+from airflow_provider_secoda.client.limits import Limits
 from airflow_provider_secoda.hooks.connection import KNOWN_EXTRAS, ConnectionSettings, read_connection
 
 pytest.importorskip("airflow")
@@ -123,6 +124,29 @@ def test_timeout(value, seconds):
 def test_a_wrong_timeout(value):
     """What is no number of seconds is refused by its name."""
     assert "`timeout`" in wrong(extra={"timeout": value})
+
+
+def test_limits():
+    """What one answer may be is set by four extras, as numbers or as the text that a URI makes of them."""
+    assert settings_of().limits == Limits()
+    extra = {"max_body_bytes": 1, "max_decompressed_bytes": " 2 ", "max_nesting": "", "max_answer_seconds": "7.5"}
+    settings = settings_of(extra=extra)
+    assert settings.limits == Limits(body_bytes=1, decompressed_bytes=2, nesting=200, answer_seconds=7.5)
+    assert settings.unknown_extras == ()
+
+
+def test_patience_with_pieces_is_patience_with_the_whole():
+    """A timeout that is longer than an answer may last by default lets it last as long; the extra has the last word."""
+    assert settings_of(extra={"timeout": 900}).limits.answer_seconds == 900
+    assert settings_of(extra={"timeout": 900, "max_answer_seconds": 30}).limits.answer_seconds == 30
+
+
+@pytest.mark.parametrize("value", [0, -1, "much", True, [1], {}, 1.5, "nan", "inf", 10**13, "9" * 5_000])
+@pytest.mark.parametrize("name", [name for name in KNOWN_EXTRAS if name.startswith("max_")])
+def test_a_wrong_limit(name, value):
+    """What is no such number is refused by its name, with what it may be."""
+    if (name, value) != ("max_answer_seconds", 1.5):
+        assert wrong(extra={name: value}).startswith(f"connection 'my_conn': extra `{name}` must be a")
 
 
 @pytest.mark.parametrize(

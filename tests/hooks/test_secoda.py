@@ -18,6 +18,7 @@ from airflow_provider_secoda.client.errors import (
     SecodaAuthenticationError,
     SecodaConfigurationError,
     SecodaIncompleteError,
+    SecodaLimitError,
     SecodaNotFoundError,
     SecodaPermissionError,
     SecodaRedirectError,
@@ -68,6 +69,19 @@ def test_the_default_connection(month):
     assert (SecodaHook.conn_name_attr, SecodaHook.default_conn_name, SecodaHook.conn_type) == (
         *("secoda_conn_id", "secoda_default", "secoda"),
     )
+
+
+def test_an_answer_beyond_a_limit(connect):
+    """An answer that is larger than the connection allows fails a task for good, and the test says what to raise."""
+    with RawServer(http(b" " * 2_000)) as server:
+        hook = connect(host=server.url, extra={"max_body_bytes": "1000"})
+        with pytest.raises(AirflowFailException, match="max_body_bytes") as error:
+            hook.list_audit_logs()
+        assert isinstance(error.value.__cause__, SecodaLimitError)
+        assert len(server.requests) == 1
+        told = words_of_test(hook)
+    assert told.startswith("The answer is more than this connection allows")
+    assert "`max_body_bytes`" in told
 
 
 def test_a_connection_by_uri(month, monkeypatch):
@@ -291,6 +305,18 @@ def test_a_window(month, timestamp_field):
     assert sorted(found, key=lambda log: log["id"]) == sorted(expected, key=lambda log: log["id"])
 
 
+def test_an_integer_that_python_does_not_read(connect):
+    """A log with an integer of thousands of digits does not end a read; that integer comes as text."""
+    digits = "7" * 5_000
+    times = '"logged_at": "2026-09-10T00:00:00Z", "created_at": "2026-09-10T00:00:00Z"'
+    record = f'{{"id": "a", {times}, "n": {digits}, "m": {digits[:300]}, "latest_activity_logged_at": null}}'
+    lists = f'"results": [{record}], "version_histories": [{record}], "non_versioned_logs": []'
+    with RawServer(http(f'{{{lists}, "count": 1, "total_pages": 1}}'.encode())) as server:
+        hook = connect(host=server.url)
+        for (log,) in (hook.iter_audit_logs(START, END), hook.iter_version_histories("R")):
+            assert (log["n"], log["m"]) == (digits, int(digits[:300]))
+
+
 def test_a_filtered_window(month):
     """A filter narrows the window, and may be JSON text as a template renders it."""
     text = '{"operator": "in", "field": "performer_type", "value": ["API", "AUTOMATION"]}'
@@ -344,7 +370,8 @@ def test_the_form_asks_for_what_is_read():
     from airflow_provider_secoda.hooks.connection import KNOWN_EXTRAS
 
     fields = get_provider_info()["connection-types"][0]["conn-fields"]
-    assert set(KNOWN_EXTRAS) - set(fields) == {"date_operators", "integration_id"}
+    limits = {"max_body_bytes", "max_decompressed_bytes", "max_nesting", "max_answer_seconds"}
+    assert set(KNOWN_EXTRAS) - set(fields) == {"date_operators", "integration_id"} | limits
     assert set(fields) <= set(KNOWN_EXTRAS)
     assert set(fields["region"]["schema"]["enum"]) == {*REGIONS, ON_PREMISE}
 

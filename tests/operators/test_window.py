@@ -55,6 +55,8 @@ def test_the_window_is_in_utc():
         ("None", "2026-01-01", "start is a template"),
         ("2026-01-01", "", "end is a template"),
         ("", "", "start is a template"),
+        (datetime(1, 1, 1, tzinfo=ZoneInfo("Europe/Berlin")), "2026-01-01", "start is no moment"),
+        ("2026-01-01", datetime(9999, 12, 31, 23, tzinfo=ZoneInfo("America/New_York")), "end is no moment"),
         ("yesterday", "2026-01-01", "start='yesterday'"),
         ("12:00", "2026-01-01", "start='12:00'"),
         ("P1D", "2026-01-01", "start='P1D'"),

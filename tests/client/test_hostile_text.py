@@ -1,0 +1,65 @@
+"""Text that a server or a template made up does no harm in a log, in an address or in a program."""
+
+import contextlib
+
+import pytest
+from drivers import KEY, QUICK, Loop, Threads, page
+from rude_servers import RawServer, http
+
+from airflow_provider_secoda.client.errors import (
+    SecodaConfigurationError,
+    SecodaConnectionError,
+    SecodaError,
+    SecodaRedirectError,
+    SecodaRequestError,
+    SecodaResponseError,
+)
+from airflow_provider_secoda.client.messages import Call, Request, once, one_line
+from airflow_provider_secoda.client.versions import resource_logs_call
+
+SIGNS = "\x1b[2J\x07\u202e"
+
+
+@pytest.fixture(params=[Threads, Loop], ids=["sync", "async"])
+def driver(request):
+    """Return one of the drivers, as a context manager."""
+    return lambda *arguments, **options: contextlib.closing(request.param(*arguments, **options))
+
+
+@pytest.mark.parametrize(
+    ("answer", "kinds"),
+    [
+        (http(b"x", content_type="text/\x1b[2Jhtml"), (SecodaResponseError, SecodaConnectionError)),
+        (http(b"x", content_type="t" * 5_000), (SecodaResponseError,)),
+        (b"HTTP/1.1 \x1b[2J\x07 200 OK\r\n\r\n", (SecodaConnectionError,)),
+        (b"\x1b[2J" * 5_000 + b"\r\n\r\n", (SecodaConnectionError,)),
+        (http(b"", "308 Go", location="/api/v1/\x1b[2J"), (SecodaRedirectError, SecodaConnectionError)),
+        (http(b"", "308 Go", location="/api/v1/" + "x" * 5_000), (SecodaRedirectError,)),
+        (http(b"", "308 Go", location="//\x1b[2J/" + "x" * 5_000), (SecodaRedirectError, SecodaConnectionError)),
+        (http(b'{"detail": "\\u001b[2J\\u202e' + b"x" * 5_000 + b'"}', "400 No"), (SecodaRequestError,)),
+        (http(b"x", content_encoding="\x1b[2J" + "x" * 5_000), (SecodaResponseError, SecodaConnectionError)),
+    ],
+)
+def test_what_a_server_says_does_no_harm_in_a_log(driver, answer, kinds):
+    """Errors are short lines without control signs, wherever in an answer those stand."""
+    with RawServer(answer) as server, driver(KEY, server.url) as client, pytest.raises(SecodaError) as error:
+        client.value(page())
+    assert isinstance(error.value, kinds)
+    assert str(error.value).isprintable()
+    assert len(str(error.value)) < 600
+
+
+def test_one_line():
+    """What is told is one line of so many signs, of which all can be seen."""
+    assert one_line(f" a\r\n\tb{SIGNS}c\0 ") == "a b[2Jc"
+    assert one_line("x" * 10**7, 40) == "x" * 40
+
+
+@pytest.mark.parametrize("call", [resource_logs_call("R\ud83e", 1), Call(Request("/x", (("filter", "\udfff"),)), str)])
+def test_half_a_character_cannot_be_asked_for(driver, call):
+    """Text that was cut in the middle of an emoji is no Unicode and goes into no address; no retry mends it."""
+    with RawServer(http()) as server, driver(KEY, server.url, policy=QUICK) as client:
+        with pytest.raises(SecodaConfigurationError, match="surrogates"):
+            client.value(once(call))
+        assert client.client.tally.requests == 1
+    assert server.requests == []

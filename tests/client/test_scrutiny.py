@@ -1,0 +1,193 @@
+"""What JSON lets pass and evidence must not: names given twice, and depth."""
+
+import json
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from airflow_provider_secoda.client.errors import SecodaLimitError, SecodaResponseError
+from airflow_provider_secoda.client.limits import Limits
+from airflow_provider_secoda.client.messages import Response
+from airflow_provider_secoda.client.schema import read_audit_logs, read_json, read_resource_logs
+from airflow_provider_secoda.client.scrutiny import ambiguous, nested_deeper
+
+AT, LATER = "2026-10-14T12:00:00Z", "2026-10-15T12:00:00Z"
+LOG = f'{{"id": "a", "logged_at": "{AT}", "created_at": "{AT}", "updated_at": "{AT}"}}'
+VERSION = '{"id": "v", "resource_id": "r"}'
+
+
+def page_of(*records):
+    return f'{{"results": [{", ".join(records)}], "count": 1, "total_pages": 1, "meta": {{"page": 1, "count": 1}}}}'
+
+
+def versions_of(*records, others=""):
+    lists = f'"version_histories": [{", ".join(records)}], "non_versioned_logs": [{others}]'
+    return f'{{{lists}, "count": 1, "total_pages": 1}}'
+
+
+def read(text):
+    return read_audit_logs(Response(200, {}, text.encode()), 1, "logged_at")
+
+
+def read_versions(text):
+    return read_resource_logs(Response(200, {}, text.encode()), 1)
+
+
+@pytest.mark.parametrize(
+    ("record", "name"),
+    [
+        (f'{{"id": "a", "logged_at": "{AT}", "id": "b"}}', "id"),
+        (f'{{"id": "b", "logged_at": "{AT}", "\\u0069d": "a"}}', "id"),
+        (f'{{"\\u0069d": "b", "logged_at": "{AT}", "id": "a"}}', "id"),
+        (f'{{"x": {{"id": "a"}}, "id": "b", "id": "a", "logged_at": "{AT}"}}', "id"),
+        (f'{{"id": "a", "logged_at": "{AT}", "logged_at": "{LATER}"}}', "logged_at"),
+        (f'{{"id": "a", "logged_at": "{AT}", "logged_at" : "{LATER}", "created_at": "{AT}"}}', "logged_at"),
+        (f'{{"id": "a", "logged_at": "{AT}", "lo\\u0067ged_at": "{LATER}"}}', "logged_at"),
+        (f'{{"id": "a", "logged\\u005fat": "{AT}", "logged_at": "{LATER}"}}', "logged_at"),
+        (f'{{"id": "a", "created_at": "{AT}", "logged_at": "{AT}", "created_at": null}}', "created_at"),
+    ],
+)
+def test_a_log_that_says_two_things(record, name):
+    """Readers differ in which of two equal names they believe: a log that says two things is not believed at all."""
+    with pytest.raises(SecodaResponseError, match="twice") as error:
+        read(page_of(LOG, record))
+    assert (error.value.path, error.value.retriable) == (f"$.results[1].{name}", True)
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        f'{{"id": "a", "logged_at": "{AT}", "id": "a", "logged_at": "{AT}"}}',
+        f'{{"logged_at": "{AT}", "who": {{"id": "b", "logged_at": "{LATER}"}}, "id": "a"}}',
+        f'{{"id": "a", "logged_at": "{AT}", "t": ["id", "logged_at", "\\u0069d"], "note": "x", "note": "y"}}',
+        f'{{"id": "a", "logged_at": "{AT}", "m": {{"created_at": 1, "updated_at": 2, "expired_at": 3}}}}',
+        f'{{"id": "a", "logged_at": "{AT}", "updated_at": 1, "updated_at": 2}}',
+    ],
+)
+def test_a_log_that_says_one_thing(record):
+    """The same said twice, names of objects within and names that decide nothing are no contradiction."""
+    (log,) = read(page_of(record)).logs
+    assert (log.id, log.raw) == ("a", record.encode())
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        (page_of(LOG)[:-1] + f', "results": [{LOG}, {LOG}]}}', "results"),
+        (page_of(LOG)[:-1] + ', "results": []}', "results"),
+        (page_of()[:-1] + f', "results": [{LOG}]}}', "results"),
+        (f'{{"results": [{LOG}], ' + page_of(LOG)[1:], "results"),
+        (f'{{"x": [{LOG}], "results": [{LOG}], ' + page_of(LOG)[1:], "results"),
+        (f'{{"result\\u0073": [{LOG}], ' + page_of(LOG)[1:], "results"),
+        ('{"count": 2, ' + page_of(LOG)[1:], "count"),
+        (page_of(LOG)[:-1] + ', "total_pages": 2}', "total_pages"),
+        (page_of(LOG)[:-1] + ', "meta": {"page": 1, "count": 1}}', "meta"),
+        (page_of(LOG).replace("[{", "[\n  {").replace("}]", "}\n]")[:-1] + ', "count": 7}', "count"),
+        (page_of(LOG, LOG).replace("}, {", "} ,\n{")[:-1] + ', "count": 7}', "count"),
+    ],
+)
+def test_an_answer_that_says_two_things(text, name):
+    """An answer with two lists of logs, two counts or two numbers of pages is not believed, however it is written."""
+    for reader in (read, lambda text: read_json(Response(200, {}, text.encode()))):
+        with pytest.raises(SecodaResponseError, match="twice") as error:
+            reader(text)
+        assert error.value.path == f"$.{name}"
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        (versions_of('{"id": "v", "id": "w"}'), "$.version_histories[0].id"),
+        (
+            versions_of(VERSION, '{"id": "v", "resource_id": "r", "resource_id": "s"}'),
+            "$.version_histories[1].resource_id",
+        ),
+        (
+            versions_of(f'{{"id": "v", "created_at": "{AT}", "created_at": "{LATER}"}}'),
+            "$.version_histories[0].created_at",
+        ),
+        (versions_of(VERSION)[:-1] + ', "version_histories": []}', "$.version_histories"),
+        (versions_of(VERSION, others=LOG)[:-1] + ', "non_versioned_logs": []}', "$.non_versioned_logs"),
+        (versions_of(VERSION, others=f"{LOG}, {LOG}")[:-1] + ', "count": 3}', "$.count"),
+    ],
+)
+def test_versions_that_say_two_things(text, path):
+    """The same holds for version histories, and for what their pages say."""
+    with pytest.raises(SecodaResponseError, match="twice") as error:
+        read_versions(text)
+    assert error.value.path == path
+    assert read_versions(versions_of(VERSION, VERSION, others=f"{LOG}, {LOG}")).logged
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"results": [' + "[" * 100_000 + "]" * 100_000 + '], "total_pages": 1, "count": 1}',
+        '{"results": [], "total_pages": 1, "count": 1, "x": ' + '{"a":' * 100_000,
+        page_of(f'{{"id": "a", "logged_at": "{AT}", "x": {"[" * 198}{"]" * 198}}}'),
+        page_of(LOG, f'{{"id": "a", "logged_at": "{AT}", "\\"": "]", "x": {"[" * 198}{"]" * 198}}}'),
+    ],
+)
+def test_what_is_nested_too_deeply(text):
+    """What is nested deeper than allowed is an error that no retry mends, and that says what to raise."""
+    for reader in (read, lambda text: read_json(Response(200, {}, text.encode()))):
+        with pytest.raises(SecodaLimitError, match="max_nesting") as error:
+            reader(text)
+        assert error.value.retriable is False
+
+
+@pytest.mark.parametrize("levels", [1, 150, 197])
+def test_what_is_nested_as_deeply_as_is_allowed(levels):
+    """Depth counts from the answer's own braces; brackets in text are none."""
+    record = f'{{"id": "a", "logged_at": "{AT}", "t": "{"[" * 300}\\"{"{" * 300}", "x": {"[" * levels}{"]" * levels}}}'
+    assert read(page_of(record)).logs[0].raw == record.encode()
+    assert json.loads(record)["id"] == "a"
+    assert read_json(Response(200, {}, page_of(record).encode()))["count"] == 1
+    tighter = Response(200, {}, page_of(record).encode(), limits=Limits(nesting=levels + 2))
+    with pytest.raises(SecodaLimitError):
+        read_audit_logs(tighter, 1, "logged_at")
+
+
+def depth(value):
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
+    return 0 if inner is None else 1 + max(map(depth, inner), default=0)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text('[]{}"\\,:a', max_size=8),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text('[]{}"\\:id', max_size=4), inner, max_size=4),
+    max_leaves=30,
+)
+
+
+@given(JSON, st.integers(0, 8), st.booleans())
+@example({'\\"': ['\\\\"[']}, 1, False)
+def test_depth_is_counted_as_json_counts_it(value, most, compact):
+    """Whatever stands in strings, with whatever escapes, depth is that of the decoded value."""
+    text = json.dumps(value, separators=(",", ":") if compact else None).encode()
+    assert nested_deeper(text, most) == (depth(value) > most)
+
+
+NAMES = st.sampled_from(["id", "logged_at", "x", "i\\u0064", "\\u006cogged_at"])
+VALUES = st.sampled_from([None, True, "a", "b", AT])
+
+
+@given(st.lists(st.tuples(NAMES, VALUES), max_size=6))
+def test_twice_is_told_as_a_decoder_that_keeps_all_tells_it(pairs):
+    """Of the names that count, one is told exactly when its values differ, however it is spelled."""
+    text = "{" + ", ".join(f'"{name}": {json.dumps(value)}' for name, value in pairs) + "}"
+    found = {}
+    for name, value in json.loads(text, object_pairs_hook=list):
+        found.setdefault(name, set()).add(value)
+    differing = {name for name in ("id", "logged_at") if len(found.get(name, ())) > 1}
+    told = ambiguous(text.encode(), ("id", "logged_at"))
+    assert told in (differing or {None})
+    log = found.get("id") == {"a"} and found.get("logged_at") == {AT}
+    if log or (differing and pairs[-1] == ("logged_at", AT) and ("id", "a") in pairs):
+        try:
+            (read_log,) = read(page_of(text)).logs
+        except SecodaResponseError:
+            assert not log
+        else:
+            assert (log, read_log.raw) == (True, text.encode())
