@@ -75,6 +75,9 @@ def settings(home: Path, port: int) -> dict[str, str]:
             "trigger_timeout_check_interval": 1,
             "parsing_cleanup_interval": 2,
             "dag_dir_list_interval": 1,
+            # A scheduler that was killed counts as gone after the threshold; only then its tasks are begun anew.
+            "scheduler_health_check_threshold": 10,
+            "orphaned_tasks_check_interval": 2,
         },
         "dag_processor": {"refresh_interval": 1, "bundle_refresh_check_interval": 1},
         # A triggerer that was killed counts as away after the threshold; only then its triggers are taken over.

@@ -43,13 +43,13 @@ def run(standalone):
     run_id = standalone.trigger("settle")
     standalone.wait_task("settle", run_id, "fetch", "deferred")
     deferred = datetime.now(timezone.utc)
-    standalone.stop_triggerer()
+    standalone.stop("triggerer")
     workspace = standalone.sandbox.workspace
     workspace.add_log(id="late", logged_at=deferred - timedelta(minutes=1), created_at=deferred)
     workspace.add_log(id="next", logged_at=deferred, created_at=deferred)
     time.sleep(SETTLE.total_seconds())
     assert standalone.task("settle", run_id, "fetch")["state"] == "deferred"  # nobody else takes it on
-    standalone.start_triggerer()
+    standalone.start_again("triggerer")
     assert standalone.wait("settle", run_id) == "success", standalone.log("settle", run_id, "fetch")
     return run_id
 

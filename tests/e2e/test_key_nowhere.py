@@ -1,0 +1,189 @@
+"""The API key, and no part of it, stands in anything that Airflow wrote: runs that end well and badly, all at DEBUG."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+import secrets
+import string
+from datetime import datetime, timezone
+from types import SimpleNamespace
+
+import pytest
+from airflow_processes import DiedError
+from key_search import Search, cells, contents
+from rude_servers import RawServer, header, http
+
+UTC = timezone.utc
+SIGNS = string.ascii_letters + string.digits + "/+=-_."
+#: A key that is written differently in JSON, in URLs and in HTML, and that no text holds by chance.
+KEY = "".join(secrets.choice(string.ascii_letters) for _ in range(3)) + "".join(
+    secrets.choice(SIGNS) for _ in range(40)
+)
+KEY += "/+=" + "".join(secrets.choice(string.ascii_letters) for _ in range(4))
+DAG = """
+from datetime import datetime, timezone
+
+from airflow.providers.common.compat.sdk import DAG, task
+
+from airflow_provider_secoda.hooks.secoda import SecodaHook
+from airflow_provider_secoda.operators.secoda import SecodaAuditLogsOperator
+from airflow_provider_secoda.sensors.secoda import SecodaVersionHistorySensor
+
+WINDOW = dict(start="2026-09-05T00:00:00Z", end="2026-09-20T00:00:00Z")
+WAIT = dict(resource_id="R", since="{{ macros.datetime(2026, 9, 1, tzinfo=macros.dateutil.tz.UTC).isoformat() }}",
+            poke_interval=0.5, timeout=60, max_consecutive_failures=1)
+
+with DAG("key_nowhere", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=timezone.utc),
+         default_args={"retries": 0}):
+    SecodaAuditLogsOperator(task_id="file", secoda_conn_id="key_good", **WINDOW,
+                            output_path="__HOME__/out/{start}.jsonl.gz")
+    SecodaAuditLogsOperator(task_id="xcom", secoda_conn_id="{{ 'key_good' }}", xcom_limit_bytes=10_000_000, **WINDOW)
+    SecodaVersionHistorySensor(task_id="found", secoda_conn_id="key_good", deferrable=True, **WAIT)
+    for place in ("wrong", "elsewhere", "echo"):
+        SecodaAuditLogsOperator(task_id=place, secoda_conn_id="key_" + place, **WINDOW)
+    SecodaVersionHistorySensor(task_id="failing", secoda_conn_id="key_failing", **WAIT)
+    SecodaVersionHistorySensor(task_id="turned", secoda_conn_id="key_turned", deferrable=True, **WAIT)
+
+    @task
+    def show():
+        hook = SecodaHook("key_good")
+        client = hook.get_conn()
+        print(hook, vars(hook), hook.settings, client, vars(client), vars(client._transport))
+        return [hook.test_connection(), SecodaHook("key_echo").test_connection()]
+
+    show()
+"""
+#: What `dags test` of Airflow 3 prints by itself at DEBUG, for every connection of anybody: see SECURITY.md.
+AIRFLOWS_OWN = b"msg=MaskSecret(value="
+WELL, BADLY = {"file", "xcom", "found", "show"}, {"wrong", "elsewhere", "echo", "failing", "turned"}
+
+
+def echo(status):
+    """Return a server's answer that repeats the request's headers in its own headers and body."""
+
+    def answer(request):
+        sent = header(request, "Authorization") or ""
+        body = json.dumps(
+            {"detail": f"{sent} is not right", "headers": {"Authorization": sent}, "cut": sent[12:]}
+        ).encode()
+        return http(
+            body, status=f"{status} {sent}", x_echo=sent, www_authenticate=sent, location=f"https://evil.test/{sent}"
+        )
+
+    return answer
+
+
+class Turncoat(RawServer):
+    """Answers as it should, with nothing new, so many times, and repeats the key ever after."""
+
+    def __init__(self):
+        super().__init__(self._say)
+        self.left = math.inf
+
+    def _say(self, request):
+        self.left -= 1
+        if self.left < 0:
+            return echo(401)(request)
+        meta = {"page": 1, "count": 0, "total_pages": 1}
+        body = {"version_histories": [], "non_versioned_logs": [], "count": 0, "total_pages": 1, "meta": meta}
+        return http(json.dumps(body).encode())
+
+
+@pytest.fixture(scope="module")
+def home(standalone):
+    """Run everything there is to run, in the scheduler and by `dags test`; return Airflow's home."""
+    from airflow_provider_secoda.sandbox import Sandbox, Workspace
+
+    until = datetime(2026, 10, 1, tzinfo=UTC)
+    workspace = Workspace.generate(seed=3, logs=300, days=30, until=until, people=5)
+    workspace.add_version("R", created_at="2026-01-01T00:00:00Z", latest_activity_logged_at="2026-01-01T00:00:00Z")
+    standalone.put_dag("key_nowhere", DAG.replace("__HOME__", str(standalone.home)))
+    with contextlib.ExitStack() as servers:
+        good = servers.enter_context(Sandbox(workspace, api_key=KEY))
+        other = servers.enter_context(Sandbox(Workspace([]), api_key="another-key-altogether"))
+        turned = servers.enter_context(Turncoat())
+        places = {"good": good, "wrong": other, "turned": turned}
+        for name, status in (("elsewhere", 302), ("echo", 400), ("failing", 500)):
+            places[name] = servers.enter_context(RawServer(echo(status)))
+        for name, place in places.items():
+            connection = {"conn_type": "secoda", "password": KEY, "host": place.url}
+            standalone.add_connection(f"key_{name}", SimpleNamespace(connection_json=json.dumps(connection)))
+        run_id = standalone.trigger("key_nowhere")
+        for task in ("found", "turned"):
+            standalone.wait_task("key_nowhere", run_id, task, "deferred")
+        deferred = list(cells(standalone.home / "airflow.db", fernet_key(standalone)))
+        turned.left = 0
+        workspace.add_version("R", id="new")
+        assert standalone.wait("key_nowhere", run_id) == "failed"
+        turned.left = 1
+        with contextlib.suppress(DiedError):  # that is how it says that tasks failed
+            standalone._processes.run("dags_test", "dags", "test", "key_nowhere", "2026-09-20")
+        assert all(place.requests for place in places.values())
+        yield SimpleNamespace(path=standalone.home, run_id=run_id, deferred=deferred)
+
+
+def fernet_key(standalone):
+    """Return the key with which this Airflow encrypts what is secret in its database."""
+    return standalone._processes._environment["AIRFLOW__CORE__FERNET_KEY"]
+
+
+@pytest.mark.parametrize("spelling", Search(KEY).spellings)
+def test_the_search_finds_what_it_looks_for(spelling):
+    """Each spelling of the key, and each part of eight signs of it, is found: without this the rest could not fail."""
+    search = Search(KEY)
+    text, size = search.spellings[spelling]
+    for at in range(len(text) - size + 1):
+        assert spelling in search.find(b"before " + text[at : at + size] + b" after"), at
+    assert Search(KEY).find(b"before" + os.urandom(1 << 16) + b"Bearer *** after") == []
+
+
+def test_the_runs_were_what_they_were_to_be(standalone, home):
+    """What should go well went well, what should fail failed with an error of ours, and all was logged at DEBUG."""
+    states = {task: standalone.task("key_nowhere", home.run_id, task)["state"] for task in WELL | BADLY}
+    assert states == dict.fromkeys(WELL, "success") | dict.fromkeys(BADLY, "failed")
+    logs = "".join(standalone.log("key_nowhere", home.run_id, task) for task in BADLY)
+    for said in ("Secoda answered 401", "redirected", "Secoda answered 400", "Secoda answered 500"):
+        assert said in logs
+    console = standalone._processes.log_file("dags_test").read_text()
+    for text in (logs, console):
+        assert "debug" in text.lower()
+    assert "Secoda answered 400" in console
+    assert [path for path in (home.path / "out").iterdir() if path.name.endswith(".jsonl.gz")]
+
+
+def test_the_key_is_in_nothing_that_was_written(standalone, home):
+    """Neither logs of any component, nor files, nor what `dags test` printed holds the key of any connection."""
+    read = dict(contents(home.path))
+    console = read["dags_test.log"].splitlines()
+    read["dags_test.log"] = b"\n".join(line for line in console if AIRFLOWS_OWN not in line)
+    names = "\n".join(read)
+    for needed in (
+        "scheduler.log",
+        "triggerer.log",
+        "dags_test.log",
+        "airflow.db",
+        "task_id=echo",
+        ".jsonl.gz, unpacked",
+    ):
+        assert needed in names
+    assert any(home.run_id.encode() in data for data in read.values())
+    for secret in (KEY, standalone.sandbox.api_key):
+        search = Search(secret)
+        assert {name: found for name, data in read.items() if (found := search.find(data))} == {}
+
+
+def test_the_key_is_in_no_cell_of_the_database(standalone, home):
+    """No table holds it, not even decrypted, but for the one field of a connection, where it is encrypted."""
+    end = list(cells(home.path / "airflow.db", fernet_key(standalone)))
+    tables = {name.split(".")[0] for name, _ in end}
+    assert {"xcom", "rendered_task_instance_fields", "task_instance", "dag_run", "log", "connection"} <= tables
+    assert any(name.startswith("trigger.") and b"key_turned" in data for name, data in home.deferred)
+    where = "connection.password, decrypted"
+    assert [data for name, data in end if name == where].count(KEY.encode()) == 6
+    for secret in (KEY, standalone.sandbox.api_key):
+        search = Search(secret)
+        for found in (home.deferred, end):
+            assert {name: how for name, data in found if name != where and (how := search.find(data))} == {}

@@ -1,0 +1,61 @@
+"""SECURITY.md tells the truth about where it is met and what proves it."""
+
+import ast
+import re
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+PACKAGE = ROOT / "airflow_provider_secoda"
+TEXT = (ROOT / "SECURITY.md").read_text()
+QUOTED = set(re.findall(r"`([^`\n]+)`", TEXT))
+TESTS = sorted(one for one in QUOTED if one.startswith("tests/"))
+PLACES = sorted(one for one in QUOTED if re.match(r"(?!tests/)[a-z_/]+\.py\b", one))
+ROWS = [line for line in TEXT.split("## Threats")[1].splitlines() if re.match(r"\| (?!threat )[^-]", line)]
+
+
+@cache
+def names(path):
+    """Return the names of the functions and classes of a source, at its top."""
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+    return {node.name for node in ast.parse(path.read_text()).body if isinstance(node, kinds)}
+
+
+def test_something_is_named():
+    """There are threats, places and proofs: without this the tests below could not fail."""
+    assert (len(ROWS) > 35, len(TESTS) > 50, len(PLACES) > 20) == (True, True, True)
+
+
+@pytest.mark.parametrize("test", TESTS)
+def test_every_proof_exists(test):
+    """Each test that is named is there, under this name."""
+    file, _, name = test.partition("::")
+    assert (ROOT / file).is_file()
+    assert name in names(ROOT / file)
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_every_place_exists(place):
+    """Each module that is named is there, with the function or class."""
+    file, _, name = place.partition("::")
+    found = next((root / file for root in (PACKAGE, ROOT) if (root / file).is_file()), None)
+    assert found, file
+    assert not name or name in names(found)
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.split("|")[1].strip()[:40])
+def test_every_threat_has_a_place_and_a_proof(row):
+    """No threat stands in a table without where it is met and a test that proves it."""
+    _, threat, where, proof, _ = re.split(r"(?<!\\)\|", row)
+    assert threat.strip()
+    assert where.strip()
+    assert re.findall(r"`tests/[^`]+::test_[^`]+`", proof)
+
+
+def test_links_lead_somewhere():
+    """A link to a file of this repository leads to one, and no address is made up."""
+    for link in re.findall(r"\]\(([^)]+)\)", TEXT):
+        assert (ROOT / link.split("#")[0]).exists(), link
+    assert not re.search(r"[\w.]+@[\w-]+\.(com|org|io|net)", TEXT.replace("my_conn@bucket", ""))

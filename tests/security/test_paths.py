@@ -1,0 +1,62 @@
+"""Where a file lands: in the folder that the DAG's author wrote, whatever data stands in the name."""
+
+import os
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_secoda.sinks.places import find_place
+from airflow_provider_secoda.sinks.storage import land
+
+RECORD = b'{"id":"a"}'
+_STEPS = st.sampled_from([
+    *["..", ".", "/", "\\", "//", "x", "\0", "\n", "%2e%2e", "%2f", "~", "$HOME", "://", "s3://", "file:///"],
+    *["\uff0e\uff0e", "a.b", ":", "?", "#", "{start}", " ", "\u2024\u2024", "\x7f", "..;", "...", ".."],
+])  # fmt: skip
+
+
+@given(data=st.one_of(st.text(max_size=20), st.lists(_STEPS, max_size=6).map("".join)))
+def test_data_in_a_name_does_not_choose_the_folder(tmp_path_factory, data):
+    """For any data after a fixed beginning: an error before anything is touched, or a file somewhere below it."""
+    folder = tmp_path_factory.mktemp("landing")
+    inside = folder / "fixed"
+    try:
+        land([RECORD], f"{inside}/{data}/logs.jsonl")
+    except (ValueError, OSError):
+        pass
+    for path in folder.rglob("*"):
+        assert path == inside or inside in path.parents
+    landed = [path for path in folder.rglob("logs.jsonl") if path.is_file()]
+    assert all(os.path.realpath(path).startswith(str(inside)) for path in landed)
+
+
+@pytest.mark.parametrize("start", ["{}/", "file://{}/", "local://{}/", "s3://my_conn@bucket/fixed/"])
+@pytest.mark.parametrize("data", ["../x", "a/../../x", "..\\x", "a/..", "x\0y", "x\ny", "x\x1b[2Jy", "\x7f"], ids=ascii)
+def test_what_leads_elsewhere_is_refused(tmp_path, start, data):
+    """Steps upwards and control signs are refused before a place is looked for, in each kind of store."""
+    with pytest.raises(ValueError, match=r"leads upwards|control character") as error:
+        find_place(f"{start.format(tmp_path)}{data}/logs.jsonl")
+    assert str(error.value).isprintable()
+
+
+def test_a_link_in_the_files_place_is_replaced(tmp_path):
+    """A symbolic link under the file's name is replaced by the file; what it points to stays as it is."""
+    secret = tmp_path / "secret"
+    secret.write_text("untouched")
+    (tmp_path / "logs.jsonl").symlink_to(secret)
+    land([RECORD], str(tmp_path / "logs.jsonl"))
+    assert secret.read_text() == "untouched"
+    assert not (tmp_path / "logs.jsonl").is_symlink()
+    assert (tmp_path / "logs.jsonl").read_bytes() == RECORD + b"\n"
+
+
+def test_a_link_in_the_way_of_the_hidden_file_is_not_followed(tmp_path, monkeypatch):
+    """Even who guesses the hidden name gets nothing written through a link that was laid there."""
+    secret = tmp_path / "secret"
+    secret.write_text("untouched")
+    monkeypatch.setattr("secrets.token_hex", lambda _: "guessed")
+    (tmp_path / ".landing-guessed.part").symlink_to(secret)
+    with pytest.raises(FileExistsError):
+        land([RECORD], str(tmp_path / "logs.jsonl"))
+    assert secret.read_text() == "untouched"

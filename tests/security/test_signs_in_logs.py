@@ -1,0 +1,114 @@
+"""What a server says does no harm in a log: no terminal escapes, no lines of its own, no endless text."""
+
+import json
+import logging
+from datetime import datetime, timezone
+
+import pytest
+from rude_servers import RawServer, http
+
+pytest.importorskip("airflow")
+
+from airflow_provider_secoda.client.exchange import RetryPolicy
+from airflow_provider_secoda.client.history import Baseline
+from airflow_provider_secoda.client.schema import to_instant
+from airflow_provider_secoda.hooks.secoda import SecodaHook
+from airflow_provider_secoda.triggers.wait import Wait
+
+UTC = timezone.utc
+START, END = datetime(2026, 9, 5, tzinfo=UTC), datetime(2026, 9, 20, tzinfo=UTC)
+#: Clears a terminal, sets its title, writes a line of its own, writes from right to left, hides behind a C1 sign.
+EVIL = "\x1b[2J\x1b]0;pwned\x07\rroot: all is well\x08\x9b31m\x7f\u202eevil\u2066\u200b\u2028line"
+HARMFUL = set(EVIL) - set(" 0123456789JabcdefghijklmnopqrstuvwxyzP:;[]")
+
+
+def harm(text):
+    """Return the signs of a text that do something else than stand there; a line's end may stand in a long text."""
+    return {sign for sign in text if not sign.isprintable() and sign != "\n"}
+
+
+def test_the_search_finds_what_it_looks_for():
+    """Without this the tests below could not fail."""
+    assert harm(EVIL) == HARMFUL
+    assert not harm("plain: Zoë 🦆")
+
+
+def page(**record):
+    record = {"id": "a", "logged_at": "2026-09-06T00:00:00Z", "created_at": "2026-09-06T00:00:00Z"} | record
+    meta = {"page": 1, "count": 1, "total_pages": 1}
+    return json.dumps({"results": [record], "count": 1, "total_pages": 1, "meta": meta}).encode()
+
+
+def versions(**record):
+    record = {"id": "a", "created_at": "2026-09-06T00:00:00Z", "resource_id": "R"} | record
+    meta = {"page": 1, "count": 1, "total_pages": 1}
+    return json.dumps(
+        {"version_histories": [record], "non_versioned_logs": [], "count": 1, "total_pages": 1, "meta": meta}
+    ).encode()
+
+
+LATIN = EVIL.encode().decode("latin-1")
+HEADER = LATIN.replace("\r", "")
+ANSWERS = {
+    "detail": http(json.dumps({"detail": EVIL}).encode(), status="401 Unauthorized"),
+    "detail of a failing server": http(json.dumps({"detail": EVIL}).encode(), status="500 Oh"),
+    "detail that is no text": http(json.dumps({"detail": {EVIL: [EVIL]}}).encode(), status="400 Bad"),
+    "reason": http(status=f"403 {HEADER}"),
+    "content type": http(b"<html>", content_type=f"text/{HEADER}"),
+    "location": http(status="302 Found", location=f"https://evil.example/{HEADER}"),
+    "location on its own": http(status="302 Found", location=HEADER),
+    "location of a port": http(status="302 Found", location=f"http://127.0.0.1:{HEADER}/"),
+    "status line": LATIN.encode("latin-1") + b"\r\n\r\n",
+    "status": f"HTTP/1.1 {HEADER} OK\r\n\r\n".encode("latin-1"),
+    "length": http(content_length=HEADER),
+    "encoding": http(content_encoding=HEADER),
+    "chunks": b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n" + HEADER.encode("latin-1") + b"\r\n",
+    "retry after": http(status="429 Slow", retry_after=HEADER),
+    "timestamp": http(page(logged_at=EVIL)),
+    "id": http(page(id=EVIL, logged_at="2026-09-06T00:00:00Z")),
+    "id that is none": http(page(id=[EVIL])),
+    "name of a field": http(json.dumps({EVIL: 1}).encode()),
+    "id of a version": http(versions(id=EVIL)),
+    "id of a version that is none": http(versions(id={EVIL: 1})),
+}  # fmt: skip
+USES = {
+    "page": lambda hook: hook.list_audit_logs(),
+    "window": lambda hook: list(hook.iter_audit_logs(START, END)),
+    "versions": lambda hook: hook.poll_versions("R", Baseline(to_instant(START))),
+    "test": lambda hook: hook.test_connection(),
+}
+
+
+@pytest.mark.parametrize("use", USES)
+@pytest.mark.parametrize("answer", ANSWERS)
+def test_what_a_server_says(monkeypatch, caplog, answer, use):
+    """Wherever a server puts control signs, none gets into an error, into a log or into a connection test's words."""
+    for name in (None, "airflow", "airflow_provider_secoda"):
+        caplog.set_level(logging.INFO, logger=name)
+    with RawServer(ANSWERS[answer]) as server:
+        fields = {"conn_type": "secoda", "password": "key-0123456789", "host": server.url}
+        monkeypatch.setenv("AIRFLOW_CONN_MY_CONN", json.dumps(fields))
+        hook = SecodaHook("my_conn")
+        hook._client = hook._poller = hook._make_client(RetryPolicy(attempts=1), 2.0)
+        said = ""
+        try:
+            found = USES[use](hook)
+            said = found[1] if use == "test" else ""
+        except Exception as error:  # noqa: BLE001 - whatever it is
+            said = str(error)
+        assert server.requests
+    told = said + "".join(record.getMessage() for record in caplog.records)
+    assert harm(told) == set()
+    assert len(told) < 3_000
+
+
+def test_the_line_about_what_was_found(monkeypatch):
+    """The ids of versions stand in the task's log as text, be they what they are."""
+    fields = {"conn_type": "secoda", "password": "key-0123456789"}
+    with RawServer(ANSWERS["id of a version"]) as server:
+        monkeypatch.setenv("AIRFLOW_CONN_MY_CONN", json.dumps(fields | {"host": server.url}))
+        poll = SecodaHook("my_conn").poll_versions("R", Baseline(to_instant(START)))
+    line = Wait("my_conn", "R", Baseline(to_instant(START))).describe(poll.entries)
+    assert [entry.id for entry in poll.entries] == [EVIL]
+    assert harm(line) == set()
+    assert "\n" not in line

@@ -1,0 +1,286 @@
+"""Whoever switches the verification of certificates off is told so, in every run; and nothing else switches it off."""
+
+import asyncio
+import json
+import logging
+import os
+import subprocess
+import sys
+from contextvars import ContextVar
+from pathlib import Path
+
+import airflow_runs
+import pytest
+from rude_servers import RawServer, Tunnel, certificate, http
+
+from airflow_provider_secoda.client.aio import AsyncSecodaClient
+from airflow_provider_secoda.client.errors import SecodaConfigurationError, SecodaTLSError
+from airflow_provider_secoda.client.exchange import RetryPolicy
+from airflow_provider_secoda.client.listing import AUDIT_LOGS_PATH
+from airflow_provider_secoda.client.messages import Call, Request, once
+from airflow_provider_secoda.client.schema import read_json
+from airflow_provider_secoda.client.sync import SecodaClient
+
+KEY = "Zebra7Quartz-Falcon9Onyx-Willow3Umber"
+ONCE = RetryPolicy(attempts=1)
+NOT_VERIFIED = "does not verify the server's certificate"
+META = {"page": 1, "count": 1, "total_pages": 1}
+VERSION = {"id": "new", "resource_id": "R", "created_at": "2026-09-06T00:00:00Z"}
+LOG = {"id": "a", "logged_at": "2026-09-06T00:00:00Z", "created_at": "2026-09-06T00:00:00Z"}
+TAIL = {"count": 1, "total_pages": 1, "meta": META}
+_trigger = ContextVar("trigger", default="")
+
+
+def answer(request):
+    """Answer as Secoda does, with one log and one version."""
+    if b"resource_logs" in request.split(b"\r\n")[0]:
+        body = {"version_histories": [VERSION], "non_versioned_logs": [], **TAIL}
+    else:
+        body = {"results": [LOG], **TAIL}
+    return http(json.dumps(body).encode())
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """Give a server whose certificate nobody has a reason to trust."""
+    _, context = certificate(tmp_path_factory.mktemp("tls"), "127.0.0.1")
+    with RawServer(answer, context=context) as running:
+        yield running
+
+
+@pytest.fixture
+def connection(server, monkeypatch):
+    """Store a connection that verifies nothing."""
+    pytest.importorskip("airflow")
+    airflow_runs.start()
+    fields = {"conn_type": "secoda", "password": KEY, "host": server.url, "extra": {"verify": False}}
+    monkeypatch.setenv("AIRFLOW_CONN_SECODA_DEFAULT", json.dumps(fields))
+
+
+# --- in every run ----------------------------------------------------------------------------------------------
+
+DAG = """
+from datetime import datetime, timezone
+from airflow.providers.common.compat.sdk import DAG
+from airflow_provider_secoda.operators.secoda import SecodaAuditLogsOperator
+from airflow_provider_secoda.sensors.secoda import SecodaVersionHistorySensor
+
+with DAG({dag_id!r}, schedule=None, start_date=datetime(2026, 1, 1, tzinfo=timezone.utc)):
+    {task}
+"""
+WINDOW = "start='2026-09-05T00:00:00Z', end='2026-09-07T00:00:00Z'"
+WAIT = "resource_id='R', since='2026-09-01T00:00:00Z', poke_interval=0.2, timeout=20"
+TASKS = {
+    "operator": f"SecodaAuditLogsOperator(task_id='t', {WINDOW})",
+    "poke": f"SecodaVersionHistorySensor(task_id='t', {WAIT}, mode='poke')",
+    "reschedule": f"SecodaVersionHistorySensor(task_id='t', {WAIT}, mode='reschedule')",
+    "deferrable": f"SecodaVersionHistorySensor(task_id='t', {WAIT}, deferrable=True)",
+}
+
+
+@pytest.mark.parametrize("kind", TASKS)
+def test_every_run_of_a_task_says_so(connection, kind):
+    """Each run of an operator or sensor in any mode says in its log that no certificate was verified, and how bad."""
+    for number in range(2):
+        dag_id = f"unverified_{kind.replace(' ', '_')}_{number}"
+        ran = airflow_runs.run_dag(DAG.format(dag_id=dag_id, task=TASKS[kind]))
+        assert ran.state == "success", ran.log
+        assert NOT_VERIFIED in ran.log
+        assert "can read the API key" in ran.log
+
+
+@pytest.fixture
+def heard():
+    """Collect what is said about it, each with the trigger it was said to: triggerers sort logs by the context, too."""
+    found = []
+
+    class Listener(logging.Handler):
+        def emit(self, record):
+            note(record.getMessage())
+
+    def note(text):
+        if NOT_VERIFIED in text:
+            found.append((_trigger.get(), text))
+
+    def listen(_logger, _method, event):
+        note(str(event))
+        return event
+
+    listener = Listener(logging.WARNING)
+    loggers = [logging.getLogger(), logging.getLogger("airflow"), logging.getLogger("airflow.task")]
+    processors = []
+    if airflow_runs.version() >= (3, 1):  # from then on, hooks and triggers do not log by the standard library
+        import structlog
+
+        processors = structlog.get_config()["processors"]
+        processors.insert(0, listen)
+    for logger in loggers:
+        logger.addHandler(listener)
+    yield found
+    for logger in loggers:
+        logger.removeHandler(listener)
+    if processors:
+        processors.remove(listen)
+
+
+def test_every_hook_says_so(connection, heard):
+    """A hook says so when it is used, and names the connection."""
+    from airflow_provider_secoda.hooks.secoda import SecodaHook
+
+    for _ in range(2):
+        del heard[:]
+        assert SecodaHook("secoda_default").list_audit_logs()["count"] == 1
+        assert [text for _, text in heard if "secoda_default" in text]
+
+
+def test_the_test_of_a_connection_says_so(connection):
+    """Who tests a connection reads it in the answer: a green message must not hide it."""
+    from airflow_provider_secoda.hooks.secoda import SecodaHook
+
+    works, text = SecodaHook("secoda_default").test_connection()
+    assert works
+    assert "certificate" in text
+    assert "not verif" in text
+
+
+def test_every_trigger_says_so(connection, heard):
+    """Of two triggers that share a client each says so in its own log, as one may begin in the triggerer."""
+    from airflow_provider_secoda.triggers.secoda import SecodaVersionHistoryTrigger
+
+    async def one(name):
+        _trigger.set(name)
+        trigger = SecodaVersionHistoryTrigger(
+            secoda_conn_id="secoda_default", resource_id="R", since="2026-09-01T00:00:00Z", poke_interval=0.2
+        )
+        async for event in trigger.run():
+            return event.payload["status"]
+        return None
+
+    async def both():
+        return await asyncio.gather(one("a"), one("b"))
+
+    assert asyncio.run(both()) == ["success", "success"]
+    assert {"a", "b"} <= {name for name, _ in heard}
+
+
+@pytest.mark.skipif(airflow_runs.version() < (3,), reason="event triggers are of Airflow 3")
+def test_every_watcher_says_so(connection, heard):
+    """A watcher of assets says so when it starts, again when it starts again."""
+    from airflow_provider_secoda.triggers.events import SecodaAuditLogEventTrigger
+
+    async def first():
+        trigger = SecodaAuditLogEventTrigger(poke_interval=0.2, lookback=100 * 86_400)
+        async for event in trigger.run():
+            return event.payload["id"]
+        return None
+
+    for _ in range(2):
+        del heard[:]
+        assert asyncio.run(asyncio.wait_for(first(), 15)) == "a"
+        assert heard
+
+
+@pytest.mark.parametrize("colour", ["threads", "loop"])
+def test_a_client_without_airflow_says_so(server, caplog, colour):
+    """A client that is used by itself says so, too, each one that is made."""
+    for number in range(1, 3):
+        assert ask(colour, server.url, verify=False)["count"] == 1
+        assert len([record for record in caplog.records if "is not verified" in record.getMessage()]) == number
+
+
+def test_who_verifies_is_told_nothing(server, tmp_path, caplog):
+    """With a CA bundle nothing is said, as nothing is wrong: a warning that always comes is none."""
+    file, context = certificate(tmp_path, "127.0.0.1")
+    with RawServer(answer, context=context) as trusted:
+        for colour in ("threads", "loop"):
+            assert ask(colour, trusted.url, verify=str(file))["count"] == 1
+    assert [record.getMessage() for record in caplog.records if "verif" in record.getMessage()] == []
+
+
+# --- by the connection only ------------------------------------------------------------------------------------
+
+
+def ask(colour, url, **options):
+    """Ask for a page with one of the two clients."""
+    if colour == "threads":
+        with SecodaClient(KEY, url, policy=ONCE, timeout=5, **options) as client:
+            return client.list_audit_logs()
+
+    async def page():
+        client = AsyncSecodaClient(KEY, url, policy=ONCE, timeout=5, **options)
+        try:
+            call = Call(Request(AUDIT_LOGS_PATH, (("page", "1"),)), lambda response: read_json(response, "results"))
+            return await client.value(once(call))
+        finally:
+            await client.aclose()
+
+    return asyncio.run(page())
+
+
+@pytest.fixture(scope="module")
+def elsewhere(tmp_path_factory):
+    """Give a proxy through which https://secoda.example.test is found: off loopback, where the environment counts."""
+    _, context = certificate(tmp_path_factory.mktemp("elsewhere"), "secoda.example.test")
+    with RawServer(answer, context=context) as running, Tunnel(running) as proxy:
+        yield running, proxy.url
+
+
+@pytest.mark.parametrize("colour", ["threads", "loop"])
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"REQUESTS_CA_BUNDLE": ""},
+        {"CURL_CA_BUNDLE": ""},
+        {"REQUESTS_CA_BUNDLE": "", "CURL_CA_BUNDLE": ""},
+        {"REQUESTS_CA_BUNDLE": " "},
+        *({name: value} for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE") for value in ("0", "false", "/dev/null")),
+        {"PYTHONHTTPSVERIFY": "0"},
+        {"SSL_CERT_FILE": "", "SSL_CERT_DIR": ""},
+        {"SSL_CERT_FILE": "/dev/null"},
+        {"NODE_TLS_REJECT_UNAUTHORIZED": "0", "GIT_SSL_NO_VERIFY": "1", "HTTPX_VERIFY": "0", "CURL_INSECURE": "1"},
+    ],
+    ids=lambda environment: " ".join(f"{name}={value!r}" for name, value in environment.items()),
+)
+def test_the_environment_does_not_switch_it_off(elsewhere, monkeypatch, colour, environment):
+    """Nothing in the environment makes a client take any certificate: it fails, and the key is not sent."""
+    running, proxy = elsewhere
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises((SecodaTLSError, SecodaConfigurationError)):
+        ask(colour, "https://secoda.example.test", proxy=proxy)
+    assert running.requests == []
+
+
+@pytest.mark.parametrize("colour", ["threads", "loop"])
+def test_what_others_do_to_libraries_does_not_switch_it_off(elsewhere, tmp_path, colour):
+    """The usual tricks of DAG files, which are meant for another client in the process, do not reach this one."""
+    running, proxy = elsewhere
+    code = f"""
+import ssl, sys, warnings
+ssl._create_default_https_context = ssl._create_unverified_context
+import requests, urllib3, httpx
+urllib3.disable_warnings()
+warnings.simplefilter("ignore")
+with requests.Session() as theirs:
+    theirs.verify = False
+sys.path[:0] = {[str(Path(__file__).parent), str(Path(__file__).parent.parent)]!r}
+import test_tls_warnings as here
+try:
+    here.ask({colour!r}, "https://secoda.example.test", proxy={proxy!r})
+except here.SecodaTLSError:
+    print("refused")
+"""
+    environment = {**os.environ, "PYTHONHTTPSVERIFY": "0", "AIRFLOW_HOME": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "refused", done.stderr
+    assert running.requests == []
+
+
+@pytest.mark.parametrize("colour", ["threads", "loop"])
+def test_one_client_that_trusts_anybody_does_not_infect_the_next(server, colour):
+    """After a client that verifies nothing, the next one to the same server verifies again, whatever stays open."""
+    assert ask(colour, server.url, verify=False)["count"] == 1
+    count = len(server.requests)
+    with pytest.raises(SecodaTLSError):
+        ask(colour, server.url)
+    assert len(server.requests) == count
