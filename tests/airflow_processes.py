@@ -85,6 +85,14 @@ class Processes:
         self._running.pop(name).wait()
         self._tell_watchdog()
 
+    def kill(self, name: str) -> None:
+        """End a command with all that it started by SIGKILL, as when its machine goes down."""
+        left = end_sessions([self._running[name].pid], 0, politely=False)
+        if left:
+            raise AssertionError(f"processes of Airflow cannot be killed: {left}")
+        self._running.pop(name).wait()
+        self._tell_watchdog()
+
     def runs(self, name: str) -> bool:
         """Tell whether a command was started and neither stopped nor ended by itself."""
         return name in self._running and self._running[name].poll() is None
@@ -132,13 +140,13 @@ class Processes:
         self._watchdog.stdin.flush()
 
 
-def end_sessions(sessions: Collection[int], grace: float) -> list[psutil.Process]:
+def end_sessions(sessions: Collection[int], grace: float, *, politely: bool = True) -> list[psutil.Process]:
     """End all processes of these sessions; return those that will not go.
 
-    First their leaders are asked, for each knows best how to end its children; what is left after
-    ``grace`` seconds is killed.
+    First, unless told otherwise, their leaders are asked, for each knows best how to end its children; what is left
+    after ``grace`` seconds is killed.
     """
-    for leader in sessions:
+    for leader in sessions if politely else ():
         with suppress(ProcessLookupError):
             if os.getsid(leader) == leader:
                 os.kill(leader, signal.SIGTERM)

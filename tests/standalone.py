@@ -2,7 +2,7 @@
 
 It starts when it is first needed, takes some 15 s for that, and is asked over its REST API like any other.
 Use it for what ``dag.test()`` cannot do: deferral in a triggerer, asset watchers, schedules, timeouts of
-deferrals, restarts of the triggerer. See the fixture ``standalone`` in ``e2e/conftest.py``.
+deferrals, restarts of the triggerer and the scheduler. See the fixture ``standalone`` in ``e2e/conftest.py``.
 
 Importing this module imports nothing of Airflow.
 """
@@ -81,8 +81,8 @@ class Standalone:
         else:
             self._processes.start("api-server", "api-server")  # the slowest; it needs no tables until it is asked
         self._processes.run("migrate", "db", "migrate")
-        self._processes.start("scheduler", "scheduler", "--skip-serve-logs")
-        self.start_triggerer(wait=False)
+        self.start_again("scheduler", wait=False)
+        self.start_again("triggerer", wait=False)
         last = "webserver" if self._old else "dag-processor"
         self._processes.start(last, last)
         needed = {"metadatabase", "scheduler", "triggerer"} | (set() if self._old else {"dag_processor"})
@@ -91,25 +91,27 @@ class Standalone:
         for name in list(self._put):
             self._parsed(name)
 
-    def stop_triggerer(self) -> None:
-        """End the triggerer, and only it; return when it is gone."""
-        self.start()
-        self._processes.stop("triggerer")
+    def stop(self, part: str, *, kill: bool = False) -> None:
+        """End the ``scheduler``, with the tasks that run, or the ``triggerer``; return when it is gone.
 
-    def start_triggerer(self, *, wait: bool = True) -> None:
-        """Start the triggerer again; return when it is healthy."""
+        :param kill: by SIGKILL, as when its machine goes down.
+        """
+        self.start()
+        (self._processes.kill if kill else self._processes.stop)(part)
+
+    def start_again(self, part: str, *, wait: bool = True) -> None:
+        """Start a part that was stopped; return when it is healthy."""
         asked = datetime.now(timezone.utc)
-        self._processes.start("triggerer", "triggerer", "--skip-serve-logs")
+        self._processes.start(part, part, "--skip-serve-logs")
         if wait:
-            self.until(
-                lambda: (self._rest.heartbeat("triggerer") or asked) > asked, "the triggerer is healthy", START_SECONDS
-            )
+            self.until(lambda: (self._rest.heartbeat(part) or asked) > asked, f"the {part} is healthy", START_SECONDS)
 
     def tidy(self) -> None:
-        """Put back what a test may have left behind: a triggerer that is stopped, faults of the sandbox."""
+        """Put back what a test may have left behind: a part of Airflow that is stopped, faults of the sandbox."""
         self.sandbox.reset()
-        if self._started and not self._processes.runs("triggerer"):
-            self.start_triggerer()
+        for part in ("triggerer", "scheduler"):
+            if self._started and not self._processes.runs(part):
+                self.start_again(part)
 
     def end(self) -> None:
         """End all of it.

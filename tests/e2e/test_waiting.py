@@ -36,9 +36,9 @@ def start(standalone, dag_id, arguments=""):
 def test_a_deferred_sensor_is_woken_by_the_triggerer(standalone):
     """A version that is added while the task is deferred, and the triggerer away, is what the task returns."""
     run_id = start(standalone, "deferred")
-    standalone.stop_triggerer()
+    standalone.stop("triggerer")
     standalone.sandbox.workspace.add_version("deferred", id="while-away")
-    standalone.start_triggerer()
+    standalone.start_again("triggerer")
     assert standalone.wait("deferred", run_id) == "success", standalone.log("deferred", run_id, "wait")
     assert [entry["id"] for entry in standalone.xcom("deferred", run_id, "wait")] == ["while-away"]
 
@@ -115,9 +115,9 @@ def test_a_version_of_while_the_triggerer_was_away(standalone):
     """What happens while no triggerer runs is delivered on its return, and what was delivered before is not again."""
     resource_id = "the-id-in-the-resource's-url"
     before = len(standalone.asset_events("secoda_revenue_metric"))
-    standalone.stop_triggerer()
+    standalone.stop("triggerer")
     standalone.sandbox.workspace.add_version(resource_id, id="away")
-    standalone.start_triggerer()
+    standalone.start_again("triggerer")
     standalone.until(lambda: len(standalone.asset_events("secoda_revenue_metric")) > before, "an event", 60)
     ids = [event["extra"]["payload"]["id"] for event in standalone.asset_events("secoda_revenue_metric")]
     assert sorted(ids) == sorted({*ids, "away"})

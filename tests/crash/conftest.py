@@ -1,0 +1,108 @@
+"""What the tests share that bring tasks to harm: their processes, and a workspace that has grown since."""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+
+import pytest
+
+pytest.importorskip("airflow")
+pytest.importorskip("starlette", reason="the sandbox needs it")
+
+from crash_tasks import Tasks
+from crash_verdict import Directory
+from crash_window import END, START, grown
+from crash_wire import Wire
+
+from airflow_provider_secoda.sandbox import Sandbox
+
+
+@pytest.fixture(scope="session")
+def tasks(tmp_path_factory):
+    """Return what runs tasks in processes of their own."""
+    tasks = Tasks(tmp_path_factory.mktemp("tasks"))
+    yield tasks
+    tasks.end()
+
+
+@pytest.fixture(scope="session")
+def workspaces():
+    """Return two workspaces: as it was once, and as it is; what was there then still is."""
+    return grown()
+
+
+@pytest.fixture
+def sandbox(workspaces):
+    """Return a server of the workspace as it is."""
+    with Sandbox(workspaces[1], page_size=50) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def truth(workspaces):
+    """Return the logs of the window, as the API shows them."""
+    return workspaces[1].window(START, END)
+
+
+@pytest.fixture
+def run(tasks, sandbox):
+    """Return a function that runs the operator in a process of its own; with ``begin`` it does not wait for the end."""
+
+    def run(target, dag="fetch_1", environment=None, begin=False, **how):
+        conf = {"start": START.isoformat(), "end": END.isoformat(), "output_path": target.url}
+        environment = {"AIRFLOW_CONN_SECODA_DEFAULT": sandbox.connection_json, **(environment or {})}
+        return (tasks.begin if begin else tasks.run)(dag, conf, environment=environment, **how)
+
+    run.wait = tasks.wait
+    return run
+
+
+@pytest.fixture
+def suffix():
+    """Return the suffix of the file; tests say another by a parameter."""
+    return "jsonl"
+
+
+@pytest.fixture
+def old(run, sandbox, workspaces, tmp_path, suffix):
+    """Return what an earlier run of the same window had landed: a file with fewer logs, and its manifest."""
+    target = Directory(tmp_path / "old", f"logs.{suffix}")
+    sandbox.workspace = workspaces[0]
+    assert run(target).state == "success"
+    sandbox.workspace = workspaces[1]
+    return target.names()
+
+
+@pytest.fixture
+def content(truth):
+    """Return the file that an undisturbed run lands, as JSON lines."""
+    return b"".join(raw + b"\n" for raw in truth)
+
+
+@pytest.fixture(scope="session")
+def s3():
+    """Serve S3 on loopback, outside of the tasks' processes; return its port, a bucket, and how to connect to a URL."""
+    boto3 = pytest.importorskip("boto3", reason="needs apache-airflow-providers-amazon[s3fs]")
+    pytest.importorskip("s3fs", reason="needs apache-airflow-providers-amazon[s3fs]")
+    moto = pytest.importorskip("moto.server", reason="needs moto[server]")
+    server = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    known = {"aws_access_key_id": "someone", "aws_secret_access_key": "s3cr3t-value", "region_name": "us-east-1"}
+
+    def connection(url):
+        extra = {"endpoint_url": url, "region_name": known["region_name"]}
+        login = {"login": known["aws_access_key_id"], "password": known["aws_secret_access_key"]}
+        return {"AIRFLOW_CONN_MOTO": json.dumps({"conn_type": "aws", **login, "extra": extra})}
+
+    bucket = boto3.resource("s3", endpoint_url=f"http://{host}:{port}", **known).create_bucket(Bucket="crash")
+    yield SimpleNamespace(port=port, bucket=bucket, connection=connection)
+    server.stop()
+
+
+@pytest.fixture
+def s3_wire(s3):
+    """Return a wire to the S3 server, on which a test can do harm."""
+    with Wire(s3.port) as wire:
+        yield wire

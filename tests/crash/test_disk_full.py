@@ -1,0 +1,105 @@
+"""A disk that takes no more, at any stage: the task fails and says so, and lands the same bytes when there is room."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import re
+import shutil
+
+import pytest
+from crash_verdict import Directory, check, check_temporary, check_whole
+from crash_window import END, START, large
+
+# In the words of the kernel, of SQLite (the spool), and of the kernel about a limit on the size of a file.
+SAYS_SO = re.compile(r"No space left on device|database or disk is full|File too large|disk I/O error")
+# In the temporary directory, as parts of the size of the file that lands.
+ROOM = (0, 0.1, 1.2, 3)
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """Return a function that mounts a disk in memory, of so many bytes."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    mounted = []
+
+    def mount(size):
+        folder = tmp_path / f"disk-{len(mounted)}"
+        folder.mkdir()
+        if libc.mount(b"none", os.fsencode(folder), b"tmpfs", 0, f"size={size}".encode()):
+            pytest.skip(f"no disk can be mounted here: {os.strerror(ctypes.get_errno())}")
+        mounted.append(folder)
+        return folder
+
+    yield mount
+    for folder in mounted:
+        libc.umount2(os.fsencode(folder), 2)
+
+
+def fill(folder, leave):
+    """Fill a disk but for so many bytes; return the file that does."""
+    ballast = folder / "ballast"
+    room = os.statvfs(folder)
+    with ballast.open("wb") as file:
+        os.posix_fallocate(file.fileno(), 0, max(1, room.f_bavail * room.f_frsize - leave))
+    return ballast
+
+
+def fails_and_says_so(ended, target, allowed):
+    """Check that a task failed for want of room, and left no part of a file; return in which words."""
+    assert ended.state == "failed"
+    assert SAYS_SO.search(ended.log), ended.log
+    assert "airflow_provider_secoda" in ended.log  # it is not Airflow itself that has no room
+    _, others = check(target, allowed)
+    assert others == []  # it is alive, so it tidies up
+    return SAYS_SO.search(ended.log)[0]
+
+
+def test_temporary_directory_full(run, small_disk, sandbox, tmp_path):
+    """Wherever the temporary directory runs full, in the spool or in what lands, nothing of it shows."""
+    sandbox.workspace = large(10 << 20)  # more than the spool holds in memory
+    truth = sandbox.workspace.window(START, END)
+    content = b"".join(raw + b"\n" for raw in truth)
+    disk, target = small_disk(4 * len(content)), Directory(tmp_path / "target")
+    target.give({target.name: b"old"})
+    words = []
+    for part in ROOM:
+        ballast = fill(disk, int(part * len(content)))
+        ended = run(target, temporary=disk)
+        ballast.unlink()
+        assert check_temporary(disk) == []
+        if ended.state == "success":
+            break
+        words.append(fails_and_says_so(ended, target, [b"old"]))
+    assert ended.state == "success"
+    assert check_whole(target, content, truth) == []
+    assert words.count("database or disk is full") >= 2  # at once, and with records in it
+    assert words.count("No space left on device") >= 1
+
+
+def test_target_full(run, small_disk, old, content, truth):
+    """A target that has no room for the file, or none for its manifest, keeps what it has, or gets the whole file."""
+    disk = small_disk(3 * len(content))
+    target = Directory(disk / "logs")
+    target.give(old)
+    for leave in (0, len(content) // 2, len(content) + 4096):
+        after = target.names().get(target.name)
+        if leave > len(content):
+            # What is replaced would make room. The file is whole then, but only a retry can say so: no manifest is.
+            shutil.rmtree(target.path)
+            after = content
+        ballast = fill(disk, leave)
+        ended = run(target)
+        ballast.unlink()
+        fails_and_says_so(ended, target, [after])
+    assert run(target).state == "success"
+    assert check_whole(target, content, truth) == []
+
+
+def test_file_size_limited(run, sandbox, tmp_path):
+    """Where no file may grow so large, as under a quota, the task fails likewise."""
+    sandbox.workspace, target = large(10 << 20), Directory(tmp_path / "target")
+    truth = sandbox.workspace.window(START, END)
+    fails_and_says_so(run(target, file_size=5 << 20), target, [None])  # enough for Airflow's own database
+    assert run(target).state == "success"
+    assert check_whole(target, b"".join(raw + b"\n" for raw in truth), truth) == []

@@ -1,0 +1,109 @@
+"""Kill the real task, in a real process, at any point of its run: nothing half-done shows, and a retry mends it."""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+
+import pytest
+from crash_verdict import Directory, check, check_temporary, check_whole
+from crash_window import EVERY_POINT, ONLY_WITH_ALL
+
+# Which files of the provider are busy in which stage of a run; all others count as "around".
+STAGES = {
+    "client/search.py": "search",
+    "client/evidence.py": "search",
+    "client/window.py": "read",
+    "client/side.py": "read",
+    "client/snapshot.py": "read",
+    "sinks/spool.py": "spool",
+    "sinks/formats.py": "write",
+    "sinks/places.py": "put",
+    "shutil.py": "put",
+    "sinks/storage.py": "land",
+    "sinks/manifest.py": "manifest",
+}
+SAMPLE = {"around": 1, "search": 1, "read": 1, "spool": 1, "write": 1, "put": 2, "land": 1, "manifest": 1}
+
+
+def chosen(ended, sample, part=""):
+    """Return a sample of the points of a run, or of each line its first and last time.
+
+    The sample has some of every stage, and all at which a file is about to get or lose its name, or just has.
+
+    :param sample: how many of each stage.
+    :param part: of all lines, choose those of the files whose names begin so.
+    """
+    if EVERY_POINT:
+        lines = [point for point in ended.points if point[0].startswith(part)]
+        return [(file, line, n) for file, line, times in lines for n in sorted({1, times})]
+    found = [point for point in dict.fromkeys(ended.turns) if point[0] in ("sinks/places.py", "sinks/storage.py")]
+    for stage, number in sample.items():
+        lines = [point for point in ended.points if STAGES.get(point[0], "around") == stage]
+        assert lines, f"no line of stage {stage!r} was run: did a file get another name?"
+        for index in range(number):
+            file, line, times = lines[(2 * index + 1) * len(lines) // (2 * number)]
+            found.append((file, line, (times + 1) // 2))  # how often, differs a little, as answers arrive in pieces
+    return found
+
+
+@pytest.fixture
+def undisturbed(run, truth, old, tmp_path, suffix):
+    """Run the task over that without any harm; return how it ended, and the bytes that it landed."""
+    target = Directory(tmp_path / "undisturbed", f"logs.{suffix}")
+    target.give(old)
+    ended = run(target, watch=True)
+    assert ended.state == "success", ended.log
+    check_whole(target, content := target.names()[target.name], truth)
+    assert len(truth) > 200
+    return ended, content
+
+
+def state(landed, old_file):
+    """Return in short what lies at a target."""
+    file = "old" if landed.file == old_file else "new"
+    return file if landed.manifest is None else f"{file}, manifest"
+
+
+@pytest.mark.parametrize(
+    "suffix", ["jsonl", pytest.param("jsonl.gz", marks=ONLY_WITH_ALL), pytest.param("parquet", marks=ONLY_WITH_ALL)]
+)
+def test_killed_anywhere(run, old, undisturbed, truth, tmp_path, suffix):
+    """Killed at any point, a task leaves the old whole file or the new one, and its retry lands the same bytes."""
+    ended, content = undisturbed
+    states, leftovers = Counter(), Counter()
+    for number, point in enumerate(chosen(ended, SAMPLE, "" if suffix == "jsonl" else "sinks/")):
+        target = Directory(tmp_path / f"{number}", f"logs.{suffix}")
+        target.give(old)
+        temporary = tmp_path / f"temporary-{number}"
+        temporary.mkdir()
+
+        end = run(target, at=point, temporary=temporary)
+        assert end.killed or (EVERY_POINT and end.state == "success"), f"{point} was not reached"
+        landed, hidden = check(target, [old[target.name], content])
+        states[state(landed, old[target.name])] += 1
+        leftovers.update(["hidden"] * len(hidden) + [name.partition("-")[0] for name in check_temporary(temporary)])
+
+        again = run(target)
+        assert again.state == "success", f"{point}: {again.log}"
+        assert check_whole(target, content, truth) == hidden  # left alone: another task may be writing it
+        shutil.rmtree(temporary)
+        shutil.rmtree(target.path)
+    assert states.keys() == {"old, manifest", "old", "new", "new, manifest"}, "not all that others can see was seen"
+    assert leftovers["hidden"]
+    assert leftovers["landing"]
+
+
+@pytest.mark.parametrize("suffix", ["jsonl"])
+def test_interrupted_anywhere(run, old, undisturbed, truth, tmp_path):
+    """An exception at any point, as a timeout raises it, fails the task and leaves a whole file, old or new."""
+    ended, content = undisturbed
+    for number, point in enumerate(chosen(ended, {"read": 1}, "sinks/")):
+        target = Directory(tmp_path / f"{number}")
+        target.give(old)
+        # A run may swallow one on its way out, where it closes what it does not need any more.
+        assert run(target, at=point, act="interrupt").state == "failed" or EVERY_POINT, point
+        _, hidden = check(target, [old[target.name], content])
+        assert run(target).state == "success"
+        assert check_whole(target, content, truth) == hidden
+        shutil.rmtree(target.path)

@@ -1,0 +1,155 @@
+"""The API goes away in the middle, by kill -9, and comes back on the same port: nothing is lost by that."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from datetime import datetime, timezone
+
+import httpx
+import pytest
+from airflow_settings import free_port
+from crash_verdict import Directory, check, check_whole
+from crash_window import END, ONLY_WITH_ALL, START, UNTIL
+
+from airflow_provider_secoda.sandbox import Workspace
+
+ARGUMENTS = {"seed": 3, "logs": 900, "days": 5}
+AWAY_SECONDS = 1.0
+WAIT_SECONDS = 60.0
+AUDIT_LOGS, RESOURCE_LOGS = (f"/api/v1/activity_log/{name}/" for name in ("audit_logs", "resource_logs"))
+
+
+class Server:
+    """A sandbox in a process of its own; each life begins with the same workspace."""
+
+    def __init__(self, folder):
+        self.ready = folder / "ready"
+        self.port = free_port()
+        self.process = None
+        self.start()
+
+    def start(self):
+        options = {"port": self.port, "until": UNTIL.isoformat(), "page-size": 20, **ARGUMENTS}
+        options["ready-file"] = self.ready
+        command = [sys.executable, "-m", "airflow_provider_secoda.sandbox"]
+        command += [f"--{name}={value}" for name, value in options.items()]
+        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        until(self.ready.exists, "the sandbox answers")
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+        self.ready.unlink(missing_ok=True)
+
+    def ask(self, method, path, **content):
+        url = f"http://127.0.0.1:{self.port}/sandbox/{path}"
+        return httpx.request(method, url, json=content or None, trust_env=False).raise_for_status().json()
+
+    def asked(self, path):
+        return sum(self.ask("GET", "stats")["by_path"].get(path, {}).values())
+
+    def stall_after(self, number):
+        """Answer so many requests, and no more in this life."""
+        self.ask("PUT", "faults", script=["slow:0"] * number + ["slow:1000"] * 100)
+
+    @property
+    def environment(self):
+        return {"AIRFLOW_CONN_SECODA_DEFAULT": json.loads(self.ready.read_text())["connection"]}
+
+
+def until(condition, what):
+    deadline = time.monotonic() + WAIT_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {WAIT_SECONDS:g} s: {what}"
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def server(tmp_path):
+    """Return a server of its own process."""
+    server = Server(tmp_path)
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def window():
+    """Return the logs of the window in the workspace that it serves."""
+    return Workspace.generate(until=UNTIL, **ARGUMENTS).window(START, END)
+
+
+def conf(target):
+    return {"start": START.isoformat(), "end": END.isoformat(), "output_path": target.url}
+
+
+@pytest.mark.parametrize("dag", ["fetch_4", pytest.param("fetch_1", marks=ONLY_WITH_ALL)])
+def test_away_amid_a_window(tasks, server, window, tmp_path, dag):
+    """A read whose server is killed, and starts again on the same port, waits for it and is complete."""
+    target, environment = Directory(tmp_path / "target"), server.environment
+    server.stall_after(5)
+    tasks.begin(dag, conf(target), environment=environment)
+    until(lambda: server.asked(AUDIT_LOGS) > 5, "it waits for the sixth page")
+    server.kill()
+    time.sleep(AWAY_SECONDS)
+    check(target, [None])
+    server.start()
+    ended = tasks.wait()
+    assert ended.state == "success", ended.log
+    assert server.asked(AUDIT_LOGS) > 0  # it was in the middle
+    assert check_whole(target, b"".join(raw + b"\n" for raw in window), window) == []
+
+
+@ONLY_WITH_ALL  # the client is patient, for nearly a minute
+def test_away_for_good(tasks, server, window, tmp_path):
+    """A read whose server does not come back fails, and says so; its retry, when there is one again, is complete."""
+    target, environment = Directory(tmp_path / "target"), server.environment
+    server.stall_after(5)
+    tasks.begin("fetch_1", conf(target), environment=environment)
+    until(lambda: server.asked(AUDIT_LOGS) > 5, "it waits for the sixth page")
+    server.kill()
+    ended = tasks.wait()
+    assert ended.state == "failed"
+    assert "SecodaConnectionError" in ended.log
+    check(target, [None])
+    server.start()
+    assert tasks.run("fetch_1", conf(target), environment=environment).state == "success"
+    assert check_whole(target, b"".join(raw + b"\n" for raw in window), window) == []
+
+
+@pytest.fixture
+def resource():
+    """Return what a sensor waits for, which has versions already: a new one, from now on."""
+    histories = Workspace.generate(until=UNTIL, **ARGUMENTS).histories
+    resource_id = next(identity for identity, history in histories.items() if history.versions)
+    return {"resource_id": resource_id, "since": datetime.now(timezone.utc).isoformat()}
+
+
+def test_away_amid_a_wait(tasks, server, resource):
+    """A sensor whose server is killed while it waits goes on when it is back, and returns what came then."""
+    tasks.begin("wait_1000", resource, environment=server.environment)
+    until(lambda: server.asked(RESOURCE_LOGS) >= 3, "it has looked three times")
+    server.kill()
+    time.sleep(AWAY_SECONDS)
+    server.start()
+    server.ask("POST", "versions", resource_id=resource["resource_id"], id="since-then")
+    ended = tasks.wait()
+    assert ended.state == "success", ended.log
+    assert [entry["id"] for entry in ended.returned] == ["since-then"]
+
+
+def test_away_for_longer_than_a_sensor_is_patient(tasks, server, resource):
+    """A sensor fails after as many failing looks as it may have, and says so; its retry misses nothing."""
+    environment = server.environment
+    tasks.begin("wait_5", resource, environment=environment)
+    until(lambda: server.asked(RESOURCE_LOGS) >= 3, "it has looked three times")
+    server.kill()
+    ended = tasks.wait()
+    assert ended.state == "failed"
+    assert "SecodaConnectionError" in ended.log
+    server.start()
+    server.ask("POST", "versions", resource_id=resource["resource_id"], id="meanwhile")
+    ended = tasks.run("wait_5", resource, environment=environment)
+    assert [entry["id"] for entry in ended.returned] == ["meanwhile"]
