@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from airflow_provider_secoda.client.ending import conclude
 from airflow_provider_secoda.client.errors import SecodaIncompleteError
 from airflow_provider_secoda.client.filters import Filter, all_of
 from airflow_provider_secoda.client.listing import Report, View, describe_span, open_listing
 from airflow_provider_secoda.client.messages import Emit, Flow, once
 from airflow_provider_secoda.client.pairs import take_pair
-from airflow_provider_secoda.client.schema import Instant, Log, format_instant
-from airflow_provider_secoda.client.side import Out, Side, WindowQuery, conclude, read_side
+from airflow_provider_secoda.client.schema import Instant, Log, Page, format_instant
+from airflow_provider_secoda.client.side import Out, Side, WindowQuery, read_side
 
 
 def read_behind_cut(query: WindowQuery, view: View, side: Side, reason: str, out: Out, report: Report) -> Flow[None]:
@@ -33,6 +34,7 @@ def read_behind_cut(query: WindowQuery, view: View, side: Side, reason: str, out
     report.order = "narrowed"
     probe = yield from _probe_window(view, side, report)
     yield from _prove_operators(query, probe, report)
+    yield from _prove_reach(gap, view, other, side, report)
     yield from _read_narrowed(gap, out, report)
 
 
@@ -68,6 +70,30 @@ def _prove_operators(query: WindowQuery, logs: list[Log], report: Report) -> Flo
             f"date_operators {dict(query.date_operators or {})} are not to be trusted: over "
             f"{describe_span(start, end)} they gave {len(found)} logs where the listing itself shows {len(expected)}"
         )
+
+
+def _prove_reach(gap: WindowQuery, view: View, older: Side, newer: Side, report: Report) -> Flow[None]:
+    """
+    Check that the operators see all of what the cut hides: widened, they show the logs known on either side.
+
+    Right operators may still select from less than the listing, and what they leave out looks like quiet hours.
+    """
+    if not older.tail or not newer.tail:
+        raise SecodaIncompleteError(
+            "date_operators could not be proven: the listing shows nothing on one side of the cut"
+        )
+    before, after = older.tail[-1].at, newer.tail[-1].at
+    for looking, start, end, known in (
+        (view.flipped(), min(before, gap.start), gap.end, before),
+        (view, gap.start, max(after + 1, gap.end), after),
+    ):
+        page: Page = yield from once(replace(looking, filter=_narrow(gap, start, end)).call(1))
+        report.pages += 1
+        if not page.logs or page.logs[0].at != known:
+            raise SecodaIncompleteError(
+                f"date_operators {dict(gap.date_operators or {})} are not to be trusted behind the cut: over "
+                f"{describe_span(start, end)} they do not show the log of {format_instant(known)} that is known there"
+            )
 
 
 def _read_narrowed(query: WindowQuery, out: Out, report: Report) -> Flow[None]:

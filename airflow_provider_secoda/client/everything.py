@@ -9,6 +9,7 @@ of that moment, in whatever order it came and however it moved in between.
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import product
 from typing import TYPE_CHECKING
 
 from airflow_provider_secoda.client.errors import SecodaIncompleteError
@@ -109,14 +110,24 @@ def read_everything(
 
 
 def _look_behind(view: View, seen: _Sightings, report: Report) -> Flow[None]:
-    """Ask for both ends, in case the server can sort a little: logs that were not seen tell of a cut."""
-    for order in ("asc", "desc"):
-        sort = Sort(view.field, order)
-        (page,) = yield from several([replace(view, sort=sort).call(1)])
+    """
+    Ask for both ends, in case the server can sort a little: logs that were not seen tell of a cut.
+
+    Where the count is one at which listings are cut, all pages are asked for in both orders.
+    """
+    sorts: list[Sort] = [Sort(view.field, "asc"), Sort(view.field, "desc")]
+    for sort, number in product(sorts, range(1, report.total_pages + 1 if report.blind else 2)):
+        (page,) = yield from several([replace(view, sort=sort).call(number)])
         if not isinstance(page, Page):
             continue  # it refuses to sort: nothing to learn
         report.pages += 1
-        hidden = [log for log in page.logs if log.id not in seen.first and log.at < (seen.newest or 0)]
+        hidden = [
+            log for log in page.logs if log.id not in (seen.window if seen.start <= log.at < seen.end else seen.first)
+        ]
+        if len(hidden) < len(page.logs):
+            # Beside logs that were seen, newer ones than all of them have only just arrived: they belong to the rest.
+            seen.window |= {log.id: log for log in hidden if seen.start <= log.at < seen.end}
+            hidden = [log for log in hidden if log.at <= (seen.newest or 0)]
         if hidden:
             raise SecodaIncompleteError(
                 f"the listing is cut: asked to sort by {view.field} it shows logs that its {report.total_pages} "

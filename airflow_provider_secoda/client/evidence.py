@@ -82,7 +82,8 @@ def check_whole(page: Page) -> None:
 def check_even(pages: Sequence[Page], size: int, *, ended: bool) -> None:
     """Check that every page but the listing's last is full, and that one is as long as the count says."""
     inner = pages[:-1] if ended and pages[-1].number >= pages[-1].total_pages else pages
-    uneven = next((page for page in inner if len(page.logs) != size), None)
+    # No page is longer than page 1: if the last one is, then page 1 lacks logs.
+    uneven = next((page for page in pages if len(page.logs) > size or (page in inner and len(page.logs) < size)), None)
     if uneven is not None:
         raise OrderError(f"page {uneven.number} holds {len(uneven.logs)} logs where page 1 holds {size}")
     last = pages[-1]
@@ -138,6 +139,8 @@ def _add_members(
     numbers = [n for n in run if any(log.at in ties for log in run[n].logs)]
     report.rereads += len(numbers)
     pages = yield from read_pages(view, numbers, report)
+    if not _uncounted(run, pages):
+        return False
     for page in pages:
         if page is None or not same_place(run[page.number].logs, page.logs):
             return False
@@ -158,4 +161,9 @@ def _shuffled(view: View, run: Mapping[int, Page], ties: Collection[Instant], re
     pages = yield from read_pages(view, numbers, report)
     same = all(page is not None and same_place(run[page.number].logs, page.logs) for page in pages)
     other = any(page is not None and page.ids != run[page.number].ids for page in pages)
-    return same and (other or not ties)
+    return same and _uncounted(run, pages) and (other or not ties)
+
+
+def _uncounted(run: Mapping[int, Page], pages: Iterable[Page | None]) -> bool:
+    """Return whether nothing that shows in ``count`` came or went: members of a tie would be mixed with former ones."""
+    return len({page.count for page in (*run.values(), *pages) if page is not None}) == 1

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 #: A listing that counts one of these may stand at a cap (10,000 is a sister endpoint's), and is read with that care.
 _CAPS = frozenset({1_000, 10_000, 100_000, 1_000_000})
+#: Readings of both ends before it is given up to see them twice the same.
+_CONFIRMATIONS = 4
 AUDIT_LOGS_PATH = "/api/v1/activity_log/audit_logs/"
 
 
@@ -190,9 +192,11 @@ def open_listing(timestamp_field: TimestampField, filter_: Filter | None, report
             return Opened(view, newest, oldest)  # one answer holds everything: its order is of no consequence
         if not view.ordered(newest.logs) or not view.flipped().ordered(oldest.logs):
             reason = f"the server does not sort by {timestamp_field}"
+        elif short := next((p for p in (newest, oldest) if p.total_pages <= 1 and len(p.logs) < p.count), None):
+            reason = f"its only page holds {len(short.logs)} logs, but {short.count} are counted"
         elif min(newest.total_pages, oldest.total_pages) > 1 and len(newest.logs) != len(oldest.logs):
             reason = f"its first page holds {len(newest.logs)} logs from one end and {len(oldest.logs)} from the other"
-        elif not _opposite(newest, oldest):
+        elif not _opposite(newest, oldest) or not (yield from _confirmed(view, newest, oldest, report)):
             reason = f"the server shows the same logs first whichever way it is asked to sort by {timestamp_field}"
         else:
             return Opened(view, newest, oldest)
@@ -210,6 +214,32 @@ def _opposite(newest: Page, oldest: Page) -> bool:
         return False
     far_apart = min(newest.count, oldest.count) >= len(newest.logs) + len(oldest.logs)
     return not far_apart or not set(newest.ids) & set(oldest.ids)
+
+
+def _confirmed(view: View, newest: Page, oldest: Page, report: Report) -> Flow[bool]:
+    """
+    Return whether two first pages are the two ends of one listing.
+
+    A page of one timestamp alone shows no order, and two of them differ as well when a listing in any order moved
+    between the two answers. Then both are read again until they are as they were: what moved on does not come back.
+    """
+    pair = [newest, oldest]
+    if all(page.logs[0].at != page.logs[-1].at for page in pair):
+        return True
+    for _ in range(_CONFIRMATIONS):
+        outcomes = yield from several([view.call(1), view.flipped().call(1)])
+        for outcome in outcomes:
+            if isinstance(outcome, SecodaError):
+                raise outcome
+        again: list[Page] = outcomes
+        report.pages += len(again)
+        before, after = ([(page.count, *(log.at for log in page.logs)) for page in both] for both in (pair, again))
+        if before == after:  # the ids may differ: a server may shuffle logs of one timestamp with each answer
+            return True
+        if not _opposite(*again) or any(len(a.logs) != len(b.logs) for a, b in zip(pair, again, strict=True)):
+            return False
+        pair = again
+    return False
 
 
 def describe_span(start: Instant, end: Instant) -> str:

@@ -52,6 +52,7 @@ def take_pair(view: View, first: int, until: int, *, size: int, report: Report) 
             hidden += 1
             continue
         check_order(view, [page])
+        check_even([page], size, ended=page.number >= page.total_pages)
         ended = first >= page.total_pages or hidden > 1
         if page.number == first and (ended or view.depth(page.logs[-1].at) >= until):
             return Snapshot((page,), page.logs, ended=ended)  # one answer is one instant

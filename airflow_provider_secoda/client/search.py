@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from airflow_provider_secoda.client.evidence import OrderError
 from airflow_provider_secoda.client.listing import Report, View, read_pages
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ def find_first(
 
     :param far: the depth of the listing's last log, when it is known
     :return: the page number, and the pages that were read on the way
+    :raises OrderError: when a page is longer than page 1, which then lacks logs
     """
     known = {1: first}
     if _reaches(view, first, low) or first.total_pages <= 1:
@@ -42,6 +44,8 @@ def find_first(
             guesses -= 1
             middle = min(max(before + round(gap * (low - near) / (far - near)), before + 1), after - 1)
         page = yield from _probe(view, middle, report, known)
+        if page is not None and len(page.logs) > len(first.logs):
+            raise OrderError(f"page {middle} holds {len(page.logs)} logs where page 1 holds {len(first.logs)}")
         if page is None:
             after, far = middle, None
         elif _reaches(view, page, low):

@@ -7,6 +7,7 @@ no harm, and each stretch brings its own witness: a log from before that moment.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from itertools import islice
@@ -16,7 +17,6 @@ from airflow_provider_secoda.client.errors import SecodaIncompleteError
 from airflow_provider_secoda.client.evidence import OrderError, Snapshot
 from airflow_provider_secoda.client.messages import Emit, Flow, once
 from airflow_provider_secoda.client.pairs import take_pair
-from airflow_provider_secoda.client.schema import Instant, Log, Page, TimestampField, format_instant
 from airflow_provider_secoda.client.search import find_first
 from airflow_provider_secoda.client.snapshot import take
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_secoda.client.filters import Filter
     from airflow_provider_secoda.client.listing import Report, View
+    from airflow_provider_secoda.client.schema import Instant, Log, Page, TimestampField
 
 #: How many pages a stretch has at most, which is where it begins, and how many bytes of logs it may hold.
 MAX_WIDTH, MAX_BYTES = 64, 8 << 20
@@ -56,23 +57,40 @@ class Out:
     """The way out: passes logs on as :class:`Emit`, and remembers which, should everything be read again."""
 
     count: int = 0
-    _digests: bytearray = field(default_factory=bytearray)
+    #: By their first byte, as all of them at once would take much room to compare.
+    _digests: defaultdict[int, bytearray] = field(default_factory=lambda: defaultdict(bytearray))
 
     def emit(self, logs: Iterable[Log]) -> Flow[None]:
         """Pass logs on, a few at a time, as each batch may live on with its reader while the next page is read."""
         rest = iter(logs)
         while batch := list(islice(rest, BATCH)):
             self.count += len(batch)
-            self._digests += b"".join(map(_digest, batch))
+            for digest in map(_digest, batch):
+                self._digests[digest[0]] += digest
             yield Emit(batch)
 
     def emit_new(self, logs: Iterable[Log], report: Report) -> Flow[None]:
         """Pass on those logs that were not passed on before."""
-        known = {bytes(self._digests[i : i + 16]) for i in range(0, len(self._digests), 16)}
+        known = set().union(*map(_split, self._digests.values()))
         batch = list(logs)
         fresh = [log for log in batch if _digest(log) not in known]
         report.repeats_dropped += len(batch) - len(fresh)
         yield from self.emit(fresh)
+
+    def check_once(self) -> None:
+        """
+        Check that no id was passed on twice.
+
+        :raises SecodaIncompleteError: when one was, as a log of each of two timestamps
+        """
+        if any(len(set(digests)) < len(digests) for digests in map(_split, self._digests.values())):
+            raise SecodaIncompleteError(
+                "the listing showed one id at two timestamps: it is no identity, or a log was changed while it was read"
+            )
+
+
+def _split(digests: bytearray) -> list[bytes]:
+    return [bytes(digests[i : i + 16]) for i in range(0, len(digests), 16)]
 
 
 def _digest(log: Log) -> bytes:
@@ -203,31 +221,3 @@ class Stretch:
                 f"{self.stuck} reads in a row brought nothing older: the listing moves as fast as it can be read, or "
                 "very many logs have one timestamp"
             )
-
-
-def conclude(view: View, side: Side, report: Report) -> Flow[str | None]:
-    """Return why the listing must hold more than it showed, or None when its end is the beginning of history."""
-    last = side.last
-    if last is None:  # pragma: no cover - a side that is not complete has a last page
-        raise TypeError("no last page")
-    if not side.tail:
-        if last.count == 0:
-            return None
-        raise SecodaIncompleteError(f"the listing counts {last.count} logs, but shows none")
-    shown = (last.number - 1) * side.size + len(last.logs)
-    if last.number < last.total_pages:
-        return f"page {last.number + 1} of {last.total_pages} is empty or refused"
-    beginning: Page = yield from once(view.flipped().call(1))
-    report.pages += 1
-    if beginning.logs:
-        report.history_from = beginning.logs[0].at
-    tail = side.tail[-1].at
-    ids = {log.id for log in side.tail}
-    if any(view.depth(log.at) > view.depth(tail) for log in beginning.logs):
-        first = format_instant(beginning.logs[0].at)
-        return f"it ends at {format_instant(tail)} after {shown} logs, but asked from its other end begins at {first}"
-    if any(log.at == tail and log.id not in ids for log in beginning.logs):
-        return f"it ends amid logs of the same time, {format_instant(tail)}"
-    if shown != last.count:
-        raise SecodaIncompleteError(f"the listing counts {last.count} logs, but its {last.number} pages hold {shown}")
-    return None

@@ -14,7 +14,8 @@ read under one shift; so all of them are equal, and nothing fell between two pag
 expiries behind the last page at once, when ``count`` stays what it was. ``count`` may fall meanwhile (logs expire
 behind the window; then every page is read twice); where it grows, copies that disagree have answered, and nothing is
 believed. (Read oldest first, it may grow and must not fall.) A log that vanishes *between* the two ends shows in
-``count`` alone: where that may stand at a cap, every page is read twice, too.
+``count`` alone: where that may stand at a cap, every page is read twice, too. (When another log arrives between the
+same two answers even ``count`` shows nothing. That is not promised: it would take to read every page twice, always.)
 
 Where the listing moves faster than that, two pages at a time are read in turn: neighbours are proven either by an
 overlap (the end of one is the beginning of the next) or by both being the same twice in turn.
@@ -108,6 +109,8 @@ def _read_again(view: View, pages: Sequence[Page], report: Report, *, cut: bool)
         report.rereads += len(rest)
         more = yield from read_pages(view, rest, report)
         between = [page for page in more if page is not None]
+        if not steady(view, (*pages, *fresh, *between)):
+            return None
         # In a tie that goes on over a page's edge a deletion looks like the server's shuffling, but for the count.
         if len(between) < len(rest) or any(page.ids != run[page.number].ids for page in (*fresh, *between)):
             return None

@@ -13,12 +13,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 from airflow_provider_secoda.client.behind import read_behind_cut
+from airflow_provider_secoda.client.ending import conclude
 from airflow_provider_secoda.client.everything import read_everything
 from airflow_provider_secoda.client.evidence import OrderError
 from airflow_provider_secoda.client.listing import Opened, Report, View, describe_span, open_listing
 from airflow_provider_secoda.client.messages import Flow, once
 from airflow_provider_secoda.client.schema import Page, format_instant
-from airflow_provider_secoda.client.side import Out, WindowQuery, conclude, read_side
+from airflow_provider_secoda.client.side import Out, WindowQuery, read_side
 
 __all__ = ["WindowQuery", "read_window"]
 
@@ -38,6 +39,7 @@ def read_window(query: WindowQuery, report: Report) -> Flow[None]:
         yield from _read_ordered(query, opened.view, opened, out, report)
     except OrderError as exc:
         yield from _read_unordered(query, opened.newest, str(exc), out, report)
+    out.check_once()
 
 
 def _read_unordered(query: WindowQuery, newest: Page, reason: str, out: Out, report: Report) -> Flow[None]:

@@ -1,0 +1,46 @@
+"""Tell the beginning of history from a cut: a listing that ends is asked from its other end where it begins."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from airflow_provider_secoda.client.errors import SecodaIncompleteError
+from airflow_provider_secoda.client.listing import Report, View, read_pages
+from airflow_provider_secoda.client.schema import format_instant
+
+if TYPE_CHECKING:
+    from airflow_provider_secoda.client.messages import Flow
+    from airflow_provider_secoda.client.schema import Page
+    from airflow_provider_secoda.client.side import Side
+
+
+def conclude(view: View, side: Side, report: Report) -> Flow[str | None]:
+    """Return why the listing must hold more than it showed, or None when its end is the beginning of history."""
+    last = side.last
+    if last is None:  # pragma: no cover - a side that is not complete has a last page
+        raise TypeError("no last page")
+    if not side.tail:
+        if last.count == 0:
+            return None
+        raise SecodaIncompleteError(f"the listing counts {last.count} logs, but shows none")
+    shown = (last.number - 1) * side.size + len(last.logs)
+    if last.number < last.total_pages:
+        return f"page {last.number + 1} of {last.total_pages} is empty or refused"
+    tail, ids = side.tail[-1].at, {log.id for log in side.tail}
+    number, far = 1, view.flipped()
+    page: Page | None = None
+    # A tie may fill the first pages from the other end: then its other members tell, which come later.
+    while number == 1 or (page is not None and page.logs[-1].at == tail and page.total_pages >= number):
+        (page,) = yield from read_pages(far, [number], report)
+        if page is not None and number == 1:
+            report.history_from = page.logs[0].at
+        logs = () if page is None else page.logs
+        if any(view.depth(log.at) > view.depth(tail) for log in logs):
+            end, begin = format_instant(tail), format_instant(logs[0].at)
+            return f"it ends at {end} after {shown} logs, but asked from its other end begins at {begin}"
+        if any(log.at == tail and log.id not in ids for log in logs):
+            return f"it ends amid logs of the same time, {format_instant(tail)}"
+        number += 1
+    if shown != last.count:
+        raise SecodaIncompleteError(f"the listing counts {last.count} logs, but its {last.number} pages hold {shown}")
+    return None

@@ -1,0 +1,136 @@
+"""
+Show mutants to the suite, in one process for all of them.
+
+``python tests/simulation/hunting.py [--search SECONDS] [--all] [NAME…]`` prints one JSON object a mutant: its name,
+what caught it (a test, a seed, or null), and how long that took.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import importlib.abc
+import importlib.machinery
+import importlib.util
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+HERE = Path(__file__).parent
+CLIENT = HERE.parents[1] / "airflow_provider_secoda" / "client"
+PACKAGE = "airflow_provider_secoda"
+_EXAMPLES = ("test_found_by_simulation", "test_rules_of_reading")
+_OWN = ("rows", "server", "world", "ledger", "reading", "play", "scenarios", *_EXAMPLES)
+
+
+class _Loader(importlib.machinery.SourceFileLoader):
+    """Loads a module from another source than that of its file."""
+
+    def __init__(self, name: str, path: str, source: str) -> None:
+        super().__init__(name, path)
+        self.text = source
+
+    def get_code(self, fullname: str):
+        return compile(self.text, self.path, "exec")
+
+
+class _Finder(importlib.abc.MetaPathFinder):
+    """Finds the modules that are mutated."""
+
+    def __init__(self, sources: dict[str, str]) -> None:
+        self.sources = {f"{PACKAGE}.client.{file.removesuffix('.py')}": (file, text) for file, text in sources.items()}
+
+    def find_spec(self, fullname, path, target=None):
+        if fullname not in self.sources:
+            return None
+        file, text = self.sources[fullname]
+        place = str(CLIENT / file)
+        return importlib.util.spec_from_file_location(fullname, place, loader=_Loader(fullname, place, text))
+
+
+def mutated(mutant) -> dict[str, str]:
+    """
+    Return the sources of a mutant by file.
+
+    :raises LookupError: when what it replaces is no longer there
+    """
+    sources: dict[str, str] = {}
+    for file, old, new in mutant.changes:
+        text = sources.get(file) or (CLIENT / file).read_text()
+        if old not in text:
+            raise LookupError(f"mutant {mutant.name!r}: its old text is not in {file}")
+        sources[file] = text.replace(old, new)
+    return sources
+
+
+def load(mutant=None) -> tuple[Callable, dict[str, Callable]]:
+    """Import the package and the simulation afresh, mutated; return ``play`` and the tests by name."""
+    for name in list(sys.modules):
+        if name.split(".")[0] == PACKAGE or name in _OWN:
+            del sys.modules[name]
+    finder = _Finder(mutated(mutant) if mutant else {})
+    sys.meta_path.insert(0, finder)
+    try:
+        tests: dict[str, Callable] = {}
+        for module in map(importlib.import_module, _EXAMPLES):
+            tests |= {name: thing for name, thing in vars(module).items() if name.startswith("test_")}
+        return importlib.import_module("play").play, tests
+    finally:
+        sys.meta_path.remove(finder)
+
+
+def catches(mutant, search: float = 0.0, *, everything: bool = False):
+    """Yield the tests and seeds that catch a mutant, the known ones first."""
+    play, tests = load(mutant)
+
+    def sound(seed: int) -> None:
+        assert not play(seed).wrong
+
+    for known in mutant.caught_by:
+        if fails(sound, int(known)) if known.isdigit() else fails(tests[known]):
+            yield known
+    if everything or search:
+        yield from (name for name, test in tests.items() if fails(test))
+    until, seed = time.monotonic() + search, 0
+    while time.monotonic() < until:
+        if fails(sound, seed):
+            yield str(seed)
+        seed += 1
+
+
+def fails(check: Callable, *arguments) -> bool:
+    """Return whether a check fails, in whatever way."""
+    try:
+        check(*arguments)
+    except Exception:  # noqa: BLE001 - a mutant may fail as it likes
+        return True
+    return False
+
+
+def main() -> None:
+    from mutants import MUTANTS
+
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--search", type=float, default=0.0, help="seconds for a mutant that nothing known catches")
+    parser.add_argument("--all", action="store_true", help="all tests that catch it, with their seconds")
+    parser.add_argument("names", nargs="*")
+    options = parser.parse_args()
+    for mutant in MUTANTS:
+        if options.names and mutant.name not in options.names:
+            continue
+        began = time.monotonic()
+        line: dict[str, object] = {"mutant": mutant.name}
+        try:
+            found = catches(mutant, options.search, everything=options.all)
+            line["by"] = list(found) if options.all else next(found, None)
+        except LookupError as error:
+            line |= {"by": None, "error": str(error)}
+        sys.stdout.write(json.dumps(line | {"seconds": round(time.monotonic() - began, 2)}) + "\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.path[:0] = [str(HERE), str(HERE.parents[1])]
+    main()

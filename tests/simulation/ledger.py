@@ -1,0 +1,118 @@
+"""
+What a read owes: the logs of its window that the API showed all the time, and what it cannot be blamed for.
+
+A log **must** come out when it was stored before the read began, in every copy that may answer, and was neither
+expired, deleted nor edited when it ended. A log **may** come out when it was in the window at some moment of the read.
+What comes out comes once, and byte for byte as it was sent.
+
+What nobody can know from the answers, however often they are read, is not held against a read that lost a log ``x``:
+
+* ``copies``: two copies of the listing that disagree, answering in turn, count the same. Pages of the one and pages of
+  the other then fit together as those of a listing in which ``x`` never was. Where there is no order either, copies
+  that disagree are enough: a log that one of them still shows stands for ``x`` when the logs are counted.
+* ``cap``: the listing stops at a cap, counts only what it shows, and does not show ``x`` whichever way it is asked to
+  sort (or is not sorted as it is asked). That is what a small workspace looks like.
+* ``even``: ``x`` is counted and not shown (or shuffled with such a log, being of its time), and page 1 lacks logs as
+  well: the pages that the result stands on look like those of a server whose pages are that much shorter.
+* ``place``: ``x`` stands where the order says it cannot be. Only the pages that the result stands on are checked.
+
+And one that costs twice the requests to know, which no calm listing should pay:
+
+* ``balance``: between two answers, a log among those that are being read was deleted *and* another one stored, on the
+  other side of ``x`` (or at its time), so that ``count`` and both ends of what is read stay what they were. Where
+  ``count`` may stand at a cap the reader does pay it, and is blamed.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+#: Why a loss may be excused; everything else is the reader's fault.
+EXCUSES = ("copies", "cap", "even", "place", "balance")
+
+
+class Ledger:
+    """The books of one read."""
+
+    def __init__(
+        self,
+        window: tuple[int, int],
+        field: str,
+        copies: Iterable[tuple[int, Sequence[Any]]],
+        passes: Callable[[Any], bool],
+    ) -> None:
+        self.start, self.end = window
+        self.field = field
+        self.passes = passes
+        states = [list(rows) for _, rows in copies]
+        self.must = {item.id: item for item in states[0] if self._holds(item)}
+        for rows in states[1:]:
+            ids = {item.raw for item in rows}
+            self.must = {id_: item for id_, item in self.must.items() if item.raw in ids}
+        self.may: dict[str, set[bytes]] = defaultdict(set)
+        for rows in states:
+            for item in rows:
+                if self._holds(item):
+                    self.may[item.id].add(item.raw)
+        self.arrivals: list[int] = []
+        self.deletions: list[int] = []
+        #: How many logs page 1 showed where it should be full.
+        self.lengths: set[int] = set()
+        self._latest = -1
+        self._versions: dict[tuple[int, str], set[int]] = defaultdict(set)
+        self._backwards: set[tuple[int, str]] = set()
+
+    def _holds(self, item: Any) -> bool:
+        return self.start <= item.at(self.field) < self.end and self.passes(item)
+
+    def stored(self, item: Any) -> None:
+        self.arrivals.append(item.at(self.field))
+        if self._holds(item):
+            self.may[item.id].add(item.raw)
+
+    def dropped(self, item: Any) -> None:
+        self.deletions.append(item.at(self.field))
+        self.must.pop(item.id, None)
+
+    def answered(self, version: int, count: int, filter_: str) -> None:
+        """Note out of which state of the listing a request was answered, and what that one counts."""
+        if version < self._latest:
+            self._backwards.add((count, filter_))
+        self._latest = max(self._latest, version)
+        self._versions[count, filter_].add(version)
+
+    def contradicts(self, logs: Sequence[Any], *, failed: bool) -> str:
+        """Return what is wrong with what came out, apart from what it lacks; empty when nothing is."""
+        counts = Counter(log.id for log in logs)
+        twice = sorted(id_ for id_, count in counts.items() if count > 1)
+        if twice and not failed:
+            return f"twice: {twice}"
+        if foreign := sorted(counts.keys() - self.may.keys()):
+            return f"not of the window: {foreign}"
+        if altered := sorted(log.id for log in logs if log.raw not in self.may[log.id]):
+            return f"altered: {altered}"
+        return ""
+
+    def lost(self, logs: Sequence[Any]) -> list[Any]:
+        """Return the logs that had to come and did not."""
+        got = {log.id for log in logs}
+        return [item for id_, item in self.must.items() if id_ not in got]
+
+    def copies_disagreed(self, *, ordered: bool) -> bool:
+        """Return whether an older copy answered after a newer one, and in an ordered listing counted the same."""
+        return any(len(self._versions[key]) > 1 or not ordered for key in self._backwards)
+
+    def evenly_short(self, size: int) -> bool:
+        """Return whether a page 1 lacked logs, by which the reader knows how many a page holds."""
+        return bool(self.lengths) and min(self.lengths) < size
+
+    def balanced(self, item: Any, pieces: Sequence[Any]) -> bool:
+        """Return whether a deletion within what was read around a log was made up for by an arrival beyond the log."""
+        at = item.at(self.field)
+        around = [piece for piece in pieces if piece.oldest <= at <= piece.newest]
+        within = [gone for gone in self.deletions if any(piece.oldest <= gone <= piece.newest for piece in around)]
+        return any(new <= at <= gone or gone <= at <= new for gone in within for new in self.arrivals)

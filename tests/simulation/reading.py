@@ -1,0 +1,181 @@
+"""A read of a window in a world, one step at a time: whoever holds it decides what happens between two answers."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from ledger import Ledger
+from world import World, matches
+
+from airflow_provider_secoda.client import listing
+from airflow_provider_secoda.client.errors import SecodaError
+from airflow_provider_secoda.client.exchange import RetryPolicy, exchange
+from airflow_provider_secoda.client.listing import Report
+from airflow_provider_secoda.client.messages import Emit
+from airflow_provider_secoda.client.window import WindowQuery, read_window
+
+if TYPE_CHECKING:
+    from airflow_provider_secoda.client.messages import Attempt
+    from airflow_provider_secoda.client.schema import Log
+
+#: A read that asks for more than this many answers would go on for ever.
+MAX_ANSWERS = 5000
+_POLICY = RetryPolicy(attempts=12)
+
+
+class Reading:
+    """A read under way: requests that left, answers that did not arrive yet, and the books."""
+
+    def __init__(self, world: World, query: WindowQuery) -> None:
+        self.world, self.query = world, query
+        self.report = Report()
+        self.got: list[Log] = []
+        #: What left and is not back: the attempt, and the answer once the server gave one.
+        self.flight: list[tuple[Attempt, Any]] = []
+        self.done = False
+        self.error: SecodaError | None = None
+        self.answers = 0
+        withheld = world.manners.withheld
+        filter_ = query.filter
+        window = (query.start, query.end)
+        self.ledger = Ledger(
+            window,
+            query.field,
+            world.copies,
+            lambda item: item.id not in withheld and (filter_ is None or matches(item, filter_, {})),
+        )
+        self._misplaced, self._capped_at_first = self._out_of_place(), self._capped_away()
+        world.ledgers.append(self.ledger)
+        self._wire = exchange(
+            read_window(query, self.report),
+            base_url="https://api.secoda.co",
+            policy=_POLICY,
+            concurrency=query.concurrency,
+            rng=random.Random(0),
+        )
+        self._advance(None)
+
+    def serve(self, index: int, fault: str = "", copy: int = 0) -> None:
+        """Let a request reach the server; one that was answered already reaches it a second time."""
+        attempt, before = self.flight[index]
+        if before is not None:
+            self.world.happened["served twice"] += 1
+        self.flight[index] = attempt, self.world.answer(attempt.request, fault, copy)
+
+    def deliver(self, index: int) -> None:
+        """Let an answer arrive."""
+        attempt, outcome = self.flight.pop(index)
+        assert outcome is not None
+        self.answers += 1
+        if index:
+            self.world.happened["answered out of order"] += 1
+        self._advance((attempt, outcome))
+
+    def _advance(self, answer: Any) -> None:
+        before = listing._CAPS
+        if self.world.manners.cap is not None:
+            listing._CAPS = before | {self.world.manners.cap}  # the reader knows round numbers, which are large
+        try:
+            step = self._wire.send(answer)
+            while isinstance(step, Emit):
+                self.got += step.value
+                step = self._wire.send(None)
+            self.flight += [(attempt, None) for attempt in step]
+            assert len(self.flight) <= self.query.concurrency, "more at once than was allowed"
+            assert self.flight, "nothing is under way, and the read is not over"
+            assert self.answers < MAX_ANSWERS, "it goes on for ever"
+        except StopIteration:
+            self._end()
+        except SecodaError as error:
+            self.error = error
+            self._end()
+        finally:
+            listing._CAPS = before
+
+    def _end(self) -> None:
+        self.done = True
+        self.flight = []
+        self.world.ledgers.remove(self.ledger)
+
+    def finish(self) -> None:
+        """Let everything happen in order from here on."""
+        while not self.done:
+            if self.flight[0][1] is None:
+                self.serve(0)
+            self.deliver(0)
+
+    def verdict(self) -> tuple[str, str]:
+        """Return what is wrong with the result (empty: nothing), and what a loss was excused with."""
+        assert self.done
+        if wrong := self.ledger.contradicts(self.got, failed=self.error is not None):
+            return wrong, ""
+        if self.error is not None:
+            return "", ""
+        lost = self.ledger.lost(self.got)
+        excuses = [self._excuse(item) for item in lost]
+        unexcused = [item.id for item, excuse in zip(lost, excuses, strict=True) if not excuse]
+        return (f"lost: {unexcused}" if unexcused else ""), next(filter(None, excuses), "")
+
+    def _excuse(self, item: Any) -> str:
+        manners, everything = self.world.manners, self.report.order == "everything"
+        if self.ledger.copies_disagreed(ordered=not everything):
+            return "copies"
+        if item.id in self._capped_at_first | self._capped_away():
+            return "cap"
+        if not everything:
+            if self._beside_hidden(item) and self.ledger.evenly_short(manners.page_size):
+                return "even"
+            if item.id in self._misplaced | self._out_of_place():
+                return "place"
+            if not self.report.blind and self.ledger.balanced(item, self.report.pieces):
+                return "balance"
+        return ""
+
+    def _beside_hidden(self, item: Any) -> bool:
+        """Return whether a log is counted and not shown, or shuffled with one that is."""
+        manners, name = self.world.manners, self.query.field
+        hidden = {other.at(name) for other in self.world.rows if other.id in manners.hidden}
+        return item.id in manners.hidden or (manners.ties == "shuffled" and item.at(name) in hidden)
+
+    def _capped_away(self) -> set[str]:
+        """Return the logs that a cap hides from the count and from every way to look at the listing now."""
+        world, manners, name = self.world, self.world.manners, self.query.field
+        if manners.cap is None or not (manners.cap_counts or (manners.cap_first and self.query.filter is not None)):
+            return set()
+        filter_ = "" if self.query.filter is None else json.dumps(self.query.filter)
+        sorts = [f'{{"field": "{name}", "order": "{order}"}}' for order in ("asc", "desc")]
+        # Where one page holds all that is counted, nobody asks for the listing without a sort.
+        if manners.order == "refused":
+            sorts = [""]
+        elif manners.order == "honoured" and manners.cap > manners.page_size:
+            sorts += [""]
+        shown = [{item.id for item in world.shown(sort, filter_)} for sort in sorts]
+        everywhere = {item.id for item in world.rows}
+        away = set(manners.hidden)
+        if all(ids == shown[0] for ids in shown):
+            away |= everywhere - shown[0]
+        if manners.order in ("ignored", "half"):
+            away |= everywhere - {item.id for item in world.shown("", filter_)}
+        if manners.ties != "honoured":
+            # A tie longer than the cap begins with the same logs from both ends.
+            ties = Counter(item.at(name) for item in world.rows)
+            away |= {item.id for item in world.rows if ties[item.at(name)] > manners.cap}
+        return away
+
+    def _out_of_place(self) -> set[str]:
+        """Return the logs that stand on the wrong side of another one."""
+        world, name = self.world, self.query.field
+        if world.manners.order not in ("broken", "other"):
+            return set()
+        wrong = set(world.manners.misplaced) if world.manners.ties == "shuffled" else set()
+        for order, sign in (("desc", -1), ("asc", 1)):
+            rows = [item for item in world.rows if self.query.filter is None or matches(item, self.query.filter, {})]
+            places = world._in_order(rows, {"field": name, "order": order})
+            depths = [sign * item.at(name) for item in places]
+            for index, depth in enumerate(depths):
+                if any(before > depth for before in depths[:index]) or any(after < depth for after in depths[index:]):
+                    wrong.add(places[index].id)
+        return wrong

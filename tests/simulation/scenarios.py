@@ -1,0 +1,73 @@
+"""Small worlds in which chosen things happen before chosen answers: what the tests by name are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container
+from typing import Any
+
+from reading import Reading
+from world import BEGIN, SECOND, World, row
+
+from airflow_provider_secoda.client.errors import SecodaIncompleteError
+from airflow_provider_secoda.client.window import WindowQuery
+
+Script = dict[int, list[Callable[[World], None]]]
+OPERATORS = {"from": "gte", "before": "lt"}
+
+
+def spaced(count: int, tie: int = 1) -> list[Any]:
+    """Return so many logs, a second between ties of so many."""
+    return [row(serial, BEGIN + serial // tie * SECOND) for serial in range(count)]
+
+
+def read(
+    world: World,
+    first: float,
+    last: float,
+    script: Script | None = None,
+    *,
+    backwards: bool = False,
+    copy: Callable[[int, int], int] = lambda *_: 0,
+    hidden: Container[int] = (),
+    **options: Any,
+) -> Reading:
+    """
+    Read from one second to another; things happen before the n-th answer.
+
+    :param backwards: of requests under way the last one is answered first
+    :param copy: from how old a state the n-th answer comes, which is of some page
+    :param hidden: answers that say that there is no such page, if it is not the first
+    """
+    query = WindowQuery(BEGIN + int(first * SECOND), BEGIN + int(last * SECOND), **{"concurrency": 1} | options)
+    begun = world.requests
+    reading = Reading(world, query)
+    while not reading.done:
+        answer = world.requests - begun
+        for move in (script or {}).get(answer, ()):
+            move(world)
+        index = len(reading.flight) - 1 if backwards else 0
+        page = int(dict(reading.flight[index][0].request.params)["page"])
+        fault = "page not shown once" if answer in hidden and page > 1 else ""
+        reading.serve(index, fault, copy(answer, page))
+        reading.deliver(index)
+    return reading
+
+
+def exact(reading: Reading, order: str = "") -> None:
+    """Assert that a read brought all it owes, whatever could be excused."""
+    assert reading.error is None, reading.error
+    assert not reading.ledger.contradicts(reading.got, failed=False)
+    assert not reading.ledger.lost(reading.got)
+    assert not order or reading.report.order == order
+
+
+def refused(reading: Reading, words: str = "") -> None:
+    """Assert that a read failed, and said why."""
+    assert isinstance(reading.error, SecodaIncompleteError), (reading.error, reading.report.order)
+    assert words in str(reading.error), str(reading.error)
+
+
+def exact_or_refused(reading: Reading) -> None:
+    """Assert that a read brought all it owes or failed."""
+    if reading.error is None:
+        exact(reading)

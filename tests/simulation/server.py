@@ -1,0 +1,231 @@
+"""
+A server with manners of its own in front of a workspace's logs.
+
+Written against the API reference alone: it knows nothing of the reader but the shape of a request and a response.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import random
+from collections import Counter, deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from rows import Row, matches
+
+from airflow_provider_secoda.client.errors import SecodaConnectionError
+from airflow_provider_secoda.client.messages import Request, Response
+
+if TYPE_CHECKING:
+    from ledger import Ledger
+
+JSON = {"content-type": "application/json"}
+_FAILURES = {
+    "429": Response(429),
+    "429 with Retry-After": Response(429, {"retry-after": "3"}),
+    "5xx": Response(503, {}, b"<html>try again</html>"),
+    "login page": Response(200, {"content-type": "text/html"}, b"<html>log in</html>"),
+    "page not shown once": Response(404, {}, b'{"detail": "Invalid page."}'),
+    "broken connection": SecodaConnectionError("the connection broke"),
+}
+_parse = functools.lru_cache(1 << 10)(json.loads)
+
+
+@dataclass
+class Manners:
+    """How a server behaves all the time."""
+
+    page_size: int = 5
+    #: honoured, reversed, ignored, refused, half (newest first whatever is asked), broken (where ``misplaced`` says),
+    #: other (by the other timestamp)
+    order: str = "honoured"
+    #: The order of a listing that is not sorted: stored (newest first), oldest, scrambled
+    default: str = "stored"
+    #: honoured, refused, ignored, shuffled (ignored, and another order with each answer)
+    ties: str = "honoured"
+    cap: int | None = None
+    cap_counts: bool = True
+    #: Whether the cap is applied before the filter instead of after it; in both cases after the sort.
+    cap_first: bool = False
+    #: What a page behind the end answers: empty (within the count), 404, clamped, clamped_silently
+    beyond: str = "empty"
+    #: Logs counted but not shown; neither counted nor shown, although they have a place; shown twice.
+    hidden: frozenset[str] = frozenset()
+    withheld: frozenset[str] = frozenset()
+    doubled: frozenset[str] = frozenset()
+    #: Logs that stand so many places behind where they belong.
+    misplaced: frozenset[str] = frozenset()
+    jump: int = 1
+    #: What undocumented filter operators mean: ge, gt, le, lt, or anything else for "ignored".
+    operators: dict[str, str] = field(default_factory=dict)
+    #: Such operators see logs from this moment on only, as an index would that was made later.
+    index_from: int = 0
+
+
+class Server:
+    """What the API shows of the logs, and how."""
+
+    def __init__(self, rows: list[Row], manners: Manners, seed: int = 0) -> None:
+        self.manners = manners
+        self.rows = sorted(rows)
+        self.rng = random.Random(seed)
+        self.serial = max((item.serial for item in rows), default=0)
+        self.version = 0
+        self.requests = 0
+        self.happened: Counter[str] = Counter()
+        if len({item.id for item in rows}) < len(rows):
+            self.happened["one id at two timestamps"] += 1
+        self.ledgers: list[Ledger] = []
+        #: The last states, the newest first: what a copy that lags may answer from.
+        self.copies: deque[tuple[int, list[Row]]] = deque([(0, list(self.rows))], maxlen=4)
+        self._sorted: dict[Any, list[Row]] = {}
+
+    # --- how requests fare ------------------------------------------------------------------------------------
+
+    def answer(self, request: Request, fault: str = "", copy: int = 0) -> Response | SecodaConnectionError:
+        """Answer a request out of the present state or an older copy, or with a fault."""
+        self.requests += 1
+        if fault:
+            self.happened[fault] += 1
+            if fault != "stale copy":
+                return self._fail(request, fault)
+        params = dict(request.params)
+        version, rows = self.copies[min(copy, len(self.copies) - 1)]
+        manners = self.manners
+        sort = _parse(params["sort"]) if "sort" in params else None
+        if sort is not None:
+            if manners.order == "refused":
+                self.happened["order refused"] += 1
+                return Response(400, {}, b'{"detail": "cannot sort"}')
+            if manners.ties == "refused" and "tie_breaker" in sort:
+                self.happened["tie breaker refused"] += 1
+                return Response(400, {}, b'{"detail": "cannot break ties"}')
+        listing = self._listing(version, rows, params.get("sort", ""), params.get("filter", ""))
+        counted, listing = self._capped(listing, params.get("filter", ""))
+        number = int(params["page"])
+        for ledger in self.ledgers:
+            ledger.answered(version, counted, params.get("filter", ""))
+        return self._page(listing, number, counted)
+
+    def _fail(self, request: Request, fault: str) -> Response | SecodaConnectionError:
+        if failure := _FAILURES.get(fault):
+            return failure
+        whole = self.answer(request)
+        assert fault == "cut answer", fault
+        return Response(200, JSON, whole.body[: len(whole.body) * 2 // 3]) if isinstance(whole, Response) else whole
+
+    # --- how the server is ------------------------------------------------------------------------------------
+
+    def _listing(self, version: int, rows: list[Row], sort: str, filter_: str) -> list[Row]:
+        known = self._sorted.get((version, sort, filter_))
+        if known is None:
+            if filter_ and not self.manners.cap_first:
+                rows = [item for item in rows if matches(item, _parse(filter_), self.manners.operators)]
+                if self.manners.index_from and any(f'"{name}"' in filter_ for name in self.manners.operators):
+                    self.happened["filter over a part of the log"] += 1
+                    rows = [item for item in rows if item.logged >= self.manners.index_from]
+            known = self._in_order(rows, _parse(sort) if sort else None)
+            if self.manners.ties != "shuffled":
+                self._sorted[version, sort, filter_] = known
+        return known
+
+    def _capped(self, listing: list[Row], filter_: str) -> tuple[int, list[Row]]:
+        """Return how many logs the server counts, and those it shows."""
+        manners, cap = self.manners, self.manners.cap
+        count = len(listing)
+        if cap is not None and count > cap:
+            self.happened["cap that counts" if manners.cap_counts else "cap that does not count"] += 1
+            listing = listing[:cap]
+            if filter_ and manners.cap_first:
+                self.happened["cap before the filter"] += 1
+        if filter_ and manners.cap_first:
+            listing = [item for item in listing if matches(item, _parse(filter_), manners.operators)]
+            count = len(listing)
+        return (len(listing) if manners.cap_counts else count), listing
+
+    def shown(self, sort: str, filter_: str) -> list[Row]:
+        """Return what all pages together show now."""
+        return self._capped(self._listing(self.version, self.rows, sort, filter_), filter_)[1]
+
+    def _in_order(self, rows: list[Row], sort: dict[str, Any] | None) -> list[Row]:
+        manners = self.manners
+        if sort is not None and manners.order == "ignored":
+            self.happened["order ignored"] += 1
+            sort = None
+        if sort is None:
+            key = {"stored": lambda item: -item.serial, "oldest": lambda item: item.serial}.get(
+                manners.default, lambda item: item.id
+            )
+            return self._twofold(sorted(rows, key=key))
+        descending, name = sort["order"] == "desc", sort["field"]
+        if manners.order == "half":
+            self.happened["order half honoured"] += not descending
+            descending = True
+        if manners.order == "reversed":
+            self.happened["order reversed"] += 1
+            descending = not descending
+        rows = list(rows)
+        if manners.ties == "shuffled":
+            self.happened["ties shuffled"] += 1
+            self.rng.shuffle(rows)
+        elif manners.ties == "ignored":
+            self.happened["tie breaker ignored"] += 1
+            rows.sort(key=lambda item: item.serial)
+        else:
+            rows.sort(key=lambda item: item.id, reverse=descending)
+        if manners.order == "other":
+            self.happened["order of another field"] += 1
+            name = "created_at" if name == "logged_at" else "logged_at"
+        if name == "logged_at":
+            rows.sort(key=lambda item: item.logged, reverse=descending)
+        else:
+            rows.sort(key=lambda item: item.created, reverse=descending)
+        return self._twofold(self._broken(rows))
+
+    def _broken(self, rows: list[Row]) -> list[Row]:
+        misplaced = self.manners.misplaced
+        if self.manners.order == "broken" and misplaced:
+            for index in range(len(rows) - 1, -1, -1):
+                if rows[index].id in misplaced:
+                    self.happened["order broken in places"] += 1
+                    rows.insert(index + self.manners.jump, rows.pop(index))
+        return rows
+
+    def _twofold(self, rows: list[Row]) -> list[Row]:
+        doubled = self.manners.doubled
+        if not doubled:
+            return rows
+        self.happened["row shown twice"] += 1
+        return [item for item in rows for _ in range(2 if item.id in doubled else 1)]
+
+    def _page(self, listing: list[Row], number: int, count: int) -> Response:
+        manners = self.manners
+        size = manners.page_size
+        total = max(1, -(-count // size))
+        if manners.withheld and count != manners.cap:  # a count that stands at the cap stays there
+            count -= sum(item.id in manners.withheld for item in listing)
+        shown = listing[(number - 1) * size : number * size]
+        says = number
+        if not shown and number > 1:
+            if manners.beyond.startswith("clamped") and listing:
+                self.happened["pages behind the end clamped"] += 1
+                last = -(-len(listing) // size)
+                shown = listing[(last - 1) * size :]
+                says = last if manners.beyond == "clamped" else number
+            elif number > total or manners.beyond == "404":
+                return Response(404, {}, b'{"detail": "Invalid page."}')
+        if manners.hidden or manners.withheld:
+            full = len(shown)
+            shown = [item for item in shown if item.id not in manners.hidden and item.id not in manners.withheld]
+            if full == size and number == 1:
+                for ledger in self.ledgers:
+                    ledger.lengths.add(len(shown))
+            if len(shown) < full:
+                self.happened["uneven pages" if manners.withheld else "short page"] += 1
+        head = (
+            f'], "total_pages": {total}, "count": {count}, "meta": {{"page": {says}, "previous_page": null, '
+            f'"next_page": null, "count": {count}, "total_pages": {total}}}}}'
+        )
+        return Response(200, JSON, b'{"results": [' + b", ".join([item.raw for item in shown]) + head.encode())

@@ -1,0 +1,104 @@
+"""Worlds that lost or repeated a log once, each with its sentence; the mutants are shown these, too."""
+
+from __future__ import annotations
+
+from scenarios import OPERATORS, exact, exact_or_refused, read, refused, spaced
+from world import BEGIN, SECOND, Manners, World, row
+
+
+def test_one_id_at_two_timestamps():
+    """An id that stands at two timestamps, however far apart, never comes out twice."""
+    rows = spaced(400)
+    rows.append(row(1000, BEGIN + 20 * SECOND + 1, id_=rows[350].id))
+    for page_size in (2, 5, 100):
+        reading = read(World(list(rows), Manners(page_size=page_size)), 5, 390)
+        refused(reading, "two timestamps" if page_size == 2 else "")
+
+
+def test_a_log_edited_behind_the_reader():
+    """A log that gets an older timestamp after it was read, and is met again, fails the read."""
+    for answer in range(10, 30, 4):
+        world = World(spaced(400), Manners(page_size=2))
+        refused(
+            read(world, 5, 390, {answer: [lambda world: world.edit(385, BEGIN + 20 * SECOND + 1)]}), "two timestamps"
+        )
+
+
+def test_an_ignored_sort_that_moves_between_the_two_ends():
+    """Two first pages of one timestamp each are no proof of an order: they differ as well when the listing moved."""
+    for page_size, tie, last in ((1, 1, 18), (5, 10, 2.5)):
+        for answer in range(6):
+            world = World(spaced(40, tie), Manners(page_size=page_size, order="ignored", default="oldest"))
+            expiries = [lambda world: world.expire()] * tie
+            exact_or_refused(read(world, 1.5, last, {answer: expiries}, backwards=True, concurrency=2))
+
+
+def test_a_cut_amid_a_tie_longer_than_a_page():
+    """A listing cut within a tie that fills the first pages from the other end as well is not taken for whole."""
+    rows = [row(serial, BEGIN) for serial in range(12)] + [row(serial, BEGIN + SECOND) for serial in range(12, 20)]
+    world = World(rows, Manners(page_size=2, cap=10, ties="ignored"))
+    exact_or_refused(read(world, 0, 0.5))
+    assert len(read(world, 0, 0.5).got) != 2
+
+
+def test_a_cut_tie_that_cannot_be_sorted():
+    """Where all logs have one timestamp, what the two ends show and the listing itself does not tells of a cut."""
+    refused(
+        read(World([row(serial, BEGIN) for serial in range(12)], Manners(page_size=5, cap=5, ties="refused")), 0, 1)
+    )
+
+
+def test_a_first_page_that_lacks_logs():
+    """A page longer than page 1 shows that page 1 lacks some."""
+    rows = spaced(20)
+    hidden = frozenset(rows[serial].id for serial in (18, 17, 3, 2))
+    refused(read(World(rows, Manners(page_size=5, hidden=hidden, cap=10)), 12, 20))
+
+
+def test_a_reversed_listing_that_is_cut():
+    """Pages of the oldest logs alone are not taken for the whole listing when both ends show newer ones."""
+    world = World(spaced(40), Manners(page_size=5, order="reversed", default="oldest", cap=20))
+    refused(read(world, 10, 35), "the listing is cut")
+
+
+def test_an_unordered_listing_at_a_cap():
+    """Where the count is one at which listings are cut, every page of both orders is compared, not page 1 alone."""
+    rows = spaced(30)
+    rows = [row(item.serial, item.logged, id_=f"{(item.serial not in (0, 29)):d}-{item.serial}") for item in rows]
+    world = World(rows, Manners(page_size=1, order="broken", default="scrambled", cap=10))
+    world.manners.misplaced, world.manners.jump = frozenset({rows[26].id}), 2
+    refused(read(world, 20, 28))
+
+
+def test_operators_that_see_a_part_of_the_log():
+    """Operators that select rightly, but from the newer logs only, do not make hidden hours look quiet."""
+    operators = {"gte": "ge", "lt": "lt"}
+    for known_from in (40, 30):
+        manners = Manners(page_size=3, cap=10, operators=operators, index_from=BEGIN + known_from * SECOND)
+        refused(read(World(spaced(60), manners), 25, 35, date_operators=OPERATORS), "behind the cut")
+    quiet = [item for item in spaced(60) if not 25 <= item.serial < 35]
+    world = World(quiet, Manners(page_size=3, cap=10, operators=operators))
+    exact(read(world, 25, 35, date_operators=OPERATORS), "narrowed")
+
+
+def test_a_stale_page_read_again_in_between():
+    """A page between the two ends that is read again must not come from before a deletion that they showed."""
+    for place in (16, 17, 18, 19):
+        for answer in range(3, 8):
+            for since in range(answer + 1, answer + 7):
+
+                def copy(at: int, page: int, since: int = since) -> int:
+                    return int(at >= since and page == 3)
+
+                world = World(spaced(24, 4), Manners(page_size=2, ties="ignored"))
+                deletion = {answer: [lambda world, place=place: world.delete(place)]}
+                exact_or_refused(read(world, 4, 4.000001, deletion, copy=copy))
+
+
+def test_logs_that_only_the_two_ends_show():
+    """What a cap hid until older logs expired, and one end shows at last, belongs to the window like the rest."""
+    rows = spaced(12)
+    for begin in range(8, 30):
+        manners = Manners(page_size=5, order="broken", default="oldest", misplaced=frozenset({rows[9].id}), cap=10)
+        expiries = {answer: [World.expire] for answer in range(begin, begin + 4)}
+        exact_or_refused(read(World(rows, manners), 8, 11.5, expiries))

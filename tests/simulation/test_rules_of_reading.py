@@ -1,0 +1,216 @@
+"""What the reader's rules are there for, in small worlds: what the mutants are shown."""
+
+from __future__ import annotations
+
+from scenarios import OPERATORS, exact, exact_or_refused, read, refused, spaced
+from world import BEGIN, SECOND, Manners, World, row
+
+
+def test_calm_windows_are_exact():
+    """Every window of a calm listing is exact, newest first, whatever the page size and the ties."""
+    for page_size, tie in ((1, 1), (2, 1), (5, 1), (5, 3), (4, 7), (100, 2)):
+        for first, last in ((-9, -4), (-1, 4), (0, 3), (2, 5), (3, 50), (2.5, 2.6), (1, 1.000001)):
+            world = World(spaced(24, tie), Manners(page_size=page_size))
+            order = "" if page_size <= tie else "newest_first"
+            exact(read(world, first, last), order)
+            assert world.requests < 60
+
+
+def test_steady_arrivals_and_expiries_are_survived():
+    """A listing in steady motion is read, not refused."""
+    for every in (2, 3, 5):
+        moves = {answer: [lambda world: world.arrive(SECOND)] for answer in range(0, 200, every)}
+        moves |= {answer: [lambda world: world.expire()] for answer in range(1, 200, every)}
+        exact(read(World(spaced(60), Manners(page_size=5)), 25, 52, moves), "newest_first")
+
+
+def test_shuffled_ties_are_survived():
+    """Ties over page edges in another order with each answer are read, not refused."""
+    for seed in range(6):
+        exact(read(World(spaced(60, 3), Manners(page_size=7, ties="shuffled"), seed), 4, 17), "newest_first")
+
+
+def test_both_ends_and_the_middle_are_reached():
+    """What a cap hides from one end comes from the other; what it hides from both, by operators or not at all."""
+    for counts in (True, False):
+        for tie in (1, 4):
+            manners = {"page_size": 5, "cap": 21 if counts else 20, "cap_counts": counts}
+            manners["operators"] = {"gte": "ge", "lt": "lt"}
+            exact(read(World(spaced(60, tie), Manners(**manners)), -1, 20 // tie - 1), "both_ends")
+            exact(read(World(spaced(32, tie), Manners(**manners)), 0, 32 // tie), "both_ends")
+            refused(read(World(spaced(60, tie), Manners(**manners)), 0, 40 // tie), "the listing is cut")
+            exact(read(World(spaced(60, tie), Manners(**manners)), 0, 50, date_operators=OPERATORS), "narrowed")
+        for wrong in (("gt", "lt"), ("ge", "le"), ("ignored", "lt"), ("ge", "ignored")):
+            manners["operators"] = dict(zip(("gte", "lt"), wrong, strict=True))
+            refused(read(World(spaced(60), Manners(**manners)), 0, 50, date_operators=OPERATORS), "date_operators")
+
+
+def test_a_late_arrival_at_the_very_end_is_no_cut():
+    """A log that arrives behind the end while it is read does not make the listing look cut."""
+    for answer in range(2, 12):
+        world = World(spaced(20), Manners(page_size=5))
+        reading = read(world, -2, 8, {answer: [lambda world: world.arrive_late(BEGIN - SECOND)]})
+        exact(reading, "newest_first")
+
+
+def test_deletions_at_every_answer_lose_nothing_else():
+    """Whatever answer a deletion or an expiry of a whole page falls on, no other log is lost."""
+    for place in (95, 60, 45):
+        for tie in (1, 8):
+            for often in (1, 12):
+                for answer in range(3, 14):
+                    world = World(spaced(100, tie), Manners(page_size=5))
+                    moves = {answer: [lambda world, place=place: world.delete(place)] * often}
+                    exact_or_refused(read(world, 30 // tie, 70 // tie, moves))
+
+
+def test_steady_deletions_lose_nothing_else():
+    """While a log is deleted with every so many answers, no other is lost."""
+    for every in (2, 3):
+        for share in (0.95, 0.5):
+            for tie in (1, 8):
+                moves = {
+                    answer: [lambda world, share=share: world.delete(int(len(world.rows) * share))]
+                    for answer in range(1, 60, every)
+                }
+                for ties in ("honoured", "shuffled"):
+                    world = World(spaced(100, tie), Manners(page_size=5, ties=ties))
+                    exact_or_refused(read(world, 20 // tie, 54 // tie, moves))
+
+
+def test_one_move_at_any_answer_loses_nothing():
+    """Whatever answer an arrival, an expiry or both fall on, and whichever answer comes first, nothing is lost."""
+
+    def arrive(world: World) -> None:
+        world.arrive(SECOND)
+
+    def arrive_late(world: World) -> None:
+        world.arrive_late(BEGIN + 30 * SECOND + 7)
+
+    for moves in ([arrive], [arrive, World.expire], [arrive_late], [arrive_late, World.expire], [arrive] * 7):
+        for answer in range(14):
+            for backwards in (False, True):
+                world = World(spaced(50), Manners(page_size=5))
+                exact(read(world, 20, 45, {answer: moves}, backwards=backwards, concurrency=4))
+
+
+def test_an_arrival_with_an_expiry_keeps_the_count():
+    """Logs that arrive as others expire leave the count as it is: it proves nothing."""
+
+    def both(world: World) -> None:
+        world.arrive(SECOND)
+        world.expire()
+
+    for first in range(2, 9):
+        for second in range(first + 1, 12):
+            for concurrency in (1, 4):
+                world = World(spaced(50), Manners(page_size=5))
+                exact(read(world, 15, 47, {first: [both], second: [both]}, concurrency=concurrency))
+
+
+def test_deletions_under_a_cap_lose_nothing_else():
+    """Where the count stands at a cap a deletion does not show in it."""
+    for place in (95, 60, 45):
+        for answer in range(3, 30):
+            world = World(spaced(100), Manners(page_size=5, cap=66))
+            exact_or_refused(read(world, 40, 98, {answer: [lambda world, place=place: world.delete(place)]}))
+
+
+def test_a_last_page_that_lacks_logs_fails():
+    """A page that is short before the last one, and a short last or only page, is not passed over."""
+    for count, lacking, first, last in (
+        (100, 1, -1, 30),
+        (100, 50, 20, 80),
+        (5, 2, 1, 4),
+        (100, 97, 96, 99),
+        (9, 2, 1, 3),
+    ):
+        rows = spaced(count)
+        refused(read(World(rows, Manners(page_size=5, hidden=frozenset({rows[lacking].id}))), first, last))
+
+
+def test_a_clamped_page_is_no_page():
+    """A server that answers a page behind the end with the last one is not read as if it were that page."""
+    for beyond in ("clamped", "404", "empty"):
+        refused(read(World(spaced(100), Manners(page_size=5, cap=50, cap_counts=False, beyond=beyond)), 40, 52), "cut")
+        refused(read(World(spaced(100), Manners(page_size=5, cap=50, cap_counts=False, beyond=beyond)), 0, 98), "cut")
+        unsorted = Manners(page_size=5, cap=50, cap_counts=False, beyond=beyond, order="refused")
+        refused(read(World(spaced(100), unsorted), 0, 98), "cut")
+
+
+def test_rows_shown_twice_do_not_come_twice():
+    """A listing that shows rows twice (a join gone wrong) never brings one twice."""
+    for count, page_size in ((4, 50), (40, 10), (40, 4)):
+        rows = spaced(count)
+        refused(read(World(rows, Manners(page_size=page_size, doubled=frozenset(item.id for item in rows))), 0, 40))
+
+
+def test_a_cut_that_the_two_ends_show_fails():
+    """What the listing showed when it was sorted, and does not show unsorted, is behind a cut."""
+    rows = spaced(100)
+    jumping = frozenset(rows[place].id for place in (87, 86, 85, 80))
+    for default in ("oldest", "stored", "scrambled"):
+        manners = Manners(page_size=5, order="broken", default=default, misplaced=jumping, jump=3, cap=50)
+        refused(read(World(rows, manners), 60, 98))
+
+
+def test_copies_that_disagree_are_noticed():
+    """Pages that come from copies of which one lags are not put together, as long as the copies count differently."""
+    for page_size, threshold in ((2, 11), (2, 14), (2, 18), (5, 5), (5, 6), (5, 7), (5, 8)):
+        for until in (6, 8, 9, 10, 11, 12, 14, 16, 18, 1000):
+            world = World(spaced(60), Manners(page_size=page_size))
+            world.arrive(SECOND)
+
+            def copy(answer: int, page: int, threshold: int = threshold, until: int = until) -> int:
+                return int(page >= threshold and answer < until)
+
+            exact_or_refused(read(world, 20, 40, copy=copy))
+
+
+def test_a_page_that_is_not_shown_now_and_then_is_no_cut():
+    """A page that is refused once in a while is asked for again, and does not make the listing look cut."""
+    for first in range(4, 10):
+        for second in range(first + 3, first + 9):
+            reading = read(World(spaced(60), Manners(page_size=5)), 20, 57, hidden=(first, second))
+            exact(reading, "newest_first")
+
+
+def test_a_known_cap_that_cannot_be_sorted_fails():
+    """Exactly 10,000 logs that cannot be sorted may be a cap."""
+    refused(read(World(spaced(10_000), Manners(page_size=2500, order="refused")), 0, 9), "10000")
+
+
+def test_a_count_without_logs_fails():
+    """A listing that counts logs and shows none is not taken for an empty one."""
+    rows = spaced(3)
+    refused(read(World(rows, Manners(hidden=frozenset(item.id for item in rows))), 0, 9), "counts 3")
+
+
+def test_microseconds_tell_windows_apart():
+    """A log one microsecond from a window's edge is on the right side of it, byte for byte as it was sent."""
+    rows = [row(serial, BEGIN + 10 * SECOND + serial) for serial in range(30)]
+    for first in (3, 10, 11, 19):
+        reading = read(World(rows, Manners()), 10 + first / SECOND, 10 + (first + 7) / SECOND)
+        exact(reading)
+        assert len(reading.got) == 7
+
+
+def test_an_order_that_breaks_between_pages_is_noticed():
+    """Pages that are in order, but not in order with each other, are not read as if they were."""
+    rows = spaced(150)
+    manners = Manners(page_size=2, order="broken", misplaced=frozenset({rows[129].id, rows[128].id}), jump=106)
+    exact(read(World(rows, manners), 5, 200), "everything")
+
+
+def test_a_page_out_of_order_is_not_believed():
+    """One answer that is out of order is no proof, even where it alone would hold the window."""
+    rows = spaced(40)
+    for place in (27, 24):
+        world = World(rows, Manners(page_size=5, order="broken", misplaced=frozenset({rows[place].id})))
+        exact(read(world, place - 0.5, place + 0.5), "everything")
+
+
+def test_an_order_by_another_field_is_noticed():
+    """A default order that happens to look newest first is not mistaken for an honoured sort."""
+    late = row(500, BEGIN + 50 * SECOND + 1, BEGIN + 99 * SECOND + 1)
+    exact(read(World([*spaced(100), late], Manners(page_size=10, order="other")), 45, 55), "everything")

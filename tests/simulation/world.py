@@ -1,0 +1,127 @@
+"""
+A workspace whose audit log moves while it is read, behind a server with manners of its own (:mod:`server`).
+
+Everything that moves, moves between two answers; that is the finest grain at which a client can see it.
+"""
+
+from __future__ import annotations
+
+from rows import BEGIN, SECOND, Row, matches, row
+from server import Manners, Server
+
+__all__ = ["BEGIN", "FAULT_KINDS", "SECOND", "Manners", "Row", "World", "matches", "row"]
+
+#: Everything that goes wrong in these worlds, by the name under which it is counted when it happened.
+FAULT_KINDS = (
+    # what moves
+    "arrival at the head",
+    "late arrival",
+    "late arrival in a tie",
+    "expiry",
+    "deletion",
+    "deletion with a late arrival",
+    "edited timestamp",
+    "page size changed",
+    # how requests fare
+    "answered out of order",
+    "slow answer",
+    "served twice",
+    "cut answer",
+    "broken connection",
+    "login page",
+    "429",
+    "429 with Retry-After",
+    "5xx",
+    "stale copy",
+    "page not shown once",
+    # how the server is
+    "order reversed",
+    "order ignored",
+    "order refused",
+    "order half honoured",
+    "order broken in places",
+    "order of another field",
+    "tie breaker refused",
+    "tie breaker ignored",
+    "ties shuffled",
+    "cap that counts",
+    "cap that does not count",
+    "cap before the filter",
+    "filter over a part of the log",
+    "pages behind the end clamped",
+    "short page",
+    "uneven pages",
+    "row shown twice",
+    "one id at two timestamps",
+)
+
+
+class World(Server):
+    """The logs, what becomes of them, and the server in front of them."""
+
+    def arrive(self, after: int = 0) -> None:
+        """Store a log at the head, so many microseconds after the newest one."""
+        newest = self.rows[-1].logged if self.rows else BEGIN
+        self._store(newest + after, newest + after)
+        self._moved("arrival at the head")
+
+    def arrive_late(self, logged: int) -> None:
+        """Store a log that carries an older moment."""
+        tie = any(item.logged == logged for item in self.rows)
+        newest = max((item.created for item in self.rows), default=logged)
+        self._store(logged, max(newest, logged))
+        self._moved("late arrival in a tie" if tie else "late arrival")
+
+    def expire(self, by: str = "logged_at") -> None:
+        """Drop the oldest log."""
+        if self.rows:
+            self._drop(min(self.rows, key=lambda item: (item.at(by), item.id)))
+            self._moved("expiry")
+
+    def delete(self, index: int) -> None:
+        """Drop any log."""
+        if self.rows:
+            self._drop(self.rows[index % len(self.rows)])
+            self._moved("deletion")
+
+    def exchange(self, index: int, logged: int) -> None:
+        """Drop one log and store another late, with no answer between the two."""
+        if self.rows:
+            self._drop(self.rows[index % len(self.rows)])
+            self._store(logged, self.rows[-1].created if self.rows else logged)
+            self._moved("deletion with a late arrival")
+
+    def edit(self, index: int, logged: int) -> None:
+        """Give a log another moment."""
+        if self.rows:
+            old = self.rows[index % len(self.rows)]
+            self._drop(old)
+            self.serial += 1
+            self._keep(row(self.serial, logged, old.created, old.id))
+            self._moved("edited timestamp")
+
+    def resize(self, page_size: int) -> None:
+        """Go on with pages of another length."""
+        self.manners.page_size = max(1, page_size)
+        self._moved("page size changed")
+
+    def _store(self, logged: int, created: int) -> None:
+        self.serial += 1
+        self._keep(row(self.serial, logged, created))
+
+    def _keep(self, item: Row) -> None:
+        self.rows.append(item)
+        self.rows.sort()
+        for ledger in self.ledgers:
+            ledger.stored(item)
+
+    def _drop(self, item: Row) -> None:
+        self.rows.remove(item)
+        for ledger in self.ledgers:
+            ledger.dropped(item)
+
+    def _moved(self, what: str) -> None:
+        self.happened[what] += 1
+        self.version += 1
+        self.copies.appendleft((self.version, list(self.rows)))
+        self._sorted.clear()
