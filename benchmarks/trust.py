@@ -65,7 +65,7 @@ def main() -> None:
     )
     quick = parser.parse_args().quick
     began = time.monotonic()
-    worlds = simulate(10 if quick else 600)
+    worlds = simulate(10 if quick else 300)
     figures: dict[str, Counter[str]] = {}
     figures |= suite(["tests/simulation"])
     figures |= suite(["tests/fuzz"], **({} if quick else {"FUZZ_EXAMPLES": "2000"}))

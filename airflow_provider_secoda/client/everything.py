@@ -124,8 +124,9 @@ def _look_behind(view: View, seen: _Sightings, report: Report) -> Flow[None]:
         hidden = [
             log for log in page.logs if log.id not in (seen.window if seen.start <= log.at < seen.end else seen.first)
         ]
-        if len(hidden) < len(page.logs):
+        if len(hidden) < len(page.logs) and not (report.blind and page.count <= report.count):
             # Beside logs that were seen, newer ones than all of them have only just arrived: they belong to the rest.
+            # But for a count that may be that of a cap and did not grow: then they were there all the time.
             seen.window |= {log.id: log for log in hidden if seen.start <= log.at < seen.end}
             hidden = [log for log in hidden if log.at <= (seen.newest or 0)]
         if hidden:

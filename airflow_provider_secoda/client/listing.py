@@ -203,6 +203,7 @@ def open_listing(timestamp_field: TimestampField, filter_: Filter | None, report
     first = yield from once(View(timestamp_field, filter_).call(1))
     report.pages += 1
     report.count, report.total_pages = first.count, first.total_pages
+    report.blind = first.count in _CAPS
     return Opened(None, first, None, reason)
 
 

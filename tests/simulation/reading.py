@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections import Counter
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 from ledger import Ledger
@@ -123,7 +124,7 @@ class Reading:
         manners, everything = self.world.manners, self.report.order == "everything"
         if self.ledger.copies_disagreed(ordered=not everything):
             return "copies"
-        if item.id in self._capped_at_first | self._capped_away():
+        if item.raw in self._capped_at_first | self._capped_away():
             return "cap"
         if not everything:
             if self._beside_hidden(item) and self.ledger.evenly_short(manners.page_size):
@@ -140,8 +141,8 @@ class Reading:
         hidden = {other.at(name) for other in self.world.rows if other.id in manners.hidden}
         return item.id in manners.hidden or (manners.ties == "shuffled" and item.at(name) in hidden)
 
-    def _capped_away(self) -> set[str]:
-        """Return the logs that a cap hides from the count and from every way to look at the listing now."""
+    def _capped_away(self) -> set[bytes]:
+        """Return the logs, as sent, that a cap hides from the count and from every way to look at the listing now."""
         world, manners, name = self.world, self.world.manners, self.query.field
         if manners.cap is None or not (manners.cap_counts or (manners.cap_first and self.query.filter is not None)):
             return set()
@@ -152,17 +153,17 @@ class Reading:
             sorts = [""]
         elif manners.order == "honoured" and manners.cap > manners.page_size:
             sorts += [""]
-        shown = [{item.id for item in world.shown(sort, filter_)} for sort in sorts]
-        everywhere = {item.id for item in world.rows}
-        away = set(manners.hidden)
+        shown = [{item.raw for item in world.shown(sort, filter_)} for sort in sorts]
+        everywhere = {item.raw for item in world.rows}
+        away = {item.raw for item in world.rows if item.id in manners.hidden}
         if all(ids == shown[0] for ids in shown):
             away |= everywhere - shown[0]
         if manners.order in ("ignored", "half"):
-            away |= everywhere - {item.id for item in world.shown("", filter_)}
+            away |= everywhere - {item.raw for item in world.shown("", filter_)}
         if manners.ties != "honoured":
             # A tie longer than the cap begins with the same logs from both ends.
             ties = Counter(item.at(name) for item in world.rows)
-            away |= {item.id for item in world.rows if ties[item.at(name)] > manners.cap}
+            away |= {item.raw for item in world.rows if ties[item.at(name)] > manners.cap}
         return away
 
     def _out_of_place(self) -> set[str]:
@@ -170,12 +171,18 @@ class Reading:
         world, name = self.world, self.query.field
         if world.manners.order not in ("broken", "other"):
             return set()
-        wrong = set(world.manners.misplaced) if world.manners.ties == "shuffled" else set()
-        for order, sign in (("desc", -1), ("asc", 1)):
+        shuffled = world.manners.ties == "shuffled"
+        wrong = set(world.manners.misplaced) if shuffled else set()
+        # Whom a misplaced log passes changes with each answer that shuffles ties: many are tried.
+        for order, sign in (("desc", -1), ("asc", 1)) * (16 if shuffled else 1):
             rows = [item for item in world.rows if self.query.filter is None or matches(item, self.query.filter, {})]
             places = world._in_order(rows, {"field": name, "order": order})
             depths = [sign * item.at(name) for item in places]
-            for index, depth in enumerate(depths):
-                if any(before > depth for before in depths[:index]) or any(after < depth for after in depths[index:]):
-                    wrong.add(places[index].id)
+            lowest, highest = list(accumulate(reversed(depths), min))[::-1], list(accumulate(depths, max))
+            for item, depth, before, after in zip(places, depths, highest, lowest, strict=True):
+                if before > depth or after < depth:
+                    wrong.add(item.id)
+        if shuffled:  # any member of its tie may stand there in the next answer
+            moments = {item.at(name) for item in world.rows if item.id in wrong}
+            wrong |= {item.id for item in world.rows if item.at(name) in moments}
         return wrong
