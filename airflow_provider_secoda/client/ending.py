@@ -31,9 +31,7 @@ def conclude(view: View, side: Side, report: Report) -> Flow[str | None]:
     page: Page | None = None
     # A tie may fill the first pages from the other end: then its other members tell, which come later.
     while number == 1 or (page is not None and page.logs[-1].at == tail and page.total_pages >= number):
-        (page,) = yield from read_pages(far, [number], report)
-        if page is not None and number == 1:
-            report.history_from = page.logs[0].at
+        page = yield from _from_other_end(far, number, last.count, report)
         logs = () if page is None else page.logs
         if any(view.depth(log.at) > view.depth(tail) for log in logs):
             end, begin = format_instant(tail), format_instant(logs[0].at)
@@ -44,3 +42,13 @@ def conclude(view: View, side: Side, report: Report) -> Flow[str | None]:
     if shown != last.count:
         raise SecodaIncompleteError(f"the listing counts {last.count} logs, but its {last.number} pages hold {shown}")
     return None
+
+
+def _from_other_end(far: View, number: int, count: int, report: Report) -> Flow[Page | None]:
+    """Read a page from the other end, of which the first must be there."""
+    (page,) = yield from read_pages(far, [number], report)
+    if number == 1:
+        if page is None:
+            raise SecodaIncompleteError(f"the listing counts {count} logs, but asked from its other end it shows none")
+        report.history_from = page.logs[0].at
+    return page

@@ -102,14 +102,14 @@ def read_everything(
         )
     if any(id_ not in seen.first for id_ in shown):
         raise SecodaIncompleteError("the listing is cut: sorted it showed logs that it does not show unsorted")
-    yield from _look_behind(view, seen, report)
+    yield from _look_behind(view, seen, first.count, report)
     report.history_from, report.history_to = seen.oldest, seen.newest
     if seen.oldest is not None and seen.newest is not None:
         report.pieces.append(Piece(None, 1, first.total_pages, seen.oldest, seen.newest, first.count))
     return list(seen.window.values())
 
 
-def _look_behind(view: View, seen: _Sightings, report: Report) -> Flow[None]:
+def _look_behind(view: View, seen: _Sightings, count: int, report: Report) -> Flow[None]:
     """
     Ask for both ends, in case the server can sort a little: logs that were not seen tell of a cut.
 
@@ -121,6 +121,15 @@ def _look_behind(view: View, seen: _Sightings, report: Report) -> Flow[None]:
         if not isinstance(page, Page):
             continue  # it refuses to sort: nothing to learn
         report.pages += 1
+        if page.count != count:
+            # A count that depends on the sort is that of a cut listing; but it may have moved since.
+            again = yield from once(view.call(1))
+            report.pages += 1
+            if again.count != page.count:
+                raise SecodaIncompleteError(
+                    f"the listing counts {page.count} logs when it is asked to sort by {view.field}, but {again.count} "
+                    "when it is not"
+                )
         hidden = [
             log for log in page.logs if log.id not in (seen.window if seen.start <= log.at < seen.end else seen.first)
         ]

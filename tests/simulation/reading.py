@@ -160,6 +160,14 @@ class Reading:
             away |= everywhere - shown[0]
         if manners.order in ("ignored", "half"):
             away |= everywhere - {item.raw for item in world.shown("", filter_)}
+        if manners.ties == "shuffled":
+            # Which members of a tie that goes on behind the cap are shown changes with each answer.
+            if manners.order != "honoured":  # then only its being shown in another order would tell, page by page
+                shown.append({item.raw for item in world.shown("", filter_)})
+            for ids in shown:
+                there = {item.at(name) for item in world.rows if item.raw in ids}
+                gone = {item.at(name) for item in world.rows if item.raw not in ids}
+                away |= {item.raw for item in world.rows if item.at(name) in there & gone}
         if manners.ties != "honoured":
             # A tie longer than the cap begins with the same logs from both ends.
             ties = Counter(item.at(name) for item in world.rows)

@@ -219,7 +219,7 @@ class Server:
         if manners.hidden or manners.withheld:
             full = len(shown)
             shown = [item for item in shown if item.id not in manners.hidden and item.id not in manners.withheld]
-            if full == size and number == 1:
+            if number == 1 and full == min(size, manners.cap or size):  # as full as this server ever makes it
                 for ledger in self.ledgers:
                     ledger.lengths.add(len(shown))
             if len(shown) < full:

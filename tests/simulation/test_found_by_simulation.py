@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+from play import play
 from scenarios import OPERATORS, exact, exact_or_refused, read, refused, spaced
 from world import BEGIN, SECOND, Manners, World, row
 
@@ -102,3 +104,40 @@ def test_logs_that_only_the_two_ends_show():
         manners = Manners(page_size=5, order="broken", default="oldest", misplaced=frozenset({rows[9].id}), cap=10)
         expiries = {answer: [World.expire] for answer in range(begin, begin + 4)}
         exact_or_refused(read(World(rows, manners), 8, 11.5, expiries))
+
+
+def test_news_under_a_count_that_stands_at_a_cap():
+    """Where the count stands at a cap and did not grow, newer logs at both ends did not arrive: they were cut off."""
+    rows = spaced(12)
+    misplaced = frozenset(rows[serial].id for serial in (3, 4, 6, 7))
+    manners = Manners(page_size=7, order="broken", default="oldest", cap=5, misplaced=misplaced)
+    refused(read(World(rows, manners), 6, 8), "the listing is cut")
+
+
+def test_a_count_that_depends_on_the_sort():
+    """A listing that counts otherwise when it is sorted is cut before it is filtered."""
+    user = {"operator": "exact", "field": "performer_type", "value": "USER"}
+    manners = Manners(page_size=5, order="reversed", default="oldest", cap=20, cap_counts=False, cap_first=True)
+    refused(read(World(spaced(30), manners), 0, 25, filter=user))
+
+
+def test_an_other_end_that_shows_nothing():
+    """A listing that counts logs and shows none when asked from its other end is not taken for whole."""
+    rows = spaced(28)
+    for answer in range(2, 14):
+        withheld = frozenset(rows[serial].id for serial in (2, 3))
+        manners = Manners(page_size=2, cap=5, cap_first=True, withheld=withheld)
+        expiries: dict = {answer: [World.expire, World.expire]}
+        refused(read(World(rows, manners), 2, 13, expiries))
+
+
+@pytest.mark.parametrize(
+    "seed",
+    [
+        *(612331642838, 612331658265, 612331662678, 1023216087303, 1023216105091, 1023216127917),
+        *(1023216148151, 1023216160796, 1023216204593, 1023216223490, 1023216248548),
+    ],
+)
+def test_seeds_that_once_went_wrong(seed):
+    """What was lost once, by the reader or in the books, is not lost again."""
+    assert play(seed).wrong == []
