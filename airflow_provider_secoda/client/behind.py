@@ -21,6 +21,10 @@ def read_behind_cut(query: WindowQuery, view: View, side: Side, reason: str, out
     report.pages += 1
     report.order, report.blind = "both_ends", True
     report.warn(f"the listing is cut: {reason}; the rest is read from its other end")
+    if first.logs and side.tail and far.depth(first.logs[0].at) > far.depth(side.tail[-1].at):
+        raise SecodaIncompleteError(
+            f"the listing is cut ({reason}), and asked from its other end it begins amid what was shown"
+        )
     other = yield from read_side(far, first, query, out, report)
     if other.complete:
         return

@@ -28,27 +28,29 @@ def conclude(view: View, side: Side, report: Report) -> Flow[str | None]:
         return f"page {last.number + 1} of {last.total_pages} is empty or refused"
     tail, ids = side.tail[-1].at, {log.id for log in side.tail}
     number, far = 1, view.flipped()
-    page: Page | None = None
     # A tie may fill the first pages from the other end: then its other members tell, which come later.
-    while number == 1 or (page is not None and page.logs[-1].at == tail and page.total_pages >= number):
+    while True:
         page = yield from _from_other_end(far, number, last.count, report)
-        logs = () if page is None else page.logs
-        if any(view.depth(log.at) > view.depth(tail) for log in logs):
-            end, begin = format_instant(tail), format_instant(logs[0].at)
+        if any(view.depth(log.at) > view.depth(tail) for log in page.logs):
+            end, begin = format_instant(tail), format_instant(page.logs[0].at)
             return f"it ends at {end} after {shown} logs, but asked from its other end begins at {begin}"
-        if any(log.at == tail and log.id not in ids for log in logs):
+        if any(log.at == tail and log.id not in ids for log in page.logs):
             return f"it ends amid logs of the same time, {format_instant(tail)}"
         number += 1
+        if page.logs[-1].at != tail or page.total_pages < number:
+            break
     if shown != last.count:
         raise SecodaIncompleteError(f"the listing counts {last.count} logs, but its {last.number} pages hold {shown}")
     return None
 
 
-def _from_other_end(far: View, number: int, count: int, report: Report) -> Flow[Page | None]:
-    """Read a page from the other end, of which the first must be there."""
+def _from_other_end(far: View, number: int, count: int, report: Report) -> Flow[Page]:
+    """Read a page from the other end, which must be there."""
     (page,) = yield from read_pages(far, [number], report)
+    if page is None:
+        raise SecodaIncompleteError(
+            f"the listing counts {count} logs, but asked from its other end it shows no page {number}"
+        )
     if number == 1:
-        if page is None:
-            raise SecodaIncompleteError(f"the listing counts {count} logs, but asked from its other end it shows none")
         report.history_from = page.logs[0].at
     return page

@@ -64,6 +64,8 @@ def same_place(before: Sequence[Log], after: Sequence[Log]) -> bool:
 def check_order(view: View, pages: Iterable[Page]) -> None:
     """Check that each page is in order, each log once: one answer is one instant, so nothing that moves excuses it."""
     for page in pages:
+        if not view.proven and page.total_pages > 1:
+            raise OrderError("the listing grew beyond its only page, so that no order ever showed")
         if not view.ordered(page.logs):
             raise OrderError(f"page {page.number} is out of order")
         if len(set(page.ids)) < len(page.logs):

@@ -160,18 +160,26 @@ class Reading:
             away |= everywhere - shown[0]
         if manners.order in ("ignored", "half"):
             away |= everywhere - {item.raw for item in world.shown("", filter_)}
+        if manners.index_from:  # what the operators leave out of what the cap hides, if the logs beside it are there
+            away |= {item.raw for item in world.rows if item.logged < manners.index_from and item.raw not in shown[0]}
         if manners.ties == "shuffled":
-            # Which members of a tie that goes on behind the cap are shown changes with each answer.
-            if manners.order != "honoured":  # then only its being shown in another order would tell, page by page
-                shown.append({item.raw for item in world.shown("", filter_)})
-            for ids in shown:
-                there = {item.at(name) for item in world.rows if item.raw in ids}
-                gone = {item.at(name) for item in world.rows if item.raw not in ids}
-                away |= {item.raw for item in world.rows if item.at(name) in there & gone}
+            away |= self._partly_shown(shown)
         if manners.ties != "honoured":
             # A tie longer than the cap begins with the same logs from both ends.
             ties = Counter(item.at(name) for item in world.rows)
             away |= {item.raw for item in world.rows if ties[item.at(name)] > manners.cap}
+        return away
+
+    def _partly_shown(self, shown: list[set[bytes]]) -> set[bytes]:
+        """Return the logs of ties that go on behind the cap: which of them are shown changes with each answer."""
+        world, name, away = self.world, self.query.field, set[bytes]()
+        if world.manners.order != "honoured":  # then only its being shown in another order would tell, page by page
+            filter_ = "" if self.query.filter is None else json.dumps(self.query.filter)
+            shown = [*shown, {item.raw for item in world.shown("", filter_)}]
+        for raws in shown:
+            there = {item.at(name) for item in world.rows if item.raw in raws}
+            gone = {item.at(name) for item in world.rows if item.raw not in raws}
+            away |= {item.raw for item in world.rows if item.at(name) in there & gone}
         return away
 
     def _out_of_place(self) -> set[str]:

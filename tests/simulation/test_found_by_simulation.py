@@ -131,11 +131,39 @@ def test_an_other_end_that_shows_nothing():
         refused(read(World(rows, manners), 2, 13, expiries))
 
 
+def test_a_listing_that_grows_beyond_its_only_page():
+    """Where the only page of a listing became several meanwhile, no order ever showed, and none is believed."""
+    for answer in range(2, 8):
+        world = World([row(0, BEGIN + SECOND)], Manners(page_size=1, order="reversed", default="stored"))
+        late: dict = {answer: [lambda world, at=at: world.arrive_late(BEGIN + at) for at in (1, 2, 3)]}
+        exact_or_refused(read(world, 1, 1.5, late))
+
+
+def test_an_other_end_that_begins_amid_what_was_shown():
+    """Where a cut listing shows the newest logs first whichever way it is asked, its other end is not taken for one."""
+    rows = spaced(40)
+    for since in range(2, 40):
+        world = World(list(rows), Manners(page_size=1, order="half", cap=20, cap_counts=False))
+        moves: dict = {1: [World.arrive], 3: [World.arrive]}
+        exact_or_refused(read(world, 9, 20, moves, copy=lambda at, _, since=since: int(at < since and at % 2 == 0)))
+
+
+def test_a_second_page_of_a_tie_that_is_not_shown():
+    """A tie that fills the first page from the other end as well, whose next is refused, is not taken for whole."""
+    rows = [row(serial, BEGIN) for serial in range(8)] + [
+        row(serial, BEGIN + serial * SECOND) for serial in range(8, 14)
+    ]
+    for answer in range(8, 24):
+        world = World(list(rows), Manners(page_size=2, cap=10, ties="ignored"))
+        exact_or_refused(read(world, 0, 20, hidden={answer}))
+
+
 @pytest.mark.parametrize(
     "seed",
     [
         *(612331642838, 612331658265, 612331662678, 1023216087303, 1023216105091, 1023216127917),
         *(1023216148151, 1023216160796, 1023216204593, 1023216223490, 1023216248548),
+        *(448654829551, 448654874645, 448654895460, 448654954676, 448654973459),
     ],
 )
 def test_seeds_that_once_went_wrong(seed):
