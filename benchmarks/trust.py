@@ -65,10 +65,10 @@ def main() -> None:
     )
     quick = parser.parse_args().quick
     began = time.monotonic()
-    worlds = simulate(10 if quick else 300)
+    worlds = simulate(10 if quick else 120)
     figures: dict[str, Counter[str]] = {}
     figures |= suite(["tests/simulation"])
-    figures |= suite(["tests/fuzz"], **({} if quick else {"FUZZ_EXAMPLES": "2000"}))
+    figures |= suite(["tests/fuzz"], **({} if quick else {"FUZZ_EXAMPLES": "1000"}))
     figures |= suite(["tests/crash"])
     figures |= suite(["tests/verify"])
     print(report(worlds, figures, time.monotonic() - began))
