@@ -70,7 +70,6 @@ def main() -> None:
     figures |= suite(["tests/simulation"])
     figures |= suite(["tests/fuzz"], **({} if quick else {"FUZZ_EXAMPLES": "1000"}))
     figures |= suite(["tests/crash"])
-    figures |= suite(["tests/verify"])
     print(report(worlds, figures, time.monotonic() - began))
 
 
