@@ -20,7 +20,8 @@ And one that costs twice the requests to know, which no calm listing should pay:
 
 * ``balance``: between two answers, a log among those that are being read was deleted *and* another one stored, on the
   other side of ``x`` (or at its time), so that ``count`` and both ends of what is read stay what they were. Where
-  ``count`` may stand at a cap the reader does pay it, and is blamed.
+  ``count`` may stand at a cap the reader does pay it, and is blamed, unless the listing moved with more than every
+  second answer: then what was read twice may have come back by chance.
 """
 
 from __future__ import annotations

@@ -131,7 +131,8 @@ class Reading:
                 return "even"
             if item.id in self._misplaced | self._out_of_place():
                 return "place"
-            if not self.report.blind and self.ledger.balanced(item, self.report.pieces):
+            restless = 2 * (len(self.ledger.arrivals) + len(self.ledger.deletions)) > self.answers
+            if (restless or not self.report.blind) and self.ledger.balanced(item, self.report.pieces):
                 return "balance"
         return ""
 

@@ -211,7 +211,8 @@ def test_what_chance_decides():
 
 
 @pytest.mark.parametrize(
-    ("reason", "seed"), [("copies", 607), ("cap", 2190), ("even", 544), ("place", 202), ("balance", 4420)]
+    ("reason", "seed"),
+    [("copies", 607), ("cap", 2190), ("even", 544), ("place", 202), ("balance", 4420), ("balance", 448654953493)],
 )
 def test_what_is_not_promised(reason, seed):
     """Each excuse of a loss is needed: there are worlds in which nobody could know."""
