@@ -33,6 +33,7 @@ class _Sightings:
         self.start, self.end = start, end
         self.first: dict[str, int] = {}
         self.last: dict[str, int] = {}
+        self.at: dict[str, Instant] = {}
         self.window: dict[str, Log] = {}
         self.oldest: Instant | None = None
         self.newest: Instant | None = None
@@ -43,6 +44,11 @@ class _Sightings:
         for log in page.logs:
             self.first.setdefault(log.id, turn)
             self.last[log.id] = turn
+            if self.at.setdefault(log.id, log.at) != log.at:
+                # It may have been away in between, and all the proof stands on is that such logs were not.
+                raise SecodaIncompleteError(
+                    "the listing showed one id at two timestamps: it is no identity, or a log was changed meanwhile"
+                )
             if self.oldest is None or log.at < self.oldest:
                 self.oldest = log.at
             if self.newest is None or log.at > self.newest:
