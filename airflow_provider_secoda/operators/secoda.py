@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 import time
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException, BaseOperator
+from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
 
 from airflow_provider_secoda.operators.reading import Reading
 from airflow_provider_secoda.operators.window import Window, WindowError, resolve_window
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
 
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_secoda.client.schema import Log
     from airflow_provider_secoda.hooks.secoda import SecodaHook
 
 #: A wait that is longer than this is handed to the triggerer.
@@ -102,6 +100,8 @@ class SecodaAuditLogsOperator(BaseOperator):
         self.xcom_limit_bytes = xcom_limit_bytes
         self.write_manifest = write_manifest
         self.deferrable = deferrable
+        #: Of what was fetched, the summary.
+        self._told: dict[str, Any] | None = None
 
     def execute(self, context: Context) -> dict[str, Any] | list[dict[str, Any]]:
         """Wait until the window has settled, and fetch it."""
@@ -172,72 +172,17 @@ class SecodaAuditLogsOperator(BaseOperator):
         if wait > 0:
             self.log.info("Waiting %.1f s for the window to settle", wait)
             time.sleep(wait)
+        return self._read(Reading(hook, self, window), context)
+
+    def _read(self, read: Reading, context: Context) -> dict[str, Any] | list[dict[str, Any]]:
+        from airflow_provider_secoda.operators.fetching import return_logs, write_file  # noqa: PLC0415
+
+        result: dict[str, Any] | list[dict[str, Any]]
         if self.output_path is None:
-            return self._return_logs(hook, window)
-        return self._write_file(hook, window, _fill_in(self.output_path, window), context)
-
-    def _write_file(self, hook: SecodaHook, window: Window, path: str, context: Context) -> dict[str, Any]:
-        from airflow_provider_secoda.operators.evidence import check_replaced, describe  # noqa: PLC0415
-        from airflow_provider_secoda.sinks.formats import format_of  # noqa: PLC0415
-        from airflow_provider_secoda.sinks.manifest import Ledger  # noqa: PLC0415
-        from airflow_provider_secoda.sinks.spool import Spool  # noqa: PLC0415
-        from airflow_provider_secoda.sinks.storage import land  # noqa: PLC0415
-
-        read = Reading(hook, self, window)
-        with Spool() as spool, Ledger(format_of(path)) as ledger:
-            for batch in read.batches():
-                read.report.repeats_dropped += spool.add((log.at, log.id, log.raw) for log in batch)
-            self._check(read, spool.count)
-            check_replaced(path, read, spool)
-            if self.write_manifest:
-                written = land(
-                    ledger.watch(spool),
-                    path,
-                    manifest=lambda written: ledger.manifest(describe(read, spool, written, context)),
-                )
-            else:
-                written = land(spool.raw(), path)
-            summary = read.summary(spool.count, spool.first_timestamp, spool.last_timestamp)
-        summary = {"path": written.path, "format": written.format, **summary}
-        summary |= {"bytes": written.bytes, "sha256": written.sha256}
-        summary |= {"manifest": written.manifest, "manifest_sha256": written.manifest_sha256}
-        self.log.info(
-            "Wrote %d logs of %s (%s) to %s: %d bytes, sha256 %s, %d pages, %d requests; manifest: sha256 %s",
-            summary["count"], window, window.rule, written.path, written.bytes, written.sha256, summary["pages"],
-            summary["requests"], written.manifest_sha256,
-        )  # fmt: skip
-        return summary
-
-    def _return_logs(self, hook: SecodaHook, window: Window) -> list[dict[str, Any]]:
-        read = Reading(hook, self, window)
-        logs: dict[str, Log] = {}
-        size = 0
-        for batch in read.batches():
-            for log in batch:
-                logs.setdefault(log.id, log)
-            size += sum(len(log.raw) for log in batch)
-            if size > self.xcom_limit_bytes:
-                raise AirflowFailException(
-                    f"The logs of {window} are more than {self.xcom_limit_bytes} bytes, too many for XCom. Write them "
-                    'to a file: output_path="s3://my_conn@my-bucket/secoda/{start:%Y-%m-%d}.jsonl" '
-                    "(or raise `xcom_limit_bytes`)"
-                )
-        self._check(read, len(logs))
-        self.log.info(
-            "Read %d logs of %s (%s): %d pages, %d requests",
-            len(logs), window, window.rule, read.report.pages, read.requests,
-        )  # fmt: skip
-        return [json.loads(log.raw) for log in sorted(logs.values(), key=lambda log: (log.at, log.id))]
-
-    def _check(self, read: Reading, count: int) -> None:
-        for warning in read.report.warnings:
-            self.log.warning("%s", warning)
-        if self.require_history and not read.reaches_back:
-            raise AirflowFailException(
-                f"`require_history`: {read.history} and the window begins at {read.window.start.isoformat()}"
-            )
-        if self.skip_if_empty and count == 0:
-            raise AirflowSkipException(f"There are no logs in {read.window}")
+            result, self._told = return_logs(read)
+        else:
+            result = self._told = write_file(read, _fill_in(self.output_path, read.window), context)
+        return result
 
 
 def _fill_in(path: str, window: Window) -> str:
