@@ -17,7 +17,8 @@ from airflow_provider_secoda.client.scrutiny import load
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from airflow_provider_secoda.client.schema import Instant, Version, VersionPage
+    from airflow_provider_secoda.client.resource_logs import Version, VersionPage
+    from airflow_provider_secoda.client.schema import Instant
 
 Match: TypeAlias = Literal["new_version", "any_activity"]
 MATCHES: tuple[Match, ...] = ("new_version", "any_activity")

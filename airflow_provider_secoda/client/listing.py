@@ -20,14 +20,7 @@ from airflow_provider_secoda.client.errors import (
 )
 from airflow_provider_secoda.client.filters import Filter, Sort, encode_filter
 from airflow_provider_secoda.client.messages import Call, Flow, Request, once, several
-from airflow_provider_secoda.client.schema import (
-    Instant,
-    Log,
-    Page,
-    TimestampField,
-    format_instant,
-    read_audit_logs,
-)
+from airflow_provider_secoda.client.schema import Instant, Log, Page, TimestampField, format_instant, read_audit_logs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

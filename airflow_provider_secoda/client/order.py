@@ -13,10 +13,12 @@ from itertools import pairwise
 from math import comb
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_secoda.client.schema import Instant, VersionPage
+from airflow_provider_secoda.client.schema import Instant
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from airflow_provider_secoda.client.resource_logs import VersionPage
 
 #: Of pages in no order fewer than one in so many look ordered.
 MIN_ODDS = 10_000

@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING
 from airflow_provider_secoda.client.errors import SecodaIncompleteError, SecodaNotFoundError
 from airflow_provider_secoda.client.messages import Call, Flow, Response, once
 from airflow_provider_secoda.client.order import Learned, learn
-from airflow_provider_secoda.client.schema import Instant, VersionPage
+from airflow_provider_secoda.client.resource_logs import VersionPage
 from airflow_provider_secoda.client.versions import MAX_READS, read_all_pages, read_pages, resource_logs_call
 
 if TYPE_CHECKING:
     from airflow_provider_secoda.client.history import Baseline, VersionEntry
+    from airflow_provider_secoda.client.schema import Instant
 
 #: A look is repeated at the next interval anyhow, so its first request is sent once.
 FIRST_ATTEMPTS = 1

@@ -1,13 +1,13 @@
 """
-The documented answers, decoded no further than decisions need.
+The documented answer about the workspace's audit logs, decoded no further than decisions need.
 
-A log stays the bytes that the API sent: only ``id`` and the timestamps are read from it. Shapes:
-``v1_ActivityLogOutPaginated`` and ``v1_ResourceActivityLogOutPaginated`` of the vendor's API reference.
+A log stays the bytes that the API sent: only ``id`` and the timestamps are read from it. Shape:
+``v1_ActivityLogOutPaginated`` of the vendor's API reference.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, TypeAlias
 
 import msgspec
@@ -17,7 +17,6 @@ from airflow_provider_secoda.client.decoding import (
     check_envelope,
     decode,
     locate,
-    misfit,
     originals,
 )
 from airflow_provider_secoda.client.errors import SecodaResponseError
@@ -28,7 +27,7 @@ from airflow_provider_secoda.client.instants import (
     parse_instant,
     to_instant,
 )
-from airflow_provider_secoda.client.scrutiny import ambiguous, ambiguous_log, nested_deeper, without_half_pairs
+from airflow_provider_secoda.client.scrutiny import ambiguous_log, nested_deeper, without_half_pairs
 
 if TYPE_CHECKING:
     from airflow_provider_secoda.client.limits import Limits
@@ -39,14 +38,10 @@ __all__ = [
     "Log",
     "Page",
     "TimestampField",
-    "Version",
-    "VersionPage",
     "format_instant",
     "from_instant",
     "parse_instant",
     "read_audit_logs",
-    "read_json",
-    "read_resource_logs",
     "to_instant",
 ]
 
@@ -80,26 +75,20 @@ class Page:
         return tuple(log.id for log in self.logs)
 
 
-_Number: TypeAlias = Annotated[int, msgspec.Meta(ge=0)]
+Number: TypeAlias = Annotated[int, msgspec.Meta(ge=0)]
 
 
-class _Meta(msgspec.Struct):
+class Meta(msgspec.Struct):
+    """What a page says about itself."""
+
     page: int | None = None
 
 
 class _AuditLogs(msgspec.Struct):
     results: list[msgspec.Raw]
-    total_pages: _Number
-    count: _Number
-    meta: _Meta | None = None
-
-
-class _ResourceLogs(msgspec.Struct):
-    version_histories: list[msgspec.Raw]
-    non_versioned_logs: list[msgspec.Raw]
-    total_pages: _Number
-    count: _Number
-    meta: _Meta | None = None
+    total_pages: Number
+    count: Number
+    meta: Meta | None = None
 
 
 class _Head(msgspec.Struct):
@@ -109,26 +98,10 @@ class _Head(msgspec.Struct):
     updated_at: Any = msgspec.UNSET
 
 
-class _VersionHead(msgspec.Struct):
-    id: str
-    resource_id: Any = None
-    created_at: Any = None
-    latest_activity_logged_at: Any = None
-    updated_at: Any = None
-
-
-class _LogHead(msgspec.Struct):
-    logged_at: Any = None
-
-
-_decode_audit_logs = msgspec.json.Decoder(_AuditLogs)
-_decode_resource_logs = msgspec.json.Decoder(_ResourceLogs)
+decode_audit_logs = msgspec.json.Decoder(_AuditLogs)
 _decode_head = msgspec.json.Decoder(_Head)
-_decode_object = msgspec.json.Decoder(dict[str, Any])
-_decode_version_head = msgspec.json.Decoder(_VersionHead)
-_decode_log_head = msgspec.json.Decoder(_LogHead)
 #: How deep in an answer a record stands.
-_DEPTH = 2
+DEPTH = 2
 
 
 def read_audit_logs(response: Response, number: int, field: TimestampField) -> Page:
@@ -138,7 +111,7 @@ def read_audit_logs(response: Response, number: int, field: TimestampField) -> P
     :raises SecodaResponseError: when the body is cut, foreign, lacks what decisions need, or says it twice in two ways
     :raises SecodaLimitError: when it is nested too deeply
     """
-    body, decoded = decode(_decode_audit_logs, response)
+    body, decoded = decode(decode_audit_logs, response)
     records = list(originals(body.results, response.body, decoded))
     check_envelope(response, records)
     if body.meta is not None and body.meta.page not in (None, number):
@@ -148,82 +121,8 @@ def read_audit_logs(response: Response, number: int, field: TimestampField) -> P
     return Page(number, logs, body.count, body.total_pages)
 
 
-@dataclass(frozen=True, slots=True)
-class Version:
-    """
-    One version history entry: which, of what, its bytes, and its three times; None stands for one that is unusable.
-
-    A later edit may extend a version: ``latest`` (``latest_activity_logged_at``) moves, ``id`` and ``created`` stay.
-    """
-
-    id: str
-    resource_id: str | None
-    raw: bytes
-    created: Instant | None
-    latest: Instant | None
-    updated: Instant | None
-
-
-@dataclass(frozen=True, slots=True)
-class VersionPage:
-    """
-    One page of a resource's logs: its version histories, in the order in which they came.
-
-    ``logged`` holds the ``logged_at`` of the logs beside them that belong to no version. ``digest`` tells, where
-    somebody asked for it, whether another answer is the same to the byte.
-    """
-
-    number: int
-    versions: tuple[Version, ...]
-    count: int
-    total_pages: int
-    logged: tuple[Instant | None, ...] = ()
-    digest: str = field(default="", compare=False)
-
-    @property
-    def empty(self) -> bool:
-        """Whether nothing stands on the page at all."""
-        return not self.versions and not self.logged
-
-
-def read_resource_logs(response: Response, number: int) -> VersionPage:
-    """
-    Read a page of resource logs.
-
-    :raises SecodaResponseError: when the body is cut, foreign, a version history has no id, or says twice what matters
-    :raises SecodaLimitError: when it is nested too deeply
-    """
-    body, decoded = decode(_decode_resource_logs, response)
-    histories, others = (
-        list(originals(raws, response.body, decoded)) for raws in (body.version_histories, body.non_versioned_logs)
-    )
-    check_envelope(response, histories, others)
-    if body.meta is not None and body.meta.page not in (None, number):
-        return VersionPage(number, (), body.count, body.total_pages)
-    versions = tuple(
-        _read_version(raw, f"$.version_histories[{index}]", response) for index, raw in enumerate(histories)
-    )
-    logged = tuple(map(_read_logged, others))
-    return VersionPage(number, versions, body.count, body.total_pages, logged)
-
-
-def read_json(response: Response, listing: Literal["results", "version_histories"] = "results") -> dict[str, Any]:
-    """
-    Read a whole page into Python objects, for people who ask for one documented page.
-
-    :param listing: what the page must hold
-    :raises SecodaResponseError: when the body is cut, or something else than such a page
-    :raises SecodaLimitError: when it is nested too deeply
-    """
-    if nested_deeper(response.body, response.limits.nesting):
-        raise response.limits.passed("nesting", "$")
-    decode(_decode_audit_logs if listing == "results" else _decode_resource_logs, response)
-    check_envelope(response)
-    return decode(_decode_object, response)[0]  # type: ignore[no-any-return]
-
-
 def _read_log(raw: bytes, field: TimestampField, path: str, limits: Limits) -> Log:
-    if nested_deeper(raw, limits.nesting - _DEPTH):
+    if nested_deeper(raw, limits.nesting - DEPTH):
         raise limits.passed("nesting", path)
     try:
         head = _decode_head.decode(without_half_pairs(raw))
@@ -245,37 +144,3 @@ def _read_log(raw: bytes, field: TimestampField, path: str, limits: Limits) -> L
     except ValueError:
         lag = None
     return Log(at, head.id, raw, lag)
-
-
-def _read_version(raw: bytes, path: str, response: Response) -> Version:
-    if nested_deeper(raw, response.limits.nesting - _DEPTH):
-        raise response.limits.passed("nesting", path)
-    try:
-        head = _decode_version_head.decode(without_half_pairs(raw))
-    except UNREADABLE as exc:
-        raise misfit(exc, path, response) from None
-    if name := ambiguous(raw, _VersionHead.__struct_fields__):
-        path = f"{path}.{name}"
-        raise SecodaResponseError(f"a version history says twice, and differently, what is at {path}", path=path)
-    return Version(
-        head.id,
-        head.resource_id if isinstance(head.resource_id, str) else None,
-        raw,
-        _instant(head.created_at),
-        _instant(head.latest_activity_logged_at),
-        _instant(head.updated_at),
-    )
-
-
-def _read_logged(raw: bytes) -> Instant | None:
-    try:
-        return _instant(_decode_log_head.decode(without_half_pairs(raw)).logged_at)
-    except UNREADABLE:
-        return None
-
-
-def _instant(text: Any) -> Instant | None:
-    try:
-        return parse_instant(text)
-    except ValueError:
-        return None

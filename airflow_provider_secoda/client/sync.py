@@ -22,8 +22,9 @@ from airflow_provider_secoda.client.key import Key
 from airflow_provider_secoda.client.limits import Limits
 from airflow_provider_secoda.client.listing import AUDIT_LOGS_PATH, Report
 from airflow_provider_secoda.client.messages import Attempt, Call, Emit, Flow, Outcome, Request, once
+from airflow_provider_secoda.client.pages import read_json
 from airflow_provider_secoda.client.regions import resolve_base_url
-from airflow_provider_secoda.client.schema import Log, TimestampField, read_json, to_instant
+from airflow_provider_secoda.client.schema import Log, TimestampField, to_instant
 from airflow_provider_secoda.client.transport import Transport
 from airflow_provider_secoda.client.versions import RESOURCE_LOGS_PATH, read_version_histories
 from airflow_provider_secoda.client.window import WindowQuery, read_window

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_secoda.client.errors import SecodaError, SecodaIncompleteError, SecodaNotFoundError
 from airflow_provider_secoda.client.messages import Call, Flow, Request, once, several
-from airflow_provider_secoda.client.schema import VersionPage, read_resource_logs
+from airflow_provider_secoda.client.resource_logs import VersionPage, read_resource_logs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -19,7 +19,8 @@ from airflow_provider_secoda.client.exchange import RetryPolicy
 from airflow_provider_secoda.client.filters import parse_filter
 from airflow_provider_secoda.client.listing import AUDIT_LOGS_PATH, Report
 from airflow_provider_secoda.client.messages import Call, Request, once
-from airflow_provider_secoda.client.schema import read_json, to_instant
+from airflow_provider_secoda.client.pages import read_json
+from airflow_provider_secoda.client.schema import to_instant
 from airflow_provider_secoda.client.sync import SecodaClient
 from airflow_provider_secoda.client.window import WindowQuery, read_window
 

@@ -234,13 +234,22 @@ def test_backoff_grows_from_failure_to_failure():
 
 
 def test_the_tally():
-    """Requests, repeats and 429s are counted."""
+    """Requests, repeats, 429s and pages are counted."""
     tally = Tally()
     wire, (attempt,) = begin(once(call()), tally=tally)
     for answer in (Response(500), Response(429), SecodaTimeoutError("x")):
         attempt = again(wire, attempt, answer)
     assert outcome(wire, attempt, OK) == "page"
-    assert tally == Tally(requests=4, retries=3, throttled=1)
+    assert tally == Tally(requests=4, retries=3, throttled=1, pages=1)
+
+
+def test_the_tally_of_what_is_given_up():
+    """A 429 counts whether or not the request is repeated after it, and is no page."""
+    tally = Tally()
+    wire, (attempt,) = begin(once(call()), tally=tally, policy=RetryPolicy(attempts=2))
+    attempt = again(wire, attempt, Response(429))
+    assert isinstance(outcome(wire, attempt, Response(429)), SecodaRateLimitError)
+    assert tally == Tally(requests=2, retries=1, throttled=2, pages=0)
 
 
 def test_only_so_many_at_once_and_in_order():

@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 
 from airflow_provider_secoda.client.errors import SecodaResponseError
 from airflow_provider_secoda.client.messages import Response
+from airflow_provider_secoda.client.pages import read_json
+from airflow_provider_secoda.client.resource_logs import read_resource_logs
 from airflow_provider_secoda.client.schema import (
     format_instant,
     from_instant,
     parse_instant,
     read_audit_logs,
-    read_json,
-    read_resource_logs,
     to_instant,
 )
 

@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from airflow_provider_secoda.client.errors import SecodaLimitError, SecodaResponseError
 from airflow_provider_secoda.client.limits import Limits
 from airflow_provider_secoda.client.messages import Response
-from airflow_provider_secoda.client.schema import read_audit_logs, read_json, read_resource_logs
+from airflow_provider_secoda.client.pages import read_json
+from airflow_provider_secoda.client.resource_logs import read_resource_logs
+from airflow_provider_secoda.client.schema import read_audit_logs
 from airflow_provider_secoda.client.scrutiny import ambiguous, nested_deeper
 
 AT, LATER = "2026-10-14T12:00:00Z", "2026-10-15T12:00:00Z"

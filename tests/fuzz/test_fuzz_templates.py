@@ -5,6 +5,9 @@ import math
 from datetime import datetime, timedelta, timezone
 
 import pytest
+
+pytest.importorskip("pendulum", reason="Airflow brings it")
+
 from fuzzing import fuzzed, tried, values
 from hypothesis import example, given
 from hypothesis import strategies as st

@@ -17,7 +17,7 @@ from airflow_provider_secoda.client.errors import SecodaConfigurationError, Seco
 from airflow_provider_secoda.client.limits import Limits
 from airflow_provider_secoda.client.listing import AUDIT_LOGS_PATH
 from airflow_provider_secoda.client.messages import Call, Request, Response, once
-from airflow_provider_secoda.client.schema import read_json
+from airflow_provider_secoda.client.pages import read_json
 from airflow_provider_secoda.client.versions import resource_logs_call
 
 LIMITS = Limits(body_bytes=100_000, decompressed_bytes=50_000, answer_seconds=10)

@@ -18,7 +18,7 @@ from airflow_provider_secoda.client.errors import SecodaConfigurationError, Seco
 from airflow_provider_secoda.client.exchange import RetryPolicy
 from airflow_provider_secoda.client.listing import AUDIT_LOGS_PATH
 from airflow_provider_secoda.client.messages import Call, Request, once
-from airflow_provider_secoda.client.schema import read_json
+from airflow_provider_secoda.client.pages import read_json
 from airflow_provider_secoda.client.sync import SecodaClient
 
 KEY = "Zebra7Quartz-Falcon9Onyx-Willow3Umber"

@@ -20,8 +20,8 @@ from airflow_provider_secoda.client.errors import SecodaConfigurationError, Seco
 from airflow_provider_secoda.client.exchange import RetryPolicy
 from airflow_provider_secoda.client.listing import AUDIT_LOGS_PATH
 from airflow_provider_secoda.client.messages import Attempt, Call, Request, Response, once
+from airflow_provider_secoda.client.pages import read_json
 from airflow_provider_secoda.client.regions import check_proxy, resolve_base_url
-from airflow_provider_secoda.client.schema import read_json
 from airflow_provider_secoda.client.sync import SecodaClient
 from airflow_provider_secoda.client.verdict import judge
 
