@@ -57,6 +57,7 @@ class Standalone:
         self._started = False
         self._old = version() < (3,)
         port = free_port()
+        self.url = f"http://127.0.0.1:{port}"
         self._rest = Rest(port, old=self._old)
         connection = {"AIRFLOW_CONN_SECODA_DEFAULT": sandbox.connection_json}
         self._processes = Processes(home, {**settings(home, port), **connection, **(environment or {})})
@@ -142,14 +143,22 @@ class Standalone:
         partial.replace(self._dags / f"{name}.py")  # whole or not at all: somebody is looking
         return self._parsed(name) if self._started else []
 
+    def read_again(self, name: str) -> None:
+        """Have a DAG file read again at once, not when it is due: only then is what an unpaused DAG waits for watched."""
+        self.put_dag(name, (self._dags / f"{name}.py").read_text())
+
     def remove_dag(self, name: str) -> None:
         """Take a DAG file away again; watchers of its assets end within half a minute."""
         (self._dags / f"{name}.py").unlink()
         del self._put[name]
 
-    def add_connection(self, conn_id: str, sandbox: Sandbox) -> None:
-        """Store one more connection to a sandbox in Airflow's database, as people do."""
+    def add_connection(self, conn_id: str, sandbox: Sandbox, **extra: Any) -> None:
+        """Store one more connection to a sandbox in Airflow's database, as people do, with more extras."""
         connection = json.loads(sandbox.connection_json)
+        if extra:
+            known = connection.get("extra") or {}
+            known = json.loads(known) if isinstance(known, str) else known
+            connection["extra"] = json.dumps(known | extra)
         self._ask("POST", "connections", json={"connection_id": conn_id, **connection})
 
     def trigger(self, dag_id: str, **body: Any) -> str:
@@ -195,6 +204,11 @@ class Standalone:
         """
         path = f"{run_path(dag_id, run_id)}/taskInstances/{task_id}/xcomEntries/{key}"
         return self._ask("GET", path, params={"stringify": "false"})["value"]
+
+    def links(self, dag_id: str, run_id: str, task_id: str) -> dict[str, str | None]:
+        """Return the addresses of the buttons beside a task, by their names."""
+        found = self._ask("GET", f"{run_path(dag_id, run_id)}/taskInstances/{task_id}/links")
+        return dict(found.get("extra_links", found) if not self._old else found)
 
     def log(self, dag_id: str, run_id: str, task_id: str, try_number: int = 1) -> str:
         """Return what a task logged in one of its tries, in the worker and in its triggers."""

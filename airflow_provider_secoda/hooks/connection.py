@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_secoda.client.errors import SecodaConfigurationError
 from airflow_provider_secoda.client.limits import Limits
 from airflow_provider_secoda.client.regions import check_proxy, resolve_base_url
+from airflow_provider_secoda.client.webapp import resource_url
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,6 +34,8 @@ KNOWN_EXTRAS = (
     "verify",
     "proxy",
     "date_operators",
+    "workspace",
+    "resource_url",
     *(f"max_{limit.name}" for limit in fields(Limits)),
     "integration_id",  # the vendor's own package reads it; it means nothing here
 )
@@ -51,6 +54,10 @@ class ConnectionSettings:
     date_operators: Mapping[str, str] | None = None
     unknown_extras: tuple[str, ...] = ()
     limits: Limits = field(default=Limits())
+    #: What people call the workspace, where one host has several: it stands in assets and in lineage.
+    workspace: str | None = None
+    #: Template of the address of a resource's page in the web app.
+    resource_url: str | None = None
 
 
 def read_connection(connection: Connection) -> ConnectionSettings:
@@ -84,6 +91,9 @@ def _read(connection: Connection) -> ConnectionSettings:
     if proxy is not None:
         check_proxy(proxy, base_url)
     timeout = _timeout(extra.get("timeout"))
+    page = _text(extra, "resource_url")
+    if page is not None:
+        resource_url(page, base_url, "id")
     return ConnectionSettings(
         base_url=base_url,
         api_key=api_key,
@@ -93,6 +103,8 @@ def _read(connection: Connection) -> ConnectionSettings:
         date_operators=_date_operators(extra.get("date_operators")),
         unknown_extras=tuple(sorted(key for key in extra if key not in KNOWN_EXTRAS)),
         limits=_limits(extra, timeout),
+        workspace=_text(extra, "workspace"),
+        resource_url=page,
     )
 
 

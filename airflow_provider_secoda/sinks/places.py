@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
+from airflow_provider_secoda.sinks.console import console_url
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -34,6 +36,9 @@ class Place(Protocol):
 
     def remove(self) -> None:
         """Remove what lies there, if anything does."""
+
+    def page(self) -> str | None:
+        """Return the address of a page that shows the file to people, where it has one."""
 
 
 def find_place(path: str) -> Place:
@@ -99,6 +104,9 @@ class _Local:
     def remove(self) -> None:
         self.path.unlink(missing_ok=True)
 
+    def page(self) -> str | None:
+        return None  # browsers open no file that a page on the web links to
+
 
 @dataclass(frozen=True)
 class _Object:
@@ -115,8 +123,12 @@ class _Object:
             self.store.invalidate_cache()
             # Its own `readline` takes no limit.
             return io.BufferedReader(self.store.open(self.path, "rb"))
-        except (FileNotFoundError, PermissionError):  # some may write, but not read
+        except FileNotFoundError:
             return None
+        except OSError as exc:
+            if _forbidden(exc):  # some may write, but not read
+                return None
+            raise
 
     def remove(self) -> None:
         try:
@@ -125,3 +137,11 @@ class _Object:
                 self.store.rm_file(self.path)
         except FileNotFoundError:
             return
+
+    def page(self) -> str | None:
+        return console_url(self.store, self.path)
+
+
+def _forbidden(exc: OSError) -> bool:
+    """Tell whether an object store said that something is not allowed; gcsfs says it by its text alone."""
+    return isinstance(exc, PermissionError) or str(exc).startswith("Forbidden: ")

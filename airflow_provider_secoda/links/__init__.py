@@ -1,0 +1,1 @@
+"""Links to where the output and the resources can be looked at."""

@@ -1,0 +1,98 @@
+"""What the web UI shows beside a task, and what the next DAG is told: links and asset events of a real Airflow."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+import airflow_runs
+import pytest
+
+DAG = """
+import os
+from datetime import datetime, timezone
+
+from airflow.providers.common.compat.sdk import DAG, Asset
+
+from airflow_provider_secoda.operators.secoda import SecodaAuditLogsOperator
+from airflow_provider_secoda.sensors.secoda import SecodaVersionHistorySensor
+
+OUTPUT, START, END = {output!r}, {start!r}, {end!r}
+
+with DAG("linked", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=timezone.utc)):
+    for name, how in dict(deferred={{"deferrable": True}}, poking={{}}).items():
+        SecodaVersionHistorySensor(
+            task_id=name, secoda_conn_id="linked", resource_id="metric/1", since=END, poke_interval=1, timeout=60, **how
+        )
+    SecodaVersionHistorySensor(task_id="unlinked", resource_id="metric/1", since=START, poke_interval=1, timeout=60)
+    SecodaAuditLogsOperator(
+        task_id="fetch",
+        start=START,
+        end=END,
+        output_path=OUTPUT,
+        outlets=[Asset("file:///audit_logs")],
+    )
+"""
+PAGE = "https://secoda.example.com/metric/metric%2F1/history"
+LINKED = ("deferred", "poking")
+
+
+@pytest.fixture(scope="session")
+def linked(standalone, tmp_path_factory):
+    """Run two sensors whose connection says how a resource's page is called, one without, and the operator."""
+    end = datetime.now(timezone.utc).replace(microsecond=0)
+    standalone.sandbox.workspace.add_version("metric/1", latest_activity_logged_at=end - timedelta(minutes=30))
+    standalone.add_connection(
+        "linked", standalone.sandbox, resource_url="https://secoda.example.com/metric/{resource_id}/history"
+    )
+    output = tmp_path_factory.mktemp("linked") / "logs.jsonl"
+    start = (end - timedelta(hours=1)).isoformat()
+    standalone.put_dag("linked", DAG.format(output=str(output), start=start, end=end.isoformat()))
+    run_id = standalone.trigger("linked")
+    standalone.wait_task("linked", run_id, "deferred", "deferred")
+    standalone.wait_task("linked", run_id, "poking", "running")
+    standalone.until(lambda: standalone.links("linked", run_id, "poking")[RESOURCE], "the link is there", 30)
+    waiting = {task: standalone.links("linked", run_id, task) for task in LINKED}
+    standalone.sandbox.workspace.add_version("metric/1", id="linked-new")
+    assert standalone.wait("linked", run_id) == "success", standalone.log("linked", run_id, "deferred")
+    return run_id, waiting, output
+
+
+RESOURCE = "Resource in Secoda"
+
+
+@pytest.mark.parametrize("task_id", LINKED)
+def test_a_sensor_links_to_its_resource(standalone, linked, task_id):
+    """The link is there while the sensor waits, in the triggerer too, and when it is done."""
+    run_id, waiting, _ = linked
+    assert waiting[task_id] == {RESOURCE: PAGE}
+    assert standalone.links("linked", run_id, task_id) == {RESOURCE: PAGE}
+
+
+def test_no_link_rather_than_a_wrong_one(standalone, linked):
+    """Where the connection does not say how pages are called, and for a file on a worker's disk, there is no link."""
+    run_id, _, _ = linked
+    assert standalone.links("linked", run_id, "unlinked") == {RESOURCE: None}
+    assert standalone.links("linked", run_id, "fetch") == {"Output": None}
+
+
+def test_the_event_of_an_outlet_tells_what_was_fetched(standalone, linked):
+    """A DAG that the asset starts finds file, window and counts in the event, as the task returned them."""
+    run_id, _, output = linked
+    told = standalone.xcom("linked", run_id, "fetch")
+    (event,) = standalone.asset_events("file:///audit_logs")
+    assert event["extra"] == told
+    assert (told["path"], told["window_rule"]) == (str(output), "start_end")
+    assert told["count"] == len(Path(told["path"]).read_text().splitlines()) > 0
+    assert json.loads(Path(told["manifest"]).read_text())["window"]["start"] == told["start"]
+
+
+def test_only_what_the_links_need_is_pushed(standalone, linked):
+    """Where there is no address, Airflow 2 gets no XCom of one; Airflow 3 keeps its own note of that."""
+    run_id, _, _ = linked
+    if airflow_runs.version() < (3,):
+        with pytest.raises(LookupError):
+            standalone.xcom("linked", run_id, "fetch", "_link_SecodaOutputLink")
+    else:
+        assert not standalone.xcom("linked", run_id, "fetch", "_link_SecodaOutputLink")
