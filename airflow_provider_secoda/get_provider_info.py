@@ -35,16 +35,40 @@ def get_provider_info():  # type: ignore[no-untyped-def]  # noqa: ANN201 - an an
                 ],
             },
         ],
+        "extra-links": [
+            "airflow_provider_secoda.links.secoda.SecodaOutputLink",
+            "airflow_provider_secoda.links.secoda.SecodaResourceLink",
+        ],
+        "asset-uris": [
+            {
+                "schemes": ["secoda"],
+                "handler": "airflow_provider_secoda.assets.secoda.sanitize_uri",
+                "factory": "airflow_provider_secoda.assets.secoda.create_asset",
+                "to_openlineage_converter": "airflow_provider_secoda.assets.secoda.convert_asset_to_openlineage",
+            }
+        ],
+        # Airflow 2.11 calls them so, and goes with it.
+        "dataset-uris": [
+            {
+                "schemes": ["secoda"],
+                "handler": "airflow_provider_secoda.assets.secoda.sanitize_uri",
+                "factory": "airflow_provider_secoda.assets.secoda.create_asset",
+                "to_openlineage_converter": "airflow_provider_secoda.assets.secoda.convert_asset_to_openlineage",
+            }
+        ],
         "connection-types": [
             {
                 "connection-type": "secoda",
                 "hook-class-name": "airflow_provider_secoda.hooks.secoda.SecodaHook",
                 "hook-name": "Secoda",
                 "ui-field-behaviour": {
-                    "hidden-fields": ["login", "port", "schema"],
+                    "hidden-fields": ["login", "schema"],
                     "relabeling": {"password": "API key", "host": "Base URL (self-hosted only)"},
                     "placeholders": {
                         "host": "https://secoda.example.com",
+                        # Not hidden only because Airflow 3.3.1 and 3.3.2 can test no saved connection without one
+                        # (apache/airflow#73298).
+                        "port": "443 (to test it, Airflow 3.3 needs a port)",
                         "password": "made by a workspace admin, in Secoda under Settings, API",
                     },
                 },
@@ -61,6 +85,12 @@ def get_provider_info():  # type: ignore[no-untyped-def]  # noqa: ANN201 - an an
                         "label": "Customer domain",
                         "description": "On premise: the name before .secoda.co, such as acme",
                         "schema": {"type": ["string", "null"], "maxLength": 63},
+                    },
+                    "resource_url": {
+                        "label": "Link to a resource",
+                        "description": "Address of a resource's page as your browser shows it, with {resource_id} in "
+                        "place of its id; may begin with {app}, the web app's own address. Sensors then link to it",
+                        "schema": {"type": ["string", "null"]},
                     },
                     "timeout": {
                         "label": "Timeout",

@@ -22,21 +22,22 @@ if TYPE_CHECKING:
 UNTIL = datetime(2026, 1, 1, tzinfo=timezone.utc)
 SEED = 7
 PAGE_SIZE = 100
-_START_SECONDS = 120
+_START_SECONDS = 600  # a million logs take a busy machine minutes
 _SHOWN = ("apache-airflow", "apache-airflow-providers-http", "dlt", "requests", "httpx", "pyarrow", "msgspec")
 
 
 @contextmanager
-def sandbox(logs: int, days: float, latency: float) -> Iterator[dict[str, Any]]:
+def sandbox(logs: int, days: float, latency: float, until: datetime = UNTIL) -> Iterator[dict[str, Any]]:
     """Run the sandbox as a process of its own; yield its ``url``, ``api_key`` and ``connection``.
 
     :param latency: seconds that each answer takes at least.
+    :param until: all logs lie before it.
     """
     with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
         ready = Path(folder, "ready.json")
         command = [sys.executable, "-m", "airflow_provider_secoda.sandbox", "--port", "0"]
         command += ["--logs", str(logs), "--days", str(days), "--latency", str(latency), "--seed", str(SEED)]
-        command += ["--page-size", str(PAGE_SIZE), "--until", UNTIL.isoformat(), "--ready-file", str(ready)]
+        command += ["--page-size", str(PAGE_SIZE), "--until", until.isoformat(), "--ready-file", str(ready)]
         server = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         try:
             deadline = time.monotonic() + _START_SECONDS

@@ -97,6 +97,10 @@ class Processes:
         """Tell whether a command was started and neither stopped nor ended by itself."""
         return name in self._running and self._running[name].poll() is None
 
+    def pid(self, name: str) -> int:
+        """Return the process id of a command that runs."""
+        return self._running[name].pid
+
     def end(self) -> None:
         """End everything and make sure of it.
 

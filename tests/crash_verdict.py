@@ -72,7 +72,7 @@ class Bucket:
 
     @property
     def url(self) -> str:
-        return f"s3://moto@{self.bucket.name}/{self.prefix}/{self.name}"
+        return f"s3://s3_local@{self.bucket.name}/{self.prefix}/{self.name}"
 
     def names(self) -> dict[str, bytes]:
         found = self.bucket.objects.filter(Prefix=f"{self.prefix}/")

@@ -144,7 +144,7 @@ class Standalone:
         return self._parsed(name) if self._started else []
 
     def read_again(self, name: str) -> None:
-        """Have a DAG file read again at once, not when it is due: only then is what an unpaused DAG waits for watched."""
+        """Have a DAG file read again at once, not when it is due: then what an unpaused DAG waits for is watched."""
         self.put_dag(name, (self._dags / f"{name}.py").read_text())
 
     def remove_dag(self, name: str) -> None:

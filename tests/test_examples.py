@@ -14,6 +14,7 @@ import pytest
 pytest.importorskip("airflow")
 
 from airflow_provider_secoda.sandbox import Workspace
+from airflow_provider_secoda.verify import verify
 
 EXAMPLES = Path(__file__).parent.parent / "example_dags"
 UNTIL = datetime.now(timezone.utc).replace(hour=0, minute=0, second=0, microsecond=0)
@@ -41,7 +42,8 @@ def lines(records):
 
 def test_every_example_is_run():
     """No example lies about without a test, here or in a running Airflow."""
-    tests = Path(__file__).read_text() + (Path(__file__).parent / "e2e" / "test_waiting.py").read_text()
+    here = Path(__file__)
+    tests = "".join(path.read_text() for path in [here, *(here.parent / "e2e").glob("test_*.py")])
     assert all(f'"{path.stem}"' in tests for path in EXAMPLES.glob("*.py"))
 
 
@@ -76,6 +78,15 @@ def test_by_people(airflow, workspace):
     assert Path(summary["path"]).read_bytes() == lines(people) != b""
 
 
+def test_backfill(airflow, workspace, tmp_path):
+    """The example for backfills lands a day like the daily one; ``e2e/test_backfill.py`` runs many at once."""
+    ran = run(airflow, "secoda_audit_logs_backfill", logical_date=UNTIL - DAY)
+    summary = ran.xcoms["fetch_audit_logs"]
+    edges = [datetime.fromisoformat(summary[edge]) for edge in ("start", "end")]
+    assert Path(summary["path"]) == tmp_path / "audit_logs_backfill" / f"{edges[0]:%Y-%m-%d}.jsonl"
+    assert Path(summary["path"]).read_bytes() == lines(workspace.window(*edges)) != b""
+
+
 def test_report(airflow, workspace):
     """The report example counts with DuckDB what the file holds, and prints it."""
     pytest.importorskip("duckdb")
@@ -87,6 +98,30 @@ def test_report(airflow, workspace):
     who = (logs[0].get("performer_metadata") or {}).get("name") or logs[0]["performer_id"]
     assert who in {row[0] for row in table}
     assert f"{len(logs)} logs from" in ran.log
+
+
+@pytest.mark.parametrize("given", [None, ("2026-03-28T23:30:00+01:00", "2026-03-31T12:00:00+02:00")])
+def test_mapped(airflow, secoda_sandbox_factory, monkeypatch, tmp_path, given):
+    """The mapped example lands a month (here in weeks), or what it is given, in files that tile it."""
+    monkeypatch.setenv("SECODA_OUTPUT", str(tmp_path))
+    known = Workspace.generate(seed=3, logs=600, days=70, until=datetime(2026, 4, 3, tzinfo=timezone.utc))
+    secoda_sandbox_factory(known)
+    source = (EXAMPLES / "secoda_audit_logs_mapped.py").read_text()
+    asked = {"logical_date": datetime(2026, 3, 1, tzinfo=timezone.utc)}
+    if given is None:
+        source = source.replace("timedelta(days=1)", "timedelta(days=7)")
+    else:
+        asked["run_conf"] = dict(zip(("start", "end"), given, strict=True))
+    ran = airflow.run_dag(source, "secoda_audit_logs_mapped", **asked)
+    assert ran.state == "success", ran.log
+    month = ("2026-02-01T00:00+00:00", "2026-03-01T00:00+00:00")
+    start, end = (datetime.fromisoformat(edge) for edge in given or month)
+    summaries = ran.xcoms["fetch_audit_logs"]
+    assert len(summaries) == (3 if given else 4)
+    result = verify([str(tmp_path / "audit_logs_mapped")], start=start, end=end)
+    assert (result.exit_code, len(result.files), result.errors) == (0, len(summaries), [])
+    held = b"".join(gzip.decompress(Path(summary["path"]).read_bytes()) for summary in summaries)
+    assert held == lines(known.window(start, end)) != b""
 
 
 def test_wait_for_new_version(airflow, workspace, secoda_sandbox_factory, monkeypatch):

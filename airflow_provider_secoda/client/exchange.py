@@ -13,7 +13,7 @@ from collections import deque
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
-from airflow_provider_secoda.client.errors import SecodaRateLimitError, SecodaRetriableError
+from airflow_provider_secoda.client.errors import SecodaError, SecodaRateLimitError, SecodaRetriableError
 from airflow_provider_secoda.client.messages import (
     Attempt,
     Call,
@@ -51,7 +51,10 @@ class Tally:
 
     requests: int = 0
     retries: int = 0
+    #: Answers 429, the one that was too many included.
     throttled: int = 0
+    #: Answers that were what was asked for.
+    pages: int = 0
 
 
 @dataclass
@@ -145,14 +148,17 @@ def exchange(
                     lane.repeat(Attempt(attempt.call, verdict))
                     continue
                 again = _again(attempt, verdict, failures, policy, rng)
+                throttled = isinstance(verdict, SecodaRateLimitError)
+                tally.throttled += throttled
                 if again is None:
+                    tally.pages += not isinstance(verdict, SecodaError)
                     lane.settle(attempt.call)
                     answer = (attempt.call, verdict)
-                elif isinstance(verdict, SecodaRateLimitError):
-                    tally.retries, tally.throttled = tally.retries + 1, tally.throttled + 1
+                    continue
+                tally.retries += 1
+                if throttled:
                     lane.slow_down(again)
                 else:
-                    tally.retries += 1
                     lane.repeat(again)
     except StopIteration as stop:
         return stop.value  # type: ignore[no-any-return]

@@ -18,7 +18,7 @@ from airflow_provider_secoda.client.errors import (
 
 _ADVICE: tuple[tuple[type[SecodaError], str], ...] = (
     (SecodaConfigurationError, "The connection is not filled in right."),
-    (SecodaAuthenticationError, "Wrong API key: paste a valid one into the password field."),
+    (SecodaAuthenticationError, "Wrong API key: put a valid one into the connection."),
     (
         SecodaPermissionError,
         "The API key is valid, but the person who made it is no workspace admin: let an admin make one.",

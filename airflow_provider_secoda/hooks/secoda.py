@@ -14,9 +14,11 @@ from airflow_provider_secoda.client.errors import (
     SecodaFatalError,
 )
 from airflow_provider_secoda.client.scrutiny import load
-from airflow_provider_secoda.get_provider_info import __version__, get_provider_info
+from airflow_provider_secoda.get_provider_info import __version__
 from airflow_provider_secoda.hooks.advice import explain
 from airflow_provider_secoda.hooks.connection import UNVERIFIED, ConnectionSettings, read_connection
+from airflow_provider_secoda.hooks.form import ConnectionForm
+from airflow_provider_secoda.hooks.metrics import counted, told
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
 _TEST_TIMEOUT = 15.0
 
 
-class SecodaHook(BaseHook):
+class SecodaHook(ConnectionForm, BaseHook):
     """
     Read Secoda's audit logs and resource logs with the key of an Airflow connection.
 
@@ -105,6 +107,14 @@ class SecodaHook(BaseHook):
             limits=settings.limits,
         )
 
+    @contextmanager
+    def _asking(self) -> Iterator[SecodaClient]:
+        """Give the client; make final errors Airflow's own, and tell the metrics what was asked."""
+        with final_errors_fail():
+            client = self.get_conn()
+            with told(client, self.secoda_conn_id):
+                yield client
+
     def list_audit_logs(
         self,
         filter: Mapping[str, Any] | str | None = None,  # noqa: A002 - the API's name
@@ -118,8 +128,8 @@ class SecodaHook(BaseHook):
         :param sort: such as ``{"field": "logged_at", "order": "desc"}``
         :return: ``results`` (list of logs), ``count``, ``total_pages``, ``meta``
         """
-        with final_errors_fail():
-            return self.get_conn().list_audit_logs(filter=filter, sort=sort, page=page)
+        with self._asking() as client:
+            return client.list_audit_logs(filter=filter, sort=sort, page=page)
 
     def list_resource_logs(self, resource_id: str, page: int = 1) -> dict[str, Any]:
         """
@@ -127,8 +137,8 @@ class SecodaHook(BaseHook):
 
         :return: ``version_histories``, ``non_versioned_logs``, ``count``, ``total_pages``, ``meta``
         """
-        with final_errors_fail():
-            return self.get_conn().list_resource_logs(resource_id, page=page)
+        with self._asking() as client:
+            return client.list_resource_logs(resource_id, page=page)
 
     def iter_audit_logs(
         self,
@@ -170,8 +180,8 @@ class SecodaHook(BaseHook):
 
         :param report: filled while reading
         """
-        with final_errors_fail():
-            yield from self.get_conn().iter_logs(
+        with self._asking() as client:
+            batches = client.iter_logs(
                 start,
                 end,
                 filter=filter,
@@ -180,6 +190,7 @@ class SecodaHook(BaseHook):
                 date_operators=self.settings.date_operators,
                 report=report,
             )
+            yield from counted(batches, self.secoda_conn_id)
 
     def iter_version_histories(self, resource_id: str) -> Iterator[dict[str, Any]]:
         """
@@ -187,8 +198,8 @@ class SecodaHook(BaseHook):
 
         :raises SecodaIncompleteError: when the pages never hold still
         """
-        with final_errors_fail():
-            versions = self.get_conn().version_histories(resource_id)
+        with self._asking() as client:
+            versions = client.version_histories(resource_id)
         yield from map(load, versions)
 
     def poll_versions(self, resource_id: str, baseline: Baseline, learned: Learned | None = None) -> Poll:
@@ -203,7 +214,19 @@ class SecodaHook(BaseHook):
 
         if self._poller is None:
             self._poller = self._make_client(POLL_POLICY)
-        return self._poller.value(poll_versions(resource_id, baseline, learned), concurrency=4)
+        with told(self._poller, self.secoda_conn_id):
+            return self._poller.value(poll_versions(resource_id, baseline, learned), concurrency=4)
+
+    def resource_url(self, resource_id: str) -> str | None:
+        """
+        Return the address of a resource's page in Secoda's web app, or None where the connection says none.
+
+        :raises SecodaConfigurationError: naming the field of the connection to fill or to change
+        """
+        from airflow_provider_secoda.client.webapp import resource_url  # noqa: PLC0415
+
+        template = self.settings.resource_url
+        return None if template is None else resource_url(template, self.settings.base_url, resource_id)
 
     def test_connection(self) -> tuple[bool, str]:
         """Read page 1 of the audit logs; return whether that worked, and in words what to do if not."""
@@ -221,41 +244,6 @@ class SecodaHook(BaseHook):
             True,
             f"Connected to Secoda at {settings.base_url}: the workspace shows {page['count']} audit logs{doubt}",
         )
-
-    @classmethod
-    def get_connection_form_widgets(cls) -> dict[str, Any]:
-        """Return the form's own fields for Airflow before 3.2; later ones read them from the provider info."""
-        from flask_appbuilder.fieldwidgets import BS3TextFieldWidget  # noqa: PLC0415
-        from flask_babel import lazy_gettext  # noqa: PLC0415
-        from wtforms import StringField  # noqa: PLC0415
-        from wtforms.validators import Optional, any_of  # noqa: PLC0415
-
-        widgets = {}
-        for name, spec in _form()["conn-fields"].items():
-            choices = spec["schema"].get("enum")
-            widgets[name] = StringField(
-                lazy_gettext(spec["label"]),
-                widget=BS3TextFieldWidget(),
-                description=spec["description"],
-                validators=[Optional(), *([any_of(choices)] if choices else [])],
-            )
-        return widgets
-
-    @classmethod
-    def get_ui_field_behaviour(cls) -> dict[str, Any]:
-        """Return how the form shows the standard fields, for Airflow before 3.2."""
-        behaviour = _form()["ui-field-behaviour"]
-        return {
-            "hidden_fields": behaviour["hidden-fields"],
-            "relabeling": behaviour["relabeling"],
-            "placeholders": behaviour["placeholders"],
-        }
-
-
-def _form() -> dict[str, Any]:
-    info: dict[str, Any] = get_provider_info()  # type: ignore[no-untyped-call]
-    form: dict[str, Any] = info["connection-types"][0]
-    return form
 
 
 @contextmanager

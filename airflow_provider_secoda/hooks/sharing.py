@@ -19,6 +19,7 @@ from airflow_provider_secoda.client.messages import Attempt, Call, Outcome, Requ
 from airflow_provider_secoda.client.verdict import judge
 from airflow_provider_secoda.client.waiting import POLL_POLICY
 from airflow_provider_secoda.get_provider_info import __version__
+from airflow_provider_secoda.hooks.metrics import prepare, told
 from airflow_provider_secoda.hooks.secoda import SecodaHook
 
 if TYPE_CHECKING:
@@ -159,7 +160,9 @@ class SharedClient:
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[AsyncSecodaClient]:
         async with self._slots:
-            yield await self._made()
+            client = await self._made()
+            with told(client, self.secoda_conn_id):
+                yield client
 
     async def _made(self) -> AsyncSecodaClient:
         if self._client is None:
@@ -175,6 +178,7 @@ class SharedClient:
 
 
 def _make(secoda_conn_id: str, gate: Gate) -> tuple[ConnectionSettings, AsyncSecodaClient]:
+    prepare()
     settings = SecodaHook(secoda_conn_id).settings
     return settings, _GatedClient(gate, settings)
 

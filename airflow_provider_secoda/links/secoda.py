@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperatorLink, XCom
 
+from airflow_provider_secoda._compat import lacks
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -25,10 +27,9 @@ class _Link(BaseOperatorLink):
 
     def get_link(self, operator: Any, *, ti_key: Any) -> str:
         """Return the address, or nothing: a wrong one is worse."""
-        if hasattr(operator, "link_url"):
-            return operator.link_url() or ""
-        # The web server of Airflow 2 has no more than the serialized operator.
-        return XCom.get_value(key=self.xcom_key, ti_key=ti_key) or ""
+        if lacks(operator, "link_url"):
+            return XCom.get_value(key=self.xcom_key, ti_key=ti_key) or ""
+        return operator.link_url() or ""
 
 
 class SecodaOutputLink(_Link):

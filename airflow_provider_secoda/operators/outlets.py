@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AssetAlias
 
+from airflow_provider_secoda._compat import run_fact
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -23,7 +25,7 @@ def tell_outlets(outlets: Iterable[Any], told: Mapping[str, Any], context: Mappi
     events = context.get("outlet_events")
     if events is None:  # where somebody calls `execute` by hand
         return
-    key = getattr(context.get("dag_run"), "partition_key", None)
+    key = run_fact(context, "partition_key")
     facts = {**told, **({} if key is None else {"partition_key": key})}
     for outlet in outlets:
         if isinstance(outlet, AssetAlias):

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pendulum
 
+from airflow_provider_secoda._compat import core_timetable, delta_of
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -52,13 +54,12 @@ def last_period(timetable: Any, instant: datetime, *, anchor: datetime | None = 
     from airflow.timetables.trigger import DeltaTriggerTimetable  # noqa: PLC0415
 
     timed = _timed(timetable)
-    core = _core(timed)
+    core = core_timetable(timed)
     if not core.periodic:
         return None
     if isinstance(core, (DeltaDataIntervalTimetable, DeltaTriggerTimetable)):
         given = _period(core.infer_manual_data_interval(run_after=pendulum.instance(instant)))
-        delta = getattr(timed, "delta", None) or core._delta  # noqa: SLF001  a public name since 3.2
-        return given or Period(_step_back(delta, utc(instant), anchor), utc(instant))
+        return given or Period(_step_back(delta_of(timed), utc(instant), anchor), utc(instant))
     previous, current, _ = _around(core, instant)
     if current is None:
         return None
@@ -73,7 +74,7 @@ def period_from(timetable: Any, date: datetime) -> Period | None:
         ``CronPartitionTimetable``.
     :param date: aware; a run's ``partition_date``.
     """
-    core = _core(_timed(timetable))
+    core = core_timetable(_timed(timetable))
     if not core.periodic:
         return None
     _, current, following = _around(core, date)
@@ -93,18 +94,6 @@ def _timed(timetable: Any) -> Any:
     if type(timetable).__name__ in ("AssetOrTimeSchedule", "DatasetOrTimeSchedule"):
         return timetable.timetable
     return timetable
-
-
-def _core(timetable: Any) -> Any:
-    """Return the timetable that can tick: since Airflow 3.2 a task is given a mere description.
-
-    Airflow's own LatestOnlyOperator turns the one into the other in the same way.
-    """
-    if hasattr(timetable, "next_dagrun_info"):
-        return timetable
-    from airflow.serialization.encoders import coerce_to_core_timetable  # noqa: PLC0415  there since 3.2
-
-    return coerce_to_core_timetable(timetable)
 
 
 def _period(interval: Any) -> Period | None:

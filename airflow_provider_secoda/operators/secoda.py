@@ -9,14 +9,18 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
 
+from airflow_provider_secoda.links.secoda import SecodaOutputLink, push_link
+from airflow_provider_secoda.operators.lineage import AuditLogsLineage
 from airflow_provider_secoda.operators.reading import Reading
 from airflow_provider_secoda.operators.window import Window, WindowError, resolve_window
+from airflow_provider_secoda.retries import DEFAULT_POLICY, as_argument, left_to_policy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from airflow.providers.common.compat.sdk import Context
 
+    from airflow_provider_secoda._compat import RetryPolicy
     from airflow_provider_secoda.hooks.secoda import SecodaHook
 
 #: A wait that is longer than this is handed to the triggerer.
@@ -26,7 +30,7 @@ _TRIGGER_GRACE = timedelta(minutes=10)
 _PLACEHOLDER = re.compile(r"\{(start|end)(?::([^{}]*))?\}")
 
 
-class SecodaAuditLogsOperator(BaseOperator):
+class SecodaAuditLogsOperator(AuditLogsLineage, BaseOperator):
     """
     Fetch the workspace's audit logs of the run's window: every one that the API shows, each once, or fail.
 
@@ -56,10 +60,13 @@ class SecodaAuditLogsOperator(BaseOperator):
     :param write_manifest: whether to write ``<file>.manifest.json`` beside the file, last of all, which says what the
         file holds and where it came from: ``python -m airflow_provider_secoda.verify`` checks one against the other
     :param deferrable: whether a long wait for ``settle`` is handed to the triggerer; it needs one that runs
+    :param retry_policy: which errors are retried, and when (Airflow 3.3 and later; ignored before); None: what no retry
+        mends is not, everything else as the DAG says
     """
 
     template_fields: Sequence[str] = ("secoda_conn_id", "start", "end", "filter", "output_path")
     template_fields_renderers: ClassVar[dict[str, str]] = {"filter": "json"}
+    operator_extra_links = (SecodaOutputLink(),)
     ui_color = "#e6e9f7"
 
     def __init__(
@@ -78,9 +85,10 @@ class SecodaAuditLogsOperator(BaseOperator):
         xcom_limit_bytes: int = 1_000_000,
         write_manifest: bool = True,
         deferrable: bool = True,
+        retry_policy: RetryPolicy | None = DEFAULT_POLICY,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(**kwargs, **as_argument(retry_policy))
         if timestamp_field not in ("logged_at", "created_at"):
             raise ValueError(f"`timestamp_field` must be logged_at or created_at, not {timestamp_field!r}")
         if concurrency < 1:
@@ -102,10 +110,13 @@ class SecodaAuditLogsOperator(BaseOperator):
         self.deferrable = deferrable
         #: Of what was fetched, the summary.
         self._told: dict[str, Any] | None = None
+        self._window: Window | None = None
+        self._hook: SecodaHook | None = None
 
     def execute(self, context: Context) -> dict[str, Any] | list[dict[str, Any]]:
         """Wait until the window has settled, and fetch it."""
-        return self._wait_and_fetch(context)
+        with left_to_policy(self):
+            return self._wait_and_fetch(context)
 
     def _wait_and_fetch(self, context: Context) -> dict[str, Any] | list[dict[str, Any]]:
         try:
@@ -138,12 +149,13 @@ class SecodaAuditLogsOperator(BaseOperator):
     ) -> dict[str, Any] | list[dict[str, Any]]:
         """Fetch the window that was decided on before the task was deferred."""
         del event
-        if window is None:
-            # ``dag.test()`` loses what was handed over; the window of a run is the same whenever it is decided on.
-            return self._wait_and_fetch(context)
-        start, end = datetime.fromisoformat(window["start"]), datetime.fromisoformat(window["end"])
-        decided = Window(start, end, window["rule"])
-        return self._fetch(self._ready(decided), decided, context)
+        with left_to_policy(self):
+            if window is None:
+                # ``dag.test()`` loses what was handed over; the window of a run is the same whenever it is decided on.
+                return self._wait_and_fetch(context)
+            start, end = datetime.fromisoformat(window["start"]), datetime.fromisoformat(window["end"])
+            decided = Window(start, end, window["rule"])
+            return self._fetch(self._ready(decided), decided, context)
 
     def _ready(self, window: Window) -> SecodaHook:
         """Check all that can be checked before a wait: connection, filter, format; return the hook."""
@@ -165,6 +177,7 @@ class SecodaAuditLogsOperator(BaseOperator):
             raise AirflowFailException(str(exc)) from exc
         except (ValueError, ModuleNotFoundError) as exc:
             raise AirflowFailException(f"`output_path`: {exc}") from exc
+        self._hook, self._window, self._told = hook, window, None
         return hook
 
     def _fetch(self, hook: SecodaHook, window: Window, context: Context) -> dict[str, Any] | list[dict[str, Any]]:
@@ -176,13 +189,22 @@ class SecodaAuditLogsOperator(BaseOperator):
 
     def _read(self, read: Reading, context: Context) -> dict[str, Any] | list[dict[str, Any]]:
         from airflow_provider_secoda.operators.fetching import return_logs, write_file  # noqa: PLC0415
+        from airflow_provider_secoda.operators.outlets import tell_outlets  # noqa: PLC0415
 
         result: dict[str, Any] | list[dict[str, Any]]
         if self.output_path is None:
             result, self._told = return_logs(read)
         else:
             result = self._told = write_file(read, _fill_in(self.output_path, read.window), context)
+        push_link(SecodaOutputLink(), self.link_url(), context)
+        tell_outlets(self.outlets, self._told, context)
         return result
+
+    def link_url(self) -> str | None:
+        """Return the address of the file that was written, where people can look at it in their browser."""
+        from airflow_provider_secoda.sinks.places import find_place  # noqa: PLC0415 - DAG files are parsed often
+
+        return None if self._told is None or "path" not in self._told else find_place(self._told["path"]).page()
 
 
 def _fill_in(path: str, window: Window) -> str:

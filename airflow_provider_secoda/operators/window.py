@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_secoda._compat import run_fact, run_type_of
 from airflow_provider_secoda.moments import read_moment
 from airflow_provider_secoda.operators.partitions import calendar_period
 from airflow_provider_secoda.operators.periods import Period, last_period, period_from, utc
@@ -80,14 +81,14 @@ def resolve_window(
     if start is not None or end is not None:
         return _given(start, end)
     dag_run = context.get("dag_run")
-    since, until = (_fact(context, dag_run, name) for name in ("data_interval_start", "data_interval_end"))
+    since, until = (run_fact(context, name) for name in ("data_interval_start", "data_interval_end"))
     if since is not None and until is not None and since < until:
         return Window(utc(since), utc(until), DATA_INTERVAL)
-    if (date := _partition_date(context, dag_run, timetable)) is not None:
+    if (date := _partition_date(context, timetable)) is not None:
         return _partition(timetable, date)
-    if _run_type(dag_run) in ("asset_triggered", "dataset_triggered"):
+    if run_type_of(dag_run) in ("asset_triggered", "dataset_triggered"):
         raise WindowError(f"A run that was triggered by an asset has no window of time. {_WAYS_OUT}")
-    instant = until if until is not None else _fact(context, dag_run, "run_after")
+    instant = until if until is not None else run_fact(context, "run_after")
     if instant is None:
         raise WindowError(f"The run has neither a data interval nor a run_after. {_WAYS_OUT}")
     anchor = getattr(context.get("dag"), "start_date", None)
@@ -133,31 +134,19 @@ def _partition(timetable: Any, date: datetime) -> Window:
     return _window(period, PARTITION)
 
 
-def _partition_date(context: Mapping[str, Any], dag_run: Any, timetable: Any) -> datetime | None:
+def _partition_date(context: Mapping[str, Any], timetable: Any) -> datetime | None:
     """Return the partition date of a run that has one.
 
     Airflow 3.2 tells a task the key only, which it wrote in UTC; 3.3 tells the date.
     """
-    date: datetime | None = _fact(context, dag_run, "partition_date")
-    key, form = _fact(context, dag_run, "partition_key"), getattr(timetable, "key_format", None)
+    date: datetime | None = run_fact(context, "partition_date")
+    key, form = run_fact(context, "partition_key"), getattr(timetable, "key_format", None)
     if date is not None or key is None or form is None:
         return date
     try:
         return utc(datetime.strptime(key, form))  # noqa: DTZ007  utc adds the zone
     except ValueError as error:
         raise WindowError(f"The run's partition key {key!r} is not of the form {form!r}: {error}") from error
-
-
-def _fact(context: Mapping[str, Any], dag_run: Any, name: str) -> Any:
-    """Return a fact about the run: from the context, or if it lacks the key, from the run itself."""
-    value = context.get(name)
-    return value if value is not None else getattr(dag_run, name, None)
-
-
-def _run_type(dag_run: Any) -> str:
-    """Return the run's type as text; Airflow's types are enumerations whose names differ by version."""
-    kind = getattr(dag_run, "run_type", "")
-    return str(getattr(kind, "value", kind))
 
 
 def _window(period: Period, rule: str) -> Window:

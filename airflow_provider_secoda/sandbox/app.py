@@ -91,7 +91,7 @@ class _Gate:
         with stage.traffic.record(
             request.method, request.url.path, dict(request.query_params), headers, authorized
         ) as record:
-            answer = await self._mishap(scope["path"])
+            answer = await self._mishap(scope["path"], stage.traffic.in_flight)
             if not isinstance(answer, Response):
                 cut = answer is mishaps.Cut
                 answer = await self._true_answer(scope, receive)
@@ -101,11 +101,13 @@ class _Gate:
             record.status = None if isinstance(answer, mishaps.Reset) else answer.status_code
             await answer(scope, receive, send)
 
-    async def _mishap(self, path: str) -> Response | type[mishaps.Cut] | None:
+    async def _mishap(self, path: str, in_flight: int) -> Response | type[mishaps.Cut] | None:
         stage = self.stage
         faults = stage.faults
         if not path.startswith("/api/"):
             return None
+        if faults.most_in_flight is not None and in_flight > faults.most_in_flight:
+            return mishaps.failure(429, {"retry-after": "1"})
         if faults.latency:
             await asyncio.sleep(faults.latency)
         try:

@@ -10,6 +10,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from airflow_provider_secoda.sandbox.faults import Faults
+from airflow_provider_secoda.sandbox.timestamps import moment_of, nanoseconds
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -25,6 +26,8 @@ _ABOUT = {
         "POST /sandbox/logs": "add a log (an object of its fields; {} invents one), or a list of them",
         "POST /sandbox/versions": "add a version (an object with resource_id)",
         "PUT /sandbox/faults": "replace all switches; {} turns every fault off",
+        "GET /sandbox/window": "what a complete read of a window holds, as JSON lines in ascending (timestamp, id); "
+        "start, end (excluded) and timestamp_field are parameters",
         "GET /sandbox/stats": "requests by path and status, peak in flight, number of logs",
         "POST /sandbox/reset-stats": "forget the requests",
     },
@@ -49,6 +52,11 @@ def routes(stage: Stage) -> list[Route]:
         stage.use(Faults.of(await _body(request)))
         return _answer(stage.faults)
 
+    async def window(request: Request) -> Response:
+        start, end = (moment_of(nanoseconds(request.query_params.get(edge, "")) // 1000) for edge in ("start", "end"))
+        raws = stage.workspace.window(start, end, request.query_params.get("timestamp_field", "logged_at"))
+        return Response(b"".join(raw + b"\n" for raw in raws), media_type="application/jsonl")
+
     async def stats(_request: Request) -> Response:
         return _answer({**stage.traffic.stats(), "logs": len(stage.workspace)})
 
@@ -61,6 +69,7 @@ def routes(stage: Stage) -> list[Route]:
         Route("/sandbox/logs", _explained(logs), methods=["POST"]),
         Route("/sandbox/versions", _explained(versions), methods=["POST"]),
         Route("/sandbox/faults", _explained(faults), methods=["PUT"]),
+        Route("/sandbox/window", _explained(window)),
         Route("/sandbox/stats", stats),
         Route("/sandbox/reset-stats", reset_stats, methods=["POST"]),
     ]

@@ -64,6 +64,8 @@ class Faults:
     :param retry_after: ``Retry-After`` of those answers, in seconds or as an HTTP date.
     :param rate_limit: (requests, seconds): more requests than that in any such span answer 429 with
         ``Retry-After``.
+    :param most_in_flight: more requests than that at the same time answer 429 with ``Retry-After: 1``; hardly two
+        meet without ``latency``.
     :param latency: seconds that each answer takes.
     :param gzip: compress answers for those who accept it.
     :param seed: of the shuffles and probabilities; they start anew when the faults are replaced.
@@ -99,6 +101,7 @@ class Faults:
     error_statuses: tuple[int, ...] = (500, 502, 503)
     retry_after: str | None = None
     rate_limit: tuple[int, float] | None = None
+    most_in_flight: int | None = None
     latency: float = 0.0
     gzip: bool = False
     seed: int = 0
@@ -171,6 +174,7 @@ _CHECKS = {
     "arrivals_every": _positive,
     "late_arrivals_every": _positive,
     "expire_every": _positive,
+    "most_in_flight": _positive,
     "error_rate": _probability,
     "stale_rate": _probability,
     "broken_at": _probability,

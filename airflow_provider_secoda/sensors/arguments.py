@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_secoda._compat import run_fact
 from airflow_provider_secoda.client.errors import SecodaConfigurationError
 from airflow_provider_secoda.moments import read_moment
 
@@ -58,14 +59,8 @@ def due(context: Mapping[str, Any]) -> datetime:
 
     :raises SecodaConfigurationError: when the run has none of them
     """
-    run = context["dag_run"]
-    for moment in (
-        context.get("data_interval_end"),
-        getattr(run, "data_interval_end", None),
-        getattr(run, "run_after", None),
-        getattr(run, "start_date", None),
-    ):
-        if moment is not None:
+    for name in ("data_interval_end", "run_after", "start_date"):
+        if (moment := run_fact(context, name)) is not None:
             return read_moment("since", moment)
     raise SecodaConfigurationError("`since` must be given: the run does not say when it was due")
 

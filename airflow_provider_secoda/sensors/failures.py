@@ -11,14 +11,20 @@ from airflow.providers.common.compat.sdk import (
     AirflowNotFoundException,
     AirflowSensorTimeout,
     AirflowSkipException,
+    AirflowTaskTimeout,
     BaseSensorOperator,
 )
 
 from airflow_provider_secoda._compat import AirflowRescheduleException
+from airflow_provider_secoda.sensors.arguments import timeout
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from airflow_provider_secoda.sensors.secoda import SecodaVersionHistorySensor
+
+#: What :meth:`~..triggers.wait.Wait.name_in` adds to an error that has it.
+_RETRY_AFTER = re.compile(r" \(Retry-After: (\d+(?:\.\d+)?) s\)$")
 _LAST_LINE = re.compile(r"^(?:[\w.]+\.)?(Secoda\w+Error|AirflowNotFoundException): (.+)$")
 
 
@@ -75,7 +81,11 @@ def raised_in_trigger(next_kwargs: Mapping[str, Any]) -> Exception | None:
     kind = getattr(errors, found[1], None)
     if not isinstance(kind, type) or not issubclass(kind, errors.SecodaError):
         return None
-    return kind(found[2])
+    error = kind(found[2])
+    asked = _RETRY_AFTER.search(found[2])
+    if asked is not None and isinstance(error, errors.SecodaRetriableError):
+        error.retry_after = float(asked[1])
+    return error
 
 
 def timed_out(next_kwargs: Mapping[str, Any]) -> bool:
@@ -83,6 +93,13 @@ def timed_out(next_kwargs: Mapping[str, Any]) -> bool:
     return next_kwargs.get("traceback") is None and "timeout" in str(next_kwargs.get("error", "")).lower()
 
 
-def may_be_execution_timeout(next_kwargs: Mapping[str, Any]) -> bool:
-    """Return whether it may have been an ``execution_timeout``: Airflow 2 counts that for deferrals, and says so."""
-    return "execution" in str(next_kwargs.get("error", "")).lower()
+def check_execution_timeout(sensor: SecodaVersionHistorySensor, next_kwargs: Mapping[str, Any]) -> None:
+    """
+    Raise what an execution timeout is in the other modes, where it may be that which ended the deferral.
+
+    Airflow 2 counts it for deferrals, and says so.
+    """
+    limit = sensor.execution_timeout
+    counts = sensor.start_from_trigger or "execution" in str(next_kwargs.get("error", "")).lower()
+    if counts and limit is not None and limit < timeout(sensor):
+        raise AirflowTaskTimeout(f"No new version of resource {sensor.resource_id} within execution_timeout, {limit}")

@@ -46,6 +46,8 @@ class Looker:
         )
         self._hook = SecodaHook(self.wait.secoda_conn_id)
         self._log = sensor.log
+        #: Address of the resource's page, once the connection was read.
+        self.link: str | None = None
 
     def look(self) -> list[dict[str, Any]]:
         """
@@ -81,6 +83,7 @@ class Looker:
         return self._ask()
 
     def _ask(self) -> Poll:
+        self.link = self._hook.resource_url(self.wait.resource_id)
         return self._hook.poll_versions(self.wait.resource_id, self.wait.baseline, self.memory.learned)
 
     def _reread(self) -> bool:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 import random
 import time
+from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.providers.common.compat.sdk import (
     AirflowSensorTimeout,
-    AirflowTaskTimeout,
     BaseOperator,
     BaseSensorOperator,
     PokeReturnValue,
@@ -18,6 +18,8 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider_secoda._compat import AirflowRescheduleException
+from airflow_provider_secoda.links.secoda import SecodaResourceLink, push_link
+from airflow_provider_secoda.retries import DEFAULT_POLICY, as_argument, left_to_policy
 from airflow_provider_secoda.sensors.arguments import (
     check_arguments,
     is_being_unmapped,
@@ -27,25 +29,27 @@ from airflow_provider_secoda.sensors.arguments import (
     trigger_args,
 )
 from airflow_provider_secoda.sensors.failures import (
+    check_execution_timeout,
     final_errors_fail,
-    may_be_execution_timeout,
     raised_in_trigger,
     softened,
     timed_out,
 )
+from airflow_provider_secoda.sensors.lineage import ResourceLineage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from airflow.providers.common.compat.sdk import Context
 
+    from airflow_provider_secoda._compat import RetryPolicy
     from airflow_provider_secoda.sensors.looker import Looker
 
 #: Seconds between two looks at least.
 MIN_PAUSE = 0.1
 
 
-class SecodaVersionHistorySensor(BaseSensorOperator):
+class SecodaVersionHistorySensor(ResourceLineage, BaseSensorOperator):
     """
     Wait until a resource has a new version history entry; return the entries that count, oldest first.
 
@@ -63,6 +67,7 @@ class SecodaVersionHistorySensor(BaseSensorOperator):
     for; with ``exponential_backoff`` each is twice the last. The last look is when ``timeout`` has passed.
 
     ``soft_fail`` makes a skip of a timeout and of what fails at once, ``never_fail`` of every error, in all modes.
+    Before ``retry_policy`` is asked: it decides about what is not skipped.
 
     :param secoda_conn_id: the Airflow connection (templated)
     :param resource_id: the resource in Secoda (templated)
@@ -77,9 +82,12 @@ class SecodaVersionHistorySensor(BaseSensorOperator):
     :param start_from_trigger: with ``deferrable``, on Airflow 3.3 and later, for a sensor without ``outlets``: begin
         in the triggerer, so that a worker is used for no more than returning the entries, and with
         ``do_xcom_push=False`` not even for that. Elsewhere it begins on a worker all the same
+    :param retry_policy: which errors are retried, and when (Airflow 3.3 and later; ignored before); None: what fails at
+        once is not, everything else as the DAG says
     """
 
     template_fields: Sequence[str] = ("secoda_conn_id", "resource_id", "since", "since_version_id")
+    operator_extra_links = (SecodaResourceLink(),)
     ui_color = "#e6e9f7"
 
     def __init__(
@@ -94,9 +102,10 @@ class SecodaVersionHistorySensor(BaseSensorOperator):
         max_consecutive_failures: int = 5,
         wait_for_resource: bool = False,
         start_from_trigger: bool = False,
+        retry_policy: RetryPolicy | None = DEFAULT_POLICY,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(**kwargs, **as_argument(retry_policy))
         self.secoda_conn_id = secoda_conn_id
         self.resource_id = resource_id
         self.since = since
@@ -111,20 +120,21 @@ class SecodaVersionHistorySensor(BaseSensorOperator):
         self.start_trigger_args = start_args(self) if start_from_trigger and parsing else None
         self.start_from_trigger = self.start_trigger_args is not None
         self._looker: Looker | None = None
+        self._link: str | None = None
         self._began = math.inf  # not yet
 
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """Wait; return the entries that count."""
         self._looker, self._began = None, time.monotonic()
-        with softened(self):
+        with left_to_policy(self), softened(self):
             return self._look_and_defer(context) if self.deferrable else self._poke_on(context)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Take over from the triggerer; what was raised there is raised here as what it was."""
-        with softened(self):
+        with left_to_policy(self), softened(self):
             if next_method == "__fail__":
                 if timed_out(next_kwargs or {}):
-                    self._check_execution_timeout(next_kwargs or {})
+                    check_execution_timeout(self, next_kwargs or {})
                     # The triggerer may not have run for a while.
                     return self._look(context) or self._time_out()
                 error = raised_in_trigger(next_kwargs or {})
@@ -154,7 +164,20 @@ class SecodaVersionHistorySensor(BaseSensorOperator):
 
         with final_errors_fail():
             self._looker = self._looker or Looker(self, context)
-            return self._looker.look()
+            entries = self._looker.look()
+        if self._link is None:
+            self._link = self._looker.link
+            push_link(SecodaResourceLink(), self._link, context)
+        return entries
+
+    def link_url(self) -> str | None:
+        """Return the address of the resource's page in Secoda, where the connection says how such look."""
+        if self._link is None and self._looker is None:  # it waited in the triggerer
+            from airflow_provider_secoda.hooks.secoda import SecodaHook  # noqa: PLC0415
+
+            with suppress(Exception):  # what is wrong with a connection is told by the wait, not by a button
+                self._link = SecodaHook(self.secoda_conn_id).resource_url(self.resource_id)
+        return self._link
 
     def _poke_on(self, context: Context) -> list[dict[str, Any]]:
         try:
@@ -208,13 +231,6 @@ class SecodaVersionHistorySensor(BaseSensorOperator):
             timeout=timeout(self),
         )
         return None  # type: ignore[unreachable,unused-ignore]
-
-    def _check_execution_timeout(self, next_kwargs: dict[str, Any]) -> None:
-        """Raise what an execution timeout is in the other modes, where it is that which ended the deferral."""
-        limit = self.execution_timeout
-        counts = self.start_from_trigger or may_be_execution_timeout(next_kwargs)
-        if counts and limit is not None and limit < timeout(self):
-            raise AirflowTaskTimeout(f"No new version of resource {self.resource_id} within execution_timeout, {limit}")
 
     def _time_out(self) -> NoReturn:
         raise AirflowSensorTimeout(f"No new version of resource {self.resource_id} within {self.timeout:.15g} s")

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_secoda._compat import read_state, write_state
 from airflow_provider_secoda.client.instants import format_instant, parse_instant
 
 if TYPE_CHECKING:
@@ -79,13 +80,15 @@ class Shelf:
 
     async def load(self) -> Cursor | None:
         """Return the cursor, or None if none was saved yet."""
-        found = [Cursor.from_json(await _get(store, self.key)) for store in self._stores]
+        found = [
+            Cursor.from_json(await asyncio.wait_for(read_state(store, self.key), _PATIENCE)) for store in self._stores
+        ]
         return max((cursor for cursor in found if cursor), key=lambda cursor: cursor.since, default=None)
 
     async def save(self, cursor: Cursor) -> None:
         """Save the cursor."""
         for store in self._stores:
-            await _set(store, self.key, cursor.to_json())
+            await asyncio.wait_for(write_state(store, self.key, cursor.to_json()), _PATIENCE)
 
 
 def _each(accessors: Any) -> list[Any]:
@@ -94,16 +97,3 @@ def _each(accessors: Any) -> list[Any]:
     if by_asset or accessors is None:
         return by_asset
     return [accessors]
-
-
-async def _get(store: Any, key: str) -> Any:
-    if hasattr(store, "aget"):
-        return await asyncio.wait_for(store.aget(key), _PATIENCE)
-    return await asyncio.wait_for(asyncio.to_thread(store.get, key), _PATIENCE)  # Airflow 3.3.0 and 3.3.1
-
-
-async def _set(store: Any, key: str, value: Any) -> None:
-    if hasattr(store, "aset"):
-        await asyncio.wait_for(store.aset(key, value), _PATIENCE)
-    else:
-        await asyncio.wait_for(asyncio.to_thread(store.set, key, value), _PATIENCE)

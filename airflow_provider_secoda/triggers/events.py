@@ -19,9 +19,10 @@ from __future__ import annotations
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
+from airflow.triggers.base import TriggerEvent
+
+from airflow_provider_secoda._compat import BaseEventTrigger, asset_state_of
 from airflow_provider_secoda.client.history import MATCHES, Match
-from airflow_provider_secoda.triggers.airflow3 import BaseEventTrigger, TriggerEvent
-from airflow_provider_secoda.triggers.cursors import Shelf
 from airflow_provider_secoda.triggers.predicates import (
     ArgumentError,
     Predicates,
@@ -29,14 +30,16 @@ from airflow_provider_secoda.triggers.predicates import (
     check_seconds,
     check_text,
 )
-from airflow_provider_secoda.triggers.stream import Producer, Stream, shared_stream
-from airflow_provider_secoda.triggers.versions import VersionWatcher
-from airflow_provider_secoda.triggers.watchers import LogWatcher
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Hashable, Mapping, Sequence
 
-    from airflow_provider_secoda.triggers.watchers import Watcher
+    from airflow_provider_secoda.triggers.cursors import Shelf
+    from airflow_provider_secoda.triggers.stream import Producer, Stream
+    from airflow_provider_secoda.triggers.versions import VersionWatcher
+    from airflow_provider_secoda.triggers.watchers import LogWatcher, Watcher
+
+# What does the work is imported by the methods that work: DAG files are parsed often, and only make triggers.
 
 
 class _SecodaEventTrigger(BaseEventTrigger):
@@ -69,6 +72,8 @@ class _SecodaEventTrigger(BaseEventTrigger):
     @classmethod
     def create_shared_stream_producer(cls, kwargs: dict[str, Any]) -> Producer:
         """Return what polls for all watchers of a stream."""
+        from airflow_provider_secoda.triggers.stream import Producer, shared_stream  # noqa: PLC0415
+
         return Producer(shared_stream(kwargs["secoda_conn_id"], kwargs.get("filter"), kwargs["poke_interval"]))
 
     async def filter_shared_stream(self, shared_stream: AsyncIterator[Any]) -> AsyncIterator[TriggerEvent]:
@@ -81,6 +86,8 @@ class _SecodaEventTrigger(BaseEventTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Poll for this watcher alone, where Airflow shares no streams, and yield what happens."""
+        from airflow_provider_secoda.triggers.stream import Stream  # noqa: PLC0415
+
         stream = Stream(self.secoda_conn_id, self.filter, self.poke_interval)
         watcher = self._watcher(None)
         with stream.joined(watcher):
@@ -92,9 +99,9 @@ class _SecodaEventTrigger(BaseEventTrigger):
 
     def _shelf(self) -> Shelf | None:
         """Return where the cursor is kept, if there is such a place."""
-        shelf = Shelf(
-            getattr(self, "asset_state_store", None), {"trigger": type(self).__qualname__, **self._arguments()}
-        )
+        from airflow_provider_secoda.triggers.cursors import Shelf  # noqa: PLC0415
+
+        shelf = Shelf(asset_state_of(self), {"trigger": type(self).__qualname__, **self._arguments()})
         if not shelf:
             self.log.warning(
                 "There is no state store to keep this watcher's cursor in: a restart begins at the present"
@@ -103,6 +110,8 @@ class _SecodaEventTrigger(BaseEventTrigger):
 
 
 def _stream_of(trigger: _SecodaEventTrigger) -> Stream:
+    from airflow_provider_secoda.triggers.stream import shared_stream  # noqa: PLC0415
+
     return shared_stream(trigger.secoda_conn_id, trigger.filter, trigger.poke_interval)
 
 
@@ -154,6 +163,8 @@ class SecodaAuditLogEventTrigger(_SecodaEventTrigger):
         return {"secoda_conn_id": self.secoda_conn_id, **self._predicates.arguments(), "filter": self.filter}
 
     def _watcher(self, shelf: Shelf | None) -> LogWatcher:
+        from airflow_provider_secoda.triggers.watchers import LogWatcher  # noqa: PLC0415
+
         return LogWatcher(self._predicates, shelf, self.lookback)
 
 
@@ -193,4 +204,6 @@ class SecodaVersionHistoryEventTrigger(_SecodaEventTrigger):
         return {"resource_id": self.resource_id, "secoda_conn_id": self.secoda_conn_id, "match": self.match}
 
     def _watcher(self, shelf: Shelf | None) -> VersionWatcher:
+        from airflow_provider_secoda.triggers.versions import VersionWatcher  # noqa: PLC0415
+
         return VersionWatcher(self.resource_id, self.match, shelf, self.lookback)

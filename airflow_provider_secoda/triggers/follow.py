@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 from airflow_provider_secoda.client.errors import SecodaIncompleteError, SecodaPermissionError
 from airflow_provider_secoda.client.filters import parse_filter
 from airflow_provider_secoda.client.tail import Tail
+from airflow_provider_secoda.hooks.metrics import tell_logs
 from airflow_provider_secoda.triggers.catchup import CatchUp
+from airflow_provider_secoda.triggers.facts import read_facts
 from airflow_provider_secoda.triggers.looks import Looks, now_instant
 from airflow_provider_secoda.triggers.pauses import pause
-from airflow_provider_secoda.triggers.predicates import read_facts
 from airflow_provider_secoda.triggers.trouble import Trouble
 from airflow_provider_secoda.triggers.versions import VersionWatcher
 from airflow_provider_secoda.triggers.watchers import MAX_PENDING
@@ -137,6 +138,7 @@ class Follow:
         self._looked = loop.time()
         self._due = self._looked + self._pause()
         self._trouble.succeed()
+        tell_logs(look.news, client.secoda_conn_id)
         placed = [watcher for watcher in self._watchers if watcher.placed]
         if look.gap is not None:
             for watcher in placed:
@@ -193,6 +195,7 @@ class Follow:
             self._past_due = asyncio.get_running_loop().time() + self._past_trouble.fail(error)
             return
         self._past_trouble.succeed()
+        tell_logs(logs, client.secoda_conn_id)
         full = await self._offer(logs, lagging, past=True)
         for watcher in lagging:
             if watcher not in full and watcher.behind is not None and watcher.behind < until:

@@ -4,23 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import math
-import random
 from datetime import datetime, timezone
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow_provider_secoda.client.errors import SecodaError
-from airflow_provider_secoda.client.order import Learned
-from airflow_provider_secoda.client.poll import Poll, poll_versions
-from airflow_provider_secoda.client.waiting import Pace, Patience
-from airflow_provider_secoda.triggers.wait import Wait, summaries
-
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-
-    from airflow_provider_secoda.hooks.sharing import SharedClient
 
 
 class SecodaVersionHistoryTrigger(BaseTrigger):
@@ -89,7 +80,6 @@ class SecodaVersionHistoryTrigger(BaseTrigger):
         self.said = said
         self.learned = learned
         self.end_task = end_task
-        self._warned = False
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and every argument."""
@@ -130,89 +120,24 @@ class SecodaVersionHistoryTrigger(BaseTrigger):
 
     async def _wait_until_deadline(self) -> list[dict[str, Any]] | None:
         """Return the entries that count, or None when the deadline passed."""
-        waiting = asyncio.create_task(self._wait())
+        vigil = await asyncio.to_thread(import_module, _VIGIL)
+        waiting = asyncio.create_task(vigil.Vigil(self).keep())
         try:
             # A look that is under way at the deadline may end, unless it hangs.
-            limit = None if self.deadline is None else max(0.0, self._left()) + _LAST_LOOK
+            limit = None if self.deadline is None else max(0.0, self.left()) + _LAST_LOOK
             await asyncio.wait({waiting}, timeout=limit)
             return waiting.result() if waiting.done() else None
         finally:
             waiting.cancel()
             await asyncio.wait({waiting})
 
-    async def _wait(self) -> list[dict[str, Any]] | None:
-        wait = Wait.of(
-            self.secoda_conn_id,
-            self.resource_id,
-            self.since,
-            self.since_version_id,
-            self.match,
-            self.wait_for_resource,
-        )
-        pace = Pace(self.poke_interval, self.exponential_backoff, self.max_wait)
-        patience = Patience(self.max_consecutive_failures, self.failures, self.said)
-        started = datetime.fromisoformat(self.started) if self.started else _now()
-        learned = Learned.from_json(self.learned)
-        sharing = await asyncio.to_thread(import_module, _SHARING)
-        await asyncio.sleep(self._pause_at_first())
-        async with sharing.shared_client(wait.secoda_conn_id) as client:
-            while True:
-                asked_to_wait = 0.0
-                try:
-                    poll = await self._look(client, wait, learned)
-                except SecodaError as error:
-                    wait.name_in(error)
-                    if patience.fail(error):
-                        self.log.warning("%s; going on", error)
-                    asked_to_wait = getattr(error, "retry_after", None) or 0.0
-                else:
-                    if patience.succeed():
-                        self.log.info("Secoda answers again about resource %s", wait.resource_id)
-                    if poll is not None and poll.entries:
-                        self.log.info("%s", wait.describe(poll.entries))
-                        return summaries(poll.entries)
-                    learned = None if poll is None else poll.learned
-                left = self._left()
-                pause = pace.pause((_now() - started).total_seconds(), random.random())  # noqa: S311 - jitter
-                await asyncio.sleep(min(max(pause, asked_to_wait), max(0.0, left)))
-                if left <= 0 or asked_to_wait > left:
-                    return None
-
-    async def _look(self, client: SharedClient, wait: Wait, learned: Learned | None) -> Poll | None:
-        """Look once; return None for a resource that does not exist yet and is waited for."""
-        seen = await client.settings()
-        if seen.verify is False and not self._warned:
-            from airflow_provider_secoda.hooks.connection import UNVERIFIED  # noqa: PLC0415 - loaded by now
-
-            self._warned = True
-            self.log.warning(UNVERIFIED, self.secoda_conn_id)
-        try:
-            return await client.value(poll_versions(wait.resource_id, wait.baseline, learned))
-        except SecodaError as error:
-            if wait.expects(error):
-                return None
-            if not wait.doubts_connection(error) or not await client.reread(seen):
-                raise
-        return await client.value(poll_versions(wait.resource_id, wait.baseline, learned))
-
-    def _left(self) -> float:
+    def left(self) -> float:
         """Return the seconds until the deadline."""
         return math.inf if self.deadline is None else (datetime.fromisoformat(self.deadline) - _now()).total_seconds()
 
-    def _pause_at_first(self) -> float:
-        """Return the seconds to the first look; when it is overdue (the triggerer was away) they are spread."""
-        if self.first_look is None:
-            return 0.0
-        pause = (datetime.fromisoformat(self.first_look) - _now()).total_seconds()
-        if pause <= 0:
-            pause = random.uniform(0.0, min(self.poke_interval, _SPREAD))  # noqa: S311 - jitter
-        return max(0.0, min(pause, self._left()))
-
 
 #: Imported in a thread by the first trigger: what it brings along would make a whole event loop late.
-_SHARING = "airflow_provider_secoda.hooks.sharing"
-#: Seconds over which the first looks after a restart are spread.
-_SPREAD = 30.0
+_VIGIL = "airflow_provider_secoda.triggers.vigil"
 #: Seconds that the last look has.
 _LAST_LOOK = 10.0
 

@@ -19,7 +19,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
-from airflow_provider_secoda.triggers.airflow3 import SharedStreamProducer
+from airflow_provider_secoda._compat import SharedStreamProducer
 from airflow_provider_secoda.triggers.follow import Follow
 from airflow_provider_secoda.triggers.keeper import Keeper
 from airflow_provider_secoda.triggers.looks import Looks

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from airflow_provider_secoda.client.schema import Instant, Log
     from airflow_provider_secoda.hooks.sharing import SharedClient
     from airflow_provider_secoda.triggers.cursors import Shelf
-    from airflow_provider_secoda.triggers.predicates import Facts
+    from airflow_provider_secoda.triggers.facts import Facts
 
 #: How often a version that was named, but is not shown, is looked for again; at ever longer intervals.
 MAX_TRIES = 4

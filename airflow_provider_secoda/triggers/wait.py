@@ -66,10 +66,16 @@ class Wait:
         return isinstance(error, SecodaFatalError) and not self.expects(error)
 
     def name_in(self, error: SecodaError) -> None:
-        """Let an error say what was waited for, as one look out of thousands may fail."""
+        """
+        Let an error say what was waited for, as one look out of thousands may fail.
+
+        And how long the server asked to be left alone: of an error in the triggerer only the text comes back.
+        """
         what = f"resource {self.resource_id!r} by connection {self.secoda_conn_id!r}: "
         if error.args and not str(error.args[0]).startswith(what):
-            error.args = (what + str(error.args[0]), *error.args[1:])
+            asked = getattr(error, "retry_after", None)
+            told = "" if asked is None else f" (Retry-After: {asked:.15g} s)"
+            error.args = (f"{what}{error.args[0]}{told}", *error.args[1:])
 
     def describe(self, entries: Sequence[VersionEntry]) -> str:
         """Return in words what was found."""

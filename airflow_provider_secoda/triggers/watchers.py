@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from airflow_provider_secoda.client.schema import Instant, Log
-    from airflow_provider_secoda.triggers.predicates import Facts, Predicates
+    from airflow_provider_secoda.triggers.facts import Facts
+    from airflow_provider_secoda.triggers.predicates import Predicates
 
 log = logging.getLogger(__name__)
 

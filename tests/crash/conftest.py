@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from types import SimpleNamespace
 
 import pytest
+import s3_server
 
 pytest.importorskip("airflow")
 pytest.importorskip("starlette", reason="the sandbox needs it")
@@ -82,23 +82,13 @@ def content(truth):
 
 @pytest.fixture(scope="session")
 def s3():
-    """Serve S3 on loopback, outside of the tasks' processes; return its port, a bucket, and how to connect to a URL."""
-    boto3 = pytest.importorskip("boto3", reason="needs apache-airflow-providers-amazon[s3fs]")
-    pytest.importorskip("s3fs", reason="needs apache-airflow-providers-amazon[s3fs]")
-    moto = pytest.importorskip("moto.server", reason="needs moto[server]")
-    server = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    known = {"aws_access_key_id": "someone", "aws_secret_access_key": "s3cr3t-value", "region_name": "us-east-1"}
+    """Serve S3 outside of the tasks' processes; return its port, a bucket, and how to connect to a URL."""
+    server = s3_server.serve()
 
     def connection(url):
-        extra = {"endpoint_url": url, "region_name": known["region_name"]}
-        login = {"login": known["aws_access_key_id"], "password": known["aws_secret_access_key"]}
-        return {"AIRFLOW_CONN_MOTO": json.dumps({"conn_type": "aws", **login, "extra": extra})}
+        return {"AIRFLOW_CONN_S3_LOCAL": server.connection(url)}
 
-    bucket = boto3.resource("s3", endpoint_url=f"http://{host}:{port}", **known).create_bucket(Bucket="crash")
-    yield SimpleNamespace(port=port, bucket=bucket, connection=connection)
-    server.stop()
+    return SimpleNamespace(port=server.port, bucket=server.bucket("crash").client, connection=connection)
 
 
 @pytest.fixture

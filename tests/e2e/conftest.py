@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import secrets
+from importlib.util import find_spec
 
 import pytest
+from statsd_listener import Listener
 
 
 def pytest_collection_modifyitems(items):
@@ -13,7 +15,16 @@ def pytest_collection_modifyitems(items):
 
 
 @pytest.fixture(scope="session")
-def standalone(tmp_path_factory):
+def listener():
+    """Return the StatsD server that it tells its metrics, of the provider's only: those of Airflow are many."""
+    pytest.importorskip("statsd")
+    server = Listener()
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def standalone(tmp_path_factory, request):
     """Return a real Airflow, which starts when it is first used; see :class:`standalone.Standalone`."""
     pytest.importorskip("airflow")
     pytest.importorskip("starlette", reason="the sandbox needs it")
@@ -25,6 +36,9 @@ def standalone(tmp_path_factory):
     with Sandbox(Workspace.generate(logs=500, days=2), api_key=f"key-{secrets.token_hex(16)}") as sandbox:
         # At DEBUG, where libraries tell the most: what they tell is searched for the key.
         chatty = {"AIRFLOW__LOGGING__LOGGING_LEVEL": "DEBUG"}
+        if find_spec("statsd"):
+            metrics = request.getfixturevalue("listener")
+            chatty |= metrics.settings(metrics_allow_list="secoda", statsd_influxdb_enabled=True)
         airflow = Standalone(tmp_path_factory.mktemp("airflow"), sandbox, chatty)
         try:
             yield airflow

@@ -371,7 +371,7 @@ def test_the_form_asks_for_what_is_read():
 
     fields = get_provider_info()["connection-types"][0]["conn-fields"]
     limits = {"max_body_bytes", "max_decompressed_bytes", "max_nesting", "max_answer_seconds"}
-    assert set(KNOWN_EXTRAS) - set(fields) == {"date_operators", "integration_id"} | limits
+    assert set(KNOWN_EXTRAS) - set(fields) == {"date_operators", "workspace", "integration_id"} | limits
     assert set(fields) <= set(KNOWN_EXTRAS)
     assert set(fields["region"]["schema"]["enum"]) == {*REGIONS, ON_PREMISE}
 
@@ -463,4 +463,5 @@ def test_airflow_3_shows_the_fields():
     assert shown["schema"]["enum"] == declared["conn-fields"]["region"]["schema"]["enum"]
     standard = meta.standard_fields
     assert (standard.password.title, standard.host.title) == ("API key", "Base URL (self-hosted only)")
-    assert [standard.login.hidden, standard.port.hidden, standard.url_schema.hidden] == [True] * 3
+    assert [standard.login.hidden, standard.url_schema.hidden] == [True] * 2
+    assert not standard.port.hidden

@@ -50,6 +50,16 @@ def test_faults(reader):
     assert reader.get().headers["retry-after"] == "1"
 
 
+def test_window(reader):
+    """What a complete read of a window holds can be asked for, by either timestamp, whatever the faults hide."""
+    reader.sandbox.faults.hide = {"L001"}
+    span = {"start": "2026-10-14T12:01:00Z", "end": "2026-10-14T12:02:00.1Z"}
+    lines = call(reader, "GET", "window", params=span).content
+    assert lines == b"".join(raw + b"\n" for raw in reader.sandbox.workspace.raw_logs[1:])
+    created = call(reader, "GET", "window", params=span | {"timestamp_field": "created_at"}).content
+    assert created == reader.sandbox.workspace.raw_logs[1] + b"\n"  # that of 12:02 was created 0.2 s later
+
+
 @pytest.mark.parametrize(
     ("method", "path", "body"),
     [
@@ -61,6 +71,9 @@ def test_faults(reader):
         ("PUT", "faults", '{"order": "x"}'),
         ("PUT", "faults", '{"orders": "reversed"}'),
         ("PUT", "faults", "[]"),
+        ("PUT", "faults", '{"most_in_flight": 0}'),
+        ("GET", "window", ""),
+        ("GET", "window?start=2026-10-14&end=2026-10-15T00:00:00Z", ""),
     ],
 )
 def test_what_is_refused(reader, method, path, body):

@@ -3,6 +3,7 @@
 import gzip
 import http.client
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime, parsedate_to_datetime
 
@@ -114,6 +115,20 @@ def test_rate_limit(reader):
     assert [answer.status_code for answer in answers] == [200, 200, 200, 429, 429]
     assert answers[-1].headers["retry-after"] == "1"
     time.sleep(0.5)
+    assert reader.get().status_code == 200
+
+
+def test_most_in_flight(reader):
+    """Of requests that are there at the same time, those beyond the number are 429 at once; later ones are not."""
+    reader.sandbox.faults.most_in_flight = 2
+    reader.sandbox.faults.latency = 1.0
+    headers = {"Authorization": f"Bearer {reader.sandbox.api_key}"}
+    with ThreadPoolExecutor(5) as pool:
+        answers = list(
+            pool.map(lambda url: requests.get(url, headers=headers, timeout=10), [reader.sandbox.url + AUDIT] * 5)
+        )
+    assert sorted(answer.status_code for answer in answers) == [200, 200, 429, 429, 429]
+    assert {answer.headers.get("retry-after") for answer in answers} == {None, "1"}
     assert reader.get().status_code == 200
 
 

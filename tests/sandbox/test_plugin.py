@@ -29,7 +29,7 @@ def run_pytest(tmp_path):
         environment.pop("AIRFLOW_CONN_SECODA_DEFAULT", None)
         return subprocess.run(
             [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)],
-            capture_output=True, text=True, check=False, timeout=60, env=environment, cwd=tmp_path,
+            capture_output=True, text=True, check=False, timeout=300, env=environment, cwd=tmp_path,
         )  # fmt: skip
 
     return run

@@ -213,7 +213,9 @@ def outcome(task, facts=None, **how):
     except (AirflowFailException, AirflowSensorTimeout) as error:
         return "failed", error
     except Exception as error:  # noqa: BLE001 - that is what the task runner does
-        return "retry", error
+        policy = getattr(task, "retry_policy", None)  # since Airflow 3.3
+        decided = policy and policy.evaluate(error, 1, task.retries, {"task": task}).action.value
+        return "failed" if decided == "fail" else "retry", error
 
 
 def _rescheduled_before(ti):

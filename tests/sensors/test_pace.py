@@ -24,7 +24,7 @@ from airflow_provider_secoda.sandbox import Workspace
 
 modes = pytest.mark.parametrize("mode", MODES)
 #: Seconds that a look, and whatever else the machine has to do, may take on top of a pause.
-SLACK = 0.15
+SLACK = 0.7
 
 
 def ids(entries):
@@ -34,11 +34,11 @@ def ids(entries):
 @modes
 def test_poke_interval_is_honoured(sandbox, mode):
     """Pauses are never shorter than poke_interval, and not much more than a tenth longer."""
-    outcome(make(mode, poke_interval=0.2, timeout=0.5))
+    outcome(make(mode, poke_interval=1, timeout=2.5))
     *pauses, last = gaps(sandbox)
     assert len(pauses) == 2
-    assert all(0.2 <= pause < 0.22 + SLACK for pause in pauses)
-    assert last < 0.22
+    assert all(1 <= pause < 1.1 + SLACK for pause in pauses)
+    assert last < 1
 
 
 def test_pauses_differ(sandbox):
@@ -52,10 +52,10 @@ def test_pauses_differ(sandbox):
 @modes
 def test_exponential_backoff_and_max_wait(sandbox, mode):
     """With exponential_backoff each pause is twice the last, up to max_wait."""
-    arguments = {"poke_interval": 0.05, "exponential_backoff": True, "max_wait": 0.15, "timeout": 0.7}
+    arguments = {"poke_interval": 0.25, "exponential_backoff": True, "max_wait": 0.75, "timeout": 4}
     outcome(make(mode, **arguments), context(Store()))
     pauses = gaps(sandbox)
-    for pause, expected in zip(pauses[:4], (0.05, 0.1, 0.15, 0.15), strict=True):
+    for pause, expected in zip(pauses[:4], (0.25, 0.5, 0.75, 0.75), strict=True):
         assert expected <= pause < expected * 1.1 + SLACK
 
 

@@ -14,14 +14,15 @@ import pytest
 
 pytest.importorskip("airflow")
 
+from airflow_provider_secoda._compat import BaseEventTrigger
 from airflow_provider_secoda.client.exchange import RetryPolicy
 from airflow_provider_secoda.client.schema import Log, to_instant
 from airflow_provider_secoda.hooks import sharing
 from airflow_provider_secoda.sandbox import Faults, Workspace
-from airflow_provider_secoda.triggers.airflow3 import BaseEventTrigger
 from airflow_provider_secoda.triggers.events import SecodaAuditLogEventTrigger, SecodaVersionHistoryEventTrigger
+from airflow_provider_secoda.triggers.facts import read_facts
 from airflow_provider_secoda.triggers.payloads import describe_log, describe_version, storable
-from airflow_provider_secoda.triggers.predicates import Predicates, read_facts
+from airflow_provider_secoda.triggers.predicates import Predicates
 
 AUDIT = "/api/v1/activity_log/audit_logs/"
 FILTER = {"operator": "exact", "field": "performer_type", "value": "USER"}

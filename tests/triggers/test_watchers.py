@@ -21,7 +21,8 @@ from airflow_provider_secoda.client.tail import LATE
 from airflow_provider_secoda.triggers import catchup, stream
 from airflow_provider_secoda.triggers.catchup import CatchUp
 from airflow_provider_secoda.triggers.cursors import MAX_DELIVERED, Cursor, Shelf
-from airflow_provider_secoda.triggers.predicates import Facts, Predicates
+from airflow_provider_secoda.triggers.facts import Facts
+from airflow_provider_secoda.triggers.predicates import Predicates
 from airflow_provider_secoda.triggers.stream import Stream
 from airflow_provider_secoda.triggers.trouble import LONGEST, Trouble
 from airflow_provider_secoda.triggers.versions import MAX_TRIES, VersionWatcher

@@ -1,0 +1,1 @@
+"""Assets: what in Secoda a DAG may stand for, wait for or read."""

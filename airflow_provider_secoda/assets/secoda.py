@@ -1,0 +1,184 @@
+"""
+``secoda://`` asset URIs: made, checked, and turned into OpenLineage datasets.
+
+::
+
+    secoda://<host>[:<port>]/audit_logs
+    secoda://<host>[:<port>]/resource/<resource id>
+    secoda://<host>[:<port>]/workspace/<name>/audit_logs
+    secoda://<host>[:<port>]/workspace/<name>/resource/<resource id>
+
+The host is that of the workspace's API: ``api.secoda.co``, ``eapi.secoda.co``, ``aapi.secoda.co``, or one's own. A
+region's host serves many workspaces, and no answer of the API tells which one a key belongs to. So a workspace has the
+name that its people give it, the same in the connection (extra ``workspace``) and here; who has one workspace on a host
+needs none. Connections do not stand in a URI: two of them may lead to the same workspace.
+
+Resource ids and names are percent-encoded, all but letters, digits, ``-``, ``_``, ``.`` and ``~``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import SplitResult, quote, unquote, urlsplit
+
+from airflow_provider_secoda.client.errors import SecodaConfigurationError
+from airflow_provider_secoda.client.regions import resolve_base_url
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.openlineage.facet import Dataset
+    from airflow.providers.common.compat.sdk import Asset
+
+_FORMS = (
+    "write secoda://<host>/audit_logs or secoda://<host>/resource/<id>, "
+    "with a workspace's name secoda://<host>/workspace/<name>/…"
+)
+_PORTS = {"https": 443, "http": 80}
+
+
+class Address(NamedTuple):
+    """
+    What an asset of Secoda is; ``namespace`` and ``name`` are OpenLineage's, and with a slash between them the URI.
+
+    :ivar authority: host and port of the API, as :func:`authority_of` returns them
+    :ivar workspace: the name that people gave to it, or None
+    :ivar resource_id: of a resource; None stands for the audit logs
+    """
+
+    authority: str
+    workspace: str | None = None
+    resource_id: str | None = None
+
+    @property
+    def namespace(self) -> str:
+        """Return the scheme and the authority."""
+        return f"secoda://{self.authority}"
+
+    @property
+    def name(self) -> str:
+        """
+        Return the URI's path.
+
+        :raises ValueError: a name is empty, or no text that can be encoded
+        """
+        place = "" if self.workspace is None else f"workspace/{_encoded('workspace', self.workspace)}/"
+        return place + (
+            "audit_logs" if self.resource_id is None else f"resource/{_encoded('resource_id', self.resource_id)}"
+        )
+
+    @property
+    def uri(self) -> str:
+        """Return the asset's URI."""
+        return f"{self.namespace}/{self.name}"
+
+
+def authority_of(base_url: str) -> str:
+    """Return host and port of a base URL, without the port that its scheme has anyway."""
+    parts = urlsplit(base_url)
+    host = parts.hostname or ""
+    host = f"[{host}]" if ":" in host else host
+    return host if parts.port in (None, _PORTS.get(parts.scheme)) else f"{host}:{parts.port}"
+
+
+def create_asset(
+    *,
+    region: str | None = None,
+    customer_domain: str | None = None,
+    host: str | None = None,
+    workspace: str | None = None,
+    resource_id: str | None = None,
+    **asset: Any,
+) -> Asset:
+    """
+    Return the asset of a workspace's audit logs, or of one of its resources.
+
+    ``region``, ``customer_domain`` and ``host`` are those of the connection: without any of them it is the US cloud.
+
+    :param region: ``us``, ``eu``, ``apac`` or ``on_premise``
+    :param customer_domain: the name before ``.secoda.co`` of an on-premise workspace
+    :param host: any base URL or host, as people paste it
+    :param workspace: the workspace's name, where one host has several
+    :param resource_id: of the resource; without it the asset is the audit logs
+    :param asset: anything else that ``Asset`` takes: ``name``, ``extra``, ``watchers``
+    :raises ValueError: naming the argument to change
+    """
+    from airflow.providers.common.compat.sdk import Asset  # noqa: PLC0415 - Airflow reads this module at its start
+
+    try:
+        base_url = resolve_base_url(region=region, customer_domain=customer_domain, host=host)
+    except SecodaConfigurationError as exc:
+        raise ValueError(str(exc)) from None
+    return Asset(uri=Address(authority_of(base_url), workspace, resource_id).uri, **asset)
+
+
+def sanitize_uri(uri: SplitResult) -> SplitResult:
+    """
+    Return a URI in the one spelling that each asset has.
+
+    The hosts of the web app become those of the API, for they lead to the same workspaces.
+
+    :raises ValueError: it names nothing in Secoda, or holds what may be a key
+    """
+    address = _address(uri)
+    return SplitResult("secoda", address.authority, f"/{address.name}", "", "")
+
+
+def convert_asset_to_openlineage(asset: Asset, lineage_context: Any) -> Dataset:
+    """Return the OpenLineage dataset of an asset: the one that the operator and the sensor report."""
+    from airflow.providers.common.compat.openlineage.facet import Dataset  # noqa: PLC0415
+
+    del lineage_context
+    address = read_uri(asset.uri)
+    return Dataset(namespace=address.namespace, name=address.name)
+
+
+def read_uri(uri: str) -> Address:
+    """
+    Return what the URI of an asset stands for, such as the id of the resource that set a DAG off.
+
+    :raises ValueError: it names nothing in Secoda
+    """
+    parts = urlsplit(uri)
+    if parts.scheme.lower() != "secoda":
+        raise ValueError(f"this is no secoda:// URI; {_FORMS}")
+    return _address(parts)
+
+
+def _address(uri: SplitResult) -> Address:
+    if "@" in uri.netloc:
+        raise ValueError(f"a secoda:// URI holds no user and no key; {_FORMS}")
+    if uri.query or uri.fragment:
+        raise ValueError(f"a secoda:// URI has neither a query nor a fragment (? is %3F in an id, # is %23); {_FORMS}")
+    if not uri.netloc:
+        raise ValueError(f"a secoda:// URI needs a host; {_FORMS}")
+    try:
+        authority = authority_of(resolve_base_url(host=uri.netloc))
+    except SecodaConfigurationError as exc:
+        raise ValueError(f"{exc}; {_FORMS}") from None
+    segments = [_decoded(segment) for segment in uri.path.removeprefix("/").split("/")]
+    match segments if all(segments) else []:
+        case ["audit_logs"]:
+            return Address(authority)
+        case ["resource", resource_id]:
+            return Address(authority, None, resource_id)
+        case ["workspace", workspace, "audit_logs"]:
+            return Address(authority, workspace)
+        case ["workspace", workspace, "resource", resource_id]:
+            return Address(authority, workspace, resource_id)
+    raise ValueError(f"{uri.path!r} is nothing in Secoda; {_FORMS}")
+
+
+def _encoded(name: str, text: str) -> str:
+    if not text:
+        raise ValueError(f"`{name}` must not be empty")
+    try:
+        # A path has no names of dots alone: they lead upwards.
+        return quote(text, safe="") if text.strip(".") else text.replace(".", "%2E")
+    except UnicodeEncodeError:
+        raise ValueError(f"`{name}` must be text, and {text!r} holds half of a sign") from None
+
+
+def _decoded(segment: str) -> str:
+    try:
+        return unquote(segment, errors="strict")
+    except UnicodeDecodeError:
+        raise ValueError(f"{segment!r} is not percent-encoded UTF-8; {_FORMS}") from None

@@ -1,0 +1,51 @@
+"""
+A whole month at once, or any stretch of time that you give when you trigger it: one task for each day of it.
+
+The days tile the month, and each is a task of its own: it retries alone, and writes a file of its own. How many of them
+ask Secoda at once is up to an Airflow pool, which all DAGs can share; make it first:
+``airflow pools set secoda 2 "tasks that read Secoda"``.
+"""
+
+import os
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+from airflow.providers.common.compat.sdk import DAG, Param, get_current_context, task
+
+from airflow_provider_secoda.operators.secoda import SecodaAuditLogsOperator
+
+# A local folder, or a URL such as s3://my_conn@my-bucket/secoda
+OUTPUT = os.environ.get("SECODA_OUTPUT", "/tmp/secoda")  # noqa: S108 - an example
+
+
+@task
+def split() -> list[dict[str, str]]:
+    """Return the days of the run's window, or of the one that was given when it was triggered."""
+    from airflow_provider_secoda.operators.splitting import split_window  # noqa: PLC0415 - DAG files are parsed often
+    from airflow_provider_secoda.operators.window import resolve_window  # noqa: PLC0415
+
+    context: Any = get_current_context()
+    given = context["params"]
+    window = resolve_window(context, start=given["start"], end=given["end"], timetable=context["dag"].timetable)
+    return split_window(window.start, window.end, every=timedelta(days=1))
+
+
+with DAG(
+    dag_id="secoda_audit_logs_mapped",
+    schedule="@monthly",
+    start_date=datetime(2026, 1, 1, tzinfo=timezone.utc),
+    catchup=False,
+    params={
+        "start": Param(None, type=["null", "string"], format="date-time", description="the month before, if left out"),
+        "end": Param(None, type=["null", "string"], format="date-time", description="exclusive"),
+    },
+    default_args={"retries": 3, "retry_delay": timedelta(minutes=5)},
+    tags=["secoda"],
+    doc_md=__doc__,
+):
+    SecodaAuditLogsOperator.partial(
+        task_id="fetch_audit_logs",
+        output_path=OUTPUT + "/audit_logs_mapped/{start:%Y-%m-%d}.jsonl.gz",
+        pool="secoda",
+        map_index_template="{{ task.start }}",
+    ).expand_kwargs(split())

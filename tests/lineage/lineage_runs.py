@@ -1,0 +1,27 @@
+"""
+Run the DAG of ``lineage_dags`` with OpenLineage's provider writing to a file.
+
+A process of its own: OpenLineage listens, or does not, to all that a process runs.
+usage: lineage_runs.py FOLDER  (settings as JSON on standard input; the events land in FOLDER/events.json*)
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import airflow_runs
+
+if __name__ == "__main__":
+    folder = Path(sys.argv[1])
+    airflow_runs.isolate()
+    os.environ |= json.load(sys.stdin) | {
+        "AIRFLOW__OPENLINEAGE__TRANSPORT": json.dumps(
+            {"type": "file", "log_file_path": str(folder / "events.json"), "append": True}
+        ),
+        # On a busy machine the ten seconds that it gives to the telling of an event may be too few.
+        "AIRFLOW__OPENLINEAGE__EXECUTION_TIMEOUT": "120",
+    }
+    ran = airflow_runs.run_dag(Path(__file__).with_name("lineage_dags.py"))
+    airflow_runs.remove()
+    (folder / "ran.json").write_text(json.dumps({"tasks": ran.tasks, "xcoms": ran.xcoms, "log": ran.log}, default=str))

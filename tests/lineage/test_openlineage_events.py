@@ -1,0 +1,290 @@
+"""What OpenLineage's provider emits of a real run: START, COMPLETE and FAIL, with names, schemas, counts and window."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from collections import defaultdict
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("airflow")
+pytest.importorskip("airflow.providers.openlineage", reason="needs apache-airflow-providers-openlineage")
+pytest.importorskip("pyarrow", reason="needs the extra parquet")
+
+import airflow_runs
+import s3_server
+from key_search import Search
+
+from airflow_provider_secoda.sandbox import Sandbox, Workspace
+
+HERE = Path(__file__).parent
+KEY, WRONG_KEY = "kZ7+q/Xw=R2pVn9-Tj4dLs", "Hm3/Yb8=cG6+uKf1.Ea5oQi"
+UNTIL = datetime(2026, 3, 1, tzinfo=timezone.utc)
+END = UNTIL - timedelta(days=4)
+START = END - timedelta(days=1)
+
+
+class Lineage:
+    """The events of one run of ``lineage_dags``, and what else it left."""
+
+    def __init__(self, folder, sandbox):
+        (file,) = folder.glob("events*")
+        self.bytes = file.read_bytes()
+        self.folder, self.sandbox = folder / "data", sandbox
+        left = json.loads((folder / "ran.json").read_text())
+        self.states, self.xcoms, self.log = left["tasks"], left["xcoms"], left["log"]
+        self.events = defaultdict(dict)
+        for line in self.bytes.splitlines():
+            event = json.loads(line)
+            assert event["eventType"] not in self.events[event["job"]["name"]], "one event of each type a task"
+            self.events[event["job"]["name"]][event["eventType"]] = event
+
+    def of(self, task, kind="COMPLETE"):
+        return self.events[f"lineage.{task}"][kind]
+
+    @property
+    def namespace(self):
+        return self.sandbox.url.replace("http://", "secoda://")
+
+
+@pytest.fixture(scope="module")
+def lineage(tmp_path_factory):
+    """Run the DAG once, in a process of its own, against a sandbox and an S3 on loopback."""
+    folder = tmp_path_factory.mktemp("lineage")
+    store = s3_server.serve()
+    store.bucket("lineage")
+    workspace = Workspace.generate(seed=3, logs=1000, days=20, until=UNTIL)
+    with Sandbox(workspace, api_key=KEY) as sandbox:
+        secoda = json.loads(sandbox.connection_json)
+        connections = {
+            "SECODA_DEFAULT": secoda,
+            "WRONG_KEY": secoda | {"password": WRONG_KEY},
+            "NAMED_WORKSPACE": secoda | {"extra": {"workspace": "Data Team"}},
+            "STORAGE_CONN": json.loads(store.connection()),
+        }
+        environment = {f"AIRFLOW_CONN_{name}": json.dumps(value) for name, value in connections.items()} | {
+            "LINEAGE_FOLDER": str(folder / "data"),
+            "LINEAGE_RESOURCE": next(log["resource_id"] for log in workspace.logs if log["version_history_id"]),
+        }
+        ran = subprocess.run(
+            [sys.executable, HERE / "lineage_runs.py", folder],
+            input=json.dumps(environment),
+            env=os.environ | {"PYTHONPATH": str(HERE.parent)},
+            capture_output=True,
+            text=True,
+            timeout=400,
+            check=False,
+        )
+        assert ran.returncode == 0, ran.stderr
+        yield Lineage(folder, sandbox)
+
+
+def names(datasets):
+    return [(dataset["namespace"], dataset["name"]) for dataset in datasets]
+
+
+def fields(dataset):
+    return [field["name"] for field in dataset["facets"]["schema"]["fields"]]
+
+
+def test_the_run_went_as_meant(lineage):
+    """Each task ended as its events are to show."""
+    states = {"refused": "failed", "skipped": "skipped"}
+    assert lineage.states == dict.fromkeys(lineage.states, "success") | states, lineage.log
+
+
+def test_the_audit_logs_go_into_the_file(lineage):
+    """COMPLETE of a task that wrote a file has the audit logs as its only input, the file as its only output."""
+    start, complete = lineage.of("to_file", "START"), lineage.of("to_file")
+    assert names(start["inputs"]) == names(complete["inputs"]) == [(lineage.namespace, "audit_logs")]
+    assert start["outputs"] == []
+    assert names(complete["outputs"]) == [("file", str(lineage.folder / "day=2026-02-24/logs.jsonl"))]
+
+
+def test_an_object_has_no_connection_in_its_name(lineage):
+    """A file in a bucket is named by bucket and key, though its URL names a connection."""
+    assert names(lineage.of("to_bucket")["outputs"]) == [("s3://lineage", "2026/a.parquet")]
+
+
+def test_the_counts_are_those_of_the_file(lineage):
+    """Rows in and out, bytes and digest are those of the file that lies there."""
+    (read,), (written,) = lineage.of("to_file")["inputs"], lineage.of("to_file")["outputs"]
+    data = (lineage.folder / "day=2026-02-24/logs.jsonl").read_bytes()
+    count = len(data.splitlines())
+    assert count > 10
+    assert read["inputFacets"]["inputStatistics"]["rowCount"] == count
+    metrics = read["inputFacets"]["dataQualityMetrics"]
+    assert (metrics["rowCount"], metrics["columnMetrics"]["id"]["distinctCount"]) == (count, count)
+    statistics = written["outputFacets"]["outputStatistics"]
+    assert (statistics["rowCount"], statistics["size"], statistics["fileCount"]) == (count, len(data), 1)
+    assert written["facets"]["version"]["datasetVersion"] == f"sha256:{hashlib.sha256(data).hexdigest()}"
+
+
+def compare(field, how, value):
+    left, right = {"type": "field", "field": field}, {"type": "literal", "value": value}
+    return {"type": "compare", "left": left, "comparison": how, "right": right}
+
+
+@pytest.mark.parametrize(("task", "field"), [("to_file", "logged_at"), ("to_return", "created_at")])
+def test_the_window_is_what_was_read_of_the_logs(lineage, task, field):
+    """The input says which part of it was read: the half-open window, by the timestamp that the task goes by."""
+    (read,) = lineage.of(task)["inputs"]
+    assert read["inputFacets"]["subset"]["inputCondition"] == {
+        "type": "binary",
+        "operator": "AND",
+        "left": compare(field, "GREATER_EQUAL_THAN", START.isoformat()),
+        "right": compare(field, "LESS_THAN", END.isoformat()),
+    }
+
+
+def test_the_run_says_what_it_was_given(lineage):
+    """Window, the rule that it comes from, and filter stand in the run's parameters."""
+    given = lineage.of("to_file")["run"]["facets"]["executionParameters"]["parameters"]
+    found = {parameter["key"]: parameter["value"] for parameter in given}
+    assert json.loads(found.pop("filter")) == {"operator": "exact", "field": "performer_type", "value": "USER"}
+    assert found == {
+        "start": START.isoformat(),
+        "end": END.isoformat(),
+        "window_rule": "start_end",
+        "timestamp_field": "logged_at",
+    }
+
+
+def test_the_schemas_are_those_of_the_data(lineage):
+    """A JSONL file and the listing have the documented fields, a Parquet file the columns that it has."""
+    (read,), (written,) = lineage.of("to_file")["inputs"], lineage.of("to_file")["outputs"]
+    log = json.loads((lineage.folder / "day=2026-02-24/logs.jsonl").read_text().splitlines()[0])
+    assert fields(read) == fields(written)
+    assert set(fields(read)) == set(log)
+    kinds = {field["name"]: field for field in read["facets"]["schema"]["fields"]}
+    assert (kinds["is_legacy"]["type"], kinds["logged_at"]["type"]) == ("boolean", "string")
+    (block,) = kinds["event_blocks"]["fields"]
+    assert (kinds["event_blocks"]["type"], block["name"], block["type"]) == ("array", "_element", "struct")
+    assert [field["name"] for field in block["fields"]] == ["type", "style", "value"]
+
+
+def test_the_schema_of_a_parquet_file_is_its_own(lineage):
+    """Names and types of the columns are those that a Parquet file of the operator has."""
+    from airflow_provider_secoda.sinks.parquet import batch_of
+
+    columns = {field.name: str(field.type) for field in batch_of([]).schema}
+    (written,) = lineage.of("to_bucket")["outputs"]
+    told = {field["name"]: field["type"] for field in written["facets"]["schema"]["fields"]}
+    assert list(told) == list(columns)
+    assert told["logged_at"] == columns["logged_at"] == "timestamp[us, tz=UTC]"
+    assert (told["raw"], told["performer_metadata"], told["event_blocks"]) == ("string", "struct", "array")
+
+
+def test_what_is_returned_is_no_dataset(lineage):
+    """A task without a file has the audit logs as input, counted, and no output."""
+    complete = lineage.of("to_return")
+    assert complete["outputs"] == []
+    (read,) = complete["inputs"]
+    assert read["inputFacets"]["inputStatistics"]["rowCount"] == len(lineage.xcoms["to_return"])
+
+
+def test_a_failed_task_read_nothing_that_it_could_vouch_for(lineage):
+    """FAIL has input and window, but no counts and no output."""
+    failed = lineage.of("refused", "FAIL")
+    assert (names(failed["inputs"]), failed["outputs"]) == ([(lineage.namespace, "audit_logs")], [])
+    assert list(failed["inputs"][0]["inputFacets"]) == ["subset"]
+    assert lineage.of("refused", "START")["outputs"] == []
+
+
+@pytest.mark.skipif(airflow_runs.version() < (3,), reason="Airflow 2 tells nobody that a task was skipped")
+def test_a_skipped_task_wrote_nothing(lineage):
+    """A task that found no log and was skipped has no output."""
+    assert lineage.of("skipped")["outputs"] == []
+    assert list(lineage.of("skipped")["inputs"][0]["inputFacets"]) == ["subset"]
+
+
+def test_a_sensor_looks_at_its_resource(lineage):
+    """The sensor's input is its resource, in the workspace that the connection names."""
+    resource = lineage.xcoms["wait"][0]["resource_id"]
+    expected = [(lineage.namespace, f"workspace/Data%20Team/resource/{resource}")]
+    for kind in ("START", "COMPLETE"):
+        assert (names(lineage.of("wait", kind)["inputs"]), lineage.of("wait", kind)["outputs"]) == (expected, [])
+
+
+@pytest.mark.skipif(airflow_runs.version() < (3,), reason="the oldest OpenLineage provider leaves assets out")
+def test_inlets_and_outlets_become_datasets(lineage):
+    """Assets that people put on any operator are called as the operator and the sensor call them."""
+    complete = lineage.of("annotated")
+    assert names(complete["inputs"]) == [("secoda://eapi.secoda.co", "resource/50%25")]
+    assert names(complete["outputs"]) == [("secoda://secoda.example.com:8443", "workspace/acme/audit_logs")]
+
+
+def test_facets_are_those_of_the_standard(lineage):
+    """Each facet of a dataset names the schema in OpenLineage's specification that it follows."""
+    for task in ("to_file", "to_bucket"):
+        complete = lineage.of(task)
+        facets = [complete["run"]["facets"]["executionParameters"]]
+        for dataset in complete["inputs"] + complete["outputs"]:
+            for group in ("facets", "inputFacets", "outputFacets"):
+                facets += dataset.get(group, {}).values()
+        assert len(facets) == 9
+        assert all(facet["_schemaURL"].startswith("https://openlineage.io/spec/facets/") for facet in facets)
+
+
+def test_no_event_tells_a_secret(lineage):
+    """No event holds a key or a secret, whole, in part or encoded, and none the id of a connection."""
+    for secret in (KEY, WRONG_KEY):
+        assert Search(secret).find(lineage.bytes) == []
+    for secret in s3_server.SECRETS:
+        assert secret.encode() not in lineage.bytes
+    for conn_id in ("storage_conn", "wrong_key", "named_workspace", "secoda_default"):
+        assert conn_id.encode() not in lineage.bytes
+
+
+def test_the_window_is_what_openlineages_own_class_makes_of_it():
+    """Facets that older clients lack are, to the letter, those that newer clients have classes for."""
+    theirs = pytest.importorskip("openlineage.client.generated.base_subset_dataset", reason="an older client")
+    from openlineage.client.generated.execution_parameters_run import ExecutionParametersRunFacet
+    from openlineage.client.serde import Serde
+
+    from airflow_provider_secoda.assets import facets
+
+    ours = facets.InputSubset(facets._window({"timestamp_field": "logged_at", "start": "a", "end": "b"}))
+    logged_at = theirs.FieldBaseCompareExpression("logged_at")
+    begin = theirs.CompareSubsetCondition(logged_at, theirs.LiteralCompareExpression("a"), "GREATER_EQUAL_THAN")
+    end = theirs.CompareSubsetCondition(logged_at, theirs.LiteralCompareExpression("b"), "LESS_THAN")
+    expected = theirs.InputSubsetInputDatasetFacet(theirs.BinarySubsetCondition(begin, end, "AND"))
+    assert Serde.to_dict(ours) == Serde.to_dict(expected)
+    parameters = Serde.to_dict(facets.parameters({"start": "a"}))
+    assert parameters["_schemaURL"] == ExecutionParametersRunFacet._get_schema()
+    assert set(parameters["parameters"][0]) <= {"key", "name", "description", "value"}
+
+
+def test_without_openlineage_nothing_is_told(monkeypatch):
+    """Where OpenLineage's provider is not installed, its methods return nothing and do not fail."""
+    from airflow_provider_secoda.operators.secoda import SecodaAuditLogsOperator
+    from airflow_provider_secoda.sensors.secoda import SecodaVersionHistorySensor
+
+    monkeypatch.setitem(sys.modules, "airflow.providers.openlineage.extractors", None)
+    operator = SecodaAuditLogsOperator(task_id="fetch")
+    assert operator.get_openlineage_facets_on_start() is None
+    assert operator.get_openlineage_facets_on_complete(None) is None
+    sensor = SecodaVersionHistorySensor(task_id="wait", resource_id="x")
+    assert sensor.get_openlineage_facets_on_start() is None
+
+
+def test_a_task_whose_connection_cannot_be_used_tells_nothing(monkeypatch):
+    """Where the connection was of no use, lineage does not read it once more, and is empty."""
+    from airflow.providers.common.compat.sdk import DAG, AirflowFailException
+
+    from airflow_provider_secoda.client.errors import SecodaConfigurationError
+    from airflow_provider_secoda.operators.secoda import SecodaAuditLogsOperator
+
+    monkeypatch.setenv("AIRFLOW_CONN_WITHOUT_KEY", '{"conn_type": "secoda"}')
+    operator = SecodaAuditLogsOperator(task_id="fetch", secoda_conn_id="without_key", start=START, end=END)
+    with DAG("d", schedule=None, start_date=UNTIL) as dag:
+        dag.add_task(operator)
+    with pytest.raises((AirflowFailException, SecodaConfigurationError), match="no API key"):
+        operator.execute({"dag": dag})
+    assert operator.get_openlineage_facets_on_complete(None) is None

@@ -1,0 +1,266 @@
+"""What Airflow's metrics are told by tasks and triggers: as much as the server was asked, and no more."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import threading
+import time
+from contextlib import aclosing
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+pytest.importorskip("airflow")
+statsd_package = pytest.importorskip("statsd")
+
+from airflow.providers.common.compat.sdk import DAG
+
+from airflow_provider_secoda.client.errors import SecodaServerError
+from airflow_provider_secoda.hooks.secoda import SecodaHook
+from airflow_provider_secoda.operators.secoda import SecodaAuditLogsOperator
+from airflow_provider_secoda.sandbox import Workspace
+from airflow_provider_secoda.sensors.secoda import SecodaVersionHistorySensor
+from airflow_provider_secoda.triggers.secoda import SecodaAuditLogEventTrigger, SecodaVersionHistoryTrigger
+
+UNTIL = datetime(2026, 3, 1, tzinfo=timezone.utc)
+START, END = UNTIL - timedelta(days=5), UNTIL - timedelta(days=4)
+DOCUMENTED = Path(__file__).parent.parent.parent / "docs" / "airflow.md"
+
+
+@pytest.fixture(scope="module")
+def workspace():
+    return Workspace.generate(seed=3, logs=3000, days=20, until=UNTIL)
+
+
+@pytest.fixture
+def sandbox(secoda_sandbox_factory, workspace):
+    return secoda_sandbox_factory(workspace)
+
+
+@pytest.fixture
+def with_versions(secoda_sandbox_factory):
+    """Return a sandbox whose resource R has three old versions."""
+    workspace = Workspace(seed=5)
+    for day in (1, 2, 3):
+        workspace.add_version("R", latest_activity_logged_at=UNTIL + timedelta(days=day))
+    return secoda_sandbox_factory(workspace, page_size=1)
+
+
+def fetch(**arguments):
+    """Run the operator as a task; one page after the other, as what is read ahead may be in vain."""
+    with DAG("d", schedule=None, start_date=UNTIL) as dag:
+        task = SecodaAuditLogsOperator(task_id="t", **{"start": START, "end": END, "concurrency": 1} | arguments)
+    return task.execute({"dag": dag})
+
+
+def sensor(**arguments):
+    """Return a sensor, and the facts of a run of it."""
+    with DAG("d", schedule=None, start_date=UNTIL) as dag:
+        task = SecodaVersionHistorySensor(task_id="t", **{"resource_id": "R"} | arguments)
+    now = datetime.now(timezone.utc)
+    run = SimpleNamespace(run_after=now, start_date=now)
+    return task, {"dag": dag, "dag_run": run, "ti": SimpleNamespace(try_number=1, max_tries=1)}
+
+
+def served(sandbox):
+    """Return what the server was asked and answered, in the words of the metrics."""
+    statuses = [request.status for request in sandbox.requests]
+    counts = {"requests": len(statuses), "throttles": statuses.count(429), "pages": statuses.count(200)}
+    counts["retries"] = counts["requests"] - counts["pages"]
+    return {f"secoda.{name}": count for name, count in counts.items() if count}
+
+
+# --- on a worker -----------------------------------------------------------------------------------------------
+
+
+def test_a_window(statsd, sandbox, workspace, tmp_path):
+    """A task tells how often it asked, what it read, and how late the latest log was."""
+    told = fetch(output_path=f"{tmp_path}/logs.jsonl")
+    heard = statsd.heard()
+    assert heard.pop("secoda.lag") == [pytest.approx(told["max_lag_seconds"] * 1000)]
+    assert heard == {**served(sandbox), "secoda.logs": len(workspace.window(START, END))}
+    assert (heard["secoda.requests"], heard["secoda.pages"]) == (told["requests"], told["pages"])
+
+
+def test_a_window_amid_troubles(statsd, sandbox, workspace, tmp_path):
+    """What was repeated or throttled is counted, each once."""
+    sandbox.faults.script = [("status", 429, {"Retry-After": "0"}), 500, "cut", ("status", 429, {"Retry-After": "0"})]
+    fetch(output_path=f"{tmp_path}/logs.jsonl")
+    heard, expected = statsd.heard(), served(sandbox)
+    del heard["secoda.lag"]
+    # An answer that was cut is one with status 200, and no page.
+    expected |= {"secoda.pages": expected["secoda.pages"] - 1, "secoda.retries": 4}
+    assert heard == {**expected, "secoda.logs": len(workspace.window(START, END))}
+    assert heard["secoda.throttles"] == 2
+
+
+def test_a_task_that_fails(statsd, sandbox):
+    """A task that fails tells what it cost, too."""
+    sandbox.faults.script = [403] * 5
+    with pytest.raises(Exception, match="403"):
+        fetch()
+    assert statsd.heard() == {"secoda.requests": len(sandbox.requests)}
+
+
+def test_a_task_that_gives_up_early(statsd, sandbox):
+    """A task that reads no further tells what it read, at once."""
+    with pytest.raises(Exception, match="XCom"):
+        fetch(xcom_limit_bytes=10_000)
+    heard = statsd.heard()
+    assert heard["secoda.requests"] >= 2
+    assert 0 < heard["secoda.logs"] < 200
+
+
+def test_a_last_429_counts(statsd, with_versions):
+    """A 429 that is not followed by another try is one all the same."""
+    task, facts = sensor()
+    with_versions.faults.script = [("status", 429, {"Retry-After": "60"})]
+    assert not task.poke(facts).is_done
+    assert statsd.heard() == {"secoda.requests": 1, "secoda.throttles": 1}
+
+
+def test_each_look_of_a_sensor(statsd, with_versions):
+    """A sensor tells after each look, not at its end, which may be days away."""
+    task, facts = sensor()
+    for _ in range(3):
+        with_versions.requests.clear()
+        task.poke(facts)
+        assert statsd.heard() == served(with_versions)
+
+
+def test_the_hook_in_a_task_of_ones_own(statsd, sandbox, with_versions):
+    """Whoever uses the hook is counted as well, each request once, also of readings that go on side by side."""
+    hook = SecodaHook()
+    hook.list_audit_logs()
+    first, second = hook.iter_audit_logs(START, END), hook.iter_audit_logs(START, END)
+    count = sum(1 for pair in zip(first, second, strict=True) for _ in pair)
+    heard = statsd.heard()
+    del heard["secoda.lag"]
+    assert heard == {**served(sandbox), "secoda.logs": count}
+
+
+# --- in the triggerer ------------------------------------------------------------------------------------------
+
+
+def wait(number, deadline=1.5):
+    """Run so many triggers of one connection to their end."""
+
+    async def one():
+        trigger = SecodaVersionHistoryTrigger(
+            secoda_conn_id="secoda_default",
+            resource_id="R",
+            since=datetime.now(timezone.utc).isoformat(),
+            since_version_id=None,
+            match="new_version",
+            poke_interval=0.3,
+            deadline=(datetime.now(timezone.utc) + timedelta(seconds=deadline)).isoformat(),
+        )
+        return [event async for event in trigger.run()]
+
+    async def all_of_them():
+        return await asyncio.gather(*[one() for _ in range(number)])
+
+    return asyncio.run(all_of_them())
+
+
+def test_waits_in_the_triggerer(statsd, with_versions):
+    """Many that wait with one client are counted once each, and what failed as well."""
+    with_versions.faults.script = [500, ("status", 429, {"Retry-After": "0"})]
+    wait(5)
+    heard, expected = statsd.heard(), served(with_versions)
+    # The first request of a look is not repeated: the next look does that.
+    heard.pop("secoda.retries", None)
+    del expected["secoda.retries"]
+    assert heard == expected
+    assert heard["secoda.throttles"] == 1
+
+
+def test_event_triggers(statsd, sandbox, workspace):
+    """An event trigger tells of each log that it was shown, and of how late it was."""
+
+    async def watch():
+        trigger = SecodaAuditLogEventTrigger(poke_interval=0.2)
+        async with aclosing(trigger.run()) as events:
+            task = asyncio.ensure_future(anext(events))
+            await asyncio.sleep(1.0)  # it begins at the present, once it has looked
+            now = datetime.now(timezone.utc)
+            workspace.add_log(id="late", logged_at=now - timedelta(seconds=90), created_at=now)
+            return await asyncio.wait_for(task, 10)
+
+    assert asyncio.run(watch()).payload["id"] == "late"
+    heard = statsd.heard()
+    assert heard.pop("secoda.lag") == [pytest.approx(90_000, abs=1)]
+    assert heard == {**served(sandbox), "secoda.logs": 1}
+
+
+class Slow(statsd_package.StatsClient):
+    """A client of an Airflow whose metrics go to a host that is hard to find."""
+
+    made: list[str] = []
+
+    def __init__(self, *args, **kwargs):
+        time.sleep(0.3)
+        Slow.made.append(threading.current_thread().name)
+        super().__init__(*args, **kwargs)
+
+
+def test_no_event_loop_waits_for_it(tell, with_versions):
+    """What may block is done in a thread, before the first metric is told."""
+    Slow.made.clear()
+    statsd = tell(statsd_custom_client_path=f"{__name__}.Slow")
+    wait(2, deadline=0.5)
+    assert statsd.heard()["secoda.requests"] == len(with_versions.requests)
+    assert len(Slow.made) == 1
+    assert Slow.made != [threading.main_thread().name]
+
+
+# --- as people set it up ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("allowed", "names"), [("secoda", 3), ("secoda.requests,secoda.pages", 2), ("scheduler", 0)])
+def test_the_allow_list_knows_them(tell, sandbox, allowed, names):
+    """They pass an allow list that names them, and no other."""
+    statsd = tell(metrics_allow_list=allowed)
+    SecodaHook().list_audit_logs()
+    next(SecodaHook().iter_audit_logs(START, END))
+    assert len(set(statsd.heard()) - {"secoda.lag"}) == names
+
+
+def test_the_connection_is_a_tag(tell, sandbox, monkeypatch):
+    """Where metrics have tags the connection is one, in signs that every back end takes."""
+    monkeypatch.setenv("AIRFLOW_CONN_WORKSPACE:1", sandbox.connection_json)
+    statsd = tell(statsd_influxdb_enabled=True)
+    SecodaHook("workspace:1").list_audit_logs()
+    assert "secoda.requests,secoda_conn_id=workspace_1:1|c" in statsd.lines()
+
+
+class Broken(statsd_package.StatsClient):
+    """A client of metrics that are broken."""
+
+    def _send_stat(self, stat, value, rate):
+        if stat.startswith("secoda"):
+            raise RuntimeError("the metrics are broken")
+
+
+def test_broken_metrics_are_no_reason_to_fail(tell, sandbox, workspace, caplog):
+    """A task goes on without its metrics, and leaves a task's own error as it is."""
+    statsd = tell(statsd_custom_client_path=f"{__name__}.Broken")
+    assert len(fetch()) == len(workspace.window(START, END))
+    assert "the metrics are broken" in caplog.text
+    sandbox.faults.script = [503] * 5
+    with pytest.raises(SecodaServerError):
+        task, facts = sensor(max_consecutive_failures=1)
+        task.execute(facts)
+    assert statsd.lines() == []
+
+
+def test_the_readme_lists_them(statsd, sandbox, tmp_path):
+    """The documented table lists what a run with troubles tells, by name and kind, and nothing else."""
+    sandbox.faults.script = [500, 429]
+    fetch(output_path=f"{tmp_path}/logs.jsonl")
+    told = {line.partition(":")[0]: {"c": "counter", "ms": "timer"}[line.rpartition("|")[2]] for line in statsd.lines()}
+    listed = dict(re.findall(r"^\| `(secoda\.\w+)` \| (\w+) \|", DOCUMENTED.read_text(), re.MULTILINE))
+    assert listed == told

@@ -1,0 +1,93 @@
+"""What only Google Cloud Storage has: uploads that go on where they stopped, and ways of its own to say no."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import gcs_server
+import pytest
+
+from airflow_provider_secoda.sinks.manifest import Ledger
+from airflow_provider_secoda.sinks.places import find_place
+from airflow_provider_secoda.sinks.storage import land
+
+RECORDS = [b'{"id":"%d","n":2.50}' % n for n in range(1000)]
+LINES = b"".join(record + b"\n" for record in RECORDS)
+LARGE = [b"x" * (1 << 20)] * 20
+
+
+@pytest.fixture(scope="module")
+def bucket():
+    """Give the bucket, and Airflow the connection that its URL names."""
+    with pytest.MonkeyPatch.context() as patch:
+        yield gcs_server.connected(patch).bucket("gcs")
+
+
+@pytest.fixture
+def refuse():
+    """Return a function that makes the server refuse what a pattern finds in method and path, or only the nth of it."""
+    server = gcs_server.serve()
+
+    def refuse(pattern, nth=None):
+        found = []
+
+        def refuses(method, path):
+            if not re.search(pattern, f"{method} {path}"):
+                return False
+            found.append(path)
+            return nth is None or len(found) == nth
+
+        server.refuses = refuses
+        return found
+
+    yield refuse
+    server.refuses = None
+
+
+def both(records, url):
+    """Land records and a manifest that holds the file's digest."""
+    with Ledger("jsonl") as ledger:
+        watched = ledger.watch((0, str(number), raw) for number, raw in enumerate(records))
+        return land(watched, url, manifest=lambda done: ledger.manifest({"file": {"sha256": done.sha256}}))
+
+
+@pytest.mark.parametrize(
+    ("records", "pattern", "nth"),
+    [
+        (RECORDS[:5], r"^POST /upload/.*uploadType=multipart", 1),  # the whole of a small file
+        (LARGE, r"^POST /upload/.*uploadType=resumable$", 1),  # the beginning of a large one
+        (LARGE, r"^POST /upload/.*upload_id=", 1),  # its first part
+        (LARGE, r"^POST /upload/.*upload_id=", 3),  # its last part
+    ],
+)
+def test_a_put_that_is_refused(bucket, refuse, records, pattern, nth):
+    """A refusal, at whatever point, fails the put and leaves the earlier file and its manifest, whole, and no other."""
+    both(RECORDS, f"{bucket.url}/refused/a.jsonl")
+    before = {key: bucket.read(key) for key in bucket.keys("refused/")}
+    for name in ("a", "new"):
+        found = refuse(pattern, nth)
+        with pytest.raises(OSError, match="Forbidden"):
+            both(records, f"{bucket.url}/refused/{name}.jsonl")
+        assert len(found) >= nth
+    assert {key: bucket.read(key) for key in bucket.keys("refused/")} == before
+    assert not bucket.unfinished()
+    assert sorted(before) == ["refused/a.jsonl", "refused/a.jsonl.manifest.json"]
+
+
+def test_who_may_only_create_can_land(bucket, refuse):
+    """A service account that may create objects, and neither read nor list them, lands file and manifest."""
+    refuse(r"^(GET|DELETE) .*/o[/?]")
+    both(RECORDS, f"{bucket.url}/guarded/a.jsonl")
+    assert find_place(f"{bucket.url}/guarded/a.jsonl").open() is None
+    with pytest.raises(OSError, match="Forbidden"):
+        find_place(f"{bucket.url}/guarded/a.jsonl").remove()
+    gcs_server.serve().refuses = None
+    assert bucket.read("guarded/a.jsonl") == LINES
+    assert len(json.loads(bucket.read("guarded/a.jsonl.manifest.json"))["records"]) == len(RECORDS)
+
+
+def test_no_encoding_is_claimed(bucket):
+    """A compressed file is what is stored, not an encoding of something else, which the store would undo."""
+    land(RECORDS, f"{bucket.url}/packed.jsonl.gz")
+    assert "contentEncoding" not in bucket.facts("packed.jsonl.gz")

@@ -1,0 +1,119 @@
+"""Importing the provider in a DAG file, making its objects and parsing its example DAGs cost next to nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import import_probe
+import pytest
+
+pytest.importorskip("airflow")
+
+#: How many modules an import may add to those that DAG files have loaded anyway. Those of Airflow differ by one or two
+#: from version to version; a module of ours that is really needed is a reason to raise a bound, one that waits is not.
+MOST = {
+    "operator": 17,
+    "sensor": 17,
+    "operator and sensor": 24,
+    "event triggers": 18,
+    "trigger": 9,
+    "hook": 17,
+    "links": 5,
+    "assets": 7,
+    "retries": 4,
+    "splitting": 5,
+    "compat": 3,
+    "provider info": 2,
+}
+#: What no DAG file has to wait for: engines, formats, servers, and what speaks to a network.
+HEAVY = {
+    "aiohttp", "boto3", "botocore", "duckdb", "fsspec", "httpx", "numpy", "openlineage", "pandas", "pyarrow",
+    "requests", "s3fs", "sqlite3", "starlette", "urllib3", "uvicorn",
+}  # fmt: skip
+OBJECTS = (
+    "operator",
+    "operator to a local file",
+    "sensor",
+    "sensor, started by the triggerer",
+    "trigger",
+    "event trigger for logs",
+    "event trigger for versions",
+    "hook",
+    "retry policy",
+    "link to the output",
+    "link to the resource",
+)
+EXAMPLES = sorted(path.stem for path in import_probe.EXAMPLES.glob("*.py"))
+
+
+@pytest.fixture(scope="module")
+def probed(tmp_path_factory):
+    """Return what a fresh process found."""
+    environment = os.environ | {"AIRFLOW_HOME": str(tmp_path_factory.mktemp("home"))}
+    script = Path(import_probe.__file__)
+    ran = subprocess.run([sys.executable, script], env=environment, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    return json.loads(ran.stdout.splitlines()[-1])
+
+
+def roots(modules):
+    return {module.partition(".")[0] for module in modules}
+
+
+def heavy(probed, modules):
+    """Return what is heavy among modules, but for what Airflow itself has loaded in every DAG file."""
+    return roots(modules) & HEAVY - set(probed["before"])
+
+
+def test_every_entry_has_its_bound():
+    """No module that people import is without a bound."""
+    assert set(MOST) == set(import_probe.ENTRIES)
+
+
+@pytest.mark.parametrize("entry", MOST)
+def test_an_import_adds_few_modules(probed, entry):
+    """An import adds no more modules than it needs to define its classes."""
+    loaded = probed["imports"][entry]["loaded"]
+    assert len(loaded) <= MOST[entry], loaded
+
+
+@pytest.mark.parametrize("entry", MOST)
+def test_an_import_loads_no_package_that_airflow_has_not_loaded(probed, entry):
+    """What an import adds is this provider's, Airflow's or Python's: nothing heavy, and nothing else either."""
+    loaded = probed["imports"][entry]["loaded"]
+    foreign = roots(loaded) - set(probed["before"]) - {"airflow", import_probe.PACKAGE} - sys.stdlib_module_names
+    assert not foreign
+    assert not heavy(probed, loaded)
+
+
+@pytest.mark.parametrize("entry", MOST)
+def test_an_import_does_nothing_else(probed, entry):
+    """An import reads modules, and does nothing: no file, socket, process or database."""
+    assert probed["imports"][entry]["did"] == []
+
+
+def test_every_object_is_made(probed):
+    """No object that can be made is left out."""
+    assert set(probed["objects"]) == set(OBJECTS)
+
+
+@pytest.mark.parametrize("name", OBJECTS)
+def test_a_constructor_does_no_io(probed, name):
+    """Constructors keep their arguments, all of them, and do nothing: no file, socket, process or database."""
+    made = probed["objects"][name]
+    assert made["did"] == []
+    assert not heavy(probed, made["loaded"])
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_an_example_is_parsed_without_io(probed, name):
+    """DAG files with our operators, sensors and watchers are parsed without I/O, and nothing heavy is loaded."""
+    parsed = probed["dags"][name]
+    if "No module named 'airflow.sdk'" in parsed:
+        pytest.skip("Airflow 2 has no assets that are watched")
+    assert parsed["did"] == []
+    assert not heavy(probed, parsed["loaded"])

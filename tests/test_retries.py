@@ -1,0 +1,251 @@
+"""Which failures of a task are retried, and when: the policy that operator and sensor bring, and without policies."""
+
+from __future__ import annotations
+
+import inspect
+from datetime import datetime, timedelta, timezone
+from types import SimpleNamespace
+
+import airflow_runs
+import pytest
+
+pytest.importorskip("airflow")
+
+from airflow.providers.common.compat.sdk import DAG, AirflowFailException
+
+from airflow_provider_secoda.client import errors
+from airflow_provider_secoda.operators.secoda import SecodaAuditLogsOperator
+from airflow_provider_secoda.retries import SecodaRetryPolicy
+from airflow_provider_secoda.sandbox import Workspace
+from airflow_provider_secoda.sensors.secoda import SecodaVersionHistorySensor
+
+V33 = airflow_runs.version() >= (3, 3)
+with_policies = pytest.mark.skipif(not V33, reason="Airflow has retry policies since 3.3")
+MINUTE = timedelta(minutes=1)
+UNTIL = datetime(2026, 3, 1, tzinfo=timezone.utc)
+OPERATOR = (SecodaAuditLogsOperator, {"start": UNTIL - timedelta(days=1), "end": UNTIL})
+SENSOR = (SecodaVersionHistorySensor, {"resource_id": "R", "max_consecutive_failures": 1})
+both = pytest.mark.parametrize(("kind", "arguments"), [OPERATOR, SENSOR], ids=["operator", "sensor"])
+KINDS = [
+    kind
+    for _, kind in inspect.getmembers(errors, inspect.isclass)
+    if issubclass(kind, errors.SecodaError) and not kind.__subclasses__()
+]
+
+
+def decide(error, try_number=1, max_tries=8, **task):
+    """Ask the policy about a task's failure; return what to do, and the delay in seconds."""
+    told = {"retry_delay": MINUTE, "max_retry_delay": None, "retries": 8, **task}
+    decision = SecodaRetryPolicy().evaluate(error, try_number, max_tries, {"task": SimpleNamespace(**told)})
+    delay = decision.retry_delay
+    return decision.action.value, None if delay is None else delay.total_seconds()
+
+
+def about(delay):
+    """Return whatever is a delay with its jitter."""
+    return pytest.approx(delay * 1.05, rel=0.05)
+
+
+# --- what the policy says --------------------------------------------------------------------------------------
+
+
+@with_policies
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_kind_of_error_has_its_decision(kind):
+    """What no retry mends fails, what may go away is retried, an incomplete listing is left to the DAG."""
+    decided, _ = decide(kind("said"))
+    if issubclass(kind, errors.SecodaFatalError | errors.SecodaConfigurationError):
+        assert decided == "fail"
+    elif issubclass(kind, errors.SecodaRetriableError):
+        assert decided == "retry"
+    else:
+        assert (kind, decided) == (errors.SecodaIncompleteError, "default")
+
+
+@with_policies
+def test_what_is_not_secodas_is_the_dags_business():
+    """About errors from elsewhere the policy has no opinion."""
+    assert decide(ConnectionError("a disk"))[0] == "default"
+
+
+@with_policies
+@pytest.mark.parametrize(
+    ("asked", "delay"), [(None, None), (0.0, 0.0), (7.0, 7.0), (90_000.0, 86_400.0), (1e12, 86_400.0)]
+)
+def test_a_429_is_retried_after_what_it_asked_for(asked, delay):
+    """After ``Retry-After``, a day at most; where there is none, after the task's own delay."""
+    decided, seconds = decide(errors.SecodaRateLimitError("said", status=429, retry_after=asked), try_number=5)
+    assert decided == "retry"
+    assert seconds is None if delay is None else seconds == about(delay)
+
+
+@with_policies
+@pytest.mark.parametrize(
+    ("try_number", "delay"), [(1, 60), (2, 120), (3, 240), (6, 1920), (7, 3600), (40, 3600), (10**6, 3600)]
+)
+def test_a_server_that_fails_is_asked_ever_more_seldom(try_number, delay):
+    """The task's ``retry_delay`` is doubled each time, up to an hour."""
+    assert decide(errors.SecodaServerError("said"), try_number) == ("retry", about(delay))
+
+
+@with_policies
+@pytest.mark.parametrize(
+    ("task", "delay"),
+    [
+        ({"max_retry_delay": timedelta(seconds=90)}, 90),
+        ({"retry_delay": timedelta(hours=5)}, 5 * 3600),
+        ({"retry_delay": timedelta(0)}, 0),
+        ({"retry_delay": timedelta(days=9_999)}, 9_999 * 86_400),
+    ],
+)
+def test_the_backoff_keeps_to_what_the_task_says(task, delay):
+    """No delay is longer than ``max_retry_delay``, and none shorter than ``retry_delay``."""
+    assert decide(errors.SecodaConnectionError("said"), 3, **task) == ("retry", about(delay))
+
+
+@with_policies
+def test_a_task_that_was_cleared_begins_anew():
+    """The tries from before a task was cleared do not count: Airflow goes on numbering them."""
+    assert decide(errors.SecodaServerError("said"), try_number=6, max_tries=8, retries=3) == ("retry", about(60))
+
+
+@with_policies
+def test_a_server_that_says_when_is_not_asked_before():
+    """A ``Retry-After`` of a 503 counts where it is longer than the backoff."""
+    assert decide(errors.SecodaServerError("said", retry_after=600.0)) == ("retry", about(600))
+    assert decide(errors.SecodaServerError("said", retry_after=5.0)) == ("retry", about(60))
+
+
+@with_policies
+def test_the_delay_differs_from_task_to_task():
+    """What failed together does not come back together, and never earlier than asked for."""
+    error = errors.SecodaRateLimitError("said", retry_after=100.0)
+    delays = {decide(error)[1] for _ in range(50)}
+    assert len(delays) > 40
+    assert 100 <= min(delays) < max(delays) <= 110
+
+
+# --- how it comes to the tasks ---------------------------------------------------------------------------------
+
+
+class Ours(SecodaRetryPolicy):
+    """A policy of somebody else's."""
+
+
+@with_policies
+@both
+def test_the_policy_of_a_task(kind, arguments):
+    """The provider's by default; another one, or none, as argument or in ``default_args``; mapped tasks alike."""
+    ours, others = Ours(), {key: value for key, value in arguments.items() if key != "resource_id"}
+    with DAG("d", schedule=None, start_date=UNTIL, default_args={"retry_policy": ours}):
+        assert kind(task_id="a", **arguments).retry_policy is ours
+        assert kind(task_id="b", **arguments, retry_policy=None).retry_policy is None
+    with DAG("d", schedule=None, start_date=UNTIL, default_args={"retry_policy": None}):
+        assert kind(task_id="a", **arguments).retry_policy is None
+        assert kind(task_id="b", **arguments, retry_policy=ours).retry_policy is ours
+    with DAG("d", schedule=None, start_date=UNTIL):
+        assert type(kind(task_id="a", **arguments).retry_policy) is SecodaRetryPolicy
+        mapped = kind.partial(task_id="b", **others).expand(**_over(kind))
+        assert type(mapped.retry_policy) is SecodaRetryPolicy
+        assert type(mapped.unmap(_one(kind)).retry_policy) is SecodaRetryPolicy
+        mapped = kind.partial(task_id="c", **others, retry_policy=ours).expand(**_over(kind))
+        assert mapped.unmap(_one(kind)).retry_policy is ours
+        mapped = kind.partial(task_id="e", **others, retry_policy=None).expand(**_over(kind))
+        assert mapped.unmap(_one(kind)).retry_policy is None
+
+
+def _over(kind):
+    name = "output_path" if kind is SecodaAuditLogsOperator else "resource_id"
+    return {name: ["x.jsonl", "y.jsonl"]}
+
+
+def _one(kind):
+    return {name: values[0] for name, values in _over(kind).items()}
+
+
+@both
+def test_the_argument_is_known_everywhere(kind, arguments):
+    """One DAG file does for all Airflows: before 3.3 the argument means nothing."""
+    with DAG("d", schedule=None, start_date=UNTIL):
+        for number, policy in enumerate((None, SecodaRetryPolicy())):
+            kind(task_id=f"t{number}", retry_policy=policy, **arguments)
+
+
+# --- what reaches the policy -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def refusing(secoda_sandbox_factory):
+    """Return a sandbox that refuses every key."""
+    sandbox = secoda_sandbox_factory(Workspace())
+    sandbox.faults.script = [401] * 10
+    return sandbox
+
+
+def failure(kind, arguments, **more):
+    """Execute a task; return the error that it leaves with."""
+    from airflow.providers.common.compat.sdk import DAG
+
+    with DAG("d", schedule=None, start_date=UNTIL) as dag:
+        task = kind(task_id="t", **arguments, **more)
+    run = SimpleNamespace(run_after=UNTIL, start_date=UNTIL)
+    with pytest.raises(Exception) as caught:
+        task.execute({"dag": dag, "dag_run": run, "ti": SimpleNamespace(try_number=1, max_tries=1)})
+    return caught.value
+
+
+@both
+def test_without_a_policy_it_fails_at_once(refusing, kind, arguments):
+    """Without a policy a key that is refused leaves as what Airflow never retries, the real error being its cause."""
+    error = failure(kind, arguments, retry_policy=None)
+    assert type(error) is AirflowFailException
+    assert isinstance(error.__cause__, errors.SecodaAuthenticationError)
+
+
+@with_policies
+@both
+def test_with_a_policy_it_is_the_policys_to_decide(refusing, kind, arguments):
+    """A policy is shown the real error, so that it can decide otherwise; nothing hangs on that in a circle."""
+    error = failure(kind, arguments)
+    assert type(error) is errors.SecodaAuthenticationError
+    seen = []
+    link: BaseException | None = error
+    while link is not None:  # as loggers follow it
+        assert link not in seen
+        seen.append(link)
+        link = link.__cause__ or (None if link.__suppress_context__ else link.__context__)
+
+
+@with_policies
+def test_a_task_that_was_deferred_asks_its_policy_too(refusing):
+    """The operator comes back from its wait with the same policy as before."""
+    kind, arguments = OPERATOR
+    window = {"start": "2026-01-01T00:00:00+00:00", "end": "2026-01-02T00:00:00+00:00", "rule": "start_end"}
+    with pytest.raises(errors.SecodaAuthenticationError):
+        kind(task_id="t", **arguments).execute_settled({}, window=window)
+    with pytest.raises(AirflowFailException):
+        kind(task_id="t", **arguments, retry_policy=None).execute_settled({}, window=window)
+
+
+@both
+def test_mistakes_in_a_dag_fail_at_once(refusing, kind, arguments):
+    """A connection that is not filled in is no matter of retries, with a policy or without."""
+    import os
+
+    os.environ["AIRFLOW_CONN_EMPTY"] = '{"conn_type": "secoda"}'
+    try:
+        error = failure(kind, arguments, secoda_conn_id="empty")
+    finally:
+        del os.environ["AIRFLOW_CONN_EMPTY"]
+    if V33:
+        assert decide(error)[0] == "fail"
+    else:
+        assert type(error) is AirflowFailException
+
+
+def test_soft_fail_comes_first(refusing):
+    """A sensor that may be skipped is skipped: there is nothing left for a policy to decide."""
+    from airflow.providers.common.compat.sdk import AirflowSkipException
+
+    kind, arguments = SENSOR
+    assert type(failure(kind, arguments, soft_fail=True)) is AirflowSkipException
