@@ -1,6 +1,6 @@
-"""Store a connection in Airflow's database, so that people meet it in the web UI.
+"""Store a connection in Airflow's database, so that people meet it in the web UI, and the pool of the examples.
 
-Reads it as JSON from standard input: a command line and its files are there for others to read.
+Reads the connection as JSON from standard input: a command line and its files are there for others to read.
 usage: demo_connection.py CONN_ID
 """
 
@@ -11,6 +11,7 @@ import sys
 
 from airflow.configuration import write_default_airflow_configuration_if_needed
 from airflow.models.connection import Connection
+from airflow.models.pool import Pool
 from airflow.utils.db import upgradedb
 from airflow.utils.session import create_session
 from sqlalchemy import delete
@@ -28,6 +29,8 @@ def main(conn_id: str) -> None:
         if not connection.is_encrypted:
             raise SystemExit("the API key would be stored unencrypted")
         session.add(connection)
+    # Some examples take their slots from it; without it their tasks would wait for ever.
+    Pool.create_or_update_pool("secoda", slots=2, description="tasks that read Secoda", include_deferred=False)
 
 
 if __name__ == "__main__":

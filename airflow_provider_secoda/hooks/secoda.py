@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 _TEST_TIMEOUT = 15.0
 
 
-class SecodaHook(ConnectionForm, BaseHook):
+class SecodaHook(BaseHook):
     """
     Read Secoda's audit logs and resource logs with the key of an Airflow connection.
 
@@ -49,6 +49,9 @@ class SecodaHook(ConnectionForm, BaseHook):
     default_conn_name = "secoda_default"
     conn_type = "secoda"
     hook_name = "Secoda"
+    # Airflow before 3.2 asks the class itself for these, and overlooks what it inherits.
+    get_connection_form_widgets = ConnectionForm.get_connection_form_widgets
+    get_ui_field_behaviour = ConnectionForm.get_ui_field_behaviour
 
     def __init__(self, secoda_conn_id: str = default_conn_name, **kwargs: Any) -> None:
         super().__init__(**kwargs)

@@ -152,7 +152,7 @@ def test_a_connection_that_works(month):
 @pytest.mark.parametrize(
     ("mishap", "words"),
     [
-        (401, ["Wrong API key", "password"]),
+        (401, ["Wrong API key", "the connection"]),
         (403, ["valid", "no workspace admin"]),
         (404, ["no Secoda API at this address", "region", "host"]),
         ("html", ["no Secoda API", "region", "host", "text/html"]),
