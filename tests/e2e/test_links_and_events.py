@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -36,6 +37,10 @@ with DAG("linked", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=timezon
 """
 PAGE = "https://secoda.example.com/metric/metric%2F1/history"
 LINKED = ("deferred", "poking")
+DOCUMENTED = (Path(__file__).parents[2] / "docs" / "airflow.md").read_text()
+CONSUMER = next(
+    block for block in re.findall(r"```python\n(.*?)```", DOCUMENTED, re.DOTALL) if "load_audit_logs" in block
+)
 
 
 @pytest.fixture(scope="session")
@@ -49,6 +54,8 @@ def linked(standalone, tmp_path_factory):
     output = tmp_path_factory.mktemp("linked") / "logs.jsonl"
     start = (end - timedelta(hours=1)).isoformat()
     standalone.put_dag("linked", DAG.format(output=str(output), start=start, end=end.isoformat()))
+    if airflow_runs.version() >= (3,):
+        standalone.put_dag("load_audit_logs", CONSUMER)
     run_id = standalone.trigger("linked")
     standalone.wait_task("linked", run_id, "deferred", "deferred")
     standalone.wait_task("linked", run_id, "poking", "running")
@@ -86,6 +93,15 @@ def test_the_event_of_an_outlet_tells_what_was_fetched(standalone, linked):
     assert (told["path"], told["window_rule"]) == (str(output), "start_end")
     assert told["count"] == len(Path(told["path"]).read_text().splitlines()) > 0
     assert json.loads(Path(told["manifest"]).read_text())["window"]["start"] == told["start"]
+
+
+@pytest.mark.skipif(airflow_runs.version() < (3,), reason="the example is for Airflow 3")
+def test_the_documented_dag_is_run_by_the_event(standalone, linked):
+    """The DAG in the documentation runs when a file has landed, and knows which."""
+    _, _, output = linked
+    runs = standalone.until(lambda: standalone.runs("load_audit_logs"), "the event runs the DAG", 60)
+    assert standalone.wait("load_audit_logs", runs[0]["dag_run_id"]) == "success"
+    assert standalone.xcom("load_audit_logs", runs[0]["dag_run_id"], "load") == [str(output)]
 
 
 def test_only_what_the_links_need_is_pushed(standalone, linked):
