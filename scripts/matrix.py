@@ -38,7 +38,7 @@ USUAL = [
     *("2.11.0/3.10", "2.11.2/3.12", "3.0.6/3.11", "3.1.8/3.12", "3.2.2/3.13", "3.3.2/3.10", "3.3.2/3.13"),
     *("none/3.10", "none/3.13"),
 ]
-SPREAD = ["-n", "auto", "--dist", "loadgroup", "--no-loadscope-reorder", "-p", "no:cacheprovider"]
+SPREAD = ["-n", "auto", "--dist", "loadfile", "--no-loadscope-reorder", "-p", "no:cacheprovider"]
 #: What needs no Airflow, and what in these folders does is skipped there.
 WITHOUT_AIRFLOW = ["tests/client", "tests/simulation", "tests/sandbox", "tests/fuzz", "tests/links"]
 
