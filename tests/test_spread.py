@@ -1,0 +1,45 @@
+"""Tests that share a running Airflow stay together when the tests are spread over processes."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+SOURCE = """
+import os, time, pathlib
+import pytest
+
+@pytest.mark.parametrize("number", range(3))
+def test_it(number):
+    time.sleep(0.05)  # so that nobody does all
+    pathlib.Path({place!r}, {name!r} + str(number)).write_text(os.environ["PYTEST_XDIST_WORKER"])
+"""
+
+
+def test_who_does_what(tmp_path):
+    """Two workers: all of ``e2e/`` is done by one of them, and each file by one."""
+    pytest.importorskip("xdist")
+    tests, place = tmp_path / "tests", tmp_path / "done"
+    place.mkdir()
+    for folder in ("e2e", "client"):
+        (tests / folder).mkdir(parents=True)
+        for name in "abcd":
+            (tests / folder / f"test_{folder}_{name}.py").write_text(
+                SOURCE.format(place=str(place), name=folder + name)
+            )
+    for module in ("conftest", "airflow_runs", "deprecations"):
+        shutil.copy(HERE / f"{module}.py", tests)
+    command = [sys.executable, "-m", "pytest", "-q", "-n", "2", "--dist", "loadfile", "-p", "no:cacheprovider", "tests"]
+    ran = subprocess.run(command, check=False, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    done = {file.name: file.read_text() for file in place.iterdir()}
+    assert len(done) == 24
+    assert len({worker for name, worker in done.items() if name.startswith("e2e")}) == 1
+    for name in "abcd":
+        assert len({done[f"client{name}{number}"] for number in range(3)}) == 1
+    assert len(set(done.values())) == 2
