@@ -168,7 +168,11 @@ class Standalone:
         """
         if not self._old:
             body = {"logical_date": None, **body}
-        return str(self._ask("POST", f"dags/{dag_id}/dagRuns", json=body)["dag_run_id"])
+        run_id = str(self._ask("POST", f"dags/{dag_id}/dagRuns", json=body)["dag_run_id"])
+        # Airflow 3.0 answers before it has committed the run.
+        path = run_path(dag_id, run_id)
+        self.until(lambda: self._rest.send("GET", path).is_success, f"{run_id} is there", RUN_SECONDS)
+        return run_id
 
     # --- what it says ----------------------------------------------------------------------------------------
 

@@ -107,7 +107,8 @@ def test_a_local_target_in_the_way(run, content, truth, tmp_path, what):
     (obstacle.touch if what == "directory" else obstacle.mkdir)()
     ended = run(target)
     assert ended.state == "failed"
-    assert str(obstacle) in ended.log
+    # Airflow 3.0 draws a frame around a traceback, and breaks long lines in it.
+    assert str(obstacle) in re.sub(r"[\s│]", "", ended.log)
     assert obstacle.is_dir() != (what == "directory")
     (obstacle.unlink if what == "directory" else obstacle.rmdir)()
     check(target, [None])

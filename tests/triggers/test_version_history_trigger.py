@@ -353,7 +353,7 @@ SLOW = """
 
     class Slow(BaseSecretsBackend):
         def get_conn_value(self, conn_id, *args, **kwargs):
-            time.sleep(0.3)
+            time.sleep(1)
             return {connection!r}
 """
 
@@ -368,12 +368,12 @@ def test_the_loop_is_never_blocked(sandbox, tmp_path, monkeypatch):
     arguments = json.dumps(make(since="2026-01-01T00:00:00Z").serialize()[1])
     code = textwrap.dedent(LOOP.format(arguments=arguments))
     longest = []
-    for _ in range(9):  # the machine may be busy with something else
+    for _ in range(3):  # the machine may be busy with something else
         ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
         gap, found, ticks = ran.stdout.split()[-3:]
         assert int(found) == 50
         assert int(ticks) > 20  # it was slow
         longest.append(float(gap))
-        if longest[-1] < 0.1:
+        if longest[-1] < 0.5:
             break
-    assert min(longest) < 0.1
+    assert min(longest) < 0.5
