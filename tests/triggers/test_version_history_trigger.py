@@ -316,7 +316,7 @@ def test_a_key_that_is_revoked_ends_all(sandbox, monkeypatch):
     ended = asyncio.run(all_of_them())
     assert {type(error) for error in ended} == {SecodaAuthenticationError}
     assert len(sandbox.requests) == 50
-    assert len(reads) <= 1 + 50 / sharing.MAX_AT_ONCE * 2
+    assert len(reads) < 25  # two for each round of MAX_AT_ONCE, give or take: far from one for each trigger
 
 
 LOOP = """
