@@ -341,7 +341,7 @@ def test_retry_after_is_obeyed(sandbox, mode, before, store):
     steps = Steps()
     assert ids(execute(make(mode, timeout=5), context(Store() if store else None), steps=steps)) == ["new"]
     timer.join()
-    assert 1 <= gaps(sandbox)[before] < 1.5
+    assert 1 <= gaps(sandbox)[before] < 4  # and not the five seconds of the timeout
     assert len(sandbox.requests) == before + 2
     if store:
         asked_at, again_at = steps.rescheduled[-1]
