@@ -292,6 +292,7 @@ def test_an_interrupt_during_a_pause_ends_at_once(month):
             while client.tally.retries < 1:
                 time.sleep(0.01)
             time.sleep(0.05)
+            print(time.monotonic(), flush=True)
             os.kill(os.getpid(), signal.SIGINT)
         threading.Thread(target=interrupt, daemon=True).start()
         try:
@@ -299,12 +300,12 @@ def test_an_interrupt_during_a_pause_ends_at_once(month):
         except KeyboardInterrupt:
             print("interrupted")
     """
-    begin = time.monotonic()  # the interpreter's start included
     ended = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, timeout=120, check=False
     )
-    assert (ended.stdout, ended.returncode, ended.stderr) == ("interrupted\n", 0, "")
-    assert time.monotonic() - begin < 100
+    took = time.monotonic() - float(ended.stdout.split()[0])  # one clock for all processes; without the start
+    assert (ended.stdout.split()[1:], ended.returncode, ended.stderr) == (["interrupted"], 0, "")
+    assert took < 10
 
 
 def test_an_error_of_the_reader_stops_the_read(month):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
+import math
 import subprocess
 import sys
 import textwrap
@@ -316,7 +317,7 @@ def test_a_key_that_is_revoked_ends_all(sandbox, monkeypatch):
     ended = asyncio.run(all_of_them())
     assert {type(error) for error in ended} == {SecodaAuthenticationError}
     assert len(sandbox.requests) == 50
-    assert len(reads) < 25  # two for each round of MAX_AT_ONCE, give or take: far from one for each trigger
+    assert len(reads) <= 1 + math.ceil(50 / sharing.MAX_AT_ONCE) * 2
 
 
 LOOP = """
@@ -374,6 +375,6 @@ def test_the_loop_is_never_blocked(sandbox, tmp_path, monkeypatch):
         assert int(found) == 50
         assert int(ticks) > 20  # it was slow
         longest.append(float(gap))
-        if longest[-1] < 0.5:
+        if longest[-1] < 0.33:
             break
-    assert min(longest) < 0.5
+    assert min(longest) < 0.33
