@@ -78,13 +78,13 @@ class SecodaRetryPolicy(RetryPolicy):
 DEFAULT_POLICY = SecodaRetryPolicy()
 
 
-def as_argument(policy: RetryPolicy | None) -> dict[str, Any]:
+def retry_policy_kwargs(policy: RetryPolicy | None) -> dict[str, Any]:
     """Return what an operator tells Airflow of its policy: nothing before 3.3, which knows of none."""
     return {} if RetryPolicy is object else {"retry_policy": policy}
 
 
 @contextmanager
-def left_to_policy(task: BaseOperator) -> Iterator[None]:
+def unwrap_errors_for_retry_policy(task: BaseOperator) -> Iterator[None]:
     """
     Let an error of Secoda reach a task's retry policy as what it is, where the task has one.
 

@@ -1,6 +1,6 @@
 """A real Airflow on PostgreSQL, with one of its executors, that runs one backfill.
 
-Its processes are the tests' own (``tests/airflow_processes.py``): each is ended wholly, none is left behind.
+Its processes are the tests' own (``tests/helpers/airflow_processes.py``): each is ended wholly, none is left behind.
 """
 
 from __future__ import annotations
@@ -16,12 +16,9 @@ import engines
 import httpx
 import psutil
 
-ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT / "tests"))
-
-from airflow_processes import Processes  # noqa: E402
-from airflow_rest import Rest, moment, run_path  # noqa: E402
-from airflow_settings import free_port, settings  # noqa: E402
+from tests.helpers.airflow_processes import Processes
+from tests.helpers.airflow_rest import Rest, moment, run_path
+from tests.helpers.airflow_settings import free_port, settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

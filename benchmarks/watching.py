@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "triggers"))
-
 
 @asynccontextmanager
 async def watch(numbers: range, interval: float, fire: Callable[[int], None]) -> AsyncIterator[None]:
     """Run a watcher for each resource; call ``fire`` with its number when its event is stored."""
-    from triggerer import Supervisor, Triggerer
-
-    from airflow_provider_secoda.triggers.events import SecodaVersionHistoryEventTrigger
+    from airflow_provider_secoda.triggers._event_triggers import SecodaVersionHistoryEventTrigger
+    from tests.triggers.triggerer import Supervisor, Triggerer
 
     supervisor = Supervisor()
 

@@ -49,7 +49,7 @@ QUICK = Scale(5_000, 9, 0.005, 1, {"middle": 5}, week=False)
 
 
 @dataclass(frozen=True)
-class Stretch:
+class PageRange:
     """A window of the history, and what is true of it by the workspace itself, without any listing."""
 
     start: datetime
@@ -74,7 +74,7 @@ class Measured:
     """What one reader did with one window."""
 
     name: str
-    stretch: Stretch
+    stretch: PageRange
     result: dict[str, Any]
 
     @property
@@ -97,7 +97,7 @@ class Measured:
         ]
 
 
-def measure(sandbox: dict[str, Any], stretch: Stretch, scale: Scale) -> list[Measured]:
+def measure(sandbox: dict[str, Any], stretch: PageRange, scale: Scale) -> list[Measured]:
     """Read one window with all readers that are installed, each in a process of its own."""
     plan = [(OURS, f"**this operator**, concurrency {CONCURRENCY}", CONCURRENCY, True)]
     if scale is FULL:
@@ -183,7 +183,7 @@ def main() -> None:
             windows["week in the middle"] = (48, 7)
         for name, (back, days) in windows.items():
             start = place.UNTIL - timedelta(days=back)
-            stretch = Stretch(start, start + timedelta(days=days), workspace)
+            stretch = PageRange(start, start + timedelta(days=days), workspace)
             found = measure(sandbox, stretch, scale)
             pages = f"pages {stretch.pages[0]}-{stretch.pages[-1]}"
             print(f"\n## {name.capitalize()}: {len(stretch.ids)} logs on {pages}\n")

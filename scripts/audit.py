@@ -22,7 +22,7 @@ _SECONDS = 120
 _FRAME = "!" * 80
 
 
-def judge(report: dict[str, Any], known: list[dict[str, str]], today: date) -> tuple[bool | None, list[str]]:
+def interpret(report: dict[str, Any], known: list[dict[str, str]], today: date) -> tuple[bool | None, list[str]]:
     """
     Return whether all is well, None when that was not checked, and the lines that say why.
 
@@ -76,7 +76,7 @@ def main(arguments: list[str]) -> int:
     """Print the verdict; return the exit status."""
     report, trouble = ask()
     today = datetime.now(timezone.utc).date()
-    well, lines = judge(report, json.loads(KNOWN.read_text()), today) if report else (None, [trouble])
+    well, lines = interpret(report, json.loads(KNOWN.read_text()), today) if report else (None, [trouble])
     print(*lines, sep="\n")
     if well is None:
         print(_FRAME, "!! audit: NOT CHECKED - the advisory service did not answer for the packages here.", sep="\n")

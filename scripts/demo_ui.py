@@ -27,8 +27,8 @@ from demo_stage import (
     start_sandbox,
 )
 
+from airflow_provider_secoda.client._api.base_url import origin_of, resolve_base_url
 from airflow_provider_secoda.client.errors import SecodaConfigurationError
-from airflow_provider_secoda.client.regions import origin_of, resolve_base_url
 
 FOLDER = DEMO / "ui"
 LOG = FOLDER / "airflow.log"

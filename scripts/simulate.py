@@ -19,11 +19,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[1]
-sys.path[:0] = [str(ROOT / "tests" / "simulation"), str(ROOT)]
-
-from play import Played, play  # noqa: E402
-from world import FAULT_KINDS  # noqa: E402
+from tests.simulation.play import Played, play
+from tests.simulation.world import FAULT_KINDS
 
 _SHOWN = 20
 

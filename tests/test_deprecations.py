@@ -8,9 +8,9 @@ import sys
 import warnings
 from pathlib import Path
 
-import airflow_runs
-import deprecations
 import pytest
+
+from tests.helpers import airflow_runs, deprecations
 
 pytest.importorskip("airflow")
 newest = pytest.mark.skipif(airflow_runs.version() < deprecations.NEWEST, reason="judged by the newest Airflow only")

@@ -8,8 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import import_probe
 import pytest
+
+from tests.helpers import import_probe
 
 pytest.importorskip("airflow")
 

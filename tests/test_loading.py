@@ -9,10 +9,10 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-import s3_server
 
+from airflow_provider_secoda._storage.write import write_atomically
 from airflow_provider_secoda.sandbox import Workspace
-from airflow_provider_secoda.sinks.storage import land
+from tests.helpers import s3_server
 
 TEXT = (Path(__file__).parent.parent / "docs" / "loading.md").read_text()
 BLOCKS = re.findall(r"^```python\n(.*?)^```$", TEXT, re.DOTALL | re.MULTILINE)
@@ -42,7 +42,7 @@ def truth(airflow, monkeypatch):
     for number, logs in enumerate(days, 1):
         for suffix in ("parquet", "jsonl.gz"):
             url = f"s3://my_aws@my-bucket/secoda/audit_logs/2026-03-0{number}.{suffix}"
-            land(logs, url, manifest=lambda written: [b"{}" if written else b""])
+            write_atomically(logs, url, manifest=lambda written: [b"{}" if written else b""])
     return days
 
 

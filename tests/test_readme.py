@@ -9,8 +9,9 @@ import json
 import re
 from pathlib import Path
 
-import airflow_runs
 import pytest
+
+from tests.helpers import airflow_runs
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -91,7 +92,7 @@ def test_the_connection_line_is_a_connection():
     pytest.importorskip("airflow")
     from airflow.providers.common.compat.sdk import Connection
 
-    from airflow_provider_secoda.hooks.connection import read_connection
+    from airflow_provider_secoda.hooks._connection import read_connection
 
     (text,) = re.findall(r"AIRFLOW_CONN_SECODA_DEFAULT='(.*)'", README)
     fields = json.loads(text)

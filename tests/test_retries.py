@@ -6,8 +6,9 @@ import inspect
 from datetime import datetime, timedelta, timezone
 from types import SimpleNamespace
 
-import airflow_runs
 import pytest
+
+from tests.helpers import airflow_runs
 
 pytest.importorskip("airflow")
 

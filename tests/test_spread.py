@@ -32,8 +32,9 @@ def test_who_does_what(tmp_path):
             (tests / folder / f"test_{folder}_{name}.py").write_text(
                 SOURCE.format(place=str(place), name=folder + name)
             )
-    for module in ("conftest", "airflow_runs", "deprecations"):
-        shutil.copy(HERE / f"{module}.py", tests)
+    shutil.copy(HERE / "conftest.py", tests)
+    shutil.copytree(HERE / "helpers", tests / "helpers")
+    (tests / "__init__.py").touch()
     command = [sys.executable, "-m", "pytest", "-q", "-n", "2", "--dist", "loadfile", "-p", "no:cacheprovider", "tests"]
     ran = subprocess.run(command, check=False, cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert ran.returncode == 0, ran.stdout + ran.stderr

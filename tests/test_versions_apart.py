@@ -13,28 +13,28 @@ COMPAT = PACKAGE / "_compat.py"
 MISSING = {"ImportError", "ModuleNotFoundError"}
 #: What looks like telling versions apart, and is not: file, what, and what it is.
 NOT_VERSIONS = {
-    ("operators/lineage.py", "except ImportError"): "OpenLineage's provider need not be installed",
-    ("sensors/lineage.py", "except ImportError"): "OpenLineage's provider need not be installed",
+    ("_lineage/operator.py", "except ImportError"): "OpenLineage's provider need not be installed",
+    ("_lineage/sensor.py", "except ImportError"): "OpenLineage's provider need not be installed",
     ("operators/secoda.py", "except ModuleNotFoundError"): "the extra for Parquet need not be installed",
-    ("operators/partitions.py", "hasattr(mapper, …)"): "mappers of other kinds have no inner mapper",
-    ("operators/partitions.py", "getattr(timetable, 'partition_mapper_config')"): "only some timetables have it",
-    ("operators/partitions.py", "getattr(timetable, 'default_partition_mapper')"): "only some timetables have it",
-    ("operators/window.py", "getattr(timetable, 'key_format')"): "only some timetables have it",
-    ("operators/window.py", "getattr(context.get('dag'), 'start_date')"): "a context made by hand has no DAG",
-    ("operators/periods.py", "getattr(delta, 'months')"): "a timedelta has none",
-    ("operators/periods.py", "getattr(delta, 'years')"): "a timedelta has none",
-    ("operators/evidence.py", "__version__ of airflow"): "the version is written down, and decides nothing",
-    ("operators/evidence.py", "__version__ of pa"): "the version is written down, and decides nothing",
-    ("operators/evidence.py", "getattr(instance, …)"): "a context made by hand has no task instance",
+    ("_windows/partitions.py", "hasattr(mapper, …)"): "mappers of other kinds have no inner mapper",
+    ("_windows/partitions.py", "getattr(timetable, 'partition_mapper_config')"): "only some timetables have it",
+    ("_windows/partitions.py", "getattr(timetable, 'default_partition_mapper')"): "only some timetables have it",
+    ("_windows/resolve.py", "getattr(timetable, 'key_format')"): "only some timetables have it",
+    ("_windows/resolve.py", "getattr(context.get('dag'), 'start_date')"): "a context made by hand has no DAG",
+    ("_windows/periods.py", "getattr(delta, 'months')"): "a timedelta has none",
+    ("_windows/periods.py", "getattr(delta, 'years')"): "a timedelta has none",
+    ("operators/_evidence.py", "__version__ of airflow"): "the version is written down, and decides nothing",
+    ("operators/_evidence.py", "__version__ of pa"): "the version is written down, and decides nothing",
+    ("operators/_evidence.py", "getattr(instance, …)"): "a context made by hand has no task instance",
     ("links/secoda.py", "hasattr(instance, 'xcom_push')"): "a context made by hand has no task instance",
-    ("sensors/arguments.py", "getattr(sensor, '_BaseOperator__from_mapped')"): "only unmapped operators have it",
-    ("sensors/arguments.py", "getattr(value, 'resolve')"): "only arguments that come from other tasks have it",
-    ("sensors/looker.py", "getattr(context.get('ti'), 'try_number')"): "a context made by hand has no task instance",
-    ("sensors/failures.py", "getattr(errors, …)"): "the name of a class is looked up",
-    ("triggers/cursors.py", "getattr(accessors, …)"): "two kinds of accessors, and None",
+    ("sensors/_arguments.py", "getattr(sensor, '_BaseOperator__from_mapped')"): "only unmapped operators have it",
+    ("sensors/_arguments.py", "getattr(value, 'resolve')"): "only arguments that come from other tasks have it",
+    ("sensors/_poller.py", "getattr(context.get('ti'), 'try_number')"): "a context made by hand has no task instance",
+    ("sensors/_failures.py", "getattr(errors, …)"): "the name of a class is looked up",
+    ("_events/cursors.py", "getattr(accessors, …)"): "two kinds of accessors, and None",
 }
 #: Where nothing knows of Airflow; contracts of import-linter hold that for the first two.
-WITHOUT_AIRFLOW = ("client", "sandbox", "sinks", "verify")
+WITHOUT_AIRFLOW = ("client", "sandbox", "_storage", "verify")
 
 
 def told_apart(tree):

@@ -21,8 +21,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
+from airflow_provider_secoda.client._api.base_url import resolve_base_url
 from airflow_provider_secoda.client.errors import SecodaConfigurationError
-from airflow_provider_secoda.client.regions import resolve_base_url
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.openlineage.facet import Dataset

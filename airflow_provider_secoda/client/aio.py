@@ -10,13 +10,13 @@ import asyncio
 import random
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
-from airflow_provider_secoda.client.async_transport import AsyncTransport
+from airflow_provider_secoda.client._api.base_url import resolve_base_url
+from airflow_provider_secoda.client._api.flow import Attempt, Emit, Flow, Outcome
+from airflow_provider_secoda.client._api.key import Key
+from airflow_provider_secoda.client._api.limits import Limits
+from airflow_provider_secoda.client._http.exchange import RequestStats, RetryPolicy, exchange
+from airflow_provider_secoda.client._http.httpx_transport import AsyncTransport
 from airflow_provider_secoda.client.errors import SecodaConfigurationError, SecodaError
-from airflow_provider_secoda.client.exchange import RetryPolicy, Tally, exchange
-from airflow_provider_secoda.client.key import Key
-from airflow_provider_secoda.client.limits import Limits
-from airflow_provider_secoda.client.messages import Attempt, Emit, Flow, Outcome
-from airflow_provider_secoda.client.regions import resolve_base_url
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
@@ -62,7 +62,7 @@ class AsyncSecodaClient:
         if max_connections < 1:
             raise SecodaConfigurationError(f"`max_connections` must be at least 1, not {max_connections}")
         self.base_url = resolve_base_url(host=base_url)
-        self.tally = Tally()
+        self.stats = RequestStats()
         self._key = key
         self._policy = policy or RetryPolicy()
         self._rng = random.Random()  # noqa: S311 - jitter, no secret
@@ -120,7 +120,7 @@ class AsyncSecodaClient:
             base_url=self.base_url,
             policy=policy or self._policy,
             concurrency=concurrency,
-            tally=self.tally,
+            stats=self.stats,
             rng=self._rng,
         )
         crew = _Crew(self._transport)

@@ -115,7 +115,7 @@ class SecodaTimeoutError(SecodaRetriableError):
 
 
 class SecodaResponseError(SecodaRetriableError):
-    """A 2xx answer that is not of the documented shape; ``path`` is the JSON path of the first misfit."""
+    """A 2xx answer that is not of the documented shape; ``path`` is the JSON path of the first decode_error."""
 
     def __init__(self, message: str, *, path: str = "$", status: int | None = None) -> None:
         super().__init__(message, status=status)

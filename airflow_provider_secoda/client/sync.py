@@ -11,23 +11,23 @@ import threading
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+from airflow_provider_secoda.client._api.audit_log_page import Log, TimestampField, to_instant
+from airflow_provider_secoda.client._api.base_url import resolve_base_url
+from airflow_provider_secoda.client._api.flow import Attempt, Call, Emit, Flow, Outcome, Request, once
+from airflow_provider_secoda.client._api.key import Key
+from airflow_provider_secoda.client._api.limits import Limits
+from airflow_provider_secoda.client._api.page_as_dict import read_json
+from airflow_provider_secoda.client._audit_logs.listing import AUDIT_LOGS_PATH, Report
+from airflow_provider_secoda.client._audit_logs.window import WindowQuery, read_window
+from airflow_provider_secoda.client._http.exchange import RequestStats, RetryPolicy, exchange
+from airflow_provider_secoda.client._http.requests_transport import Transport
+from airflow_provider_secoda.client._versions.pages import RESOURCE_LOGS_PATH, read_version_histories
 from airflow_provider_secoda.client.errors import (
     SecodaConfigurationError,
     SecodaConnectionError,
     SecodaError,
 )
-from airflow_provider_secoda.client.exchange import RetryPolicy, Tally, exchange
 from airflow_provider_secoda.client.filters import Sort, encode_filter, parse_filter
-from airflow_provider_secoda.client.key import Key
-from airflow_provider_secoda.client.limits import Limits
-from airflow_provider_secoda.client.listing import AUDIT_LOGS_PATH, Report
-from airflow_provider_secoda.client.messages import Attempt, Call, Emit, Flow, Outcome, Request, once
-from airflow_provider_secoda.client.pages import read_json
-from airflow_provider_secoda.client.regions import resolve_base_url
-from airflow_provider_secoda.client.schema import Log, TimestampField, to_instant
-from airflow_provider_secoda.client.transport import Transport
-from airflow_provider_secoda.client.versions import RESOURCE_LOGS_PATH, read_version_histories
-from airflow_provider_secoda.client.window import WindowQuery, read_window
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -69,7 +69,7 @@ class SecodaClient:
         if key is None:
             raise SecodaConfigurationError("the API key is empty or holds signs that no key has: set `password`")
         self.base_url = resolve_base_url(host=base_url)
-        self.tally = Tally()
+        self.stats = RequestStats()
         self._key = key
         self._policy = policy or RetryPolicy()
         self._transport = Transport(
@@ -185,7 +185,7 @@ class SecodaClient:
         :param policy: for this run, instead of the client's
         """
         wire = exchange(
-            flow, base_url=self.base_url, policy=policy or self._policy, concurrency=concurrency, tally=self.tally
+            flow, base_url=self.base_url, policy=policy or self._policy, concurrency=concurrency, stats=self.stats
         )
         crew = _Crew(self._transport)
         try:

@@ -9,27 +9,27 @@ from urllib.parse import unquote, urlsplit
 from airflow.providers.common.compat.sdk import AirflowFailException, BaseHook
 
 from airflow_provider_secoda._compat import mask_secret
+from airflow_provider_secoda.client._api.json_checks import load
 from airflow_provider_secoda.client.errors import (
     SecodaError,
     SecodaFatalError,
 )
-from airflow_provider_secoda.client.scrutiny import load
 from airflow_provider_secoda.get_provider_info import __version__
-from airflow_provider_secoda.hooks.advice import explain
-from airflow_provider_secoda.hooks.connection import UNVERIFIED, ConnectionSettings, read_connection
-from airflow_provider_secoda.hooks.form import ConnectionForm
-from airflow_provider_secoda.hooks.metrics import counted, told
+from airflow_provider_secoda.hooks._advice import explain
+from airflow_provider_secoda.hooks._connection import UNVERIFIED_WARNING, ConnectionSettings, read_connection
+from airflow_provider_secoda.hooks._form import ConnectionForm
+from airflow_provider_secoda.hooks._metrics import counted, told
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from datetime import datetime
 
-    from airflow_provider_secoda.client.exchange import RetryPolicy
-    from airflow_provider_secoda.client.history import Baseline
-    from airflow_provider_secoda.client.listing import Report
-    from airflow_provider_secoda.client.order import Learned
-    from airflow_provider_secoda.client.poll import Poll
-    from airflow_provider_secoda.client.schema import Log, TimestampField
+    from airflow_provider_secoda.client._api.audit_log_page import Log, TimestampField
+    from airflow_provider_secoda.client._audit_logs.listing import Report
+    from airflow_provider_secoda.client._http.exchange import RetryPolicy
+    from airflow_provider_secoda.client._versions.history import Baseline
+    from airflow_provider_secoda.client._versions.page_order import PageOrder
+    from airflow_provider_secoda.client._versions.poll import Poll
     from airflow_provider_secoda.client.sync import SecodaClient
 
 _TEST_TIMEOUT = 15.0
@@ -81,7 +81,7 @@ class SecodaHook(BaseHook):
                     ", ".join(settings.unknown_extras),
                 )
             if settings.verify is False:
-                self.log.warning(UNVERIFIED, self.secoda_conn_id)
+                self.log.warning(UNVERIFIED_WARNING, self.secoda_conn_id)
             self._settings = settings
         return self._settings
 
@@ -205,15 +205,15 @@ class SecodaHook(BaseHook):
             versions = client.version_histories(resource_id)
         yield from map(load, versions)
 
-    def poll_versions(self, resource_id: str, baseline: Baseline, learned: Learned | None = None) -> Poll:
+    def poll_versions(self, resource_id: str, baseline: Baseline, learned: PageOrder | None = None) -> Poll:
         """
         Look once whether a resource has version history entries that count; a failing first request is not repeated.
 
         :param learned: what the last look returned, which makes this one cheap
         :raises SecodaError: as it is: whether a look that failed matters is for those who wait to say
         """
-        from airflow_provider_secoda.client.poll import poll_versions  # noqa: PLC0415
-        from airflow_provider_secoda.client.waiting import POLL_POLICY  # noqa: PLC0415
+        from airflow_provider_secoda._polling.pauses import POLL_POLICY  # noqa: PLC0415
+        from airflow_provider_secoda.client._versions.poll import poll_versions  # noqa: PLC0415
 
         if self._poller is None:
             self._poller = self._make_client(POLL_POLICY)
@@ -226,14 +226,14 @@ class SecodaHook(BaseHook):
 
         :raises SecodaConfigurationError: naming the field of the connection to fill or to change
         """
-        from airflow_provider_secoda.client.webapp import resource_url  # noqa: PLC0415
+        from airflow_provider_secoda.client._api.web_app import resource_url  # noqa: PLC0415
 
         template = self.settings.resource_url
         return None if template is None else resource_url(template, self.settings.base_url, resource_id)
 
     def test_connection(self) -> tuple[bool, str]:
         """Read page 1 of the audit logs; return whether that worked, and in words what to do if not."""
-        from airflow_provider_secoda.client.exchange import RetryPolicy  # noqa: PLC0415
+        from airflow_provider_secoda.client._http.exchange import RetryPolicy  # noqa: PLC0415
 
         try:
             settings = self.settings

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
 
+from airflow_provider_secoda._lineage.operator import AuditLogsLineage
+from airflow_provider_secoda._windows.resolve import Window, WindowError, resolve_window
 from airflow_provider_secoda.links.secoda import SecodaOutputLink, push_link
-from airflow_provider_secoda.operators.lineage import AuditLogsLineage
-from airflow_provider_secoda.operators.reading import Reading
-from airflow_provider_secoda.operators.window import Window, WindowError, resolve_window
-from airflow_provider_secoda.retries import DEFAULT_POLICY, as_argument, left_to_policy
+from airflow_provider_secoda.operators._window_read import WindowRead
+from airflow_provider_secoda.retries import DEFAULT_POLICY, retry_policy_kwargs, unwrap_errors_for_retry_policy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -88,7 +88,7 @@ class SecodaAuditLogsOperator(AuditLogsLineage, BaseOperator):
         retry_policy: RetryPolicy | None = DEFAULT_POLICY,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs, **as_argument(retry_policy))
+        super().__init__(**kwargs, **retry_policy_kwargs(retry_policy))
         if timestamp_field not in ("logged_at", "created_at"):
             raise ValueError(f"`timestamp_field` must be logged_at or created_at, not {timestamp_field!r}")
         if concurrency < 1:
@@ -115,7 +115,7 @@ class SecodaAuditLogsOperator(AuditLogsLineage, BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any] | list[dict[str, Any]]:
         """Wait until the window has settled, and fetch it."""
-        with left_to_policy(self):
+        with unwrap_errors_for_retry_policy(self):
             return self._wait_and_fetch(context)
 
     def _wait_and_fetch(self, context: Context) -> dict[str, Any] | list[dict[str, Any]]:
@@ -149,7 +149,7 @@ class SecodaAuditLogsOperator(AuditLogsLineage, BaseOperator):
     ) -> dict[str, Any] | list[dict[str, Any]]:
         """Fetch the window that was decided on before the task was deferred."""
         del event
-        with left_to_policy(self):
+        with unwrap_errors_for_retry_policy(self):
             if window is None:
                 # ``dag.test()`` loses what was handed over; the window of a run is the same whenever it is decided on.
                 return self._wait_and_fetch(context)
@@ -159,11 +159,11 @@ class SecodaAuditLogsOperator(AuditLogsLineage, BaseOperator):
 
     def _ready(self, window: Window) -> SecodaHook:
         """Check all that can be checked before a wait: connection, filter, format; return the hook."""
+        from airflow_provider_secoda._storage.formats import format_of, require_format  # noqa: PLC0415
+        from airflow_provider_secoda._storage.target import resolve_target  # noqa: PLC0415
         from airflow_provider_secoda.client.errors import SecodaConfigurationError  # noqa: PLC0415
         from airflow_provider_secoda.client.filters import parse_filter  # noqa: PLC0415
         from airflow_provider_secoda.hooks.secoda import SecodaHook  # noqa: PLC0415 - DAG files are parsed often
-        from airflow_provider_secoda.sinks.formats import format_of, require_format  # noqa: PLC0415
-        from airflow_provider_secoda.sinks.places import find_place  # noqa: PLC0415
 
         hook = SecodaHook(self.secoda_conn_id)
         try:
@@ -171,7 +171,7 @@ class SecodaAuditLogsOperator(AuditLogsLineage, BaseOperator):
             if self.output_path is not None:
                 path = _fill_in(self.output_path, window)
                 require_format(format_of(path))
-                find_place(path)
+                resolve_target(path)
             hook.get_conn()
         except SecodaConfigurationError as exc:
             raise AirflowFailException(str(exc)) from exc
@@ -185,11 +185,11 @@ class SecodaAuditLogsOperator(AuditLogsLineage, BaseOperator):
         if wait > 0:
             self.log.info("Waiting %.1f s for the window to settle", wait)
             time.sleep(wait)
-        return self._read(Reading(hook, self, window), context)
+        return self._read(WindowRead(hook, self, window), context)
 
-    def _read(self, read: Reading, context: Context) -> dict[str, Any] | list[dict[str, Any]]:
-        from airflow_provider_secoda.operators.fetching import return_logs, write_file  # noqa: PLC0415
-        from airflow_provider_secoda.operators.outlets import tell_outlets  # noqa: PLC0415
+    def _read(self, read: WindowRead, context: Context) -> dict[str, Any] | list[dict[str, Any]]:
+        from airflow_provider_secoda.operators._fetch import return_logs, write_file  # noqa: PLC0415
+        from airflow_provider_secoda.operators._outlets import add_outlet_event_extra  # noqa: PLC0415
 
         result: dict[str, Any] | list[dict[str, Any]]
         if self.output_path is None:
@@ -197,14 +197,14 @@ class SecodaAuditLogsOperator(AuditLogsLineage, BaseOperator):
         else:
             result = self._told = write_file(read, _fill_in(self.output_path, read.window), context)
         push_link(SecodaOutputLink(), self.link_url(), context)
-        tell_outlets(self.outlets, self._told, context)
+        add_outlet_event_extra(self.outlets, self._told, context)
         return result
 
     def link_url(self) -> str | None:
         """Return the address of the file that was written, where people can look at it in their browser."""
-        from airflow_provider_secoda.sinks.places import find_place  # noqa: PLC0415 - DAG files are parsed often
+        from airflow_provider_secoda._storage.target import resolve_target  # noqa: PLC0415 - DAG files are parsed often
 
-        return None if self._told is None or "path" not in self._told else find_place(self._told["path"]).page()
+        return None if self._told is None or "path" not in self._told else resolve_target(self._told["path"]).page()
 
 
 def _fill_in(path: str, window: Window) -> str:

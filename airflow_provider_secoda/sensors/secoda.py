@@ -18,9 +18,10 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider_secoda._compat import AirflowRescheduleException
+from airflow_provider_secoda._lineage.sensor import ResourceLineage
 from airflow_provider_secoda.links.secoda import SecodaResourceLink, push_link
-from airflow_provider_secoda.retries import DEFAULT_POLICY, as_argument, left_to_policy
-from airflow_provider_secoda.sensors.arguments import (
+from airflow_provider_secoda.retries import DEFAULT_POLICY, retry_policy_kwargs, unwrap_errors_for_retry_policy
+from airflow_provider_secoda.sensors._arguments import (
     check_arguments,
     is_being_unmapped,
     seconds,
@@ -28,14 +29,13 @@ from airflow_provider_secoda.sensors.arguments import (
     timeout,
     trigger_args,
 )
-from airflow_provider_secoda.sensors.failures import (
+from airflow_provider_secoda.sensors._failures import (
+    apply_soft_fail,
     check_execution_timeout,
     final_errors_fail,
     raised_in_trigger,
-    softened,
     timed_out,
 )
-from airflow_provider_secoda.sensors.lineage import ResourceLineage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_secoda._compat import RetryPolicy
-    from airflow_provider_secoda.sensors.looker import Looker
+    from airflow_provider_secoda.sensors._poller import Looker
 
 #: Seconds between two looks at least.
 MIN_PAUSE = 0.1
@@ -105,7 +105,7 @@ class SecodaVersionHistorySensor(ResourceLineage, BaseSensorOperator):
         retry_policy: RetryPolicy | None = DEFAULT_POLICY,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs, **as_argument(retry_policy))
+        super().__init__(**kwargs, **retry_policy_kwargs(retry_policy))
         self.secoda_conn_id = secoda_conn_id
         self.resource_id = resource_id
         self.since = since
@@ -126,12 +126,12 @@ class SecodaVersionHistorySensor(ResourceLineage, BaseSensorOperator):
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """Wait; return the entries that count."""
         self._looker, self._began = None, time.monotonic()
-        with left_to_policy(self), softened(self):
+        with unwrap_errors_for_retry_policy(self), apply_soft_fail(self):
             return self._look_and_defer(context) if self.deferrable else self._poke_on(context)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Take over from the triggerer; what was raised there is raised here as what it was."""
-        with left_to_policy(self), softened(self):
+        with unwrap_errors_for_retry_policy(self), apply_soft_fail(self):
             if next_method == "__fail__":
                 if timed_out(next_kwargs or {}):
                     check_execution_timeout(self, next_kwargs or {})
@@ -149,7 +149,7 @@ class SecodaVersionHistorySensor(ResourceLineage, BaseSensorOperator):
 
         :raises ValueError: for an event that is not the trigger's
         """
-        from airflow_provider_secoda.triggers.wait import read_event  # noqa: PLC0415
+        from airflow_provider_secoda._polling.spec import read_event  # noqa: PLC0415
 
         del context
         return read_event(event) or self._time_out()
@@ -160,7 +160,7 @@ class SecodaVersionHistorySensor(ResourceLineage, BaseSensorOperator):
         return PokeReturnValue(is_done=bool(entries), xcom_value=entries or None)
 
     def _look(self, context: Context) -> list[dict[str, Any]]:
-        from airflow_provider_secoda.sensors.looker import Looker  # noqa: PLC0415 - DAG files are parsed often
+        from airflow_provider_secoda.sensors._poller import Looker  # noqa: PLC0415 - DAG files are parsed often
 
         with final_errors_fail():
             self._looker = self._looker or Looker(self, context)
@@ -205,7 +205,7 @@ class SecodaVersionHistorySensor(ResourceLineage, BaseSensorOperator):
 
     def _look_and_defer(self, context: Context) -> list[dict[str, Any]]:
         """Look once on the worker, which is enough when the entry is there already, or when nothing can come of it."""
-        from airflow_provider_secoda.client.schema import format_instant  # noqa: PLC0415
+        from airflow_provider_secoda.client._api.audit_log_page import format_instant  # noqa: PLC0415
         from airflow_provider_secoda.triggers.secoda import SecodaVersionHistoryTrigger  # noqa: PLC0415
 
         started = _now()
@@ -240,9 +240,9 @@ class SecodaVersionHistorySensor(ResourceLineage, BaseSensorOperator):
 
     def _pause(self, waited: float) -> float:
         """Return the pause before the next look, in seconds."""
-        from airflow_provider_secoda.client.waiting import Pace  # noqa: PLC0415
+        from airflow_provider_secoda._polling.pauses import PollInterval  # noqa: PLC0415
 
-        pace = Pace(float(self.poke_interval), bool(self.exponential_backoff), seconds(self.max_wait))
+        pace = PollInterval(float(self.poke_interval), bool(self.exponential_backoff), seconds(self.max_wait))
         asked = self._looker.memory.asked_to_wait if self._looker is not None else 0.0
         return max(pace.pause(waited, random.random()), asked)  # noqa: S311 - jitter, no secret
 

@@ -137,7 +137,7 @@ class SecodaVersionHistoryTrigger(BaseTrigger):
 
 
 #: Imported in a thread by the first trigger: what it brings along would make a whole event loop late.
-_VIGIL = "airflow_provider_secoda.triggers.vigil"
+_VIGIL = "airflow_provider_secoda._polling.trigger_loop"
 #: Seconds that the last look has.
 _LAST_LOOK = 10.0
 
@@ -149,7 +149,7 @@ def _now() -> datetime:
 def __getattr__(name: str) -> Any:
     """Give the event triggers here, too, where people look for them; they are loaded when somebody asks."""
     if name in ("SecodaAuditLogEventTrigger", "SecodaVersionHistoryEventTrigger"):
-        from airflow_provider_secoda.triggers import events  # noqa: PLC0415
+        from airflow_provider_secoda.triggers import _event_triggers as events  # noqa: PLC0415
 
         return getattr(events, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -14,7 +14,7 @@ import rss
 from airflow.providers.common.compat.sdk import DAG
 from requests.adapters import HTTPAdapter
 
-from airflow_provider_secoda.client import listing, search
+from airflow_provider_secoda.client._audit_logs import listing, search
 from airflow_provider_secoda.operators.secoda import SecodaAuditLogsOperator
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def make(job: dict[str, Any]) -> Callable[[datetime, datetime, Path], dict[str, 
         import_module(f"airflow_provider_secoda.{name}")
     before = rss.now()
     if job.get("format") == "parquet":
-        import_module("airflow_provider_secoda.sinks.parquet")
+        import_module("airflow_provider_secoda._storage.parquet")
     pyarrow = rss.now() - before
     watch = _Watch() if job.get("watch") else None
 

@@ -14,8 +14,9 @@ from datetime import datetime, timedelta, timezone
 from importlib.util import find_spec
 from pathlib import Path
 
-import airflow_runs
 import pytest
+
+from tests.helpers import airflow_runs
 
 EXAMPLES = Path(__file__).parents[2] / "example_dags"
 RESOURCE_ID = "revenue-metric"
@@ -85,7 +86,7 @@ def sandbox(browser):
 @pytest.fixture(scope="session")
 def airflow_ui(browser, aws, sandbox, tmp_path_factory):
     """Return a running Airflow as people get it: DAGs are paused, and no connection to Secoda is there."""
-    from standalone import Standalone
+    from tests.helpers.standalone import Standalone
 
     environment = {
         "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
@@ -112,8 +113,8 @@ def airflow_ui(browser, aws, sandbox, tmp_path_factory):
 @pytest.fixture(scope="session")
 def page(airflow_ui):
     """Return the window through which all tests look."""
-    from page import chromium
-    from views import AirflowPage
+    from tests.browser.page import chromium
+    from tests.browser.views import AirflowPage
 
     folder = os.environ.get("SECODA_PICTURES")
     with chromium() as driver:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from where import DIALOG, field
+from tests.browser.where import DIALOG, field
 
 NARROW = (584, 1400)  # its two parts stand beside each other in a picture
 FAILED, SUCCESSFUL = "Test Connection Failed", "Test Connection Successful"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 
 import pytest
-from where import button
+
+from tests.browser.where import button
 
 DAILY, FETCH = "secoda_audit_logs_daily", "fetch_audit_logs"
 WAITING, WAIT = "secoda_wait_for_new_version", "wait_for_an_edit"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from page import Page
-from where import DIALOG, button, field
+from tests.browser.page import Page
+from tests.browser.where import DIALOG, button, field
 
 if TYPE_CHECKING:
     from selenium.webdriver.remote.webelement import WebElement

@@ -11,18 +11,17 @@ from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
 
-from rude_servers import RawServer, Tunnel, _head, certificate, http
-
+from airflow_provider_secoda.client._api.audit_log_page import to_instant
+from airflow_provider_secoda.client._api.flow import Call, Request, once
+from airflow_provider_secoda.client._api.page_as_dict import read_json
+from airflow_provider_secoda.client._audit_logs.listing import AUDIT_LOGS_PATH, Report
+from airflow_provider_secoda.client._audit_logs.window import WindowQuery, read_window
+from airflow_provider_secoda.client._http.exchange import RetryPolicy
 from airflow_provider_secoda.client.aio import AsyncSecodaClient
 from airflow_provider_secoda.client.errors import SecodaError
-from airflow_provider_secoda.client.exchange import RetryPolicy
 from airflow_provider_secoda.client.filters import parse_filter
-from airflow_provider_secoda.client.listing import AUDIT_LOGS_PATH, Report
-from airflow_provider_secoda.client.messages import Call, Request, once
-from airflow_provider_secoda.client.pages import read_json
-from airflow_provider_secoda.client.schema import to_instant
 from airflow_provider_secoda.client.sync import SecodaClient
-from airflow_provider_secoda.client.window import WindowQuery, read_window
+from tests.helpers.rude_servers import RawServer, Tunnel, _head, certificate, http
 
 KEY = "sk-live/Zebra+Quartz=7319-Falcon.Onyx"
 ONCE = RetryPolicy(attempts=1)

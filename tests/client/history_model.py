@@ -6,12 +6,12 @@ import json
 import random
 from dataclasses import dataclass, field
 
-from airflow_provider_secoda.client.exchange import Tally, exchange
-from airflow_provider_secoda.client.history import Baseline
-from airflow_provider_secoda.client.messages import Response
-from airflow_provider_secoda.client.poll import poll_versions
-from airflow_provider_secoda.client.schema import format_instant
-from airflow_provider_secoda.client.waiting import POLL_POLICY
+from airflow_provider_secoda._polling.pauses import POLL_POLICY
+from airflow_provider_secoda.client._api.audit_log_page import format_instant
+from airflow_provider_secoda.client._api.flow import Response
+from airflow_provider_secoda.client._http.exchange import RequestStats, exchange
+from airflow_provider_secoda.client._versions.history import Baseline
+from airflow_provider_secoda.client._versions.poll import poll_versions
 
 SECOND = 1_000_000
 BASE = "https://api.secoda.co"
@@ -98,7 +98,7 @@ def poll(history, since, learned=None, *, match="new_version", version_id=None, 
     """Look once; return the ids that count and what was learned. Answers travel at their own pace."""
     rng = random.Random(seed)
     flow = poll_versions("R", Baseline(since * SECOND, version_id, match), learned)
-    wire = exchange(flow, base_url=BASE, policy=POLL_POLICY, concurrency=concurrency, tally=Tally(), rng=rng)
+    wire = exchange(flow, base_url=BASE, policy=POLL_POLICY, concurrency=concurrency, stats=RequestStats(), rng=rng)
     under_way = []
     try:
         step = next(wire)

@@ -13,9 +13,9 @@ import json
 import random
 from dataclasses import dataclass, field
 
-from airflow_provider_secoda.client.exchange import RetryPolicy, Tally, exchange
-from airflow_provider_secoda.client.messages import Emit, Request, Response
-from airflow_provider_secoda.client.schema import format_instant, parse_instant
+from airflow_provider_secoda.client._api.audit_log_page import format_instant, parse_instant
+from airflow_provider_secoda.client._api.flow import Emit, Request, Response
+from airflow_provider_secoda.client._http.exchange import RequestStats, RetryPolicy, exchange
 
 instant = functools.cache(parse_instant)
 BASE_URL = "https://api.secoda.co"
@@ -148,7 +148,7 @@ class Model:
         return {"ge": value >= other, "gt": value > other, "lt": value < other, "le": value <= other}.get(kind, True)
 
 
-def drive(flow, server: Model, *, concurrency: int = 4, seed: int = 0, tally: Tally | None = None) -> list:
+def drive(flow, server: Model, *, concurrency: int = 4, seed: int = 0, stats: RequestStats | None = None) -> list:
     """Run a rule against a model; answers come in any order. Return what it emitted, flat."""
     rng = random.Random(seed)
     wire = exchange(
@@ -156,7 +156,7 @@ def drive(flow, server: Model, *, concurrency: int = 4, seed: int = 0, tally: Ta
         base_url=BASE_URL,
         policy=RetryPolicy(attempts=12),
         concurrency=concurrency,
-        tally=tally,
+        stats=stats,
         rng=rng,
     )
     emitted, under_way = [], []

@@ -12,7 +12,18 @@ import time
 
 import httpx
 import pytest
-from drivers import (
+
+from airflow_provider_secoda.client._api.flow import Emit, several
+from airflow_provider_secoda.client._http import httpx_transport as async_transport
+from airflow_provider_secoda.client._http.exchange import RetryPolicy
+from airflow_provider_secoda.client.aio import AsyncSecodaClient
+from airflow_provider_secoda.client.errors import (
+    SecodaConfigurationError,
+    SecodaConnectionError,
+    SecodaNotFoundError,
+)
+from airflow_provider_secoda.sandbox import Workspace
+from tests.client.drivers import (
     ALIVE,
     KEY,
     MONTH,
@@ -28,18 +39,7 @@ from drivers import (
     told,
     window,
 )
-from rude_servers import RawServer, certificate, header, http
-
-from airflow_provider_secoda.client import async_transport
-from airflow_provider_secoda.client.aio import AsyncSecodaClient
-from airflow_provider_secoda.client.errors import (
-    SecodaConfigurationError,
-    SecodaConnectionError,
-    SecodaNotFoundError,
-)
-from airflow_provider_secoda.client.exchange import RetryPolicy
-from airflow_provider_secoda.client.messages import Emit, several
-from airflow_provider_secoda.sandbox import Workspace
+from tests.helpers.rude_servers import RawServer, certificate, header, http
 
 
 @pytest.fixture(autouse=True)
@@ -81,7 +81,7 @@ def test_a_connection_that_was_closed_while_idle(tmp_path, how, secured):
         for _ in range(3):
             assert (await client.value(page()))["count"] == 0
             await asyncio.sleep(0.02)
-        return client.tally.requests
+        return client.stats.requests
 
     with Closes(context=context if secured else None) as server:
         assert alone(server.url, poll, policy=ONCE, verify=str(file)) == 3
@@ -248,7 +248,7 @@ def test_closing_midway(month):
         month.faults.script = [("status", 503, {"retry-after": "600"})]
         running = client.run(flow(), concurrency=4)
         async for _ in running:
-            if client.tally.retries:
+            if client.stats.retries:
                 break
         begin = time.monotonic()
         await running.aclose()
@@ -322,7 +322,7 @@ def test_polls_are_not_logged(caplog):
 
     with KeepAlive(delay=0.05) as server:
         ours, theirs = alone(server.url, poll)
-    assert ours == [("airflow_provider_secoda.client.async_transport", "DEBUG")]
+    assert ours == [("airflow_provider_secoda.client._http.httpx_transport", "DEBUG")]
     assert f"HTTP Request: GET {server.url}/other" in theirs
     assert "receive_response_headers" in theirs
 
@@ -354,7 +354,7 @@ def test_without_airflow(month):
 
         sys.meta_path.insert(0, NoAirflow())
         from airflow_provider_secoda.client.aio import AsyncSecodaClient
-        from airflow_provider_secoda.client.versions import read_version_histories
+        from airflow_provider_secoda.client._versions.pages import read_version_histories
 
         async def main():
             async with AsyncSecodaClient({month.api_key!r}, {month.url!r}) as client:

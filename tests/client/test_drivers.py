@@ -11,7 +11,28 @@ from pathlib import Path
 
 import httpx
 import pytest
-from drivers import (
+
+from airflow_provider_secoda.client._api.flow import Call, Emit, Request, once, several
+from airflow_provider_secoda.client._audit_logs.listing import AUDIT_LOGS_PATH
+from airflow_provider_secoda.client._http.exchange import RetryPolicy
+from airflow_provider_secoda.client._versions.pages import read_version_histories, resource_logs_call
+from airflow_provider_secoda.client.errors import (
+    SecodaAuthenticationError,
+    SecodaConfigurationError,
+    SecodaConnectionError,
+    SecodaError,
+    SecodaNotFoundError,
+    SecodaPermissionError,
+    SecodaRateLimitError,
+    SecodaRedirectError,
+    SecodaRequestError,
+    SecodaResponseError,
+    SecodaServerError,
+    SecodaTimeoutError,
+    SecodaTLSError,
+)
+from airflow_provider_secoda.sandbox import Workspace
+from tests.client.drivers import (
     END,
     KEY,
     MONTH,
@@ -28,28 +49,7 @@ from drivers import (
     told,
     window,
 )
-from rude_servers import RawServer, Tunnel, certificate, free_port, header, http
-
-from airflow_provider_secoda.client.errors import (
-    SecodaAuthenticationError,
-    SecodaConfigurationError,
-    SecodaConnectionError,
-    SecodaError,
-    SecodaNotFoundError,
-    SecodaPermissionError,
-    SecodaRateLimitError,
-    SecodaRedirectError,
-    SecodaRequestError,
-    SecodaResponseError,
-    SecodaServerError,
-    SecodaTimeoutError,
-    SecodaTLSError,
-)
-from airflow_provider_secoda.client.exchange import RetryPolicy
-from airflow_provider_secoda.client.listing import AUDIT_LOGS_PATH
-from airflow_provider_secoda.client.messages import Call, Emit, Request, once, several
-from airflow_provider_secoda.client.versions import read_version_histories, resource_logs_call
-from airflow_provider_secoda.sandbox import Workspace
+from tests.helpers.rude_servers import RawServer, Tunnel, certificate, free_port, header, http
 
 PASSWORD = "Cobalt5Heron8Marsh"
 
@@ -114,7 +114,7 @@ def test_what_breaks_once_is_repeated(driver, month, mishap):
     month.faults.script = [mishap]
     with driver(month.api_key, month.url, policy=QUICK) as client:
         assert client.value(page())["count"] == 900
-        assert (client.client.tally.requests, client.client.tally.retries) == (2, 1)
+        assert (client.client.stats.requests, client.client.stats.retries) == (2, 1)
     assert len(month.requests) == 2
 
 
@@ -148,10 +148,10 @@ def test_the_policy_of_one_run(driver, month):
     with driver(month.api_key, month.url, policy=QUICK) as client:
         with pytest.raises(SecodaServerError):
             client.value(page(), policy=ONCE)
-        assert client.client.tally.requests == 1
+        assert client.client.stats.requests == 1
         with pytest.raises(SecodaServerError):
             client.value(page())
-        assert client.client.tally.requests == 4
+        assert client.client.stats.requests == 4
 
 
 def test_keys(driver, month):
@@ -541,7 +541,7 @@ def test_a_rate_limit_is_obeyed(driver, month):
     month.faults.rate_limit = (20, 2)  # fewer than these in that time are sent by no machine, however busy
     with driver(month.api_key, month.url, policy=QUICK) as client:
         logs = [log.raw for batch in client.emitted(window(4), concurrency=4) for log in batch]
-        assert 0 < client.client.tally.throttled <= 4
+        assert 0 < client.client.stats.throttled <= 4
     assert sorted(logs) == sorted(month.workspace.window(START, END))
 
 

@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from urllib3.util import parse_url
 
 from airflow_provider_secoda.client import errors
+from airflow_provider_secoda.client._api.flow import Call, Emit, Request, Response, once, several
+from airflow_provider_secoda.client._http.exchange import RequestStats, RetryPolicy, exchange
 from airflow_provider_secoda.client.errors import (
     SecodaAuthenticationError,
     SecodaConnectionError,
@@ -29,8 +31,6 @@ from airflow_provider_secoda.client.errors import (
     SecodaTimeoutError,
     SecodaTLSError,
 )
-from airflow_provider_secoda.client.exchange import RetryPolicy, Tally, exchange
-from airflow_provider_secoda.client.messages import Call, Emit, Request, Response, once, several
 
 BASE = "https://secoda.example.com"
 PATH = "/api/v1/activity_log/audit_logs/"
@@ -235,21 +235,21 @@ def test_backoff_grows_from_failure_to_failure():
 
 def test_the_tally():
     """Requests, repeats, 429s and pages are counted."""
-    tally = Tally()
-    wire, (attempt,) = begin(once(call()), tally=tally)
+    stats = RequestStats()
+    wire, (attempt,) = begin(once(call()), stats=stats)
     for answer in (Response(500), Response(429), SecodaTimeoutError("x")):
         attempt = again(wire, attempt, answer)
     assert outcome(wire, attempt, OK) == "page"
-    assert tally == Tally(requests=4, retries=3, throttled=1, pages=1)
+    assert stats == RequestStats(requests=4, retries=3, throttled=1, pages=1)
 
 
 def test_the_tally_of_what_is_given_up():
     """A 429 counts whether or not the request is repeated after it, and is no page."""
-    tally = Tally()
-    wire, (attempt,) = begin(once(call()), tally=tally, policy=RetryPolicy(attempts=2))
+    stats = RequestStats()
+    wire, (attempt,) = begin(once(call()), stats=stats, policy=RetryPolicy(attempts=2))
     attempt = again(wire, attempt, Response(429))
     assert isinstance(outcome(wire, attempt, Response(429)), SecodaRateLimitError)
-    assert tally == Tally(requests=2, retries=1, throttled=2, pages=0)
+    assert stats == RequestStats(requests=2, retries=1, throttled=2, pages=0)
 
 
 def test_only_so_many_at_once_and_in_order():
@@ -523,9 +523,9 @@ def test_the_tree_of_errors_is_the_one_that_is_drawn():
     for line in errors.__doc__.splitlines():
         before, found, rest = line.partition("─ ")
         if found:
-            depth = len(before) // 4
+            position = len(before) // 4
             name = rest.split()[0]
-            drawn[name] = parents[max(level for level in parents if level < depth)]
-            parents = {level: parent for level, parent in parents.items() if level < depth} | {depth: name}
+            drawn[name] = parents[max(level for level in parents if level < position)]
+            parents = {level: parent for level, parent in parents.items() if level < position} | {position: name}
     real = {kind.__name__: kind.__base__.__name__ for kind in _kinds() if kind is not SecodaError}
     assert drawn == real

@@ -3,9 +3,9 @@
 import contextlib
 
 import pytest
-from drivers import KEY, QUICK, Loop, Threads, page
-from rude_servers import RawServer, http
 
+from airflow_provider_secoda.client._api.flow import Call, Request, once, one_line
+from airflow_provider_secoda.client._versions.pages import resource_logs_call
 from airflow_provider_secoda.client.errors import (
     SecodaConfigurationError,
     SecodaConnectionError,
@@ -14,8 +14,8 @@ from airflow_provider_secoda.client.errors import (
     SecodaRequestError,
     SecodaResponseError,
 )
-from airflow_provider_secoda.client.messages import Call, Request, once, one_line
-from airflow_provider_secoda.client.versions import resource_logs_call
+from tests.client.drivers import KEY, QUICK, Loop, Threads, page
+from tests.helpers.rude_servers import RawServer, http
 
 SIGNS = "\x1b[2J\x07\u202e"
 
@@ -61,5 +61,5 @@ def test_half_a_character_cannot_be_asked_for(driver, call):
     with RawServer(http()) as server, driver(KEY, server.url, policy=QUICK) as client:
         with pytest.raises(SecodaConfigurationError, match="surrogates"):
             client.value(once(call))
-        assert client.client.tally.requests == 1
+        assert client.client.stats.requests == 1
     assert server.requests == []

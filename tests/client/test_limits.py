@@ -10,13 +10,12 @@ import sys
 import time
 import tracemalloc
 import zlib
-from pathlib import Path
 
 import pytest
-from drivers import KEY, QUICK, Loop, Threads, page
-from rude_servers import EMPTY_PAGE, RawServer, header, http
 
-from airflow_provider_secoda.client.body import Body
+from airflow_provider_secoda.client._api.flow import Call, Request, once
+from airflow_provider_secoda.client._api.limits import Limits
+from airflow_provider_secoda.client._http.body import Body
 from airflow_provider_secoda.client.errors import (
     SecodaConfigurationError,
     SecodaConnectionError,
@@ -25,8 +24,8 @@ from airflow_provider_secoda.client.errors import (
     SecodaServerError,
     SecodaTimeoutError,
 )
-from airflow_provider_secoda.client.limits import Limits
-from airflow_provider_secoda.client.messages import Call, Request, once
+from tests.client.drivers import KEY, QUICK, Loop, Threads, page
+from tests.helpers.rude_servers import EMPTY_PAGE, RawServer, header, http
 
 SMALL = Limits(body_bytes=2_000, decompressed_bytes=10_000, nesting=20, answer_seconds=5)
 MIB = 1 << 20
@@ -198,7 +197,7 @@ def test_json_that_is_nested_too_deeply(driver, listing):
 
 
 def page_of_logs():
-    from airflow_provider_secoda.client.schema import read_audit_logs
+    from airflow_provider_secoda.client._api.audit_log_page import read_audit_logs
 
     return once(Call(Request("/x"), lambda response: read_audit_logs(response, 1, "logged_at")))
 
@@ -325,8 +324,7 @@ def test_limits_that_make_no_sense(name, value):
 
 _CHILD = """
 import resource, sys, threading
-sys.path[:0] = [{tests!r}, {here!r}]
-from drivers import KEY, Loop, Threads, page
+from tests.client.drivers import KEY, Loop, Threads, page
 from airflow_provider_secoda.client.errors import SecodaError
 client = {driver}(KEY, sys.argv[1])
 def ask():
@@ -359,7 +357,7 @@ def test_a_bomb_costs_bounded_memory(name):
     }
     sent = iter([http(), *(answer for answer, _ in answers.values())])
     with RawServer(lambda _: next(sent)) as server:
-        script = _CHILD.format(driver=name, tests=str(Path(__file__).parents[1]), here=str(Path(__file__).parent))
+        script = _CHILD.format(driver=name)
         child = subprocess.run(
             [sys.executable, "-c", script, server.url, str(len(answers))],
             capture_output=True,

@@ -4,18 +4,18 @@ import json
 from dataclasses import replace
 
 import pytest
-from history_model import ORDERS, Entry, History, history_of, poll
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from airflow_provider_secoda.client._api.flow import Response
+from airflow_provider_secoda.client._versions.page_order import PageOrder
 from airflow_provider_secoda.client.errors import (
     SecodaConfigurationError,
     SecodaIncompleteError,
     SecodaNotFoundError,
     SecodaResponseError,
 )
-from airflow_provider_secoda.client.messages import Response
-from airflow_provider_secoda.client.order import Learned
+from tests.client.history_model import ORDERS, Entry, History, history_of, poll
 
 ORDERED = [order for order in ORDERS if "first" in order]
 
@@ -296,9 +296,9 @@ def test_a_resource_that_does_not_exist():
 def test_what_was_learned_survives_json():
     """What a poll learned can be kept as JSON; anything else is no reason to fail, only to learn anew."""
     _, learned = poll(history_of(60), 9000)
-    assert Learned.from_json(json.loads(json.dumps(learned.to_json()))) == learned
+    assert PageOrder.from_json(json.loads(json.dumps(learned.to_json()))) == learned
     for value in (None, [], {}, "x", {"pages": 1}, {**learned.to_json(), "newest": 3}, {**learned.to_json(), "x": 1}):
-        assert Learned.from_json(value) is None
+        assert PageOrder.from_json(value) is None
 
 
 @pytest.mark.parametrize("count", [3, 60])

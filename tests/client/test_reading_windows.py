@@ -9,8 +9,10 @@ import random
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from model import Model, Tally, drive, instant, log
 
+from airflow_provider_secoda.client._api.flow import Response
+from airflow_provider_secoda.client._audit_logs.listing import Report
+from airflow_provider_secoda.client._audit_logs.window import WindowQuery, read_window
 from airflow_provider_secoda.client.errors import (
     SecodaAuthenticationError,
     SecodaError,
@@ -18,9 +20,7 @@ from airflow_provider_secoda.client.errors import (
     SecodaServerError,
 )
 from airflow_provider_secoda.client.filters import exact
-from airflow_provider_secoda.client.listing import Report
-from airflow_provider_secoda.client.messages import Response
-from airflow_provider_secoda.client.window import WindowQuery, read_window
+from tests.client.model import Model, RequestStats, drive, instant, log
 
 SECOND = 1_000_000
 BEGIN = 1_700_000_000 * SECOND
@@ -413,15 +413,15 @@ def test_the_search_does_not_depend_on_history(concurrency):
         width = count * 1000 // rng.choice([1, 3, 10, 30, 300]) + 1
         start = BEGIN + rng.randint(-width // 2, count * 1000)
         model = Model(logs, page_size=page_size)
-        tally, report = Tally(), Report()
+        stats, report = RequestStats(), Report()
         query = WindowQuery(start, start + width, concurrency=concurrency)
-        got = drive(read_window(query, report), model, concurrency=concurrency, seed=seed, tally=tally)
+        got = drive(read_window(query, report), model, concurrency=concurrency, seed=seed, stats=stats)
         places = [number for number in range(count) if start <= BEGIN + number * 1000 < start + width]
         assert len(got) == len(places)
         total = max(1, math.ceil(count / page_size))
         holding = len({(count - 1 - number) // page_size for number in places})
         allowed = 2 * math.log2(total) + 4 + (concurrency - 1) + 2 * (holding // 64)
-        assert tally.requests - holding <= allowed
+        assert stats.requests - holding <= allowed
 
 
 # --- errors of requests ----------------------------------------------------------------------------------------

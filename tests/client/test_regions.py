@@ -8,8 +8,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from urllib3.util import parse_url
 
+from airflow_provider_secoda.client._api.base_url import check_proxy, is_loopback, origin_of, resolve_base_url
 from airflow_provider_secoda.client.errors import SecodaConfigurationError
-from airflow_provider_secoda.client.regions import check_proxy, is_loopback, origin_of, resolve_base_url
 
 US, EU, APAC = "https://api.secoda.co", "https://eapi.secoda.co", "https://aapi.secoda.co"
 PATH = "/api/v1/activity_log/audit_logs/"

@@ -7,17 +7,17 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_secoda.client.errors import SecodaResponseError
-from airflow_provider_secoda.client.messages import Response
-from airflow_provider_secoda.client.pages import read_json
-from airflow_provider_secoda.client.resource_logs import read_resource_logs
-from airflow_provider_secoda.client.schema import (
+from airflow_provider_secoda.client._api.audit_log_page import (
     format_instant,
     from_instant,
     parse_instant,
     read_audit_logs,
     to_instant,
 )
+from airflow_provider_secoda.client._api.flow import Response
+from airflow_provider_secoda.client._api.page_as_dict import read_json
+from airflow_provider_secoda.client._api.resource_log_page import read_resource_logs
+from airflow_provider_secoda.client.errors import SecodaResponseError
 
 AT = "2026-10-14T12:00:00.000001Z"
 HEAD = f'"id": "a", "logged_at": "{AT}", "created_at": "{AT}"'
@@ -38,7 +38,7 @@ def read(body, number=1, field="logged_at"):
     return read_audit_logs(body, number, field)
 
 
-def misfit(body, **how):
+def decode_error(body, **how):
     with pytest.raises(SecodaResponseError) as error:
         read(body, **how)
     return error.value
@@ -152,7 +152,7 @@ def test_what_is_no_timestamp(text):
     """What is no timestamp that can be placed in time is refused, and the error names where it stands."""
     with pytest.raises(ValueError, match="timestamp"):
         parse_instant(text)
-    error = misfit(page_of(f"{{{HEAD}}}", json.dumps({"id": "b", "logged_at": text})))
+    error = decode_error(page_of(f"{{{HEAD}}}", json.dumps({"id": "b", "logged_at": text})))
     assert (error.path, "$.results[1].logged_at" in str(error)) == ("$.results[1].logged_at", True)
 
 
@@ -161,7 +161,7 @@ def test_the_chosen_timestamp_is_the_one_that_counts():
     created = '{"id": "a", "created_at": "2026-10-14T12:00:00.25Z"}'
     log = read(page_of(created), field="created_at").logs[0]
     assert (format_instant(log.at), log.lag) == ("2026-10-14T12:00:00.250000Z", None)
-    assert misfit(page_of(created)).path == "$.results[0].logged_at"
+    assert decode_error(page_of(created)).path == "$.results[0].logged_at"
     both = '{"id": "a", "logged_at": "2026-10-14T12:00:00Z", "created_at": "2026-10-14T12:00:00.25Z"}'
     assert read(page_of(both)).logs[0].lag == 250_000
 
@@ -223,7 +223,7 @@ def test_every_timestamp_that_python_writes_is_read_back(moment, offset, digits)
 )
 def test_what_is_no_page(body, path):
     """Foreign, cut or broken bodies are one retriable error that names the JSON path, and never a short page."""
-    error = misfit(answer(body))
+    error = decode_error(answer(body))
     assert (error.path, error.retriable, f"at {path}" in str(error)) == (path, True, True)
     with pytest.raises(SecodaResponseError):
         read_resource_logs(answer(body), 1)
@@ -231,14 +231,14 @@ def test_what_is_no_page(body, path):
 
 def test_a_login_page_is_called_by_its_name():
     """An HTML page with status 200 is told as what it is: most often a wrong host."""
-    assert "text/html" in str(misfit(answer("<html>", "text/html; charset=utf-8")))
+    assert "text/html" in str(decode_error(answer("<html>", "text/html; charset=utf-8")))
 
 
 def test_every_cut_of_a_page_is_noticed():
     """However a page is cut, it is no page."""
     body = page_of(f'{{{HEAD}, "t": "é\\ud83e"}}', f"{{{HEAD}}}").body.rstrip()
     for length in range(len(body)):
-        misfit(answer(body[:length]))
+        decode_error(answer(body[:length]))
 
 
 def test_another_page_than_asked_for_is_no_answer():

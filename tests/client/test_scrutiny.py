@@ -6,13 +6,13 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from airflow_provider_secoda.client._api.audit_log_page import read_audit_logs
+from airflow_provider_secoda.client._api.flow import Response
+from airflow_provider_secoda.client._api.json_checks import ambiguous, nested_deeper
+from airflow_provider_secoda.client._api.limits import Limits
+from airflow_provider_secoda.client._api.page_as_dict import read_json
+from airflow_provider_secoda.client._api.resource_log_page import read_resource_logs
 from airflow_provider_secoda.client.errors import SecodaLimitError, SecodaResponseError
-from airflow_provider_secoda.client.limits import Limits
-from airflow_provider_secoda.client.messages import Response
-from airflow_provider_secoda.client.pages import read_json
-from airflow_provider_secoda.client.resource_logs import read_resource_logs
-from airflow_provider_secoda.client.schema import read_audit_logs
-from airflow_provider_secoda.client.scrutiny import ambiguous, nested_deeper
 
 AT, LATER = "2026-10-14T12:00:00Z", "2026-10-15T12:00:00Z"
 LOG = f'{{"id": "a", "logged_at": "{AT}", "created_at": "{AT}", "updated_at": "{AT}"}}'

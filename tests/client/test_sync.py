@@ -8,8 +8,9 @@ import time
 from datetime import datetime, timezone
 
 import pytest
-from rude_servers import RawServer, Tunnel, certificate, free_port, header, http
 
+from airflow_provider_secoda.client._api.flow import Call, Emit, Request
+from airflow_provider_secoda.client._http.exchange import RetryPolicy
 from airflow_provider_secoda.client.errors import (
     SecodaConfigurationError,
     SecodaConnectionError,
@@ -17,10 +18,9 @@ from airflow_provider_secoda.client.errors import (
     SecodaRateLimitError,
     SecodaTLSError,
 )
-from airflow_provider_secoda.client.exchange import RetryPolicy
-from airflow_provider_secoda.client.messages import Call, Emit, Request
 from airflow_provider_secoda.client.sync import SecodaClient
 from airflow_provider_secoda.sandbox import Workspace
+from tests.helpers.rude_servers import RawServer, Tunnel, certificate, free_port, header, http
 
 KEY = "sk-live/Zebra+Quartz=7319-Falcon.Onyx"
 ONCE = RetryPolicy(attempts=1)
@@ -250,7 +250,7 @@ def test_closing_midway_stops_the_threads(month):
         month.faults.script = [("status", 503, {"retry-after": "600"})] + [200] * 3
         running = client.run(flow(), concurrency=4)
         assert [next(running) for _ in range(3)] == ["read"] * 3
-        assert await_(lambda: client.tally.retries == 1)
+        assert await_(lambda: client.stats.retries == 1)
         begin = time.monotonic()
         running.close()
         assert await_(lambda: not secoda_threads())
@@ -262,7 +262,7 @@ def test_a_silent_server_keeps_no_process_alive():
     with RawServer(hold=True) as server:
         script = f"""
             import threading, time
-            from airflow_provider_secoda.client.messages import Call, Emit, Request
+            from airflow_provider_secoda.client._api.flow import Call, Emit, Request
             from airflow_provider_secoda.client.sync import SecodaClient
 
             def flow():

@@ -8,13 +8,13 @@ from contextlib import suppress
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from model import Model, drive, instant, log
 
-from airflow_provider_secoda.client import tail as tail_module
+from airflow_provider_secoda.client._api.flow import Response
+from airflow_provider_secoda.client._audit_logs import follow as tail_module
+from airflow_provider_secoda.client._audit_logs.follow import LATE, OVERLAP, Look, Tail, TooManyError, read_span
+from airflow_provider_secoda.client._audit_logs.listing import Report
 from airflow_provider_secoda.client.errors import SecodaError, SecodaIncompleteError, SecodaServerError
-from airflow_provider_secoda.client.listing import Report
-from airflow_provider_secoda.client.messages import Response
-from airflow_provider_secoda.client.tail import LATE, OVERLAP, Look, Tail, TooManyError, read_span
+from tests.client.model import Model, drive, instant, log
 
 SECOND = 1_000_000
 BEGIN = 1_700_000_000 * SECOND

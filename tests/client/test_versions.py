@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from airflow_provider_secoda.client._api.flow import Response
+from airflow_provider_secoda.client._http.exchange import RetryPolicy, exchange
+from airflow_provider_secoda.client._versions.pages import read_version_histories
 from airflow_provider_secoda.client.errors import SecodaConnectionError, SecodaIncompleteError, SecodaNotFoundError
-from airflow_provider_secoda.client.exchange import RetryPolicy, exchange
-from airflow_provider_secoda.client.messages import Response
 from airflow_provider_secoda.client.sync import SecodaClient
-from airflow_provider_secoda.client.versions import read_version_histories
 from airflow_provider_secoda.sandbox import Faults, Workspace
 
 BASE = "https://api.secoda.co"

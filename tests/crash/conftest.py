@@ -5,17 +5,17 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import pytest
-import s3_server
+
+from tests.helpers import s3_server
 
 pytest.importorskip("airflow")
 pytest.importorskip("starlette", reason="the sandbox needs it")
 
-from crash_tasks import Tasks
-from crash_verdict import Directory
-from crash_window import END, START, grown
-from crash_wire import Wire
-
 from airflow_provider_secoda.sandbox import Sandbox
+from tests.crash.crash_tasks import Tasks
+from tests.crash.crash_window import END, START, grown
+from tests.crash.crash_wire import Exchange
+from tests.helpers.crash_verdict import Directory
 
 
 @pytest.fixture(scope="session")
@@ -94,5 +94,5 @@ def s3():
 @pytest.fixture
 def s3_wire(s3):
     """Return a wire to the S3 server, on which a test can do harm."""
-    with Wire(s3.port) as wire:
+    with Exchange(s3.port) as wire:
         yield wire

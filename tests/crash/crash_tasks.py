@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from crash_points import Point
+    from tests.crash.crash_points import Point
 
 _START_SECONDS = 180.0
 _TASK_SECONDS = 180.0
@@ -55,7 +55,7 @@ class Tasks:
         self._log = (folder / "zygote.log").open("wb")
         python_path = os.pathsep.join(filter(None, [str(Path(__file__).parent), os.environ.get("PYTHONPATH")]))
         self._zygote = subprocess.Popen(
-            [sys.executable, str(Path(__file__).parent / "zygote.py")],
+            [sys.executable, "-m", "tests.crash.zygote"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,

@@ -19,7 +19,7 @@ _PIECE = 1 << 16
 _WAIT_SECONDS = 60.0
 
 
-class Wire:
+class Exchange:
     """A proxy on loopback that passes bytes on, counts them, and does something when so many have passed.
 
     Bytes go two ways: ``sent`` by the task, and ``received`` by it.

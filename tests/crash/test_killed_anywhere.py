@@ -6,22 +6,23 @@ import shutil
 from collections import Counter
 
 import pytest
-from crash_verdict import Directory, check, check_temporary, check_whole
-from crash_window import EVERY_POINT, ONLY_WITH_ALL
+
+from tests.crash.crash_window import EVERY_POINT, ONLY_WITH_ALL
+from tests.helpers.crash_verdict import Directory, check, check_temporary, check_whole
 
 # Which files of the provider are busy in which stage of a run; all others count as "around".
 STAGES = {
-    "client/search.py": "search",
-    "client/evidence.py": "search",
-    "client/window.py": "read",
-    "client/side.py": "read",
-    "client/snapshot.py": "read",
-    "sinks/spool.py": "spool",
-    "sinks/formats.py": "write",
-    "sinks/places.py": "put",
+    "client/_audit_logs/search.py": "search",
+    "client/_audit_logs/consistency.py": "search",
+    "client/_audit_logs/window.py": "read",
+    "client/_audit_logs/read_direction.py": "read",
+    "client/_audit_logs/snapshot.py": "read",
+    "_storage/spool.py": "spool",
+    "_storage/formats.py": "write",
+    "_storage/target.py": "put",
     "shutil.py": "put",
-    "sinks/storage.py": "land",
-    "sinks/manifest.py": "manifest",
+    "_storage/write.py": "land",
+    "_storage/manifest.py": "manifest",
 }
 SAMPLE = {"around": 1, "search": 1, "read": 1, "spool": 1, "write": 1, "put": 2, "land": 1, "manifest": 1}
 
@@ -37,7 +38,7 @@ def chosen(ended, sample, part=""):
     if EVERY_POINT:
         lines = [point for point in ended.points if point[0].startswith(part)]
         return [(file, line, n) for file, line, times in lines for n in sorted({1, times})]
-    found = [point for point in dict.fromkeys(ended.turns) if point[0] in ("sinks/places.py", "sinks/storage.py")]
+    found = [point for point in dict.fromkeys(ended.turns) if point[0] in ("_storage/target.py", "_storage/write.py")]
     for stage, number in sample.items():
         lines = [point for point in ended.points if STAGES.get(point[0], "around") == stage]
         assert lines, f"no line of stage {stage!r} was run: did a file get another name?"

@@ -6,9 +6,10 @@ import json
 from urllib.parse import urlsplit
 
 import pytest
-from crash_verdict import Bucket, Directory, check, check_whole, differences
-from crash_window import END, EVERY_POINT, START, large
-from crash_wire import Wire
+
+from tests.crash.crash_window import END, EVERY_POINT, START, large
+from tests.crash.crash_wire import Exchange
+from tests.helpers.crash_verdict import Bucket, Directory, check, check_whole, differences
 
 # Parts of all bytes that are received: before the first answer, in the search, amid pages read side by side.
 READ = [("received", part) for part in (0, 0.02, 0.6)]
@@ -20,7 +21,7 @@ MANY = tuple(n / 40 for n in range(40))
 
 def test_killed_amid_pages(run, sandbox, truth, tmp_path):
     """A task that is killed amid a page, however many are under way, leaves no file; its retry lands all of them."""
-    with Wire(urlsplit(sandbox.url).port) as wire:
+    with Exchange(urlsplit(sandbox.url).port) as wire:
         connection = json.dumps({**json.loads(sandbox.connection_json), "host": wire.url})
         environment = {"AIRFLOW_CONN_SECODA_DEFAULT": connection}
         undisturbed = Directory(tmp_path / "undisturbed")

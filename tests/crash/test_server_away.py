@@ -10,11 +10,11 @@ from datetime import datetime, timezone
 
 import httpx
 import pytest
-from airflow_settings import free_port
-from crash_verdict import Directory, check, check_whole
-from crash_window import END, ONLY_WITH_ALL, START, UNTIL
 
 from airflow_provider_secoda.sandbox import Workspace
+from tests.crash.crash_window import END, ONLY_WITH_ALL, START, UNTIL
+from tests.helpers.airflow_settings import free_port
+from tests.helpers.crash_verdict import Directory, check, check_whole
 
 ARGUMENTS = {"seed": 3, "logs": 900, "days": 5}
 AWAY_SECONDS = 1.0

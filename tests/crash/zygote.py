@@ -18,9 +18,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
-
-import airflow_runs
+from tests.helpers import airflow_runs
 
 DAGS = """
 from datetime import datetime, timezone
@@ -111,7 +109,7 @@ def run(dags: dict[str, Any], job: dict[str, Any]) -> int:
     settings.engine.dispose(close=False)  # its connections are the parent's
     os.environ |= job["environment"]
     tempfile.tempdir = os.environ["TMPDIR"]  # said outright: Python takes another where it finds a full one
-    from crash_points import Points, die, interrupt
+    from tests.crash.crash_points import Points, die, interrupt
 
     points = Points(job["at"] and tuple(job["at"]), {"die": die, "interrupt": interrupt}[job["act"]])
     if job["file_size"]:

@@ -6,7 +6,8 @@ import secrets
 from importlib.util import find_spec
 
 import pytest
-from statsd_listener import Listener
+
+from tests.helpers.statsd_listener import Listener
 
 
 def pytest_collection_modifyitems(items):
@@ -28,9 +29,8 @@ def standalone(tmp_path_factory, request):
     """Return a real Airflow, which starts when it is first used; see :class:`standalone.Standalone`."""
     pytest.importorskip("airflow")
     pytest.importorskip("starlette", reason="the sandbox needs it")
-    from standalone import Standalone
-
     from airflow_provider_secoda.sandbox import Sandbox, Workspace
+    from tests.helpers.standalone import Standalone
 
     # A key of its own, that no text holds by chance: tests look for it where it must not be.
     with Sandbox(Workspace.generate(logs=500, days=2), api_key=f"key-{secrets.token_hex(16)}") as sandbox:

@@ -6,12 +6,12 @@ import time
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
-import airflow_runs
 import pytest
-from airflow_rest import run_path
 
 from airflow_provider_secoda.sandbox import Sandbox, Workspace
 from airflow_provider_secoda.verify import verify
+from tests.helpers import airflow_runs
+from tests.helpers.airflow_rest import run_path
 
 EXAMPLE = Path(__file__).parent.parent.parent / "example_dags" / "secoda_audit_logs_backfill.py"
 DAG_ID, TASK_ID = "secoda_audit_logs_backfill", "fetch_audit_logs"

@@ -12,9 +12,10 @@ from datetime import datetime, timezone
 from types import SimpleNamespace
 
 import pytest
-from airflow_processes import DiedError
-from key_search import Search, cells, contents
-from rude_servers import RawServer, header, http
+
+from tests.helpers.airflow_processes import DiedError
+from tests.helpers.key_search import Search, cells, contents
+from tests.helpers.rude_servers import RawServer, header, http
 
 UTC = timezone.utc
 SIGNS = string.ascii_letters + string.digits + "/+=-_."

@@ -7,8 +7,9 @@ import re
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
-import airflow_runs
 import pytest
+
+from tests.helpers import airflow_runs
 
 DAG = """
 import os

@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from datetime import datetime, timedelta, timezone
 
-import airflow_runs
 import pytest
-from crash_verdict import Directory, Landed, check_whole, look
 
 from airflow_provider_secoda.sandbox import Sandbox, Workspace
+from tests.helpers import airflow_runs
+from tests.helpers.crash_verdict import Directory, Landed, check_whole, look
 
 # Long enough for the triggerer, which looks once a second, to see what is to be seen while nobody schedules.
 SEEN_SECONDS = 3
@@ -53,7 +53,7 @@ WATCHED = """
 
 from airflow.sdk import Asset, AssetWatcher
 
-from airflow_provider_secoda.triggers.events import SecodaVersionHistoryEventTrigger
+from airflow_provider_secoda.triggers._event_triggers import SecodaVersionHistoryEventTrigger
 
 trigger = SecodaVersionHistoryEventTrigger(secoda_conn_id="watched", resource_id="watched", poke_interval=1.0)
 asset = Asset("watched", watchers=[AssetWatcher(name="watcher", trigger=trigger)])

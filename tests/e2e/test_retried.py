@@ -7,10 +7,10 @@ from contextlib import ExitStack, closing
 from datetime import datetime
 from itertools import pairwise
 
-import airflow_runs
 import pytest
 
 from airflow_provider_secoda.sandbox import Sandbox, Workspace
+from tests.helpers import airflow_runs
 
 DAG = """
 from datetime import datetime, timedelta, timezone

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import airflow_runs
 import pytest
+
+from tests.helpers import airflow_runs
 
 EXAMPLES = Path(__file__).parent.parent.parent / "example_dags"
 SENSOR = """

@@ -1,12 +1,7 @@
 """Leave behind how much was tried."""
 
-import sys
-from pathlib import Path
-
-sys.path.append(str(Path(__file__).parents[1] / "client"))  # for the drivers' common face
-
-import figures
-from fuzzing import tried
+from tests.fuzz.fuzzing import tried
+from tests.helpers import figures
 
 
 def pytest_sessionfinish():

@@ -7,23 +7,23 @@ from datetime import datetime, timezone
 from importlib.util import find_spec
 
 import pytest
-from fuzzing import AT, audit_pages, bodies, fuzzed, resource_pages, tried
 from hypothesis import given
 from hypothesis import strategies as st
 
+from airflow_provider_secoda._events.payloads import describe_log
+from airflow_provider_secoda.client._api.audit_log_page import read_audit_logs, to_instant
+from airflow_provider_secoda.client._api.flow import Call, Emit, Request, Response, once
+from airflow_provider_secoda.client._api.json_checks import load
+from airflow_provider_secoda.client._api.page_as_dict import read_json
+from airflow_provider_secoda.client._api.resource_log_page import read_resource_logs
+from airflow_provider_secoda.client._audit_logs.listing import Report
+from airflow_provider_secoda.client._audit_logs.window import WindowQuery, read_window
+from airflow_provider_secoda.client._http.exchange import RetryPolicy, exchange
+from airflow_provider_secoda.client._versions.history import Baseline
+from airflow_provider_secoda.client._versions.pages import read_version_histories
+from airflow_provider_secoda.client._versions.poll import poll_versions
 from airflow_provider_secoda.client.errors import SecodaError, SecodaLimitError, SecodaResponseError
-from airflow_provider_secoda.client.exchange import RetryPolicy, exchange
-from airflow_provider_secoda.client.history import Baseline
-from airflow_provider_secoda.client.listing import Report
-from airflow_provider_secoda.client.messages import Call, Emit, Request, Response, once
-from airflow_provider_secoda.client.pages import read_json
-from airflow_provider_secoda.client.poll import poll_versions
-from airflow_provider_secoda.client.resource_logs import read_resource_logs
-from airflow_provider_secoda.client.schema import read_audit_logs, to_instant
-from airflow_provider_secoda.client.scrutiny import load
-from airflow_provider_secoda.client.versions import read_version_histories
-from airflow_provider_secoda.client.window import WindowQuery, read_window
-from airflow_provider_secoda.triggers.payloads import describe_log
+from tests.fuzz.fuzzing import AT, audit_pages, bodies, fuzzed, resource_pages, tried
 
 START, END = (to_instant(datetime(2026, 10, day, tzinfo=timezone.utc)) for day in (14, 15))
 
@@ -92,7 +92,7 @@ def test_pages_of_versions(body):
         except SecodaResponseError:
             return
         for entry in entries if find_spec("pendulum") else ():  # Airflow brings it, the client does without
-            from airflow_provider_secoda.triggers.wait import summaries
+            from airflow_provider_secoda._polling.spec import summaries
 
             (payload,) = summaries([entry])
             json.dumps(payload, allow_nan=False).encode()

@@ -4,10 +4,13 @@ import json
 import math
 
 import pytest
-from fuzzing import fuzzed, tried, values
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from airflow_provider_secoda.client._api.base_url import is_loopback
+from airflow_provider_secoda.client._api.flow import Attempt, Call, Request, Response, once
+from airflow_provider_secoda.client._http.exchange import RetryPolicy, exchange
+from airflow_provider_secoda.client._http.responses import interpret
 from airflow_provider_secoda.client.aio import AsyncSecodaClient
 from airflow_provider_secoda.client.errors import (
     SecodaConfigurationError,
@@ -15,12 +18,9 @@ from airflow_provider_secoda.client.errors import (
     SecodaRateLimitError,
     SecodaServerError,
 )
-from airflow_provider_secoda.client.exchange import RetryPolicy, exchange
-from airflow_provider_secoda.client.messages import Attempt, Call, Request, Response, once
-from airflow_provider_secoda.client.regions import is_loopback
 from airflow_provider_secoda.client.sync import SecodaClient
-from airflow_provider_secoda.client.verdict import judge
-from airflow_provider_secoda.hooks.connection import KNOWN_EXTRAS, read_connection
+from airflow_provider_secoda.hooks._connection import KNOWN_EXTRAS, read_connection
+from tests.fuzz.fuzzing import fuzzed, tried, values
 
 NOW = 1_760_000_000.0
 TEXT = st.text(st.characters(), max_size=60)
@@ -60,7 +60,7 @@ def test_retry_after(text, date, status):
     headers = {"retry-after": tried(text), "date": date}
     response = Response(status, headers, b"", NOW)
     call = Call(Request("/x"), lambda answer: answer)
-    error = judge(Attempt(call, call.request), response, "https://api.secoda.co", {})
+    error = interpret(Attempt(call, call.request), response, "https://api.secoda.co", {})
     assert isinstance(error, SecodaRateLimitError | SecodaServerError)
     wanted = error.retry_after
     assert wanted is None or (math.isfinite(wanted) and wanted >= 0)

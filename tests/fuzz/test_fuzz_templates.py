@@ -8,14 +8,14 @@ import pytest
 
 pytest.importorskip("pendulum", reason="Airflow brings it")
 
-from fuzzing import fuzzed, tried, values
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from airflow_provider_secoda._arguments import read_moment
+from airflow_provider_secoda._windows.resolve import WindowError, resolve_window
 from airflow_provider_secoda.client.errors import SecodaConfigurationError
 from airflow_provider_secoda.client.filters import encode_filter, parse_filter
-from airflow_provider_secoda.moments import read_moment
-from airflow_provider_secoda.operators.window import WindowError, resolve_window
+from tests.fuzz.fuzzing import fuzzed, tried, values
 
 TEXT = st.text(st.characters(), max_size=60)
 TREES = st.recursive(

@@ -7,18 +7,18 @@ from functools import partial
 from urllib.parse import parse_qsl
 
 import pytest
-from drivers import KEY, Loop, Threads
-from fuzzing import audit_pages, fuzzed, odd, tried
 from hypothesis import example, given
 from hypothesis import strategies as st
-from rude_servers import RawServer, http
 
+from airflow_provider_secoda.client._api.flow import Call, Request, Response, once
+from airflow_provider_secoda.client._api.limits import Limits
+from airflow_provider_secoda.client._api.page_as_dict import read_json
+from airflow_provider_secoda.client._audit_logs.listing import AUDIT_LOGS_PATH
+from airflow_provider_secoda.client._versions.pages import resource_logs_call
 from airflow_provider_secoda.client.errors import SecodaConfigurationError, SecodaError
-from airflow_provider_secoda.client.limits import Limits
-from airflow_provider_secoda.client.listing import AUDIT_LOGS_PATH
-from airflow_provider_secoda.client.messages import Call, Request, Response, once
-from airflow_provider_secoda.client.pages import read_json
-from airflow_provider_secoda.client.versions import resource_logs_call
+from tests.client.drivers import KEY, Loop, Threads
+from tests.fuzz.fuzzing import audit_pages, fuzzed, odd, tried
+from tests.helpers.rude_servers import RawServer, http
 
 LIMITS = Limits(body_bytes=100_000, decompressed_bytes=50_000, answer_seconds=10)
 

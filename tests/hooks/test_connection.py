@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from airflow_provider_secoda.client._api.limits import Limits
 from airflow_provider_secoda.client.errors import SecodaConfigurationError
-from airflow_provider_secoda.client.limits import Limits
-from airflow_provider_secoda.hooks.connection import KNOWN_EXTRAS, ConnectionSettings, read_connection
+from airflow_provider_secoda.hooks._connection import KNOWN_EXTRAS, ConnectionSettings, read_connection
 
 pytest.importorskip("airflow")
 KEY = "key-0123456789-abcdefghij"

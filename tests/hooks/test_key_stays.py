@@ -12,14 +12,13 @@ import pytest
 
 pytest.importorskip("airflow")
 
-from rude_servers import RawServer, Tunnel, certificate, free_port, header, http
-
-from airflow_provider_secoda.client.exchange import RetryPolicy
-from airflow_provider_secoda.client.key import Key
+from airflow_provider_secoda.client._api.key import Key
+from airflow_provider_secoda.client._http.exchange import RetryPolicy
 from airflow_provider_secoda.client.sync import SecodaClient
-from airflow_provider_secoda.hooks.connection import read_connection
+from airflow_provider_secoda.hooks._connection import read_connection
 from airflow_provider_secoda.hooks.secoda import SecodaHook
 from airflow_provider_secoda.sandbox import Workspace
+from tests.helpers.rude_servers import RawServer, Tunnel, certificate, free_port, header, http
 
 KEY = "Zebra7Quartz/Falcon+Onyx=Willow-93.Umber_Jade"
 PROXY_PASSWORD = "Cobalt5Heron8Marsh"

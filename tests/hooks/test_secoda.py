@@ -10,10 +10,9 @@ import pytest
 
 pytest.importorskip("airflow")
 
-import airflow_runs
 from airflow.providers.common.compat.sdk import AirflowFailException
-from rude_servers import RawServer, certificate, free_port, http
 
+from airflow_provider_secoda.client._http.exchange import RetryPolicy
 from airflow_provider_secoda.client.errors import (
     SecodaAuthenticationError,
     SecodaConfigurationError,
@@ -26,10 +25,11 @@ from airflow_provider_secoda.client.errors import (
     SecodaServerError,
     SecodaTLSError,
 )
-from airflow_provider_secoda.client.exchange import RetryPolicy
 from airflow_provider_secoda.get_provider_info import get_provider_info
 from airflow_provider_secoda.hooks.secoda import SecodaHook
 from airflow_provider_secoda.sandbox import Workspace
+from tests.helpers import airflow_runs
+from tests.helpers.rude_servers import RawServer, certificate, free_port, http
 
 UTC = timezone.utc
 MONTH = {"seed": 3, "logs": 600, "days": 30, "until": datetime(2026, 10, 1, tzinfo=UTC), "people": 5}
@@ -366,8 +366,8 @@ def test_the_provider_info_is_what_airflow_asks_for():
 
 def test_the_form_asks_for_what_is_read():
     """The form shows the extras that the hook reads, but for those that only few people need."""
-    from airflow_provider_secoda.client.regions import ON_PREMISE, REGIONS
-    from airflow_provider_secoda.hooks.connection import KNOWN_EXTRAS
+    from airflow_provider_secoda.client._api.base_url import ON_PREMISE, REGIONS
+    from airflow_provider_secoda.hooks._connection import KNOWN_EXTRAS
 
     fields = get_provider_info()["connection-types"][0]["conn-fields"]
     limits = {"max_body_bytes", "max_decompressed_bytes", "max_nesting", "max_answer_seconds"}

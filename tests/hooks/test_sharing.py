@@ -10,22 +10,21 @@ import pytest
 
 pytest.importorskip("airflow")
 
-from client.drivers import KeepAlive
-from rude_servers import http
-
+from airflow_provider_secoda.client._api.flow import once
+from airflow_provider_secoda.client._versions.history import Baseline
+from airflow_provider_secoda.client._versions.pages import resource_logs_call
+from airflow_provider_secoda.client._versions.poll import poll_versions
 from airflow_provider_secoda.client.errors import (
     SecodaAuthenticationError,
     SecodaConfigurationError,
     SecodaRateLimitError,
     SecodaServerError,
 )
-from airflow_provider_secoda.client.history import Baseline
-from airflow_provider_secoda.client.messages import once
-from airflow_provider_secoda.client.poll import poll_versions
-from airflow_provider_secoda.client.versions import resource_logs_call
-from airflow_provider_secoda.hooks import sharing
-from airflow_provider_secoda.hooks.sharing import MAX_AT_ONCE, shared_client
+from airflow_provider_secoda.hooks import _shared_client as sharing
+from airflow_provider_secoda.hooks._shared_client import MAX_AT_ONCE, shared_client
 from airflow_provider_secoda.sandbox import Workspace
+from tests.client.drivers import KeepAlive
+from tests.helpers.rude_servers import http
 
 FAR = Baseline(4_000_000_000_000_000)
 PAGE = b'{"version_histories":[],"non_versioned_logs":[],"count":0,"total_pages":1,"meta":{}}'
@@ -237,7 +236,7 @@ def test_a_wrong_connection_is_an_error_for_each(sandbox, monkeypatch):
 
 
 def test_who_is_cancelled_gives_its_place_back(sandbox):
-    """Looks that are cancelled while they wait or ask leave all places to the others."""
+    """ResourcePoller that are cancelled while they wait or ask leave all places to the others."""
     sandbox.faults.latency = 0.2
 
     async def work():

@@ -10,7 +10,7 @@ import os
 import sys
 from pathlib import Path
 
-import airflow_runs
+from tests.helpers import airflow_runs
 
 if __name__ == "__main__":
     folder = Path(sys.argv[1])

@@ -15,8 +15,8 @@ pytest.importorskip("airflow")
 
 from airflow.providers.common.compat.sdk import Asset
 
-from airflow_provider_secoda.assets.fields import AUDIT_LOG
 from airflow_provider_secoda.assets.secoda import Address, authority_of, create_asset, read_uri, sanitize_uri
+from airflow_provider_secoda.client._api.fields import AUDIT_LOG
 
 SPEC = Path(__file__).parents[1] / "samples" / "secoda-openapi-8.22.39.json"
 
@@ -80,7 +80,7 @@ REFUSED = [
 @pytest.mark.parametrize("uri", REFUSED)
 def test_what_names_nothing_is_refused(uri):
     """A URI that no workspace or resource can have is refused with the forms to write; Airflow 2 warns only."""
-    from airflow_runs import version
+    from tests.helpers.airflow_runs import version
 
     if version() >= (3,):
         with pytest.raises(ValueError, match="write secoda://<host>/audit_logs or secoda://<host>/resource/<id>"):
@@ -154,7 +154,7 @@ def test_other_schemes_are_not_read():
 
 def test_the_factory_serves_hook_lineage():
     """A hook that reports lineage by scheme gets its asset from the factory, through Airflow's registry."""
-    from airflow_runs import version
+    from tests.helpers.airflow_runs import version
 
     if version() >= (3, 2):
         from airflow.sdk.lineage import HookLineageCollector

@@ -17,11 +17,9 @@ pytest.importorskip("airflow")
 pytest.importorskip("airflow.providers.openlineage", reason="needs apache-airflow-providers-openlineage")
 pytest.importorskip("pyarrow", reason="needs the extra parquet")
 
-import airflow_runs
-import s3_server
-from key_search import Search
-
 from airflow_provider_secoda.sandbox import Sandbox, Workspace
+from tests.helpers import airflow_runs, s3_server
+from tests.helpers.key_search import Search
 
 HERE = Path(__file__).parent
 KEY, WRONG_KEY = "kZ7+q/Xw=R2pVn9-Tj4dLs", "Hm3/Yb8=cG6+uKf1.Ea5oQi"
@@ -171,7 +169,7 @@ def test_the_schemas_are_those_of_the_data(lineage):
 
 def test_the_schema_of_a_parquet_file_is_its_own(lineage):
     """Names and types of the columns are those that a Parquet file of the operator has."""
-    from airflow_provider_secoda.sinks.parquet import batch_of
+    from airflow_provider_secoda._storage.parquet import batch_of
 
     columns = {field.name: str(field.type) for field in batch_of([]).schema}
     (written,) = lineage.of("to_bucket")["outputs"]
@@ -248,7 +246,7 @@ def test_the_window_is_what_openlineages_own_class_makes_of_it():
     from openlineage.client.generated.execution_parameters_run import ExecutionParametersRunFacet
     from openlineage.client.serde import Serde
 
-    from airflow_provider_secoda.assets import facets
+    from airflow_provider_secoda._lineage import facets
 
     ours = facets.InputSubset(facets._window({"timestamp_field": "logged_at", "start": "a", "end": "b"}))
     logged_at = theirs.FieldBaseCompareExpression("logged_at")

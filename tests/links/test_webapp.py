@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from airflow_provider_secoda.client._api.base_url import resolve_base_url
+from airflow_provider_secoda.client._api.web_app import app_url, resource_url
 from airflow_provider_secoda.client.errors import SecodaConfigurationError
-from airflow_provider_secoda.client.regions import resolve_base_url
-from airflow_provider_secoda.client.webapp import app_url, resource_url
 
 US = "https://api.secoda.co"
 
@@ -88,7 +88,7 @@ def test_any_id(resource_id):
 def test_the_setting_of_a_connection():
     """A connection without template has no link; one with a wrong template says so when it is read, by its id."""
     pytest.importorskip("airflow")
-    from airflow_provider_secoda.hooks.connection import read_connection
+    from airflow_provider_secoda.hooks._connection import read_connection
 
     stored = SimpleNamespace(conn_id="c", password="k", host=None, port=None, schema=None, extra="")
     assert read_connection(stored).resource_url is None

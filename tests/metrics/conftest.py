@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import airflow_runs
 import pytest
-from statsd_listener import Listener
+
+from tests.helpers import airflow_runs
+from tests.helpers.statsd_listener import Listener
 
 
 @pytest.fixture

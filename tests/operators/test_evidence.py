@@ -62,7 +62,7 @@ with DAG(
 
 @pytest.fixture
 def airflow():
-    import airflow_runs
+    from tests.helpers import airflow_runs
 
     return airflow_runs
 

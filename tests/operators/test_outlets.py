@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
 
-import airflow_runs
 import pytest
-import run_makers
+
+from tests.helpers import airflow_runs, run_makers
 
 pytest.importorskip("airflow")
 pytest.importorskip("starlette", reason="the sandbox needs it")

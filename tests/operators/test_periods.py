@@ -9,7 +9,8 @@ import pytest
 from dateutil.relativedelta import relativedelta
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from run_facts import as_a_task_sees_it, cron, error, resolve, span, utc
+
+from tests.helpers.run_facts import as_a_task_sees_it, cron, error, resolve, span, utc
 
 pytestmark = pytest.mark.usefixtures("airflow")
 

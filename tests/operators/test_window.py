@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import datetime, timezone
 from zoneinfo import ZoneInfo
 
-import airflow_runs
 import pytest
-from run_facts import V32, as_a_task_sees_it, cron, error, resolve, span, utc
+
+from tests.helpers import airflow_runs
+from tests.helpers.run_facts import V32, as_a_task_sees_it, cron, error, resolve, span, utc
 
 pytestmark = pytest.mark.usefixtures("airflow")
 

@@ -7,9 +7,9 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-import airflow_runs
 import pytest
-import run_makers
+
+from tests.helpers import airflow_runs, run_makers
 
 V3 = airflow_runs.version() >= (3,)
 V33 = airflow_runs.version() >= (3, 3)

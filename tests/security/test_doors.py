@@ -36,23 +36,23 @@ def advisory(name="PYSEC-2026-1", *aliases):
 
 def test_an_advisory_that_nobody_judged_fails(audit):
     """A known vulnerability fails the door, and says which version mends it."""
-    well, lines = audit.judge(report(advisory()), [], TODAY)
+    well, lines = audit.interpret(report(advisory()), [], TODAY)
     assert well is False
     assert "bad 2: PYSEC-2026-1 (fixed in: 3)" in lines
 
 
 def test_an_advisory_that_was_judged_is_said_and_passes_for_a_time(audit):
     """What was judged passes until its date, by any of its names, and is told with the reason."""
-    well, lines = audit.judge(report(advisory("GHSA-x", "CVE-2026-1")), [JUDGED], TODAY)
+    well, lines = audit.interpret(report(advisory("GHSA-x", "CVE-2026-1")), [JUDGED], TODAY)
     assert well is True
     assert "not reached" in lines[0]
-    assert audit.judge(report(advisory("CVE-2026-1")), [JUDGED], date(2027, 1, 1))[0] is False
-    assert audit.judge(report(advisory("CVE-2026-1")), [JUDGED | {"package": "other"}], TODAY)[0] is False
+    assert audit.interpret(report(advisory("CVE-2026-1")), [JUDGED], date(2027, 1, 1))[0] is False
+    assert audit.interpret(report(advisory("CVE-2026-1")), [JUDGED | {"package": "other"}], TODAY)[0] is False
 
 
 def test_a_judgement_that_is_not_needed_is_told(audit):
     """A judgement about something that is gone does not stay for ever."""
-    well, lines = audit.judge(report(), [JUDGED], TODAY)
+    well, lines = audit.interpret(report(), [JUDGED], TODAY)
     assert well is True
     assert any("take it off the list" in line for line in lines)
 
@@ -60,9 +60,9 @@ def test_a_judgement_that_is_not_needed_is_told(audit):
 def test_packages_that_were_passed_over_are_not_taken_for_checked(audit):
     """An answer that knows nothing about most packages is no answer."""
     skipped = [{"name": f"p{number}", "skip_reason": "not found"} for number in range(3)]
-    assert audit.judge({"dependencies": skipped}, [], TODAY)[0] is None
-    assert audit.judge({"dependencies": [*report()["dependencies"], *skipped]}, [], TODAY)[0] is None
-    assert audit.judge({}, [], TODAY)[0] is None
+    assert audit.interpret({"dependencies": skipped}, [], TODAY)[0] is None
+    assert audit.interpret({"dependencies": [*report()["dependencies"], *skipped]}, [], TODAY)[0] is None
+    assert audit.interpret({}, [], TODAY)[0] is None
 
 
 @pytest.mark.parametrize(("arguments", "status"), [([], 0), (["--must"], 1)])

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_secoda.sinks.places import find_place
-from airflow_provider_secoda.sinks.storage import land
+from airflow_provider_secoda._storage.target import resolve_target
+from airflow_provider_secoda._storage.write import write_atomically
 
 RECORD = b'{"id":"a"}'
 _STEPS = st.sampled_from([
@@ -22,7 +22,7 @@ def test_data_in_a_name_does_not_choose_the_folder(tmp_path_factory, data):
     folder = tmp_path_factory.mktemp("landing")
     inside = folder / "fixed"
     try:
-        land([RECORD], f"{inside}/{data}/logs.jsonl")
+        write_atomically([RECORD], f"{inside}/{data}/logs.jsonl")
     except (ValueError, OSError):
         pass
     for path in folder.rglob("*"):
@@ -36,7 +36,7 @@ def test_data_in_a_name_does_not_choose_the_folder(tmp_path_factory, data):
 def test_what_leads_elsewhere_is_refused(tmp_path, start, data):
     """Steps upwards and control signs are refused before a place is looked for, in each kind of store."""
     with pytest.raises(ValueError, match=r"leads upwards|control character") as error:
-        find_place(f"{start.format(tmp_path)}{data}/logs.jsonl")
+        resolve_target(f"{start.format(tmp_path)}{data}/logs.jsonl")
     assert str(error.value).isprintable()
 
 
@@ -45,7 +45,7 @@ def test_a_link_in_the_files_place_is_replaced(tmp_path):
     secret = tmp_path / "secret"
     secret.write_text("untouched")
     (tmp_path / "logs.jsonl").symlink_to(secret)
-    land([RECORD], str(tmp_path / "logs.jsonl"))
+    write_atomically([RECORD], str(tmp_path / "logs.jsonl"))
     assert secret.read_text() == "untouched"
     assert not (tmp_path / "logs.jsonl").is_symlink()
     assert (tmp_path / "logs.jsonl").read_bytes() == RECORD + b"\n"
@@ -58,5 +58,5 @@ def test_a_link_in_the_way_of_the_hidden_file_is_not_followed(tmp_path, monkeypa
     monkeypatch.setattr("secrets.token_hex", lambda _: "guessed")
     (tmp_path / ".landing-guessed.part").symlink_to(secret)
     with pytest.raises(FileExistsError):
-        land([RECORD], str(tmp_path / "logs.jsonl"))
+        write_atomically([RECORD], str(tmp_path / "logs.jsonl"))
     assert secret.read_text() == "untouched"

@@ -5,15 +5,16 @@ import logging
 from datetime import datetime, timezone
 
 import pytest
-from rude_servers import RawServer, http
+
+from tests.helpers.rude_servers import RawServer, http
 
 pytest.importorskip("airflow")
 
-from airflow_provider_secoda.client.exchange import RetryPolicy
-from airflow_provider_secoda.client.history import Baseline
-from airflow_provider_secoda.client.schema import to_instant
+from airflow_provider_secoda._polling.spec import WaitSpec
+from airflow_provider_secoda.client._api.audit_log_page import to_instant
+from airflow_provider_secoda.client._http.exchange import RetryPolicy
+from airflow_provider_secoda.client._versions.history import Baseline
 from airflow_provider_secoda.hooks.secoda import SecodaHook
-from airflow_provider_secoda.triggers.wait import Wait
 
 UTC = timezone.utc
 START, END = datetime(2026, 9, 5, tzinfo=UTC), datetime(2026, 9, 20, tzinfo=UTC)
@@ -108,7 +109,7 @@ def test_the_line_about_what_was_found(monkeypatch):
     with RawServer(ANSWERS["id of a version"]) as server:
         monkeypatch.setenv("AIRFLOW_CONN_MY_CONN", json.dumps(fields | {"host": server.url}))
         poll = SecodaHook("my_conn").poll_versions("R", Baseline(to_instant(START)))
-    line = Wait("my_conn", "R", Baseline(to_instant(START))).describe(poll.entries)
+    line = WaitSpec("my_conn", "R", Baseline(to_instant(START))).describe(poll.entries)
     assert [entry.id for entry in poll.entries] == [EVIL]
     assert harm(line) == set()
     assert "\n" not in line

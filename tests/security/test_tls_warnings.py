@@ -7,19 +7,18 @@ import os
 import subprocess
 import sys
 from contextvars import ContextVar
-from pathlib import Path
 
-import airflow_runs
 import pytest
-from rude_servers import RawServer, Tunnel, certificate, http
 
+from airflow_provider_secoda.client._api.flow import Call, Request, once
+from airflow_provider_secoda.client._api.page_as_dict import read_json
+from airflow_provider_secoda.client._audit_logs.listing import AUDIT_LOGS_PATH
+from airflow_provider_secoda.client._http.exchange import RetryPolicy
 from airflow_provider_secoda.client.aio import AsyncSecodaClient
 from airflow_provider_secoda.client.errors import SecodaConfigurationError, SecodaTLSError
-from airflow_provider_secoda.client.exchange import RetryPolicy
-from airflow_provider_secoda.client.listing import AUDIT_LOGS_PATH
-from airflow_provider_secoda.client.messages import Call, Request, once
-from airflow_provider_secoda.client.pages import read_json
 from airflow_provider_secoda.client.sync import SecodaClient
+from tests.helpers import airflow_runs
+from tests.helpers.rude_servers import RawServer, Tunnel, certificate, http
 
 KEY = "Zebra7Quartz-Falcon9Onyx-Willow3Umber"
 ONCE = RetryPolicy(attempts=1)
@@ -166,7 +165,7 @@ def test_every_trigger_says_so(connection, heard):
 @pytest.mark.skipif(airflow_runs.version() < (3,), reason="event triggers are of Airflow 3")
 def test_every_watcher_says_so(connection, heard):
     """A watcher of assets says so when it starts, again when it starts again."""
-    from airflow_provider_secoda.triggers.events import SecodaAuditLogEventTrigger
+    from airflow_provider_secoda.triggers._event_triggers import SecodaAuditLogEventTrigger
 
     async def first():
         trigger = SecodaAuditLogEventTrigger(poke_interval=0.2, lookback=100 * 86_400)
@@ -263,8 +262,7 @@ urllib3.disable_warnings()
 warnings.simplefilter("ignore")
 with requests.Session() as theirs:
     theirs.verify = False
-sys.path[:0] = {[str(Path(__file__).parent), str(Path(__file__).parent.parent)]!r}
-import test_tls_warnings as here
+from tests.security import test_tls_warnings as here
 try:
     here.ask({colour!r}, "https://secoda.example.test", proxy={proxy!r})
 except here.SecodaTLSError:

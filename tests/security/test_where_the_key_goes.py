@@ -12,18 +12,18 @@ import pytest
 import requests
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from rude_servers import RawServer, header, http
 from urllib3.util import parse_url
 
+from airflow_provider_secoda.client._api.base_url import check_proxy, resolve_base_url
+from airflow_provider_secoda.client._api.flow import Attempt, Call, Request, Response, once
+from airflow_provider_secoda.client._api.page_as_dict import read_json
+from airflow_provider_secoda.client._audit_logs.listing import AUDIT_LOGS_PATH
+from airflow_provider_secoda.client._http.exchange import RetryPolicy
+from airflow_provider_secoda.client._http.responses import interpret
 from airflow_provider_secoda.client.aio import AsyncSecodaClient
 from airflow_provider_secoda.client.errors import SecodaConfigurationError, SecodaError, SecodaRedirectError
-from airflow_provider_secoda.client.exchange import RetryPolicy
-from airflow_provider_secoda.client.listing import AUDIT_LOGS_PATH
-from airflow_provider_secoda.client.messages import Attempt, Call, Request, Response, once
-from airflow_provider_secoda.client.pages import read_json
-from airflow_provider_secoda.client.regions import check_proxy, resolve_base_url
 from airflow_provider_secoda.client.sync import SecodaClient
-from airflow_provider_secoda.client.verdict import judge
+from tests.helpers.rude_servers import RawServer, header, http
 
 KEY = "Zebra7Quartz-Falcon9Onyx-Willow3Umber"
 QUERY = (("page", "1"),)
@@ -279,7 +279,7 @@ def test_no_redirect_leads_out(location, prefix, status):
     base = f"https://h.example{prefix}"
     request = Request(AUDIT_LOGS_PATH, QUERY)
     attempt = Attempt(Call(request, str), request)
-    found = judge(attempt, Response(status, {"location": location}), base, {})
+    found = interpret(attempt, Response(status, {"location": location}), base, {})
     if isinstance(found, SecodaError):
         assert isinstance(found, SecodaRedirectError)
         return

@@ -6,15 +6,14 @@ import pytest
 
 pytest.importorskip("airflow")
 
-from sensor_runs import HOUR, MEMBER, now
-
 from airflow_provider_secoda.sandbox import Workspace
+from tests.sensors.sensor_runs import HOUR, MEMBER, now
 
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch):
     """Let looks follow one another sooner than they may elsewhere."""
-    monkeypatch.setattr("airflow_provider_secoda.client.waiting.MIN_PAUSE", 0.02)
+    monkeypatch.setattr("airflow_provider_secoda._polling.pauses.MIN_PAUSE", 0.02)
     monkeypatch.setattr("airflow_provider_secoda.sensors.secoda.MIN_PAUSE", 0.02)
 
 

@@ -18,10 +18,10 @@ from pathlib import Path
 from types import SimpleNamespace
 from unittest.mock import patch
 
-import airflow_runs
 import pytest
 
 import airflow_provider_secoda
+from tests.helpers import airflow_runs
 
 MODES = {
     "poke": {"mode": "poke"},

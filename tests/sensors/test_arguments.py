@@ -7,11 +7,11 @@ import subprocess
 import sys
 from datetime import date, datetime, timezone
 
-import airflow_runs
 import pytest
-from sensor_runs import MODES, Code, make, outcome, run, tries
 
 from airflow_provider_secoda.sensors.secoda import SecodaVersionHistorySensor
+from tests.helpers import airflow_runs
+from tests.sensors.sensor_runs import MODES, Code, make, outcome, run, tries
 
 modes = pytest.mark.parametrize("mode", MODES)
 

@@ -7,9 +7,17 @@ import json
 import time
 from datetime import timedelta
 
-import airflow_runs
 import pytest
-from sensor_runs import (
+
+from airflow_provider_secoda.client.errors import (
+    SecodaConnectionError,
+    SecodaIncompleteError,
+    SecodaRateLimitError,
+    SecodaResponseError,
+    SecodaServerError,
+)
+from tests.helpers import airflow_runs
+from tests.sensors.sensor_runs import (
     MEMBER,
     MODES,
     V3,
@@ -30,14 +38,6 @@ from sensor_runs import (
     soon,
     source,
     tries,
-)
-
-from airflow_provider_secoda.client.errors import (
-    SecodaConnectionError,
-    SecodaIncompleteError,
-    SecodaRateLimitError,
-    SecodaResponseError,
-    SecodaServerError,
 )
 
 modes = pytest.mark.parametrize("mode", MODES)

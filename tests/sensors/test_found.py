@@ -6,14 +6,13 @@ import json
 from datetime import datetime, timedelta, timezone
 from functools import partial
 
-import airflow_runs
 import msgspec
 import pendulum
 import pytest
-import run_makers
-from sensor_runs import HOUR, MODES, V3, Code, after_requests, execute, make, now, run, soon, source
 
 from airflow_provider_secoda.sandbox import Workspace
+from tests.helpers import airflow_runs, run_makers
+from tests.sensors.sensor_runs import HOUR, MODES, V3, Code, after_requests, execute, make, now, run, soon, source
 
 SECOND = timedelta(seconds=1)
 modes = pytest.mark.parametrize("mode", MODES)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from sensor_runs import (
+
+from airflow_provider_secoda.sandbox import Workspace
+from tests.sensors.sensor_runs import (
     HOUR,
     MODES,
     V33,
@@ -19,8 +21,6 @@ from sensor_runs import (
     run,
     soon,
 )
-
-from airflow_provider_secoda.sandbox import Workspace
 
 modes = pytest.mark.parametrize("mode", MODES)
 #: Seconds that a look, and whatever else the machine has to do, may take on top of a pause.

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from sensor_runs import MODES, V33, after_requests, make, outcome
+
+from tests.sensors.sensor_runs import MODES, V33, after_requests, make, outcome
 
 pytest.importorskip("airflow")
 

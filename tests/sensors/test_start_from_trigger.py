@@ -7,10 +7,10 @@ import json
 from datetime import timedelta
 from types import SimpleNamespace
 
-import airflow_runs
 import pytest
-import run_makers
-from sensor_runs import MODES, V33, Code, execute, first, make, now, source
+
+from tests.helpers import airflow_runs, run_makers
+from tests.sensors.sensor_runs import MODES, V33, Code, execute, first, make, now, source
 
 airflow_33 = pytest.mark.skipif(not V33, reason="Airflow renders templates in the triggerer since 3.3")
 HOW = {"start_from_trigger": True, "deferrable": True}
@@ -102,7 +102,7 @@ def in_triggerer(mode="deferrable", **arguments):
 @airflow_33
 def test_the_default_is_when_the_run_was_due(sandbox):
     """What the trigger finds for itself is what a worker would have found: the moment the run was due."""
-    from airflow_provider_secoda.moments import read_moment
+    from airflow_provider_secoda._arguments import read_moment
 
     trigger, due, limit = in_triggerer(timeout=30)
     assert read_moment("since", trigger.since) == due

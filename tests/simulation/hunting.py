@@ -110,7 +110,7 @@ def fails(check: Callable, *arguments) -> bool:
 
 
 def main() -> None:
-    from mutants import MUTANTS
+    from tests.simulation.mutants import MUTANTS
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--search", type=float, default=0.0, help="seconds for a mutant that nothing known catches")
@@ -132,5 +132,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.path[:0] = [str(HERE), str(HERE.parents[1])]
     main()

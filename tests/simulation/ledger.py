@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 EXCUSES = ("copies", "cap", "even", "place", "balance")
 
 
-class Ledger:
+class ManifestBuilder:
     """The books of one read."""
 
     def __init__(

@@ -8,16 +8,15 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from reading import Reading
-from world import BEGIN, SECOND, Manners, World, row
-
+from airflow_provider_secoda.client._audit_logs.window import WindowQuery
 from airflow_provider_secoda.client.filters import exact
-from airflow_provider_secoda.client.window import WindowQuery
+from tests.simulation.reading import WindowRead
+from tests.simulation.world import BEGIN, SECOND, Manners, World, row
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from world import Row
+    from tests.simulation.world import Row
 
 #: A world that moved so often comes to rest, or a listing of small pages would grow without end.
 MAX_MOVES = 150
@@ -75,7 +74,7 @@ def play(seed: int) -> Played:
     plan = _plan(rng, rows, theme)
     played = Played(seed, happened=world.happened)
     for query in _windows(rng, rows):
-        reading = Reading(world, query)
+        reading = WindowRead(world, query)
         while not reading.done:
             step(reading, plan, rng)
         wrong, excuse = reading.verdict()
@@ -89,7 +88,7 @@ def play(seed: int) -> Played:
     return played
 
 
-def step(reading: Reading, plan: Plan, rng: random.Random) -> None:
+def step(reading: WindowRead, plan: Plan, rng: random.Random) -> None:
     """Let one request reach the server, after the world moved, or one answer the reader."""
     world, flight = reading.world, reading.flight
     waiting = [index for index, (_, answer) in enumerate(flight) if answer is None]

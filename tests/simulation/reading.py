@@ -8,26 +8,25 @@ from collections import Counter
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
-from ledger import Ledger
-from world import World, matches
-
-from airflow_provider_secoda.client import listing
+from airflow_provider_secoda.client._api.flow import Emit
+from airflow_provider_secoda.client._audit_logs import listing
+from airflow_provider_secoda.client._audit_logs.listing import Report
+from airflow_provider_secoda.client._audit_logs.window import WindowQuery, read_window
+from airflow_provider_secoda.client._http.exchange import RetryPolicy, exchange
 from airflow_provider_secoda.client.errors import SecodaError
-from airflow_provider_secoda.client.exchange import RetryPolicy, exchange
-from airflow_provider_secoda.client.listing import Report
-from airflow_provider_secoda.client.messages import Emit
-from airflow_provider_secoda.client.window import WindowQuery, read_window
+from tests.simulation.ledger import ManifestBuilder
+from tests.simulation.world import World, matches
 
 if TYPE_CHECKING:
-    from airflow_provider_secoda.client.messages import Attempt
-    from airflow_provider_secoda.client.schema import Log
+    from airflow_provider_secoda.client._api.audit_log_page import Log
+    from airflow_provider_secoda.client._api.flow import Attempt
 
 #: A read that asks for more than this many answers would go on for ever.
 MAX_ANSWERS = 5000
 _POLICY = RetryPolicy(attempts=12)
 
 
-class Reading:
+class WindowRead:
     """A read under way: requests that left, answers that did not arrive yet, and the books."""
 
     def __init__(self, world: World, query: WindowQuery) -> None:
@@ -42,7 +41,7 @@ class Reading:
         withheld = world.manners.withheld
         filter_ = query.filter
         window = (query.start, query.end)
-        self.ledger = Ledger(
+        self.ledger = ManifestBuilder(
             window,
             query.field,
             world.copies,
@@ -132,7 +131,7 @@ class Reading:
             if item.id in self._misplaced | self._out_of_place():
                 return "place"
             restless = 2 * (len(self.ledger.arrivals) + len(self.ledger.deletions)) > self.answers
-            if (restless or not self.report.blind) and self.ledger.balanced(item, self.report.pieces):
+            if (restless or not self.report.count_may_be_capped) and self.ledger.balanced(item, self.report.pieces):
                 return "balance"
         return ""
 
@@ -196,8 +195,8 @@ class Reading:
             places = world._in_order(rows, {"field": name, "order": order})
             depths = [sign * item.at(name) for item in places]
             lowest, highest = list(accumulate(reversed(depths), min))[::-1], list(accumulate(depths, max))
-            for item, depth, before, after in zip(places, depths, highest, lowest, strict=True):
-                if before > depth or after < depth:
+            for item, position, before, after in zip(places, depths, highest, lowest, strict=True):
+                if before > position or after < position:
                     wrong.add(item.id)
         if shuffled:  # any member of its tie may stand there in the next answer
             moments = {item.at(name) for item in world.rows if item.id in wrong}

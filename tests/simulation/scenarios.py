@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Container
 from typing import Any
 
-from reading import Reading
-from world import BEGIN, SECOND, World, row
-
+from airflow_provider_secoda.client._audit_logs.window import WindowQuery
 from airflow_provider_secoda.client.errors import SecodaIncompleteError
-from airflow_provider_secoda.client.window import WindowQuery
+from tests.simulation.reading import WindowRead
+from tests.simulation.world import BEGIN, SECOND, World, row
 
 Script = dict[int, list[Callable[[World], None]]]
 OPERATORS = {"from": "gte", "before": "lt"}
@@ -30,7 +29,7 @@ def read(
     copy: Callable[[int, int], int] = lambda *_: 0,
     hidden: Container[int] = (),
     **options: Any,
-) -> Reading:
+) -> WindowRead:
     """
     Read from one second to another; things happen before the n-th answer.
 
@@ -40,7 +39,7 @@ def read(
     """
     query = WindowQuery(BEGIN + int(first * SECOND), BEGIN + int(last * SECOND), **{"concurrency": 1} | options)
     begun = world.requests
-    reading = Reading(world, query)
+    reading = WindowRead(world, query)
     while not reading.done:
         answer = world.requests - begun
         for move in (script or {}).get(answer, ()):
@@ -53,7 +52,7 @@ def read(
     return reading
 
 
-def exact(reading: Reading, order: str = "") -> None:
+def exact(reading: WindowRead, order: str = "") -> None:
     """Assert that a read brought all it owes, whatever could be excused."""
     assert reading.error is None, reading.error
     assert not reading.ledger.contradicts(reading.got, failed=False)
@@ -61,13 +60,13 @@ def exact(reading: Reading, order: str = "") -> None:
     assert not order or reading.report.order == order
 
 
-def refused(reading: Reading, words: str = "") -> None:
+def refused(reading: WindowRead, words: str = "") -> None:
     """Assert that a read failed, and said why."""
     assert isinstance(reading.error, SecodaIncompleteError), (reading.error, reading.report.order)
     assert words in str(reading.error), str(reading.error)
 
 
-def exact_or_refused(reading: Reading) -> None:
+def exact_or_refused(reading: WindowRead) -> None:
     """Assert that a read brought all it owes or failed."""
     if reading.error is None:
         exact(reading)

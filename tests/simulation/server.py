@@ -13,13 +13,12 @@ from collections import Counter, deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from rows import Row, matches
-
+from airflow_provider_secoda.client._api.flow import Request, Response
 from airflow_provider_secoda.client.errors import SecodaConnectionError
-from airflow_provider_secoda.client.messages import Request, Response
+from tests.simulation.rows import Row, matches
 
 if TYPE_CHECKING:
-    from ledger import Ledger
+    from tests.simulation.ledger import ManifestBuilder
 
 JSON = {"content-type": "application/json"}
 _FAILURES = {
@@ -77,7 +76,7 @@ class Server:
         self.happened: Counter[str] = Counter()
         if len({item.id for item in rows}) < len(rows):
             self.happened["one id at two timestamps"] += 1
-        self.ledgers: list[Ledger] = []
+        self.ledgers: list[ManifestBuilder] = []
         #: The last states, the newest first: what a copy that lags may answer from.
         self.copies: deque[tuple[int, list[Row]]] = deque([(0, list(self.rows))], maxlen=4)
         self._sorted: dict[Any, list[Row]] = {}

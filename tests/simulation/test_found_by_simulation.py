@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from play import play
-from scenarios import OPERATORS, exact, exact_or_refused, read, refused, spaced
-from world import BEGIN, SECOND, Manners, World, row
+
+from tests.simulation.play import play
+from tests.simulation.scenarios import OPERATORS, exact, exact_or_refused, read, refused, spaced
+from tests.simulation.world import BEGIN, SECOND, Manners, World, row
 
 
 def test_one_id_at_two_timestamps():

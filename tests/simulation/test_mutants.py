@@ -7,8 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from figures import record
-from mutants import MUTANTS
+from tests.helpers.figures import record
+from tests.simulation.mutants import MUTANTS
 
 HERE = Path(__file__).parent
 

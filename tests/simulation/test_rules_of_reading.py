@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from scenarios import OPERATORS, exact, exact_or_refused, read, refused, spaced
-from world import BEGIN, SECOND, Manners, World, row
+from tests.simulation.scenarios import OPERATORS, exact, exact_or_refused, read, refused, spaced
+from tests.simulation.world import BEGIN, SECOND, Manners, World, row
 
 
 def test_calm_windows_are_exact():

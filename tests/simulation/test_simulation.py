@@ -10,17 +10,17 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from figures import record
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
-from ledger import EXCUSES
-from play import OPERATORS, play
-from reading import Reading
-from world import BEGIN, FAULT_KINDS, SECOND, Manners, World, row
 
+from airflow_provider_secoda.client._audit_logs.window import WindowQuery
 from airflow_provider_secoda.client.filters import exact
-from airflow_provider_secoda.client.window import WindowQuery
+from tests.helpers.figures import record
+from tests.simulation.ledger import EXCUSES
+from tests.simulation.play import OPERATORS, play
+from tests.simulation.reading import WindowRead
+from tests.simulation.world import BEGIN, FAULT_KINDS, SECOND, Manners, World, row
 
 #: Plays of the default run; each is one to three reads.
 PLAYS = 1500
@@ -134,7 +134,7 @@ class Workspace(RuleBasedStateMachine):
     def begin(self, seconds, more, concurrency, filter_, operators):
         """Begin with the window after the last one that was read whole, or with it again."""
         end = self.edge + seconds * SECOND + more
-        self.reading = Reading(self.world, WindowQuery(self.edge, end, self.field, filter_, concurrency, operators))
+        self.reading = WindowRead(self.world, WindowQuery(self.edge, end, self.field, filter_, concurrency, operators))
 
     @precondition(lambda self: self.reading is not None)
     @rule(

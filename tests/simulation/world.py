@@ -6,8 +6,8 @@ Everything that moves, moves between two answers; that is the finest grain at wh
 
 from __future__ import annotations
 
-from rows import BEGIN, SECOND, Row, matches, row
-from server import Manners, Server
+from tests.simulation.rows import BEGIN, SECOND, Row, matches, row
+from tests.simulation.server import Manners, Server
 
 __all__ = ["BEGIN", "FAULT_KINDS", "SECOND", "Manners", "Row", "World", "matches", "row"]
 

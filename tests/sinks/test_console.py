@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_secoda.sinks.console import console_url
-from airflow_provider_secoda.sinks.places import find_place
+from airflow_provider_secoda._storage.console import console_url
+from airflow_provider_secoda._storage.target import resolve_target
 
 PATH = "bucket/secoda/2026-11-22 #1.jsonl"
 
@@ -71,4 +71,4 @@ def test_a_file_on_gcs():
 @pytest.mark.parametrize("path", ["/data/x.jsonl", "x.jsonl", "file:///data/x.jsonl"])
 def test_a_local_file(path):
     """Browsers follow no link from a web page to a file of the machine."""
-    assert find_place(path).page() is None
+    assert resolve_target(path).page() is None

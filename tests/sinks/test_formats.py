@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_secoda.sinks.formats import format_of, require_format, write_file
+from airflow_provider_secoda._storage.formats import format_of, require_format, write_file
 
 # Tokens that a careless copy changes: digits, exponents, escapes, lone surrogates, spaces inside strings.
 ATOMS = [

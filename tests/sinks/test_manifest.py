@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
-from airflow_provider_secoda.sinks.manifest import Ledger, ManifestError, manifest_path, read_manifest
-from airflow_provider_secoda.sinks.storage import land
+from airflow_provider_secoda._storage.manifest import ManifestBuilder, ManifestError, manifest_path, read_manifest
+from airflow_provider_secoda._storage.write import write_atomically
 
 RECORDS = [(n, f"log-{n}", b'{"id":"log-%d","n":2.50}' % n) for n in range(5)]
 URL = "memory://refusing@bucket/a.jsonl"
@@ -19,7 +19,7 @@ HEADER = {"file": {"name": "a.jsonl"}, "window": {"start": "…"}}
 
 def written(records=RECORDS, kind="jsonl", header=HEADER):
     """Return a manifest of records, as bytes."""
-    with Ledger(kind) as ledger:
+    with ManifestBuilder(kind) as ledger:
         assert list(ledger.watch(records)) == [raw for _, _, raw in records]
         return b"".join(ledger.manifest(header))
 
@@ -51,8 +51,8 @@ def test_digests_are_of_what_lies_in_the_file(tmp_path, kind):
     """The digest of a record is that of its line, or of its Parquet column ``raw``."""
     pretty = (0, "p", b'{\n  "id": "p",\r\n  "n": 1\n}')
     path = str(tmp_path / f"a.{kind}")
-    with Ledger(kind) as ledger:
-        landed = land(ledger.watch([pretty, *RECORDS]), path, manifest=lambda _: ledger.manifest(HEADER))
+    with ManifestBuilder(kind) as ledger:
+        landed = write_atomically(ledger.watch([pretty, *RECORDS]), path, manifest=lambda _: ledger.manifest(HEADER))
     if kind == "parquet":
         import pyarrow.parquet
 
@@ -110,8 +110,8 @@ def test_no_json_is_refused():
 
 def both(records, path):
     """Land records with a manifest that holds the file's digest."""
-    with Ledger("jsonl") as ledger:
-        return land(
+    with ManifestBuilder("jsonl") as ledger:
+        return write_atomically(
             ledger.watch(records),
             str(path),
             manifest=lambda done: ledger.manifest({"file": {"sha256": done.sha256}}),
@@ -121,7 +121,7 @@ def both(records, path):
 def test_a_manifest_never_stands_beside_another_file(tmp_path):
     """A file that replaces another takes the other's manifest away, also when it gets none of its own."""
     both(RECORDS, tmp_path / "a.jsonl")
-    land([b"{}"], str(tmp_path / "a.jsonl"))
+    write_atomically([b"{}"], str(tmp_path / "a.jsonl"))
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.jsonl"]
 
 
@@ -138,7 +138,7 @@ def test_nothing_is_touched_before_both_are_whole(tmp_path):
 
     before = {entry.name: entry.read_bytes() for entry in tmp_path.iterdir()}
     with pytest.raises(DeadError):
-        land([b"{}"], str(tmp_path / "a.jsonl"), manifest=dies)
+        write_atomically([b"{}"], str(tmp_path / "a.jsonl"), manifest=dies)
     assert {entry.name: entry.read_bytes() for entry in tmp_path.iterdir()} == before
 
 
@@ -205,5 +205,5 @@ def test_paths_that_lead_elsewhere_are_refused(path):
     """No path leads upwards or holds control characters: parts of it may come from templated data."""
     records = iter(RECORDS)
     with pytest.raises(ValueError, match=r"upwards|control"):
-        land(records, path)
+        write_atomically(records, path)
     assert next(records) == RECORDS[0]

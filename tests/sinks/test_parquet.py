@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_secoda.sinks.formats import write_file
+from airflow_provider_secoda._storage.formats import write_file
 
 LOG = {
     "id": "log-1",

@@ -5,11 +5,11 @@ import json
 import urllib.request
 
 import pytest
-import s3_server
 
-from airflow_provider_secoda.sinks.manifest import Ledger
-from airflow_provider_secoda.sinks.places import find_place
-from airflow_provider_secoda.sinks.storage import land
+from airflow_provider_secoda._storage.manifest import ManifestBuilder
+from airflow_provider_secoda._storage.target import resolve_target
+from airflow_provider_secoda._storage.write import write_atomically
+from tests.helpers import s3_server
 
 RECORDS = [b'{"id":"%d","n":2.50}' % n for n in range(1000)]
 LINES = b"".join(record + b"\n" for record in RECORDS)
@@ -26,7 +26,7 @@ def test_many_parts(bucket):
     """A file that goes in several parts arrives whole, and replaces the one before."""
     record = b"x" * (1 << 20)
     for count in (1, 40):
-        written = land((record for _ in range(count)), f"{bucket.url}/large.jsonl")
+        written = write_atomically((record for _ in range(count)), f"{bucket.url}/large.jsonl")
         assert hashlib.sha256(bucket.read("large.jsonl")).hexdigest() == written.sha256
     assert not bucket.unfinished()
     parts = int(bucket.client.Object("large.jsonl").e_tag.strip('"').rpartition("-")[2])
@@ -35,7 +35,7 @@ def test_many_parts(bucket):
 
 def test_no_encoding_is_claimed(bucket):
     """A compressed file is what is stored, not an encoding of something else, which clients would undo."""
-    land(RECORDS, f"{bucket.url}/packed.jsonl.gz")
+    write_atomically(RECORDS, f"{bucket.url}/packed.jsonl.gz")
     assert "ContentEncoding" not in bucket.client.Object("packed.jsonl.gz").get()
 
 
@@ -59,11 +59,13 @@ def test_who_may_only_put_can_land(bucket, monkeypatch):
     guard(b"0")
     try:
         for _ in range(2):
-            with Ledger("jsonl") as ledger:
+            with ManifestBuilder("jsonl") as ledger:
                 watched = ledger.watch((0, str(number), raw) for number, raw in enumerate(RECORDS))
-                land(watched, url, manifest=lambda done, of=ledger: of.manifest({"file": {"sha256": done.sha256}}))
+                write_atomically(
+                    watched, url, manifest=lambda done, of=ledger: of.manifest({"file": {"sha256": done.sha256}})
+                )
         with pytest.raises(PermissionError):
-            find_place(url).remove()
+            resolve_target(url).remove()
     finally:
         guard(b"inf")
     assert bucket.read("guarded/a.jsonl") == LINES

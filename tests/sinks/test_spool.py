@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_secoda.sinks.spool import ContradictionError, Spool
+from airflow_provider_secoda._storage.spool import ContradictionError, Spool
 
 # What JSON can name and a careless sort trips over: NUL, lone surrogates, code points beyond 16 bits.
 ANY_TEXT = st.text("\0 aZé\u2028\ud800\udfff\uffff\U0001f600")
@@ -97,7 +97,7 @@ def test_no_file_to_find(tmp_path, monkeypatch):
 
 MEASURE = """
 import resource, sys
-from airflow_provider_secoda.sinks.spool import Spool
+from airflow_provider_secoda._storage.spool import Spool
 count = int(sys.argv[1])
 with Spool() as spool:
     spool.add((count - n // 3, f"{n * 2654435761 % 2**32:08x}-{n}", b"%1500d" % n) for n in range(count))

@@ -14,8 +14,8 @@ import time
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
-from airflow_provider_secoda.sinks.spool import Spool
-from airflow_provider_secoda.sinks.storage import Written, land
+from airflow_provider_secoda._storage.spool import Spool
+from airflow_provider_secoda._storage.write import WrittenFile, write_atomically
 
 RECORDS = [b'{"id":"%d","n":2.50}' % n for n in range(1000)]
 LINES = b"".join(record + b"\n" for record in RECORDS)
@@ -60,9 +60,9 @@ def fails_midway():
 def test_written(tmp_path, kind):
     """The answer says where the file is, as asked, and what it is: format, size, hash."""
     path = tmp_path / "new" / "directories" / f"logs.{kind}"
-    written = land(RECORDS, str(path))
+    written = write_atomically(RECORDS, str(path))
     content = path.read_bytes()
-    assert written == Written(str(path), kind, len(content), hashlib.sha256(content).hexdigest())
+    assert written == WrittenFile(str(path), kind, len(content), hashlib.sha256(content).hexdigest())
     assert [entry.name for entry in path.parent.iterdir()] == [path.name]
 
 
@@ -74,7 +74,7 @@ def test_two_reads_make_equal_bytes(tmp_path, kind):
     for order in (logs, [*reversed(logs), *logs[:10]]):
         with Spool() as spool:
             spool.add(order)
-            files.append(land(spool.raw(), str(tmp_path / f"{len(files)}.{kind}")))
+            files.append(write_atomically(spool.raw(), str(tmp_path / f"{len(files)}.{kind}")))
     assert files[0].sha256 == files[1].sha256
     assert files[0].bytes == files[1].bytes > 0
 
@@ -82,7 +82,7 @@ def test_two_reads_make_equal_bytes(tmp_path, kind):
 def test_large_file(tmp_path):
     """Size and hash are those of the whole file, however large."""
     path = tmp_path / "large.jsonl"
-    written = land((b"%01000000d" % n for n in range(5)), str(path))
+    written = write_atomically((b"%01000000d" % n for n in range(5)), str(path))
     assert (written.bytes, written.sha256) == (5_000_005, hashlib.sha256(path.read_bytes()).hexdigest())
 
 
@@ -90,27 +90,27 @@ def test_large_file(tmp_path):
 def test_file_url(tmp_path, scheme):
     """A file URL is the path behind it, and comes back as it was written."""
     url = f"{scheme}{tmp_path}/a%20b.jsonl"
-    assert land(RECORDS, url).path == url
+    assert write_atomically(RECORDS, url).path == url
     assert (tmp_path / "a%20b.jsonl").read_bytes() == LINES
 
 
 def test_file_url_with_a_host():
     """A file URL with a host in it is an error, not a file in some working directory."""
     with pytest.raises(ValueError, match="file:///path"):
-        land(RECORDS, "file://logs/today.jsonl")
+        write_atomically(RECORDS, "file://logs/today.jsonl")
 
 
 @pytest.mark.parametrize("name", ["a#b.jsonl", "a?b.jsonl", "a b:c@d.jsonl", "é" * 120 + ".jsonl", ".jsonl"])
 def test_odd_names(tmp_path, name):
     """A local file gets exactly the name that was asked for."""
-    land(RECORDS, str(tmp_path / name))
+    write_atomically(RECORDS, str(tmp_path / name))
     assert [entry.name for entry in tmp_path.iterdir()] == [name]
 
 
 def test_relative_path(tmp_path, monkeypatch):
     """A relative path is relative to the working directory, in every version of Airflow."""
     monkeypatch.chdir(tmp_path)
-    land(RECORDS, "logs/today.jsonl")
+    write_atomically(RECORDS, "logs/today.jsonl")
     assert (tmp_path / "logs" / "today.jsonl").read_bytes() == LINES
 
 
@@ -118,7 +118,7 @@ def test_unknown_suffix_is_said_first():
     """A path without a known suffix fails before a single record is taken."""
     records = iter(RECORDS)
     with pytest.raises(ValueError, match=r"today\.csv"):
-        land(records, "/nowhere/today.csv")
+        write_atomically(records, "/nowhere/today.csv")
     assert next(records) == RECORDS[0]
 
 
@@ -127,7 +127,7 @@ def test_permissions(tmp_path, mask):
     """A landed file has the permissions of any new file under the umask."""
     before = os.umask(mask)
     try:
-        land(RECORDS, str(tmp_path / "today.jsonl"))
+        write_atomically(RECORDS, str(tmp_path / "today.jsonl"))
     finally:
         os.umask(before)
     assert (tmp_path / "today.jsonl").stat().st_mode & 0o777 == 0o666 & ~mask
@@ -137,7 +137,7 @@ def test_replaces(tmp_path):
     """A second landing replaces the first one, whole."""
     path = tmp_path / "today.jsonl"
     path.write_bytes(LINES * 2)
-    land(RECORDS, str(path))
+    write_atomically(RECORDS, str(path))
     assert path.read_bytes() == LINES
 
 
@@ -148,7 +148,7 @@ def test_an_error_midway(tmp_path, kind):
     path.write_bytes(b"old")
     for name in (path.name, f"new.{kind}"):
         with pytest.raises(ConnectionError):
-            land(fails_midway(), str(tmp_path / name))
+            write_atomically(fails_midway(), str(tmp_path / name))
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
 
@@ -157,7 +157,7 @@ def test_a_directory_in_the_way(tmp_path):
     """What cannot be replaced is an error that leaves no temporary file beside it."""
     (tmp_path / "today.jsonl").mkdir()
     with pytest.raises(IsADirectoryError):
-        land(RECORDS, str(tmp_path / "today.jsonl"))
+        write_atomically(RECORDS, str(tmp_path / "today.jsonl"))
     assert [entry.name for entry in tmp_path.iterdir()] == ["today.jsonl"]
 
 
@@ -167,7 +167,7 @@ def test_full_disk(tmp_path):
     resource.setrlimit(resource.RLIMIT_FSIZE, (len(LINES) // 2, limit[1]))
     try:
         with pytest.raises(OSError, match="File too large"):
-            land(RECORDS, str(tmp_path / "today.jsonl"))
+            write_atomically(RECORDS, str(tmp_path / "today.jsonl"))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limit)
     assert list(tmp_path.iterdir()) == []
@@ -176,10 +176,10 @@ def test_full_disk(tmp_path):
 def landing(path, source, temporary):
     code = f"""
 import os, signal, sys
-from airflow_provider_secoda.sinks.storage import land
+from airflow_provider_secoda._storage.write import write_atomically
 def die():
     os.kill(os.getpid(), signal.SIGKILL)
-land({source}, sys.argv[1])
+write_atomically({source}, sys.argv[1])
 """
     command = [sys.executable, "-c", code, str(path)]
     return subprocess.Popen(command, env=os.environ | {"TMPDIR": str(temporary)})
@@ -210,7 +210,7 @@ def test_killed_while_it_lands(tmp_path, tmp_path_factory):
 def test_object_storage(memory):
     """An object store gets the whole file under the name in the URL, which comes back as written."""
     url = "memory://bucket/day=2026-03-01/logs.jsonl.gz"
-    written = land(RECORDS, url)
+    written = write_atomically(RECORDS, url)
     assert written.path == url
     content = memory.cat_file("/bucket/day=2026-03-01/logs.jsonl.gz")
     assert gzip.decompress(content) == LINES
@@ -221,11 +221,11 @@ def test_object_storage_with_errors(memory, monkeypatch):
     """Records that fail and a store that refuses touch nothing that lies there; errors come through."""
     memory.pipe_file("/bucket/kept.jsonl", b"old")
     with pytest.raises(ConnectionError):
-        land(fails_midway(), "memory://bucket/kept.jsonl")
+        write_atomically(fails_midway(), "memory://bucket/kept.jsonl")
     monkeypatch.setattr(type(memory), "refuses", True)
     for name in ("kept", "new"):
         with pytest.raises(PermissionError, match="denied"):
-            land(RECORDS, f"memory://bucket/{name}.jsonl")
+            write_atomically(RECORDS, f"memory://bucket/{name}.jsonl")
     assert memory.cat_file("/bucket/kept.jsonl") == b"old"
     assert not memory.exists("/bucket/new.jsonl")
 
@@ -234,20 +234,20 @@ def test_no_such_store():
     """A scheme that nobody serves fails before a single record is taken."""
     records = iter(RECORDS)
     with pytest.raises(ValueError, match="nosuch"):
-        land(records, "nosuch://bucket/today.jsonl")
+        write_atomically(records, "nosuch://bucket/today.jsonl")
     assert next(records) == RECORDS[0]
 
 
 @pytest.mark.parametrize("name", ["a#b/c#d.jsonl", "a?b.jsonl", "a%20b c+d.jsonl", "é.jsonl"])
 def test_odd_names_of_objects(memory, name):
     """An object lands under exactly the name in the URL."""
-    land(RECORDS, f"memory://bucket/odd/{name}")
+    write_atomically(RECORDS, f"memory://bucket/odd/{name}")
     assert memory.cat_file(f"/bucket/odd/{name}") == LINES
 
 
 def test_the_answer_is_plain_data(tmp_path):
     """What landed can be told in JSON, as an XCom is."""
-    written = land([], str(tmp_path / "none.jsonl"))
+    written = write_atomically([], str(tmp_path / "none.jsonl"))
     assert json.loads(json.dumps(vars(written))) == {
         "path": str(tmp_path / "none.jsonl"),
         "format": "jsonl",

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import gcs_server
 import pytest
-import s3_server
+
+from tests.helpers import gcs_server, s3_server
 
 pytest.importorskip("airflow")
 

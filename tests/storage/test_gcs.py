@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import re
 
-import gcs_server
 import pytest
 
-from airflow_provider_secoda.sinks.manifest import Ledger
-from airflow_provider_secoda.sinks.places import find_place
-from airflow_provider_secoda.sinks.storage import land
+from airflow_provider_secoda._storage.manifest import ManifestBuilder
+from airflow_provider_secoda._storage.target import resolve_target
+from airflow_provider_secoda._storage.write import write_atomically
+from tests.helpers import gcs_server
 
 RECORDS = [b'{"id":"%d","n":2.50}' % n for n in range(1000)]
 LINES = b"".join(record + b"\n" for record in RECORDS)
@@ -47,9 +47,9 @@ def refuse():
 
 def both(records, url):
     """Land records and a manifest that holds the file's digest."""
-    with Ledger("jsonl") as ledger:
+    with ManifestBuilder("jsonl") as ledger:
         watched = ledger.watch((0, str(number), raw) for number, raw in enumerate(records))
-        return land(watched, url, manifest=lambda done: ledger.manifest({"file": {"sha256": done.sha256}}))
+        return write_atomically(watched, url, manifest=lambda done: ledger.manifest({"file": {"sha256": done.sha256}}))
 
 
 @pytest.mark.parametrize(
@@ -79,9 +79,9 @@ def test_who_may_only_create_can_land(bucket, refuse):
     """A service account that may create objects, and neither read nor list them, lands file and manifest."""
     refuse(r"^(GET|DELETE) .*/o[/?]")
     both(RECORDS, f"{bucket.url}/guarded/a.jsonl")
-    assert find_place(f"{bucket.url}/guarded/a.jsonl").open() is None
+    assert resolve_target(f"{bucket.url}/guarded/a.jsonl").open() is None
     with pytest.raises(OSError, match="Forbidden"):
-        find_place(f"{bucket.url}/guarded/a.jsonl").remove()
+        resolve_target(f"{bucket.url}/guarded/a.jsonl").remove()
     gcs_server.serve().refuses = None
     assert bucket.read("guarded/a.jsonl") == LINES
     assert len(json.loads(bucket.read("guarded/a.jsonl.manifest.json"))["records"]) == len(RECORDS)
@@ -89,5 +89,5 @@ def test_who_may_only_create_can_land(bucket, refuse):
 
 def test_no_encoding_is_claimed(bucket):
     """A compressed file is what is stored, not an encoding of something else, which the store would undo."""
-    land(RECORDS, f"{bucket.url}/packed.jsonl.gz")
+    write_atomically(RECORDS, f"{bucket.url}/packed.jsonl.gz")
     assert "contentEncoding" not in bucket.facts("packed.jsonl.gz")

@@ -9,9 +9,9 @@ import random
 
 import pytest
 
-from airflow_provider_secoda.sinks.manifest import Ledger, read_manifest
-from airflow_provider_secoda.sinks.places import find_place
-from airflow_provider_secoda.sinks.storage import land
+from airflow_provider_secoda._storage.manifest import ManifestBuilder, read_manifest
+from airflow_provider_secoda._storage.target import resolve_target
+from airflow_provider_secoda._storage.write import write_atomically
 
 RECORDS = [b'{"id":"%d","n":2.50}' % n for n in range(1000)]
 LINES = b"".join(record + b"\n" for record in RECORDS)
@@ -20,7 +20,7 @@ LINES = b"".join(record + b"\n" for record in RECORDS)
 def test_lands(bucket):
     """An object holds the whole file, and the answer shows no more of the connection than its id."""
     url = f"{bucket.url}/day=2026-03-01/logs.jsonl.gz"
-    written = land(RECORDS, url)
+    written = write_atomically(RECORDS, url)
     found = bucket.read("day=2026-03-01/logs.jsonl.gz")
     assert gzip.decompress(found) == LINES
     assert written.path == url
@@ -32,7 +32,7 @@ def test_any_bytes(bucket):
     chance = random.Random(1)
     for size in (3, 1 << 20, 20 << 20):
         record = chance.randbytes(size).replace(b"\n", b"").replace(b"\r", b"")
-        land([record], f"{bucket.url}/any.jsonl")
+        write_atomically([record], f"{bucket.url}/any.jsonl")
         assert bucket.read("any.jsonl") == record + b"\n"
     assert not bucket.unfinished()
 
@@ -44,10 +44,10 @@ def test_an_error_midway(bucket):
         yield RECORDS[0]
         raise ConnectionError
 
-    land(RECORDS, f"{bucket.url}/kept/old.jsonl")
+    write_atomically(RECORDS, f"{bucket.url}/kept/old.jsonl")
     for name in ("old", "new"):
         with pytest.raises(ConnectionError):
-            land(records(), f"{bucket.url}/kept/{name}.jsonl")
+            write_atomically(records(), f"{bucket.url}/kept/{name}.jsonl")
     assert bucket.read("kept/old.jsonl") == LINES
     assert bucket.keys("kept/") == ["kept/old.jsonl"]
 
@@ -57,19 +57,19 @@ def test_no_bucket(bucket):
     scheme = bucket.url.rpartition("@")[0]
     for _ in range(2):
         with pytest.raises(FileNotFoundError):
-            land(RECORDS, f"{scheme}@nosuchbucket/logs.jsonl")
+            write_atomically(RECORDS, f"{scheme}@nosuchbucket/logs.jsonl")
 
 
 def test_no_key(bucket):
     """A URL that names a bucket and no object is an error before anything is read."""
     with pytest.raises(ValueError, match="no file"):
-        land(RECORDS, f"{bucket.url}.jsonl")
+        write_atomically(RECORDS, f"{bucket.url}.jsonl")
 
 
 @pytest.mark.parametrize("name", ["a#b.jsonl", "a?b.jsonl", "a%20b c+d.jsonl", "é.jsonl", "a#123.jsonl"])
 def test_odd_names(bucket, name):
     """An object gets exactly the key in the URL."""
-    land(RECORDS, f"{bucket.url}/odd/{name}")
+    write_atomically(RECORDS, f"{bucket.url}/odd/{name}")
     assert bucket.read(f"odd/{name}") == LINES
 
 
@@ -78,8 +78,8 @@ def test_odd_names(bucket, name):
 
 def both(records, url):
     """Land records and a manifest that holds the file's digest; return what landed."""
-    with Ledger("jsonl") as ledger:
-        return land(
+    with ManifestBuilder("jsonl") as ledger:
+        return write_atomically(
             ledger.watch((0, str(number), raw) for number, raw in enumerate(records)),
             url,
             manifest=lambda done: ledger.manifest({"file": {"sha256": done.sha256}}),
@@ -95,7 +95,7 @@ def test_a_manifest_beside_an_object(bucket):
         assert len(json.loads(manifest)["records"]) == count
         assert written.manifest == f"{bucket.url}/checked/a.jsonl.manifest.json"
         assert written.manifest_sha256 == hashlib.sha256(manifest).hexdigest()
-    land(RECORDS, f"{bucket.url}/checked/a.jsonl")
+    write_atomically(RECORDS, f"{bucket.url}/checked/a.jsonl")
     assert bucket.keys("checked/") == ["checked/a.jsonl"]
 
 
@@ -103,18 +103,18 @@ def test_a_manifest_that_came_meanwhile_is_seen(bucket):
     """What another process put there since this one last looked is not overlooked."""
     from airflow.providers.common.compat.sdk import ObjectStoragePath
 
-    land(RECORDS, f"{bucket.url}/seen/a.jsonl")
+    write_atomically(RECORDS, f"{bucket.url}/seen/a.jsonl")
     assert len(list(ObjectStoragePath(f"{bucket.url}/seen").iterdir())) == 1  # its client remembers that
     bucket.write("seen/a.jsonl.manifest.json", b"of another process")
-    land(RECORDS[:5], f"{bucket.url}/seen/a.jsonl")
+    write_atomically(RECORDS[:5], f"{bucket.url}/seen/a.jsonl")
     assert bucket.keys("seen/") == ["seen/a.jsonl"]
 
 
 def test_an_object_can_be_read_like_a_file(bucket):
     """What lies in a store is read line by line, as a manifest is."""
     both(RECORDS, f"{bucket.url}/read/a.jsonl")
-    with find_place(f"{bucket.url}/read/a.jsonl.manifest.json").open() as file:
+    with resolve_target(f"{bucket.url}/read/a.jsonl.manifest.json").open() as file:
         header, records = read_manifest(file)
         assert len(header["file"]["sha256"]) == 64
         assert [name for name, _ in records] == [str(number) for number in range(len(RECORDS))]
-    assert find_place(f"{bucket.url}/read/none.jsonl").open() is None
+    assert resolve_target(f"{bucket.url}/read/none.jsonl").open() is None

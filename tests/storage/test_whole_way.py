@@ -7,9 +7,9 @@ import hashlib
 import json
 from datetime import datetime, timezone
 
-import gcs_server
 import pytest
-import s3_server
+
+from tests.helpers import gcs_server, s3_server
 
 pytest.importorskip("starlette", reason="the sandbox needs it")
 

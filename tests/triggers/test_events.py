@@ -15,14 +15,17 @@ import pytest
 pytest.importorskip("airflow")
 
 from airflow_provider_secoda._compat import BaseEventTrigger
-from airflow_provider_secoda.client.exchange import RetryPolicy
-from airflow_provider_secoda.client.schema import Log, to_instant
-from airflow_provider_secoda.hooks import sharing
+from airflow_provider_secoda._events.log_fields import read_log_fields
+from airflow_provider_secoda._events.payloads import describe_log, describe_version, storable
+from airflow_provider_secoda._events.predicates import Predicates
+from airflow_provider_secoda.client._api.audit_log_page import Log, to_instant
+from airflow_provider_secoda.client._http.exchange import RetryPolicy
+from airflow_provider_secoda.hooks import _shared_client as sharing
 from airflow_provider_secoda.sandbox import Faults, Workspace
-from airflow_provider_secoda.triggers.events import SecodaAuditLogEventTrigger, SecodaVersionHistoryEventTrigger
-from airflow_provider_secoda.triggers.facts import read_facts
-from airflow_provider_secoda.triggers.payloads import describe_log, describe_version, storable
-from airflow_provider_secoda.triggers.predicates import Predicates
+from airflow_provider_secoda.triggers._event_triggers import (
+    SecodaAuditLogEventTrigger,
+    SecodaVersionHistoryEventTrigger,
+)
 
 AUDIT = "/api/v1/activity_log/audit_logs/"
 FILTER = {"operator": "exact", "field": "performer_type", "value": "USER"}
@@ -57,7 +60,7 @@ def test_a_trigger_serializes_every_argument_and_comes_back(trigger_class, argum
     """What is serialized is every argument as plain JSON, names the class, and makes the same trigger again."""
     trigger = trigger_class(**arguments)
     classpath, kwargs = trigger.serialize()
-    assert classpath == f"airflow_provider_secoda.triggers.events.{trigger_class.__name__}"
+    assert classpath == f"airflow_provider_secoda.triggers._event_triggers.{trigger_class.__name__}"
     assert kwargs.keys() == arguments.keys()
     again = trigger_class(**json.loads(json.dumps(kwargs)))
     assert again.serialize() == (classpath, kwargs)
@@ -142,7 +145,7 @@ def test_watchers_of_a_connection_share_a_stream():
 
 
 def facts_of(**fields):
-    return read_facts(Log(0, "x", json.dumps({"id": "x", **fields}).encode()))
+    return read_log_fields(Log(0, "x", json.dumps({"id": "x", **fields}).encode()))
 
 
 @pytest.mark.parametrize(
@@ -170,7 +173,9 @@ def test_all_lists_must_have_the_log(predicates, matches):
 
 def test_a_log_of_any_shape_is_looked_at():
     """Half a surrogate pair, foreign types, missing fields: nothing that a log may hold ends a stream."""
-    assert read_facts(Log(0, "x", rb'{"id": "x", "activity_type": "A\ud83d", "resource_id": "r"}')).resource_id == "r"
+    assert (
+        read_log_fields(Log(0, "x", rb'{"id": "x", "activity_type": "A\ud83d", "resource_id": "r"}')).resource_id == "r"
+    )
     odd = facts_of(activity_type=None, related_resource_ids="r", resource_id=["r"], version_history_id=7, logged_at=0)
     assert odd.resources == set()
     assert odd.logged is None
@@ -332,7 +337,7 @@ def test_a_trigger_that_runs_by_itself_bears_failures(sandbox):
 
 def test_what_runs_for_long_is_forgotten():
     """A watcher that delivers for months remembers what is recent, and no more."""
-    from airflow_provider_secoda.triggers.watchers import LogWatcher
+    from airflow_provider_secoda._events.watchers import LogWatcher
 
     watcher = LogWatcher(SecodaAuditLogEventTrigger()._predicates)
     start = to_instant(datetime(2026, 1, 1, tzinfo=timezone.utc))
@@ -349,7 +354,8 @@ def test_what_runs_for_long_is_forgotten():
 
 def test_the_event_triggers_are_where_people_look_for_them():
     """The module of the sensor's trigger gives the event triggers, too."""
-    from airflow_provider_secoda.triggers import events, secoda
+    from airflow_provider_secoda.triggers import _event_triggers as events
+    from airflow_provider_secoda.triggers import secoda
 
     for name in ("SecodaAuditLogEventTrigger", "SecodaVersionHistoryEventTrigger"):
         assert getattr(secoda, name) is getattr(events, name)

@@ -12,13 +12,19 @@ import pytest
 
 pytest.importorskip("airflow.triggers.shared_stream")
 
-from triggerer import Supervisor, Triggerer, until
-
-from airflow_provider_secoda.client.exchange import RetryPolicy
-from airflow_provider_secoda.hooks import sharing
+from airflow_provider_secoda._events import audit_log_poller as follow
+from airflow_provider_secoda._events import catch_up as catchup
+from airflow_provider_secoda._events import cursor_saver as keeper
+from airflow_provider_secoda._events import failure_backoff as trouble
+from airflow_provider_secoda._events import stream
+from airflow_provider_secoda.client._http.exchange import RetryPolicy
+from airflow_provider_secoda.hooks import _shared_client as sharing
 from airflow_provider_secoda.sandbox import Faults, Workspace
-from airflow_provider_secoda.triggers import catchup, follow, keeper, stream, trouble
-from airflow_provider_secoda.triggers.events import SecodaAuditLogEventTrigger, SecodaVersionHistoryEventTrigger
+from airflow_provider_secoda.triggers._event_triggers import (
+    SecodaAuditLogEventTrigger,
+    SecodaVersionHistoryEventTrigger,
+)
+from tests.triggers.triggerer import Supervisor, Triggerer, until
 
 AUDIT = "/api/v1/activity_log/audit_logs/"
 RESOURCE = "/api/v1/activity_log/resource_logs/"
@@ -298,7 +304,7 @@ def test_a_long_backlog_comes_in_pieces(sandbox, supervisor, monkeypatch):
     monkeypatch.setattr(follow, "MAX_PENDING", 30)
     monkeypatch.setattr(catchup, "_FIRST", 1_000_000)
     monkeypatch.setattr(catchup, "_FEW", 5)
-    monkeypatch.setattr("airflow_provider_secoda.client.tail.MAX_LOGS", 40)
+    monkeypatch.setattr("airflow_provider_secoda.client._audit_logs.follow.MAX_LOGS", 40)
 
     async def test():
         async with Triggerer(supervisor) as triggerer:
@@ -354,7 +360,7 @@ def test_a_watcher_that_is_too_slow_reads_later_what_it_had_no_room_for(sandbox,
 def test_a_flood_between_two_polls_loses_nothing(sandbox, supervisor, monkeypatch):
     """More logs between two polls than a look can hold are read piece by piece, each delivered once."""
     monkeypatch.setattr(catchup, "_FIRST", 1_000_000)
-    monkeypatch.setattr("airflow_provider_secoda.client.tail.MAX_LOGS", 150)
+    monkeypatch.setattr("airflow_provider_secoda.client._audit_logs.follow.MAX_LOGS", 150)
 
     async def test():
         async with Triggerer(supervisor) as triggerer:
@@ -540,7 +546,7 @@ def test_without_access_each_resource_is_looked_at(member, supervisor, caplog):
         async with Triggerer(supervisor) as triggerer:
             for number in range(10):
                 triggerer.start(number, versions_of(f"r{number}", poke_interval=interval), f"asset {number}")
-            blind = triggerer.start(50, logs(poke_interval=interval), "blind")
+            count_may_be_capped = triggerer.start(50, logs(poke_interval=interval), "blind")
             await settled(supervisor, 10)
             before, refused = asked(member, RESOURCE), asked(member)
             await asyncio.sleep(4 * interval)
@@ -551,7 +557,7 @@ def test_without_access_each_resource_is_looked_at(member, supervisor, caplog):
             await until(lambda: supervisor.stored)
             await asyncio.sleep(2 * interval)
             assert [(id_, payload["id"]) for id_, payload in supervisor.stored] == [(7, version["id"])]
-            assert not blind.done()
+            assert not count_may_be_capped.done()
             await until(lambda: version["id"] in json.dumps(list(supervisor.state.values())))
         kept = member.workspace.add_version("r7")
         async with Triggerer(supervisor) as triggerer:

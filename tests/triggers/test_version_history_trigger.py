@@ -15,6 +15,8 @@ import pytest
 
 pytest.importorskip("airflow")
 
+from airflow_provider_secoda._polling.spec import read_event
+from airflow_provider_secoda._polling.trigger_loop import Vigil
 from airflow_provider_secoda.client.errors import (
     SecodaAuthenticationError,
     SecodaConfigurationError,
@@ -23,8 +25,6 @@ from airflow_provider_secoda.client.errors import (
 )
 from airflow_provider_secoda.sandbox import Workspace
 from airflow_provider_secoda.triggers.secoda import SecodaVersionHistoryTrigger
-from airflow_provider_secoda.triggers.vigil import Vigil
-from airflow_provider_secoda.triggers.wait import read_event
 
 PATH = "airflow_provider_secoda.triggers.secoda.SecodaVersionHistoryTrigger"
 HOUR = timedelta(hours=1)
@@ -180,7 +180,7 @@ def test_a_server_that_hangs_does_not_outlast_the_deadline(sandbox, monkeypatch)
 
 def test_a_cancelled_trigger_leaves_nothing(sandbox):
     """A trigger that is cancelled, in a pause or in a request, ends at once and closes what it opened."""
-    from airflow_provider_secoda.hooks import sharing
+    from airflow_provider_secoda.hooks import _shared_client as sharing
 
     async def cancel(script, seconds):
         sandbox.faults.script = script
@@ -241,8 +241,8 @@ def test_a_trigger_learns(sandbox):
 def test_what_was_learned_is_taken_over(sandbox):
     """A trigger that is told the order of a long history reads one page, not all."""
     add_long(sandbox.workspace)
-    from airflow_provider_secoda.client.history import Baseline
-    from airflow_provider_secoda.client.schema import to_instant
+    from airflow_provider_secoda.client._api.audit_log_page import to_instant
+    from airflow_provider_secoda.client._versions.history import Baseline
     from airflow_provider_secoda.hooks.secoda import SecodaHook
 
     learned = SecodaHook().poll_versions("L", Baseline(to_instant(now()))).learned
@@ -257,7 +257,7 @@ def test_what_was_learned_is_taken_over(sandbox):
 
 def test_many_triggers_share_a_client(sandbox):
     """Two hundred triggers of a connection have one client, and no more requests under way than it has connections."""
-    from airflow_provider_secoda.hooks import sharing
+    from airflow_provider_secoda.hooks import _shared_client as sharing
 
     sandbox.faults.latency = 0.01
     deadline = (now() + timedelta(seconds=3)).isoformat()
@@ -278,7 +278,7 @@ def test_many_triggers_share_a_client(sandbox):
 
 def test_many_triggers_survive_a_change_of_keys(sandbox, monkeypatch):
     """All triggers that met the revoked key go on with the new one; the connection is not read once for each."""
-    from airflow_provider_secoda.hooks import sharing
+    from airflow_provider_secoda.hooks import _shared_client as sharing
 
     connection = json.loads(sandbox.connection_json)
     old = json.dumps(connection | {"password": "the-old-key-which-is-revoked-soon"})
@@ -304,7 +304,7 @@ def test_many_triggers_survive_a_change_of_keys(sandbox, monkeypatch):
 
 def test_a_key_that_is_revoked_ends_all(sandbox, monkeypatch):
     """A key that is revoked and not replaced ends every trigger with the one request each, and few readings."""
-    from airflow_provider_secoda.hooks import sharing
+    from airflow_provider_secoda.hooks import _shared_client as sharing
 
     reads = []
     make_client = sharing._make

@@ -5,28 +5,27 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-import sys
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 pytest.importorskip("airflow")
 
+from airflow_provider_secoda._events import catch_up as catchup
+from airflow_provider_secoda._events import stream
+from airflow_provider_secoda._events.catch_up import CatchUp
+from airflow_provider_secoda._events.cursors import MAX_DELIVERED, Cursor, CursorStore
+from airflow_provider_secoda._events.failure_backoff import LONGEST, FailureBackoff
+from airflow_provider_secoda._events.log_fields import LogFields
+from airflow_provider_secoda._events.predicates import Predicates
+from airflow_provider_secoda._events.stream import Stream
+from airflow_provider_secoda._events.version_watcher import MAX_TRIES, VersionWatcher
+from airflow_provider_secoda._events.watchers import LogWatcher
+from airflow_provider_secoda.client._api.audit_log_page import Log, format_instant, parse_instant
+from airflow_provider_secoda.client._api.flow import Response
+from airflow_provider_secoda.client._audit_logs.follow import LATE
+from airflow_provider_secoda.client._http.exchange import RetryPolicy, exchange
 from airflow_provider_secoda.client.errors import SecodaIncompleteError, SecodaTimeoutError
-from airflow_provider_secoda.client.exchange import RetryPolicy, exchange
-from airflow_provider_secoda.client.messages import Response
-from airflow_provider_secoda.client.schema import Log, format_instant, parse_instant
-from airflow_provider_secoda.client.tail import LATE
-from airflow_provider_secoda.triggers import catchup, stream
-from airflow_provider_secoda.triggers.catchup import CatchUp
-from airflow_provider_secoda.triggers.cursors import MAX_DELIVERED, Cursor, Shelf
-from airflow_provider_secoda.triggers.facts import Facts
-from airflow_provider_secoda.triggers.predicates import Predicates
-from airflow_provider_secoda.triggers.stream import Stream
-from airflow_provider_secoda.triggers.trouble import LONGEST, Trouble
-from airflow_provider_secoda.triggers.versions import MAX_TRIES, VersionWatcher
-from airflow_provider_secoda.triggers.watchers import LogWatcher
 
 SECOND = 1_000_000
 BEGIN = 1_700_000_000 * SECOND
@@ -66,7 +65,7 @@ def test_the_cursor_stays_behind_what_is_not_safe():
     watcher = watcher_of()
     head = BEGIN + 10 * HOUR
     for number, at in enumerate((BEGIN + HOUR, BEGIN + 2 * HOUR, BEGIN + 3 * HOUR)):
-        watcher.offer(log(number, at), Facts())
+        watcher.offer(log(number, at), LogFields())
     assert watcher.cursor(head).since == BEGIN + HOUR
     assert take(watcher, 1, 2) == ["log 0", "log 1"]
     assert watcher.cursor(head) == Cursor(BEGIN + HOUR)
@@ -83,14 +82,14 @@ def test_what_is_listed_in_the_cursor_is_not_delivered_again():
     """After a restart logs from the cursor on are offered again; those that were delivered are passed over."""
     watcher = watcher_of()
     for number in range(1, 6):
-        watcher.offer(log(number), Facts())
+        watcher.offer(log(number), LogFields())
     take(watcher, 1, 3)
     watcher.confirm(1)
     cursor = watcher.cursor(BEGIN + 5 * SECOND)
     again = watcher_of(cursor, BEGIN + 5 * SECOND)
     assert again.behind == cursor.since
     for number in range(1, 7):
-        again.offer(log(number), Facts())
+        again.offer(log(number), LogFields())
     assert take(again, 1) == ["log 4", "log 5", "log 6"]
 
 
@@ -98,7 +97,7 @@ def test_a_cursor_is_bounded():
     """However much is delivered within the overlap, the cursor lists a bounded number, and everything since then."""
     watcher = watcher_of()
     for number in range(3 * MAX_DELIVERED):
-        watcher.offer(log(number, BEGIN + 1 + number), Facts())
+        watcher.offer(log(number, BEGIN + 1 + number), LogFields())
     ids = take(watcher, 1, 10_000)
     watcher.confirm(1)
     cursor = watcher.cursor(BEGIN + 1 + 3 * MAX_DELIVERED)
@@ -112,7 +111,7 @@ def test_a_cursor_never_goes_back():
     watcher = watcher_of(Cursor(BEGIN))
     watcher.behind = None
     assert watcher.cursor(BEGIN + HOUR).since == BEGIN + HOUR - LATE
-    watcher.offer(log(1, BEGIN), Facts())
+    watcher.offer(log(1, BEGIN), LogFields())
     assert watcher.cursor(BEGIN + HOUR).since == BEGIN + HOUR - LATE
     assert watcher.cursor(0).since == BEGIN + HOUR - LATE
 
@@ -135,15 +134,15 @@ def test_a_shelf_of_several_assets_gives_the_furthest_cursor():
 
     async def test():
         stores = {name: Store() for name in ("a", "b", "new")}
-        shelf = Shelf(SimpleNamespace(_by_name={"a": stores["a"], "b": stores["b"]}, _by_uri={}), {"x": 1})
+        shelf = CursorStore(SimpleNamespace(_by_name={"a": stores["a"], "b": stores["b"]}, _by_uri={}), {"x": 1})
         assert await shelf.load() is None
         await shelf.save(Cursor(BEGIN))
         stores["b"].set(shelf.key, Cursor(BEGIN + 5, {"k": BEGIN + 6}).to_json())
-        wider = Shelf(SimpleNamespace(_by_name=stores, _by_uri={}), {"x": 1})
+        wider = CursorStore(SimpleNamespace(_by_name=stores, _by_uri={}), {"x": 1})
         assert await wider.load() == Cursor(BEGIN + 5, {"k": BEGIN + 6})
-        assert Shelf(stores["a"], {"x": 2}).key != shelf.key
-        assert not Shelf(None, {})
-        single = Shelf(stores["new"], {"x": 1})
+        assert CursorStore(stores["a"], {"x": 2}).key != shelf.key
+        assert not CursorStore(None, {})
+        single = CursorStore(stores["new"], {"x": 1})
         await single.save(Cursor(BEGIN + 1))
         assert await single.load() == Cursor(BEGIN + 1)
 
@@ -162,7 +161,7 @@ def stream_of(*members):
 def owing(*numbers):
     watcher = watcher_of()
     for number in numbers:
-        watcher.offer(log(number), Facts())
+        watcher.offer(log(number), LogFields())
     return watcher
 
 
@@ -257,7 +256,7 @@ def version(name, created, latest=None):
 
 
 def naming(name, at, logged=None):
-    return log(0, at), Facts(resource_id="r1", version_history_id=name, logged_at=format_instant(logged or at))
+    return log(0, at), LogFields(resource_id="r1", version_history_id=name, logged_at=format_instant(logged or at))
 
 
 def placed(match="new_version", found=None):
@@ -373,7 +372,7 @@ def test_a_watcher_that_looks_for_itself_does_not_fall_behind():
 
 def test_pauses_grow_and_obey_the_server():
     """Each failure doubles the pause up to a quarter of an hour; a server that asks for more gets it."""
-    trouble = Trouble("it", 60.0)
+    trouble = FailureBackoff("it", 60.0)
     pauses = [trouble.fail(SecodaIncompleteError("no")) for _ in range(12)]
     assert 45 <= pauses[0] <= 75
     assert all(700 <= pause <= 1.2 * LONGEST for pause in pauses[5:])
@@ -386,7 +385,7 @@ def test_pauses_grow_and_obey_the_server():
 
 def test_failures_that_take_turns_are_said_once_each(caplog):
     """However many kinds of failures alternate, each kind has one line until it works again."""
-    trouble = Trouble("it", 60.0)
+    trouble = FailureBackoff("it", 60.0)
     for _ in range(5):
         trouble.fail(SecodaIncompleteError("no"))
         trouble.fail(SecodaTimeoutError("late"))
@@ -395,9 +394,8 @@ def test_failures_that_take_turns_are_said_once_each(caplog):
 
 def test_the_time_before_the_first_log_is_skipped():
     """A cursor from before the listing begins, as one of an empty workspace, costs a few requests, not an age."""
-    sys.path.insert(0, str(Path(__file__).parent.parent / "client"))
-    from model import Model, drive
-    from model import log as make
+    from tests.client.model import Model, drive
+    from tests.client.model import log as make
 
     model = Model([make(number, BEGIN + number * SECOND) for number in range(50)], page_size=20)
 

@@ -6,12 +6,12 @@ import json
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
-from airflow_provider_secoda.client.messages import Response
-from airflow_provider_secoda.client.schema import read_audit_logs
+from airflow_provider_secoda._storage.formats import format_of
+from airflow_provider_secoda._storage.manifest import ManifestBuilder
+from airflow_provider_secoda._storage.write import write_atomically
+from airflow_provider_secoda.client._api.audit_log_page import read_audit_logs
+from airflow_provider_secoda.client._api.flow import Response
 from airflow_provider_secoda.sandbox import Workspace
-from airflow_provider_secoda.sinks.formats import format_of
-from airflow_provider_secoda.sinks.manifest import Ledger
-from airflow_provider_secoda.sinks.storage import land
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,7 +52,7 @@ def write(
     page = read_audit_logs(Response(200, body=body), 1, field)
     triples = [(log.at, log.id, log.raw) for log in page.logs]
     name = str(path)
-    with Ledger(format_of(name)) as ledger:
+    with ManifestBuilder(format_of(name)) as ledger:
 
         def manifest(written):
             file = {
@@ -65,7 +65,7 @@ def write(
             window = {"start": start.isoformat(), "end": end.isoformat(), "timestamp_field": field, "filter": filter}
             return ledger.manifest({"file": file, "window": window, "source": source, **header})
 
-        land(ledger.watch(triples), name, manifest=manifest)
+        write_atomically(ledger.watch(triples), name, manifest=manifest)
     return path
 
 

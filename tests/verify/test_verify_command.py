@@ -8,10 +8,10 @@ import subprocess
 import sys
 
 import pytest
-from output_files import DAY, START, UNTIL, lines_of, log, manifest_of, write, write_days
 
 from airflow_provider_secoda import __version__
-from airflow_provider_secoda.verify.cli import main
+from airflow_provider_secoda.verify._cli import main
+from tests.verify.output_files import DAY, START, UNTIL, lines_of, log, manifest_of, write, write_days
 
 DATE = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"
 NAME = "airflow-provider-secoda " + re.escape(__version__)
@@ -101,7 +101,7 @@ def test_nothing_from_a_file_reaches_the_terminal_raw(run, tmp_path):
 
 def test_json_is_what_its_description_says(run, tmp_path):
     """The JSON has the members that the module describes, with full digests and findings as data."""
-    from airflow_provider_secoda.verify import machine
+    from airflow_provider_secoda.verify import _json_report as machine
 
     paths = write_days(tmp_path)
     name = alter(paths[0])

@@ -8,9 +8,9 @@ import random
 from datetime import timedelta
 
 import pytest
-from output_files import DAY, START, UNTIL, found, lines_of, log, logs_of, manifest_of, write
 
 from airflow_provider_secoda.verify import verify
+from tests.verify.output_files import DAY, START, UNTIL, found, lines_of, log, logs_of, manifest_of, write
 
 pa = pytest.importorskip("pyarrow")
 import pyarrow.parquet as pq
@@ -352,7 +352,7 @@ def test_files_of_something_else_are_findings(tmp_path, suffix, content):
 
 def test_a_line_of_any_length_does_not_fill_the_memory(path, monkeypatch):
     """A line longer than any record can be ends the reading."""
-    monkeypatch.setattr("airflow_provider_secoda.verify.reading.MAX_RECORD_BYTES", 10_000)
+    monkeypatch.setattr("airflow_provider_secoda.verify._reading.MAX_RECORD_BYTES", 10_000)
     path.write_bytes(path.read_bytes() + b"x" * 50_000)
     result = check(path)
     assert [kind for kind, *_ in found(result)] == ["damaged", "bytes"]
@@ -414,7 +414,7 @@ def test_findings_are_counted_beyond_those_listed(path):
 
 def test_so_much_garbage_is_not_matched_by_place(path, monkeypatch):
     """A long run of lines that are no JSON is not held in memory to be matched: it was added, the records removed."""
-    monkeypatch.setattr("airflow_provider_secoda.verify.difference._MOST_UNREAD", 3)
+    monkeypatch.setattr("airflow_provider_secoda.verify._difference._MOST_UNREAD", 3)
     lines = lines_of(path)
     for count, expected in ((3, {"altered": 3}), (5, {"removed": 5, "added": 5})):
         path.write_bytes(b"".join([*lines[:10], *([b"?\n"] * count), *lines[10 + count :]]))

@@ -9,9 +9,9 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
-from output_files import DAY, SOURCE, START, UNTIL, found, log, manifest_of, write, write_days
 
 from airflow_provider_secoda.verify import verify
+from tests.verify.output_files import DAY, SOURCE, START, UNTIL, found, log, manifest_of, write, write_days
 
 HOUR = timedelta(hours=1)
 

@@ -11,7 +11,7 @@ pytest.importorskip("airflow")
 
 from airflow_provider_secoda.sandbox import Faults, Workspace
 from airflow_provider_secoda.verify import verify
-from airflow_provider_secoda.verify.cli import main
+from airflow_provider_secoda.verify._cli import main
 
 UNTIL = datetime(2026, 3, 1, tzinfo=timezone.utc)
 DAY = timedelta(days=1)

@@ -5,13 +5,12 @@ from __future__ import annotations
 import gzip
 import json
 
-import gcs_server
 import pytest
-import s3_server
-from output_files import DAY, START, found, log, write, write_days
 
 from airflow_provider_secoda.verify import verify
-from airflow_provider_secoda.verify.cli import main
+from airflow_provider_secoda.verify._cli import main
+from tests.helpers import gcs_server, s3_server
+from tests.verify.output_files import DAY, START, found, log, write, write_days
 
 
 @pytest.fixture(scope="module", params=["s3", "gs"])

@@ -1,0 +1,172 @@
+"""
+What OpenLineage is told of Secoda and of files: datasets and their facets, all of them standard ones.
+
+Import this module only where OpenLineage asks: it needs OpenLineage's client, which is no dependency.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import attrs
+from openlineage.client.generated.base import DatasetFacet, InputDataset, InputDatasetFacet, OutputDataset, RunFacet
+from openlineage.client.generated.data_quality_metrics_input_dataset import (
+    ColumnMetrics,
+    DataQualityMetricsInputDatasetFacet,
+)
+from openlineage.client.generated.dataset_version_dataset import DatasetVersionDatasetFacet
+from openlineage.client.generated.datasource_dataset import DatasourceDatasetFacet
+from openlineage.client.generated.input_statistics_input_dataset import InputStatisticsInputDatasetFacet
+from openlineage.client.generated.output_statistics_output_dataset import OutputStatisticsOutputDatasetFacet
+from openlineage.client.generated.schema_dataset import SchemaDatasetFacet, SchemaDatasetFacetFields
+
+from airflow_provider_secoda._lineage.file_names import file_names
+from airflow_provider_secoda.assets.secoda import Address, authority_of
+from airflow_provider_secoda.client._api.fields import AUDIT_LOG
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from airflow_provider_secoda.hooks._connection import ConnectionSettings
+
+_SPEC = "https://openlineage.io/spec/facets/1-0-0"
+
+
+@attrs.define
+class InputSubset(InputDatasetFacet):
+    """Which part of an input was read; OpenLineage's own class is missing from clients of 2025."""
+
+    inputCondition: dict[str, Any]  # noqa: N815 - OpenLineage's name
+
+    @staticmethod
+    def _get_schema() -> str:
+        return f"{_SPEC}/BaseSubsetDatasetFacet.json#/$defs/InputSubsetInputDatasetFacet"
+
+
+@attrs.define
+class ExecutionParameters(RunFacet):
+    """What a run was given to do; OpenLineage's own class is missing from clients of 2025."""
+
+    parameters: list[dict[str, str]]
+
+    @staticmethod
+    def _get_schema() -> str:
+        return f"{_SPEC}/ExecutionParametersRunFacet.json#/$defs/ExecutionParametersRunFacet"
+
+
+def resource(settings: ConnectionSettings, resource_id: str) -> InputDataset:
+    """Return what a sensor looks at."""
+    return _input(settings, resource_id)
+
+
+def audit_logs(
+    settings: ConnectionSettings, asked: Mapping[str, Any] | None = None, told: Mapping[str, Any] | None = None
+) -> InputDataset:
+    """
+    Return the audit logs as an input.
+
+    :param asked: what :func:`parameters` takes, as soon as it is known
+    :param told: the operator's summary, once there is one
+    """
+    facets: dict[str, InputDatasetFacet] = {}
+    if asked is not None:
+        facets["subset"] = InputSubset(_window(asked))
+    if told is not None:
+        count = told["count"]
+        facets["inputStatistics"] = InputStatisticsInputDatasetFacet(rowCount=count)
+        # Each log has an id, and is there once: what the operator stands for.
+        facets["dataQualityMetrics"] = DataQualityMetricsInputDatasetFacet(
+            rowCount=count, columnMetrics={"id": ColumnMetrics(nullCount=0, distinctCount=count)}
+        )
+    return _input(settings, None, facets, schema=_documented())
+
+
+def parameters(asked: Mapping[str, Any]) -> ExecutionParameters:
+    """Return what the run was given: ``start``, ``end``, ``window_rule``, ``timestamp_field``, maybe ``filter``."""
+    return ExecutionParameters(
+        [
+            {"key": key, "value": value if isinstance(value, str) else json.dumps(value)}
+            for key, value in asked.items()
+            if value is not None
+        ]
+    )
+
+
+def output_file(told: Mapping[str, Any]) -> OutputDataset:
+    """Return the file that the operator wrote, of its summary."""
+    namespace, name = file_names(told["path"])
+    return OutputDataset(
+        namespace,
+        name,
+        facets={
+            "schema": _columns() if told["format"] == "parquet" else _documented(),
+            "version": DatasetVersionDatasetFacet(f"sha256:{told['sha256']}"),
+        },
+        outputFacets={
+            "outputStatistics": OutputStatisticsOutputDatasetFacet(
+                rowCount=told["count"], size=told["bytes"], fileCount=1
+            )
+        },
+    )
+
+
+def _input(
+    settings: ConnectionSettings,
+    resource_id: str | None,
+    input_facets: dict[str, InputDatasetFacet] | None = None,
+    **facets: DatasetFacet,
+) -> InputDataset:
+    address = Address(authority_of(settings.base_url), settings.workspace, resource_id)
+    source = DatasourceDatasetFacet(name=address.namespace, uri=settings.base_url)
+    return InputDataset(
+        address.namespace, address.name, facets={"dataSource": source, **facets}, inputFacets=input_facets or {}
+    )
+
+
+def _window(asked: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a half-open window as the condition that a log in it meets."""
+
+    def compare(how: str, value: str) -> dict[str, Any]:
+        return {
+            "type": "compare",
+            "left": {"type": "field", "field": asked["timestamp_field"]},
+            "comparison": how,
+            "right": {"type": "literal", "value": value},
+        }
+
+    begin, end = compare("GREATER_EQUAL_THAN", asked["start"]), compare("LESS_THAN", asked["end"])
+    return {"type": "binary", "operator": "AND", "left": begin, "right": end}
+
+
+def _documented() -> SchemaDatasetFacet:
+    return SchemaDatasetFacet([_field(name, kind) for name, kind in AUDIT_LOG.items()])
+
+
+def _field(name: str, kind: Any) -> SchemaDatasetFacetFields:
+    if isinstance(kind, dict):
+        return SchemaDatasetFacetFields(name, "struct", fields=[_field(*inner) for inner in kind.items()])
+    if isinstance(kind, list):
+        return SchemaDatasetFacetFields(name, "array", fields=[_field("_element", kind[0])])
+    return (
+        SchemaDatasetFacetFields(name, "string", "ISO 8601")
+        if kind == "date-time"
+        else SchemaDatasetFacetFields(name, kind)
+    )
+
+
+def _columns() -> SchemaDatasetFacet:
+    """Return the columns that a Parquet file has."""
+    from airflow_provider_secoda._storage.parquet import batch_of  # noqa: PLC0415 - pyarrow is an extra
+
+    return SchemaDatasetFacet([_column(field.name, field.type) for field in batch_of([]).schema])
+
+
+def _column(name: str, kind: Any) -> SchemaDatasetFacetFields:
+    import pyarrow as pa  # noqa: PLC0415 - an extra
+
+    if pa.types.is_struct(kind):
+        return SchemaDatasetFacetFields(name, "struct", fields=[_column(inner.name, inner.type) for inner in kind])
+    if pa.types.is_list(kind):
+        return SchemaDatasetFacetFields(name, "array", fields=[_column("_element", kind.value_type)])
+    return SchemaDatasetFacetFields(name, str(kind))

@@ -1,0 +1,1 @@
+"""Wait for a new version of a resource, on a worker or in the triggerer."""

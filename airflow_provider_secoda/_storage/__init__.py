@@ -1,0 +1,1 @@
+"""Write files and manifests to local paths and object stores."""

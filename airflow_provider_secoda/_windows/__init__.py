@@ -1,0 +1,1 @@
+"""Decide which window of time a run is about."""

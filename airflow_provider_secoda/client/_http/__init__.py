@@ -1,0 +1,1 @@
+"""Send requests: retries, backoff, limits, proxies, and the two transports."""

@@ -1,0 +1,1 @@
+"""Read and poll the version history of a resource. Nothing here sends."""

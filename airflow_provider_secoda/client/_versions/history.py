@@ -1,0 +1,180 @@
+"""
+What a resource's version history says: which entries count as news, and what is in one.
+
+A version groups edits by time, so an edit may extend the newest version instead of making one: its
+``latest_activity_logged_at`` moves, its ``id`` and ``created_at`` stay (vendor's docs; the reference names the fields).
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from airflow_provider_secoda.client._api.json_checks import load
+from airflow_provider_secoda.client.errors import SecodaConfigurationError, SecodaResponseError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from airflow_provider_secoda.client._api.audit_log_page import Instant
+    from airflow_provider_secoda.client._api.resource_log_page import Version, VersionPage
+
+Match: TypeAlias = Literal["new_version", "any_activity"]
+MATCHES: tuple[Match, ...] = ("new_version", "any_activity")
+
+
+@dataclass(frozen=True, slots=True)
+class VersionEntry:
+    """
+    A version history entry that counts.
+
+    :param raws: the entry as the API sent it; several where it stood on several pages, each with some of its logs
+    """
+
+    id: str
+    created: Instant
+    raws: tuple[bytes, ...]
+
+    def summary(self) -> dict[str, Any]:
+        """
+        Return the entry as plain JSON values, the one shape in XComs and in event payloads.
+
+        Keys: ``id``, ``resource_id``, ``created_at``, ``updated_at``, ``latest_activity_logged_at`` (as sent);
+        ``performers`` (of its activity logs: ``id``, ``type``, ``name``) and ``activity_types``, each once, earliest
+        first; ``changed_properties`` (sorted names that differ between ``prev`` and ``current``), ``definition_diff``,
+        ``description_diff``; ``record``, the whole entry with nothing added or left out.
+        """
+        records = [_loads(raw) for raw in self.raws]
+        record = max(records, key=lambda one: len(_list(one.get("activity_logs"))))
+        logs = _activity_logs(records)
+        metadata = _dict(record.get("metadata"))
+        return {
+            "id": self.id,
+            **{name: record.get(name) for name in _PLAIN},
+            "performers": _each_once(_performer(log) for log in logs),
+            "activity_types": _each_once(log.get("activity_type") for log in logs),
+            "changed_properties": _differing(_dict(metadata.get("prev")), _dict(metadata.get("current"))),
+            "definition_diff": metadata.get("definition_diff"),
+            "description_diff": metadata.get("description_diff"),
+            "record": record,
+        }
+
+
+_PLAIN = ("resource_id", "created_at", "updated_at", "latest_activity_logged_at")
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """
+    Since when an entry is news: a value, never "what was seen first", so that every poll of every process agrees.
+
+    :param since: an entry counts that was created at or after this moment
+    :param version_id: an entry counts, instead, that is another one than this and not older
+    :param match: ``any_activity`` also counts an entry that grew at or after ``since``
+    """
+
+    since: Instant
+    version_id: str | None = None
+    match: Match = "new_version"
+
+    def floor(self, pages: Iterable[VersionPage], resource_id: str) -> Instant:
+        """
+        Return the moment of creation from which on entries are new.
+
+        :param pages: all pages of the resource's logs
+        :raises SecodaConfigurationError: when the version that was named does not exist
+        """
+        if self.version_id is None:
+            return self.since
+        for page in pages:
+            for version in page.versions:
+                if version.id == self.version_id:
+                    return created_of(version)
+        raise SecodaConfigurationError(
+            f"`since_version_id`: resource {resource_id} has no version {self.version_id!r:.80}"
+        )
+
+    def counts(self, version: Version, floor: Instant) -> bool:
+        """Return whether an entry is news, given what :meth:`floor` returned."""
+        if self.match == "any_activity" and latest_of(version) >= self.since:
+            return True
+        return created_of(version) >= floor and version.id != self.version_id
+
+    def entries(self, pages: Sequence[VersionPage], floor: Instant) -> tuple[VersionEntry, ...]:
+        """Return the entries that count, each once, oldest first."""
+        versions = [version for page in pages for version in page.versions]
+        created: dict[str, Instant] = {}
+        for version in versions:
+            if self.counts(version, floor):
+                created[version.id] = min(created_of(version), created.get(version.id, created_of(version)))
+        return tuple(
+            VersionEntry(id_, at, tuple(dict.fromkeys(version.raw for version in versions if version.id == id_)))
+            for at, id_ in sorted((at, id_) for id_, at in created.items())
+        )
+
+
+def created_of(version: Version) -> Instant:
+    """Return when a version was made, which every decision needs."""
+    if version.created is None:
+        raise _unusable(version, "created_at")
+    return version.created
+
+
+def latest_of(version: Version) -> Instant:
+    """Return when a version last grew, which decisions about activity need."""
+    if version.latest is None:
+        raise _unusable(version, "latest_activity_logged_at")
+    return version.latest
+
+
+def _unusable(version: Version, name: str) -> SecodaResponseError:
+    return SecodaResponseError(f"version history {version.id!r:.80} has no usable `{name}`", path=f"$..{name}")
+
+
+def _loads(raw: bytes) -> dict[str, Any]:
+    value = load(raw)
+    if b"\\ud" in raw.lower():
+        # Half a surrogate pair, which is text cut amid an emoji, is JSON but no Unicode: nothing could store it.
+        text = json.dumps(value, ensure_ascii=False).encode("utf-16", "surrogatepass")
+        value = load(text.decode("utf-16", "replace").encode())
+    return _dict(value)
+
+
+def _activity_logs(records: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the activity logs of one version, each once, earliest first."""
+    logs: dict[Any, dict[str, Any]] = {}
+    for record in records:
+        for log in map(_dict, _list(record.get("activity_logs"))):
+            logs.setdefault(str(log.get("id")), log)
+    return sorted(logs.values(), key=lambda log: str(log.get("logged_at")))
+
+
+def _performer(log: Mapping[str, Any]) -> dict[str, Any]:
+    who = _dict(log.get("performer_metadata"))
+    name = who.get("display_name") or who.get("name")
+    name = name or " ".join(str(part) for part in (who.get("first_name"), who.get("last_name")) if part)
+    return {"id": log.get("performer_id"), "type": log.get("performer_type"), "name": name or None}
+
+
+def _differing(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    missing = object()
+    return sorted(
+        name for name in before.keys() | after.keys() if before.get(name, missing) != after.get(name, missing)
+    )
+
+
+def _each_once(values: Iterable[Any]) -> list[Any]:
+    found: list[Any] = []
+    for value in values:
+        if value is not None and value not in found:
+            found.append(value)
+    return found
+
+
+def _dict(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []

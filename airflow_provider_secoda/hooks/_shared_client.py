@@ -1,0 +1,205 @@
+"""
+One asynchronous client a connection, shared by all that wait in a process.
+
+A triggerer runs thousands of triggers in one event loop. They share the connections that are kept alive, what a
+connection says, and a 429: while it is waited for, nobody asks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+from weakref import WeakKeyDictionary
+
+from asgiref.sync import sync_to_async
+
+from airflow_provider_secoda._polling.pauses import POLL_POLICY
+from airflow_provider_secoda.client._api.flow import Attempt, Call, Outcome, Request, Response
+from airflow_provider_secoda.client._http.responses import interpret
+from airflow_provider_secoda.client.aio import AsyncSecodaClient
+from airflow_provider_secoda.get_provider_info import __version__
+from airflow_provider_secoda.hooks._metrics import prepare, told
+from airflow_provider_secoda.hooks.secoda import SecodaHook
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from airflow_provider_secoda.client._api.flow import Flow
+    from airflow_provider_secoda.client._http.httpx_transport import AsyncTransport
+    from airflow_provider_secoda.hooks._connection import ConnectionSettings
+
+R = TypeVar("R")
+
+#: How many flows of one connection run at once in a process, and how many connections they have.
+MAX_AT_ONCE = 8
+#: Seconds that nobody asks after a 429 that does not say how long, and at most.
+_BREATH, _LONGEST = 1.0, 86_400.0
+
+
+class Gate:
+    """What all requests of a connection pass through: closed for as long as a 429 asks for, whoever got it."""
+
+    def __init__(self) -> None:
+        self._closed_until = 0.0
+
+    async def send(self, request: Request, transport: AsyncTransport) -> Outcome:
+        """Send a request when the gate is open; close it when the server asks to be left alone."""
+        loop = asyncio.get_running_loop()
+        while (wait := self._closed_until - loop.time()) > 0:  # noqa: ASYNC110 - it is a time, not an event
+            await asyncio.sleep(wait)
+        outcome = await transport.send(request)
+        if isinstance(outcome, Response) and outcome.status == 429:  # noqa: PLR2004
+            error = interpret(Attempt(Call(request, str), request), outcome, "", {})
+            pause = _BREATH if error.retry_after is None else min(error.retry_after, _LONGEST)
+            self._closed_until = max(self._closed_until, loop.time() + pause)
+        return outcome
+
+
+class _GatedTransport:
+    """A transport behind a gate."""
+
+    def __init__(self, transport: AsyncTransport, gate: Gate) -> None:
+        self._transport = transport
+        self._gate = gate
+
+    async def send(self, request: Request) -> Outcome:
+        return await self._gate.send(request, self._transport)
+
+    async def aclose(self) -> None:
+        await self._transport.aclose()
+
+
+class _GatedClient(AsyncSecodaClient):
+    """A client whose requests pass a gate."""
+
+    def __init__(self, gate: Gate, settings: ConnectionSettings) -> None:
+        super().__init__(
+            settings.api_key,
+            settings.base_url,
+            timeout=settings.timeout,
+            verify=settings.verify,
+            proxy=settings.proxy,
+            user_agent=f"airflow-provider-secoda/{__version__}",
+            limits=settings.limits,
+            max_connections=MAX_AT_ONCE,
+        )
+        self._transport = _GatedTransport(self._transport, gate)  # type: ignore[assignment]
+
+
+class SharedClient:
+    """
+    The client of one Airflow connection in one event loop; made by :func:`shared_client` only.
+
+    :param secoda_conn_id: the connection's id
+    """
+
+    def __init__(self, secoda_conn_id: str) -> None:
+        self.secoda_conn_id = secoda_conn_id
+        self.users = 0
+        self._slots = asyncio.Semaphore(MAX_AT_ONCE)
+        self._making = asyncio.Lock()
+        self._client: AsyncSecodaClient | None = None
+        self._settings: ConnectionSettings | None = None
+        self._retired: list[AsyncSecodaClient] = []
+        self._gate = Gate()
+        self._read_at = 0.0
+
+    async def value(self, flow: Flow[R], *, concurrency: int = 1) -> R:
+        """
+        Run a rule that emits nothing, when it is its turn; return its value.
+
+        :raises SecodaError: of the rule, or when the connection is not filled in right
+        """
+        async with self._turn() as client:
+            return await client.value(flow, concurrency=concurrency, policy=POLL_POLICY)
+
+    async def run(self, flow: Flow[Any], *, concurrency: int = 1) -> AsyncIterator[Any]:
+        """Run a rule, when it is its turn; yield what it emits."""
+        async with self._turn() as client:
+            async for value in client.run(flow, concurrency=concurrency, policy=POLL_POLICY):
+                yield value
+
+    async def settings(self) -> ConnectionSettings:
+        """Return what the connection says, read once."""
+        await self._made()
+        assert self._settings is not None
+        return self._settings
+
+    async def reread(self, seen: ConnectionSettings | None = None) -> bool:
+        """
+        Read the connection again; return whether it says something else than before, as after a change of keys.
+
+        Many may ask at the same time, as a key that is revoked fails all of them; one reading serves all who asked
+        before it began.
+
+        :param seen: what :meth:`settings` returned before the failure that gave the reason; default: what it returns
+        """
+        loop = asyncio.get_running_loop()
+        seen, asked_at = seen or self._settings, loop.time()
+        async with self._making:
+            if self._settings == seen and not self._read_at > asked_at:
+                read_at = loop.time()
+                settings, client = await self._make()
+                self._read_at = read_at
+                if settings == self._settings:
+                    await client.aclose()
+                else:
+                    if self._client is not None:
+                        await self._client.aclose()
+                        self._retired.append(self._client)  # somebody may still be asking with it
+                    self._settings, self._client = settings, client
+        return self._settings != seen
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        for client in (self._client, *self._retired):
+            if client is not None:
+                await client.aclose()
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[AsyncSecodaClient]:
+        async with self._slots:
+            client = await self._made()
+            with told(client, self.secoda_conn_id):
+                yield client
+
+    async def _made(self) -> AsyncSecodaClient:
+        if self._client is None:
+            async with self._making:
+                if self._client is None:
+                    self._settings, self._client = await self._make()
+        return self._client
+
+    async def _make(self) -> tuple[ConnectionSettings, AsyncSecodaClient]:
+        # All that may block in a thread: secrets backends, the masking of secrets, the reading of certificates.
+        # This way of getting a connection works on every Airflow; the asynchronous one of 3.1 to 3.3.1 deadlocks.
+        return await sync_to_async(_make)(self.secoda_conn_id, self._gate)
+
+
+def _make(secoda_conn_id: str, gate: Gate) -> tuple[ConnectionSettings, AsyncSecodaClient]:
+    prepare()
+    settings = SecodaHook(secoda_conn_id).settings
+    return settings, _GatedClient(gate, settings)
+
+
+_clients: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, SharedClient]] = WeakKeyDictionary()
+
+
+@asynccontextmanager
+async def shared_client(secoda_conn_id: str) -> AsyncIterator[SharedClient]:
+    """
+    Share the client of a connection with all others in this event loop; the last one to leave closes it.
+
+    :param secoda_conn_id: the connection's id
+    """
+    clients = _clients.setdefault(asyncio.get_running_loop(), {})
+    client = clients.setdefault(secoda_conn_id, SharedClient(secoda_conn_id))
+    client.users += 1
+    try:
+        yield client
+    finally:
+        client.users -= 1
+        if client.users == 0:
+            clients.pop(secoda_conn_id, None)
+            await client.aclose()

@@ -1,0 +1,1 @@
+"""Servers, runners and checks that tests of several folders use."""

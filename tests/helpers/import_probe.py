@@ -1,0 +1,215 @@
+"""
+Import this provider, make its objects and parse its example DAGs in a fresh process, and print as JSON what that did.
+
+``python tests/import_probe.py``. Each probe runs in a fork of one process that has loaded what DAG files have loaded
+anyway, as Airflow's DAG processor does it. What a process does is seen by an audit hook, which sees what C code does,
+too: opened files, sockets, processes, databases.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta, timezone
+from importlib import import_module
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+PACKAGE = "airflow_provider_secoda"
+#: What people import, and what Airflow imports for them.
+ENTRIES = {
+    "operator": (f"{PACKAGE}.operators.secoda",),
+    "sensor": (f"{PACKAGE}.sensors.secoda",),
+    "operator and sensor": (f"{PACKAGE}.operators.secoda", f"{PACKAGE}.sensors.secoda"),
+    "event triggers": (f"{PACKAGE}.triggers._event_triggers",),
+    "trigger": (f"{PACKAGE}.triggers.secoda",),
+    "hook": (f"{PACKAGE}.hooks.secoda",),
+    "links": (f"{PACKAGE}.links.secoda",),
+    "assets": (f"{PACKAGE}.assets.secoda",),
+    "retries": (f"{PACKAGE}.retries",),
+    "splitting": (f"{PACKAGE}._windows.split",),
+    "compat": (f"{PACKAGE}._compat",),
+    "provider info": (f"{PACKAGE}.get_provider_info",),
+}
+MOMENT = datetime(2026, 1, 1, tzinfo=timezone.utc)
+EXAMPLES = Path(__file__).parents[2] / "example_dags"
+#: Audit events of what is no work of the processor's and the memory's alone.
+_IO = ("open", "os", "socket", "ssl", "subprocess", "sqlite3", "shutil", "tempfile", "glob", "pathlib", "fcntl", "mmap")
+_IO += ("urllib", "http", "smtplib", "ftplib", "webbrowser", "pty", "syslog")
+_NO_IO = ("os.putenv", "os.unsetenv")
+_seen: list[tuple[str, bool]] | None = None
+
+
+def _audit(event: str, arguments: tuple[Any, ...]) -> None:
+    if _seen is None or event.partition(".")[0] not in _IO or event in _NO_IO:
+        return
+    if event == "open" and "cron_descriptor" in str(arguments[0]):
+        return  # how Airflow's timetables put a schedule into words
+    _seen.append((f"{event} {arguments!r:.200}", _is_by_import(sys._getframe())))
+
+
+def _is_by_import(frame: FrameType | None) -> bool:
+    """Return whether it is the import of a module that does something, and not our code, itself or through others."""
+    while frame is not None:
+        path = frame.f_code.co_filename
+        if path.startswith("<frozen importlib"):
+            return True
+        if f"/{PACKAGE}/" in path or f"/{EXAMPLES.name}/" in path:
+            return False
+        frame = frame.f_back
+    return False
+
+
+@contextmanager
+def watched(did: list[str], *, imports: bool) -> Iterator[None]:
+    """
+    Note what I/O is done.
+
+    :param imports: whether that modules are imported counts; what they do themselves when they are always does
+    """
+    global _seen  # noqa: PLW0603 - an audit hook cannot be removed
+    _seen = []
+    try:
+        yield
+    finally:
+        found, _seen = _seen, None
+        did += [what for what, by_import in found if imports or not by_import]
+
+
+def makers() -> dict[str, Callable[[], object]]:
+    """Return what makes each object, with every argument that it has."""
+    from airflow_provider_secoda.hooks.secoda import SecodaHook
+    from airflow_provider_secoda.links.secoda import SecodaOutputLink, SecodaResourceLink
+    from airflow_provider_secoda.operators.secoda import SecodaAuditLogsOperator
+    from airflow_provider_secoda.retries import SecodaRetryPolicy
+    from airflow_provider_secoda.sensors.secoda import SecodaVersionHistorySensor
+    from airflow_provider_secoda.triggers._event_triggers import (
+        SecodaAuditLogEventTrigger,
+        SecodaVersionHistoryEventTrigger,
+    )
+    from airflow_provider_secoda.triggers.secoda import SecodaVersionHistoryTrigger
+
+    people = '{"operator": "exact", "field": "performer_type", "value": "USER"}'
+    operator: dict[str, Any] = {
+        "task_id": "operator",
+        "start": MOMENT,
+        "end": "2026-01-02",
+        "filter": people,
+        "output_path": "s3://connection@bucket/{start:%Y-%m-%d}.parquet",
+        "settle": timedelta(hours=1),
+    }
+    sensor = {"task_id": "sensor", "resource_id": "R", "since": "{{ data_interval_end }}", "deferrable": True}
+    event = {"secoda_conn_id": "elsewhere", "poke_interval": 10, "lookback": 60}
+    lists = {name: ["A", "B"] for name in ("activity_types", "performer_types", "resource_types", "resource_ids")}
+    moment = MOMENT.isoformat()
+    trigger = {"secoda_conn_id": "elsewhere", "resource_id": "R", "since": moment, "deadline": moment, "learned": {}}
+    return {
+        "operator": _maker(SecodaAuditLogsOperator, operator),
+        "operator to a local file": _maker(SecodaAuditLogsOperator, operator | {"output_path": "/var/{start}.jsonl"}),
+        "sensor": _maker(SecodaVersionHistorySensor, sensor),
+        "sensor, started by the triggerer": _maker(SecodaVersionHistorySensor, sensor | {"start_from_trigger": True}),
+        "trigger": _maker(SecodaVersionHistoryTrigger, trigger),
+        "event trigger for logs": _maker(SecodaAuditLogEventTrigger, event | lists | {"filter": people}),
+        "event trigger for versions": _maker(SecodaVersionHistoryEventTrigger, event | {"resource_id": "R"}),
+        "hook": _maker(SecodaHook, {"secoda_conn_id": "elsewhere"}),
+        "retry policy": SecodaRetryPolicy,
+        "link to the output": SecodaOutputLink,
+        "link to the resource": SecodaResourceLink,
+    }
+
+
+def _maker(kind: type, arguments: dict[str, Any]) -> Callable[[], object]:
+    """Return what makes an object; arguments that are not given have their default, given as an argument."""
+    defaults = {
+        name: parameter.default
+        for name, parameter in inspect.signature(kind.__init__).parameters.items()
+        if parameter.default is not parameter.empty
+    }
+    own = {name for base in (kind, *kind.__bases__) if base.__module__.startswith(PACKAGE) for name in _names(base)}
+    return lambda: kind(**{name: value for name, value in defaults.items() if name in own} | arguments)
+
+
+def _names(kind: type) -> set[str]:
+    return set(inspect.signature(kind.__init__).parameters)
+
+
+def tried(action: Callable[[], object], times: int = 2) -> dict[str, list[str]]:
+    """
+    Return which modules are loaded more once something was done, and what I/O was done.
+
+    At first only imports may do any; when it is done again, all is loaded and nothing may.
+    """
+    before = set(sys.modules)
+    did: list[str] = []
+    for time in range(times):
+        with watched(did, imports=time > 0):
+            action()
+    return {"loaded": sorted(set(sys.modules) - before), "did": did}
+
+
+def imported(modules: tuple[str, ...]) -> dict[str, list[str]]:
+    """Import modules."""
+    return tried(lambda: [import_module(module) for module in modules])
+
+
+def made(name: str) -> dict[str, list[str]]:
+    """Make an object, whose class is imported."""
+    return tried(makers()[name])
+
+
+def parsed(path: Path) -> dict[str, list[str]]:
+    """Parse a DAG file."""
+    code = compile(path.read_text(), path, "exec")
+    return tried(lambda: exec(code, {"__name__": path.stem, "__file__": str(path)}))
+
+
+def forked(probe: Callable[..., Any], *arguments: Any) -> Any:
+    """Return what a function returns in a fork of this process, or its error as text."""
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            answer = probe(*arguments)
+        except Exception as error:  # noqa: BLE001 - told to the parent
+            answer = f"{type(error).__name__}: {error}"
+        with os.fdopen(write, "w") as out:
+            json.dump(answer, out)
+        os._exit(0)
+    os.close(write)
+    with os.fdopen(read) as answer:
+        found = json.load(answer)
+    os.waitpid(child, 0)
+    return found
+
+
+def main() -> None:
+    """Print what all probes found."""
+    try:
+        from airflow.sdk import DAG, Asset, AssetWatcher, BaseHook, BaseOperator, BaseSensorOperator, task  # noqa: F401
+    except ImportError:  # Airflow 2.11
+        from airflow.decorators import task
+        from airflow.hooks.base import BaseHook  # noqa: F401
+        from airflow.models.baseoperator import BaseOperator  # noqa: F401
+        from airflow.models.dag import DAG  # noqa: F401
+        from airflow.sensors.base import BaseSensorOperator  # noqa: F401
+
+    import airflow.providers.common.compat.sdk  # noqa: F401 - every provider begins with it
+
+    task.python  # noqa: B018 - by this Airflow finds its providers
+    sys.addaudithook(_audit)
+    found = {
+        "before": sorted({module.partition(".")[0] for module in sys.modules}),
+        "imports": {name: forked(imported, modules) for name, modules in ENTRIES.items()},
+        "objects": {name: forked(made, name) for name in forked(lambda: list(makers()))},
+        "dags": {path.stem: forked(parsed, path) for path in sorted(EXAMPLES.glob("*.py"))},
+    }
+    print(json.dumps(found))  # noqa: T201 - it is a script
+
+
+if __name__ == "__main__":
+    main()
