@@ -9,8 +9,7 @@ import pendulum
 
 
 def read_moment(name: str, value: Any) -> datetime:
-    """
-    Return an argument in UTC: an aware datetime, or ISO 8601 text; text without an offset is UTC.
+    """Return an argument in UTC: an aware datetime, or ISO 8601 text; text without an offset is UTC.
 
     :param name: the argument, for the error
     :raises ValueError: naming the argument, for anything else, also for a template that rendered to nothing

@@ -1,5 +1,4 @@
-"""
-Differences between the supported Airflows that common-compat does not bridge at its lowest allowed version.
+"""Differences between the supported Airflows that common-compat does not bridge at its lowest allowed version.
 
 Each entry says when it can go. No other module of the package asks which Airflow this is, or what it has: a test holds
 that. What is heavy is imported where it is asked for, since DAG files import this module.
@@ -115,8 +114,7 @@ def retry_policy_of(task: Any) -> Any:
 
 
 def lacks(operator: Any, method: str) -> bool:
-    """
-    Return whether an operator is without a method of its class, being what its DAG was serialized to.
+    """Return whether an operator is without a method of its class, being what its DAG was serialized to.
 
     Goes when Airflow 2.11 does: its web server asks extra links for the address, and has no other operators.
     """
@@ -124,8 +122,7 @@ def lacks(operator: Any, method: str) -> bool:
 
 
 def run_fact(context: Mapping[str, Any], name: str) -> Any:
-    """
-    Return a fact about the run of a task, or None: from the context, or where it lacks the key, from the run itself.
+    """Return a fact about the run of a task, or None: from the context, or where it lacks the key, from the run itself.
 
     ``partition_key`` and ``partition_date``: goes with Airflow before 3.3, where only 3.2 has the key, at the run.
     ``run_after``: goes when Airflow 2.11 does, whose runs have none.
@@ -141,8 +138,7 @@ def run_type_of(run: Any) -> str:
 
 
 def core_timetable(timetable: Any) -> Any:
-    """
-    Return the timetable that can tick: since Airflow 3.2 a task is given a mere description.
+    """Return the timetable that can tick: since Airflow 3.2 a task is given a mere description.
 
     Airflow's own LatestOnlyOperator turns the one into the other in the same way. The question goes with Airflow
     before 3.2, the answer stays.

@@ -1,5 +1,4 @@
-"""
-Whether and when a task is retried, by what went wrong: the policy that operator and sensor bring.
+"""Whether and when a task is retried, by what went wrong: the policy that operator and sensor bring.
 
 Airflow has policies since 3.3. Before, what no retry can mend leaves as ``AirflowFailException``, with the same end.
 """
@@ -29,8 +28,7 @@ _RETRY_DELAY = timedelta(minutes=5)
 
 
 class SecodaRetryPolicy(RetryPolicy):
-    """
-    Decide by the error whether and when a task is retried; ``retries`` says how often at most.
+    """Decide by the error whether and when a task is retried; ``retries`` says how often at most.
 
     * What no retry can mend fails at once: 401, 403, 404 and other 4xx, an untrusted certificate, a limit, a connection
       that is not filled in right.
@@ -46,8 +44,7 @@ class SecodaRetryPolicy(RetryPolicy):
     def evaluate(
         self, exception: BaseException, try_number: int, max_tries: int, context: Mapping[str, Any] | None = None
     ) -> RetryDecision:
-        """
-        Return what to do after a failure.
+        """Return what to do after a failure.
 
         :param try_number: which try it was, from 1
         :param max_tries: after so many tries there is no further one
@@ -85,8 +82,7 @@ def retry_policy_kwargs(policy: RetryPolicy | None) -> dict[str, Any]:
 
 @contextmanager
 def unwrap_errors_for_retry_policy(task: BaseOperator) -> Iterator[None]:
-    """
-    Let an error of Secoda reach a task's retry policy as what it is, where the task has one.
+    """Let an error of Secoda reach a task's retry policy as what it is, where the task has one.
 
     ``AirflowFailException`` fails a task without asking its policy, so that nobody could decide otherwise: to wait, for
     example, until a key that is being changed has arrived everywhere.

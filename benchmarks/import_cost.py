@@ -102,8 +102,7 @@ class Cost:
 
 
 def one_round() -> dict[str, Any]:
-    """
-    Load what DAG files have loaded anyway, then import each entry in a fork of this process, in an order made up anew.
+    """Load what every DAG file loads, then import each entry in a fork of this process, in random order.
 
     So does Airflow's DAG processor with each DAG file, every time.
     """
@@ -126,8 +125,7 @@ def one_round() -> dict[str, Any]:
 
 
 def _import(modules: tuple[str, ...], ballast: int) -> dict[str, Any] | None:
-    """
-    Import modules; return what that cost, or None where they are not installed.
+    """Import modules; return what that cost, or None where they are not installed.
 
     :param ballast: allocations that come before, so that no entry is always the one in which garbage is collected
     """

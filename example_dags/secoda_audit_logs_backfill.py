@@ -1,5 +1,4 @@
-r"""
-Many days at once, but never more requests at a time than Secoda should get.
+r"""Many days at once, but never more requests at a time than Secoda should get.
 
 A pool bounds the whole fleet of workers: a task holds one of its slots while it reads, and has at most ``concurrency``
 requests in flight. So with 4 slots there are never more than 4 x 4 = 16. Make the pool once:

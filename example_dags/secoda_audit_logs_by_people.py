@@ -1,5 +1,4 @@
-"""
-Only what people did: the logs of one performer type, skipping days on which nobody did anything.
+"""Only what people did: the logs of one performer type, skipping days on which nobody did anything.
 
 The filter is Secoda's own grammar. It is plain data, so it may be written out, built by the functions used here, or
 rendered from a template.

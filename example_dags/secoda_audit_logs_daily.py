@@ -1,5 +1,4 @@
-"""
-Yesterday's audit logs in a file, every day.
+"""Yesterday's audit logs in a file, every day.
 
 The timetable gives each run a data interval, so the window is the interval: midnight to midnight, UTC. Clear a run,
 let it retry or backfill it: the same file is written again.

@@ -1,5 +1,4 @@
-"""
-A whole month at once, or any stretch of time that you give when you trigger it: one task for each day of it.
+"""A whole month at once, or any stretch of time that you give when you trigger it: one task for each day of it.
 
 The days tile the month, and each is a task of its own: it retries alone, and writes a file of its own. How many of them
 ask Secoda at once is up to an Airflow pool, which all DAGs can share; make it first:

@@ -1,5 +1,4 @@
-"""
-The same with a plain ``@daily``.
+"""The same with a plain ``@daily``.
 
 Airflow 3 gives such a run an empty data interval. The operator then takes the last full period of the schedule:
 yesterday, midnight to midnight in the DAG's time zone, whether the run was scheduled, triggered, cleared or backfilled.

@@ -1,5 +1,4 @@
-"""
-Who did what: load each day's file with DuckDB and print a table.
+"""Who did what: load each day's file with DuckDB and print a table.
 
 Made for backfills: runs do not depend on one another, each writes its own file, and a pool
 (``airflow pools set secoda 2 "requests to Secoda"``) can bound how many read Secoda at once: give the task

@@ -1,5 +1,4 @@
-"""
-Run whenever a resource in Secoda gets a new version, without a task that waits (Airflow 3).
+"""Run whenever a resource in Secoda gets a new version, without a task that waits (Airflow 3).
 
 The triggerer watches; all watchers of a connection share one request an interval (Airflow 3.3). An event may come twice
 after a crash: the version's id tells.

@@ -1,5 +1,4 @@
-"""
-Wait until somebody edits a resource in Secoda, then say who changed what.
+"""Wait until somebody edits a resource in Secoda, then say who changed what.
 
 Every Monday at 06:00 the run begins to wait, in the triggerer, for at most a day; a change made between 06:00 and the
 moment at which the task really starts counts, too. A week without a change is a skipped task, not a failed one.

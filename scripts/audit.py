@@ -1,5 +1,4 @@
-"""
-Ask the advisory service about every package that is installed here; fail for an advisory that nobody has judged yet.
+"""Ask the advisory service about every package that is installed here; fail for an advisory that nobody has judged yet.
 
 usage: scripts/audit.py [--must]
 
@@ -23,8 +22,7 @@ _FRAME = "!" * 80
 
 
 def interpret(report: dict[str, Any], known: list[dict[str, str]], today: date) -> tuple[bool | None, list[str]]:
-    """
-    Return whether all is well, None when that was not checked, and the lines that say why.
+    """Return whether all is well, None when that was not checked, and the lines that say why.
 
     :param report: what ``pip-audit --format json`` wrote
     :param known: judged advisories: ``id`` (or an alias), ``package``, ``reason``, ``until`` (ISO date, then again)

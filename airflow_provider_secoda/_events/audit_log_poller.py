@@ -43,8 +43,7 @@ _INCOMPLETE = 3
 
 
 class AuditLogPoller:
-    """
-    The following of one audit log.
+    """The following of one audit log.
 
     :param what: the stream, in words
     :param filter_text: a filter that the server applies
@@ -153,8 +152,7 @@ class AuditLogPoller:
         self._delivered()
 
     async def _offer(self, logs: Sequence[Log], watchers: Sequence[Watcher], *, past: bool = False) -> set[Watcher]:
-        """
-        Offer logs, oldest first.
+        """Offer logs, oldest first.
 
         :param past: whether they are for those who are behind; else these read them later, but for late ones that lie
             where they have been already

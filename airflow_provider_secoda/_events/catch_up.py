@@ -34,8 +34,7 @@ class CatchUp:
         self._tries = 0
 
     async def read(self, client: SharedClient, start: Instant, end: Instant) -> tuple[list[Log], Instant]:
-        """
-        Read the first piece of ``[start, end)``.
+        """Read the first piece of ``[start, end)``.
 
         :return: its logs, oldest first, and where it ends
         :raises SecodaError: when it could not be read; it may be tried again, five times if it is incomplete

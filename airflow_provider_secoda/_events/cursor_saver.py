@@ -26,8 +26,7 @@ _ENOUGH, _LONGEST = 3, 300.0
 
 
 class CursorSaver:
-    """
-    What moves cursors between watchers and Airflow's state store.
+    """What moves cursors between watchers and Airflow's state store.
 
     :param what: the stream, in words
     :param watchers: those of the stream

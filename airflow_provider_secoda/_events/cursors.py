@@ -1,5 +1,4 @@
-"""
-How far a watcher has come, and where that is kept: in the state store of the assets it watches for (Airflow 3.3).
+"""How far a watcher has come, and where that is kept: in the state store of the assets it watches for (Airflow 3.3).
 
 A cursor says what is done with. What lies before ``since`` is; of what lies after it, what is listed in ``delivered``.
 So a watcher that begins again reads from ``since`` on and fires for what is not listed: also for logs that were stored
@@ -30,8 +29,7 @@ _PATIENCE = 30.0
 
 @dataclass(frozen=True)
 class Cursor:
-    """
-    How far a watcher has come.
+    """How far a watcher has come.
 
     :param since: what was stored before is done with
     :param delivered: the keys of what was delivered since then, each with its own time
@@ -58,8 +56,7 @@ class Cursor:
 
 
 class CursorStore:
-    """
-    The place of one watcher's cursor in the state stores of its assets.
+    """The place of one watcher's cursor in the state stores of its assets.
 
     Identical watchers of several assets are one trigger to Airflow, so that each of these assets gets every event;
     the cursor is kept with all of them, and the one that is furthest on is right: nothing is written before all of

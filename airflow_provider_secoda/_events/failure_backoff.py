@@ -19,8 +19,7 @@ LONGEST, LONGEST_ASKED = 900.0, 86_400.0
 
 
 class FailureBackoff:
-    """
-    Failures in a row of one thing that is tried again and again, for ever.
+    """Failures in a row of one thing that is tried again and again, for ever.
 
     :param what: what fails, in words
     :param pace: the first pause in seconds; each further one is twice as long, up to 15 minutes

@@ -1,5 +1,4 @@
-"""
-Event payloads: plain values that survive the way from the triggerer into the database.
+"""Event payloads: plain values that survive the way from the triggerer into the database.
 
 A payload goes through MessagePack, pydantic and a JSON column. What one of these refuses ends the whole triggerer,
 which then meets the same log again: so whatever JSON allows, but they do not, is replaced here.
@@ -20,8 +19,7 @@ _MAX_DIGITS = 4_000
 
 
 def storable(value: Any, depth: int = 0) -> Any:
-    """
-    Return a JSON value in which all can be stored: the same, unless it is out of the ordinary.
+    """Return a JSON value in which all can be stored: the same, unless it is out of the ordinary.
 
     Integers beyond 64 bits and numbers that are not finite become text, NUL and half surrogate pairs U+FFFD, what is
     nested deeper than 64 levels JSON text.
@@ -45,8 +43,7 @@ def read_record(raw: bytes) -> dict[str, Any]:
 
 
 def describe_log(raw: bytes) -> dict[str, Any]:
-    """
-    Return the payload of an audit log's event.
+    """Return the payload of an audit log's event.
 
     Keys: ``kind`` (``audit_log``), ``id`` (by which repeats are told), ``logged_at``, ``created_at``,
     ``activity_type``; ``performer`` and ``resource`` (``id``, ``type``, ``name``); ``record``, the whole log.

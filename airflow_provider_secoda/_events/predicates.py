@@ -1,5 +1,4 @@
-"""
-Which logs a watcher is interested in, and its arguments, checked.
+"""Which logs a watcher is interested in, and its arguments, checked.
 
 A wrong argument raises a :class:`ArgumentError`. It is a ValueError, and a TypeError, too: that is all that a
 triggerer survives when it makes a trigger out of what another version of this provider has stored.

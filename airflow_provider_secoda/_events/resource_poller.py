@@ -46,8 +46,7 @@ def now_instant() -> Instant:
 
 
 class ResourcePoller:
-    """
-    The looks at single resources that a stream's watchers need.
+    """The looks at single resources that a stream's watchers need.
 
     :param what: the stream, in words
     :param poke_interval: seconds between two looks at a resource that nothing else tells of

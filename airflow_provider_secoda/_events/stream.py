@@ -1,5 +1,4 @@
-"""
-One poll of the audit log for all watchers of a connection.
+"""One poll of the audit log for all watchers of a connection.
 
 A :class:`Stream` follows the audit log and offers what is new to its watchers,
 whatever they missed included (:mod:`.catchup`). It lives in the triggerer's event loop and holds the whole state; what
@@ -35,8 +34,7 @@ MAX_UNCONFIRMED = 200
 
 
 class Stream:
-    """
-    What is new in one connection's audit log, for any number of watchers in one event loop.
+    """What is new in one connection's audit log, for any number of watchers in one event loop.
 
     :param secoda_conn_id: the Airflow connection
     :param filter_text: a filter that the server applies, as JSON text
@@ -88,8 +86,7 @@ class Stream:
                 await end(tasks)
 
     def acked(self, tick: int, *, failed: bool = False) -> None:
-        """
-        Take note that what was delivered at a tick is stored.
+        """Take note that what was delivered at a tick is stored.
 
         :param failed: whether Airflow gave up on some watcher, which it does not name. Then nothing up to the present
             tick counts as stored, but for those who hear a later one: who was given up hears none.
@@ -128,8 +125,7 @@ class Stream:
 
 
 class Producer(SharedStreamProducer):
-    """
-    The half of a stream that Airflow drives.
+    """The half of a stream that Airflow drives.
 
     :param stream: the stream
     """

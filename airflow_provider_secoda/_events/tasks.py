@@ -10,8 +10,7 @@ if TYPE_CHECKING:
 
 
 async def pause(event: asyncio.Event, seconds: float | None) -> None:
-    """
-    Wait for an event, but not longer than so many seconds; None for any time.
+    """Wait for an event, but not longer than so many seconds; None for any time.
 
     ``asyncio.wait_for`` would do, but before Python 3.12 it may lose a cancellation that comes together with the event.
     """

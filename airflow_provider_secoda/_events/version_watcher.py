@@ -1,5 +1,4 @@
-"""
-A watcher for the versions of one resource.
+"""A watcher for the versions of one resource.
 
 A log that names a version of the resource is a wake-up only: what is new is decided by one look at the resource's own
 logs. Where the audit log may not be read, the watcher looks at every
@@ -49,8 +48,7 @@ class Wake:
 
 
 class VersionWatcher(Watcher):
-    """
-    A watcher for the versions of one resource.
+    """A watcher for the versions of one resource.
 
     :param resource_id: the resource
     :param match: ``new_version``, or ``any_activity`` to hear of versions that grow, too
@@ -104,8 +102,7 @@ class VersionWatcher(Watcher):
         return [*super().waiting(), *(wake.at for wake in self.wakes.values())]
 
     async def look(self, client: SharedClient, now: Instant, *, alone: bool) -> bool:
-        """
-        Look at the resource's own logs once, and put what is new in line.
+        """Look at the resource's own logs once, and put what is new in line.
 
         :param alone: whether nothing wakes this watcher, so that it looks for itself
         :return: whether there is reason to look again soon
@@ -144,8 +141,7 @@ class VersionWatcher(Watcher):
         return bool(self.wakes)
 
     def _settle(self, version_id: str, asked: Wake, active: Instant | None) -> None:
-        """
-        Take note of what a look brought about a version that was named.
+        """Take note of what a look brought about a version that was named.
 
         :param active: the version's latest activity as it was shown; None when it was not
         """

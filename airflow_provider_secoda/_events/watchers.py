@@ -1,5 +1,4 @@
-"""
-One watcher of a stream: what it is owed, what it was given, and what of that is safe.
+"""One watcher of a stream: what it is owed, what it was given, and what of that is safe.
 
 What a watcher yields is safe when Airflow has stored it, which the triggerer tells later (:mod:`.stream`). Until then
 the cursor stays behind it, so that a triggerer that dies delivers it again: at least once, never not at all.
@@ -32,8 +31,7 @@ MAX_PENDING = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """
-    Something to deliver.
+    """Something to deliver.
 
     :param at: where the cursor stays until it is delivered
     :param key: by which repeats are told
@@ -48,8 +46,7 @@ class Item:
 
 
 class Watcher:
-    """
-    What all watchers have in common.
+    """What all watchers have in common.
 
     :param shelf: where the cursor is kept; None for nowhere
     :param lookback: seconds before its start from which on it delivers, where no cursor was kept
@@ -128,8 +125,7 @@ class Watcher:
         return [item.at for item in self.pending] + [item.at for _, item in self.unconfirmed]
 
     def cursor(self, position: Instant) -> Cursor:
-        """
-        Return how far this watcher has come, and forget what is older.
+        """Return how far this watcher has come, and forget what is older.
 
         :param position: up to where everything was offered to those that are up to date
         """
@@ -144,8 +140,7 @@ class Watcher:
 
 
 class LogWatcher(Watcher):
-    """
-    A watcher for audit logs.
+    """A watcher for audit logs.
 
     :param predicates: which logs; those that the server left out are none of its business
     """

@@ -1,5 +1,4 @@
-"""
-What OpenLineage is told of Secoda and of files: datasets and their facets, all of them standard ones.
+"""What OpenLineage is told of Secoda and of files: datasets and their facets, all of them standard ones.
 
 Import this module only where OpenLineage asks: it needs OpenLineage's client, which is no dependency.
 """
@@ -63,8 +62,7 @@ def resource(settings: ConnectionSettings, resource_id: str) -> InputDataset:
 def audit_logs(
     settings: ConnectionSettings, asked: Mapping[str, Any] | None = None, told: Mapping[str, Any] | None = None
 ) -> InputDataset:
-    """
-    Return the audit logs as an input.
+    """Return the audit logs as an input.
 
     :param asked: what :func:`parameters` takes, as soon as it is known
     :param told: the operator's summary, once there is one

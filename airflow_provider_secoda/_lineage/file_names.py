@@ -11,8 +11,7 @@ _STORES = {"s3a": "s3", "s3n": "s3", "gcs": "gs"}
 
 
 def file_names(path: str) -> tuple[str, str]:
-    """
-    Return OpenLineage's namespace and name of a file, by OpenLineage's naming and as Airflow's asset converters do.
+    """Return OpenLineage's namespace and name of a file, by OpenLineage's naming and as Airflow's asset converters do.
 
     An Airflow connection in a URL is how somebody came to the file, and no part of its name.
     """

@@ -15,8 +15,7 @@ if TYPE_CHECKING:
 
 
 class AuditLogsLineage:
-    """
-    The audit logs as input and the file as output, with schema, counts and window.
+    """The audit logs as input and the file as output, with schema, counts and window.
 
     Only the file: the manifest beside it is a note about it. Without ``output_path`` there is no output, for a
     return value is no dataset. Datasets are called as in :mod:`airflow_provider_secoda.assets.secoda` and as
@@ -43,8 +42,7 @@ class AuditLogsLineage:
         return OperatorLineage(inputs=[audit_logs(read_connection(SecodaHook.get_connection(self.secoda_conn_id)))])
 
     def get_openlineage_facets_on_complete(self, ti: Any) -> OperatorLineage[Any, Any] | None:
-        """
-        Return what is known of the run, which OpenLineage asks for also when the task failed or was skipped.
+        """Return what is known of the run, which OpenLineage asks for also when the task failed or was skipped.
 
         Then it is the input and the window; where not even these were found, nothing: to read the connection again,
         in the process that OpenLineage forks, would at best fail once more.

@@ -18,8 +18,7 @@ POLL_POLICY = RetryPolicy(attempts=4, max_retry_after=30.0)
 
 @dataclass(frozen=True)
 class PollInterval:
-    """
-    How long to pause between two looks, in seconds.
+    """How long to pause between two looks, in seconds.
 
     :param poke_interval: the pause; with ``exponential`` the first one
     :param exponential: whether to pause longer the longer the wait has lasted: each pause twice the last
@@ -31,8 +30,7 @@ class PollInterval:
     max_wait: float | None = None
 
     def pause(self, waited: float, chance: float) -> float:
-        """
-        Return the pause after a wait of so many seconds.
+        """Return the pause after a wait of so many seconds.
 
         It depends on nothing else, so that a process that takes over keeps the pace: doubled pauses add up to one
         less than the next power of two.
@@ -49,8 +47,7 @@ class PollInterval:
 
 
 class FailureLimit:
-    """
-    How many looks in a row may fail.
+    """How many looks in a row may fail.
 
     :param limit: the failure that ends the wait; None waits on whatever fails
     :param failures: how many have failed already
@@ -63,8 +60,7 @@ class FailureLimit:
         self.said = said
 
     def fail(self, error: SecodaError) -> bool:
-        """
-        Take note of a failed look; return whether it deserves a line in the log, being another failure than the last.
+        """Count a failed poll; return whether to log it, which is so when it failed in another way than the last.
 
         :raises SecodaError: the error, when waiting cannot mend it or it is one too many
         """

@@ -39,8 +39,7 @@ class WaitSpec:
         match: str,
         wait_for_resource: bool = False,
     ) -> WaitSpec:
-        """
-        Return the wait that arguments mean, after templates were rendered.
+        """Return the wait that arguments mean, after templates were rendered.
 
         :param since: the moment, which with ``since_version_id`` counts for growth only
         :raises SecodaConfigurationError: naming the argument
@@ -66,8 +65,7 @@ class WaitSpec:
         return isinstance(error, SecodaFatalError) and not self.expects(error)
 
     def add_context(self, error: SecodaError) -> None:
-        """
-        Let an error say what was waited for, as one look out of thousands may fail.
+        """Let an error say what was waited for, as one look out of thousands may fail.
 
         And how long the server asked to be left alone: of an error in the triggerer only the text comes back.
         """
@@ -93,8 +91,7 @@ def summaries(entries: Sequence[VersionEntry]) -> list[dict[str, Any]]:
 
 
 def check_text(name: str, value: Any) -> str:
-    """
-    Return an argument that is a text with something in it, without what surrounds it.
+    """Return an argument that is a text with something in it, without what surrounds it.
 
     :raises SecodaConfigurationError: naming the argument
     """
@@ -104,8 +101,7 @@ def check_text(name: str, value: Any) -> str:
 
 
 def check_match(value: Any) -> Match:
-    """
-    Return ``match``, checked.
+    """Return ``match``, checked.
 
     :raises SecodaConfigurationError: for one that does not exist
     """
@@ -115,8 +111,7 @@ def check_match(value: Any) -> Match:
 
 
 def read_event(event: Any) -> list[dict[str, Any]] | None:
-    """
-    Return the entries of a trigger's event, or None for a timeout.
+    """Return the entries of a trigger's event, or None for a timeout.
 
     An event has crossed a database, perhaps between two versions of this provider, so it is not believed unseen.
 

@@ -24,8 +24,7 @@ _SPREAD = 30.0
 
 
 class Vigil:
-    """
-    One wait of one trigger.
+    """One wait of one trigger.
 
     :param trigger: says for what, from when on, how patiently
     :raises SecodaConfigurationError: naming the argument that is wrong
@@ -48,8 +47,7 @@ class Vigil:
         self._warned = False
 
     async def keep(self) -> list[dict[str, Any]] | None:
-        """
-        Look until there is something to tell; return the entries that count, or None when the deadline passed.
+        """Look until there is something to tell; return the entries that count, or None when the deadline passed.
 
         :raises SecodaError: one that waiting cannot mend, or one that is one too many
         """

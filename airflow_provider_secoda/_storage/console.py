@@ -10,8 +10,7 @@ _AWS = re.compile(r"s3(?:[.-]([a-z]{2}(?:-[a-z]+)+-\d))?\.amazonaws\.com")
 
 
 def console_url(store: Any, path: str) -> str | None:
-    """
-    Return the address of the page on which the cloud's console shows an object, or None where there is no such page.
+    """Return the address of the page on which the cloud's console shows an object, or None where there is no such page.
 
     Stores that only speak a cloud's protocol (MinIO, an emulator, a private endpoint) have another console or none, so
     what counts is the host that the store has really spoken to. Addresses as Airflow's own links have them

@@ -70,8 +70,7 @@ def _write_lines(file: IO[bytes] | gzip.GzipFile, records: Iterable[bytes]) -> N
 
 
 def stored(kind: str, raw: bytes) -> bytes:
-    """
-    Return the bytes of a record as they lie in a file of a format.
+    """Return the bytes of a record as they lie in a file of a format.
 
     :return: a line without its end, or what the Parquet column ``raw`` holds, in UTF-8
     """

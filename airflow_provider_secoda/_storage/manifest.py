@@ -1,5 +1,4 @@
-"""
-Say beside a file what it holds and where it came from, so that anybody can check it later.
+"""Say beside a file what it holds and where it came from, so that anybody can check it later.
 
 A manifest is JSON, laid out so that it can also be read line by line: a header, then ``records`` as the last member,
 one ``["id", "sha256"]`` a line in the order of the file. It is written last, so its presence means that the file
@@ -40,8 +39,7 @@ def manifest_path(path: str) -> str:
 
 
 class ManifestBuilder:
-    """
-    Note each record's id and digest on its way to a file, on disk, so that memory does not grow with their number.
+    """Note each record's id and digest on its way to a file, on disk, so that memory does not grow with their number.
 
     Use it as a context manager.
 
@@ -62,8 +60,7 @@ class ManifestBuilder:
         self._lines.close()
 
     def watch(self, records: Iterable[tuple[int, str, bytes]]) -> Iterator[bytes]:
-        """
-        Pass records on, and note them.
+        """Pass records on, and note them.
 
         :param records: (timestamp, id, the record as JSON bytes), as :class:`~.spool.Spool` gives them
         """
@@ -75,8 +72,7 @@ class ManifestBuilder:
             yield raw
 
     def manifest(self, header: Mapping[str, Any]) -> Iterator[bytes]:
-        """
-        Return the manifest of the records that were noted, in pieces.
+        """Return the manifest of the records that were noted, in pieces.
 
         :param header: what is to be said about the file; anything that JSON can hold
         """
@@ -89,8 +85,7 @@ class ManifestBuilder:
 
 
 def read_manifest(file: IO[bytes]) -> tuple[dict[str, Any], Iterator[tuple[str, str]]]:
-    """
-    Read a manifest: its header at once, its records one by one.
+    """Read a manifest: its header at once, its records one by one.
 
     :param file: open for reading bytes, at its beginning; must stay open while the records are read
     :return: the header without ``records``, and pairs of (id, sha256)

@@ -22,8 +22,7 @@ PRAGMA locking_mode = EXCLUSIVE;
 
 @contextmanager
 def table_on_disk(tables: str) -> Iterator[sqlite3.Connection]:
-    """
-    Make an empty SQLite database in a file that has no name: it vanishes with the process, even a killed one.
+    """Make an empty SQLite database in a file that has no name: it vanishes with the process, even a killed one.
 
     :param tables: statements that make the tables
     :raises sqlite3.OperationalError: later, when the disk is full

@@ -42,8 +42,7 @@ class StorageTarget(Protocol):
 
 
 def resolve_target(path: str) -> StorageTarget:
-    """
-    Find where a path or URL leads, without touching what is there.
+    """Find where a path or URL leads, without touching what is there.
 
     A local path is not left to Airflow's ``ObjectStoragePath``, which in some versions takes a relative path from the
     root and cuts a name at ``#`` or ``?``.

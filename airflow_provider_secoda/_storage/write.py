@@ -24,8 +24,7 @@ _PIECE = 1 << 20
 
 @dataclass(frozen=True)
 class WrittenFile:
-    """
-    What landed.
+    """What landed.
 
     :ivar path: the path or URL as the caller wrote it: it names at most a connection, never what the connection holds
     :ivar format: ``jsonl``, ``jsonl.gz`` or ``parquet``
@@ -49,8 +48,7 @@ def write_atomically(
     *,
     manifest: Callable[[WrittenFile], Iterable[bytes]] | None = None,
 ) -> WrittenFile:
-    """
-    Write records to a path or URL under whose name nothing ever stands but a whole file.
+    """Write records to a path or URL under whose name nothing ever stands but a whole file.
 
     The file is first built in the temporary directory of this machine, which needs room for it. Then an object store
     gets it in one put, and a local directory by a copy under a hidden name and an atomic rename. An error before that

@@ -15,8 +15,7 @@ def split_window(
     every: timedelta = timedelta(days=1),
     at_most: int | None = None,
 ) -> list[dict[str, str]]:
-    """
-    Cut a window into windows that tile it: each begins where the one before ends, the first at its start.
+    """Cut a window into windows that tile it: each begins where the one before ends, the first at its start.
 
     All have the length ``every``, only the last may be shorter. Lengths are those of UTC, so a day has 24 hours
     whatever the clocks of a country do. The result is what ``expand_kwargs`` takes::

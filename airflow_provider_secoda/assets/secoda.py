@@ -1,5 +1,4 @@
-"""
-``secoda://`` asset URIs: made, checked, and turned into OpenLineage datasets.
+"""``secoda://`` asset URIs: made, checked, and turned into OpenLineage datasets.
 
 ::
 
@@ -36,8 +35,7 @@ _PORTS = {"https": 443, "http": 80}
 
 
 class Address(NamedTuple):
-    """
-    What an asset of Secoda is; ``namespace`` and ``name`` are OpenLineage's, and with a slash between them the URI.
+    """What an asset of Secoda is; ``namespace`` and ``name`` are OpenLineage's, and with a slash between them the URI.
 
     :ivar authority: host and port of the API, as :func:`authority_of` returns them
     :ivar workspace: the name that people gave to it, or None
@@ -55,8 +53,7 @@ class Address(NamedTuple):
 
     @property
     def name(self) -> str:
-        """
-        Return the URI's path.
+        """Return the URI's path.
 
         :raises ValueError: a name is empty, or no text that can be encoded
         """
@@ -88,8 +85,7 @@ def create_asset(
     resource_id: str | None = None,
     **asset: Any,
 ) -> Asset:
-    """
-    Return the asset of a workspace's audit logs, or of one of its resources.
+    """Return the asset of a workspace's audit logs, or of one of its resources.
 
     ``region``, ``customer_domain`` and ``host`` are those of the connection: without any of them it is the US cloud.
 
@@ -111,8 +107,7 @@ def create_asset(
 
 
 def sanitize_uri(uri: SplitResult) -> SplitResult:
-    """
-    Return a URI in the one spelling that each asset has.
+    """Return a URI in the one spelling that each asset has.
 
     The hosts of the web app become those of the API, for they lead to the same workspaces.
 
@@ -132,8 +127,7 @@ def convert_asset_to_openlineage(asset: Asset, lineage_context: Any) -> Dataset:
 
 
 def read_uri(uri: str) -> Address:
-    """
-    Return what the URI of an asset stands for, such as the id of the resource that set a DAG off.
+    """Return what the URI of an asset stands for, such as the id of the resource that set a DAG off.
 
     :raises ValueError: it names nothing in Secoda
     """

@@ -1,5 +1,4 @@
-"""
-The asynchronous driver: one event loop, and nothing that knows Secoda.
+"""The asynchronous driver: one event loop, and nothing that knows Secoda.
 
 What a rule wants sent is sent, what comes back is handed over; all decisions are elsewhere.
 """
@@ -28,8 +27,7 @@ _Finished: TypeAlias = "tuple[Attempt, Outcome]"
 
 
 class AsyncSecodaClient:
-    """
-    Run rules against Secoda without blocking; for one event loop, and for any number of tasks in it.
+    """Run rules against Secoda without blocking; for one event loop, and for any number of tasks in it.
 
     :param api_key: sent as ``Authorization: Bearer …`` to ``base_url`` and nowhere else
     :param base_url: as :func:`~.regions.resolve_base_url` gives it; ``https://api.secoda.co`` when left out
@@ -91,8 +89,7 @@ class AsyncSecodaClient:
         await self._transport.aclose()
 
     async def value(self, flow: Flow[R], *, concurrency: int = 1, policy: RetryPolicy | None = None) -> R:
-        """
-        Run a rule that emits nothing; return its value.
+        """Run a rule that emits nothing; return its value.
 
         :param policy: for this run, instead of the client's
         """
@@ -108,8 +105,7 @@ class AsyncSecodaClient:
     async def run(
         self, flow: Flow[Any], *, concurrency: int = 1, policy: RetryPolicy | None = None
     ) -> AsyncGenerator[Any, None]:
-        """
-        Run a rule; yield what it emits.
+        """Run a rule; yield what it emits.
 
         Who stops early closes it (``contextlib.aclosing``): then what is under way is cancelled and awaited.
 

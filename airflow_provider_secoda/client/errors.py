@@ -1,5 +1,4 @@
-"""
-What can go wrong with Secoda, told apart by what one can do about it.
+"""What can go wrong with Secoda, told apart by what one can do about it.
 
 ::
 

@@ -1,5 +1,4 @@
-"""
-The filter and sort grammar of Secoda's listings, as small values.
+"""The filter and sort grammar of Secoda's listings, as small values.
 
 A filter is plain data (what Airflow can render and JSON can hold); the functions here only save typing::
 
@@ -59,8 +58,7 @@ def none_of(*operands: Mapping[str, Any]) -> Filter:
 
 
 def parse_filter(value: Mapping[str, Any] | str | None) -> Filter | None:
-    """
-    Read a filter given as a mapping, as JSON text, or not at all (``None`` or blank text).
+    """Read a filter given as a mapping, as JSON text, or not at all (``None`` or blank text).
 
     :raises SecodaConfigurationError: when it is no JSON object with an ``operator``, at any depth.
     """

@@ -1,5 +1,4 @@
-"""
-The synchronous driver: threads, and nothing that knows Secoda.
+"""The synchronous driver: threads, and nothing that knows Secoda.
 
 What a rule wants sent is sent, what comes back is handed over; all decisions are elsewhere.
 """
@@ -39,8 +38,7 @@ R = TypeVar("R")
 
 
 class SecodaClient:
-    """
-    Read Secoda's audit logs and resource logs.
+    """Read Secoda's audit logs and resource logs.
 
     :param api_key: sent as ``Authorization: Bearer …`` to ``base_url`` and nowhere else
     :param base_url: as :func:`~.regions.resolve_base_url` gives it; ``https://api.secoda.co`` when left out
@@ -101,8 +99,7 @@ class SecodaClient:
         sort: Sort | Mapping[str, Any] | None = None,
         page: int = 1,
     ) -> dict[str, Any]:
-        """
-        Return one documented page of the workspace's audit logs.
+        """Return one documented page of the workspace's audit logs.
 
         :return: ``results`` (list of logs), ``count``, ``total_pages``, ``meta``
         """
@@ -115,8 +112,7 @@ class SecodaClient:
         return self._one(Request(AUDIT_LOGS_PATH, tuple(params)), "results")
 
     def list_resource_logs(self, resource_id: str, page: int = 1) -> dict[str, Any]:
-        """
-        Return one documented page of a resource's logs.
+        """Return one documented page of a resource's logs.
 
         :return: ``version_histories``, ``non_versioned_logs``, ``count``, ``total_pages``, ``meta``
         """
@@ -134,8 +130,7 @@ class SecodaClient:
         date_operators: Mapping[str, str] | None = None,
         report: Report | None = None,
     ) -> Iterator[list[Log]]:
-        """
-        Stream the logs of ``[start, end)`` in batches, newest first, each once; raise rather than leave one out.
+        """Stream the logs of ``[start, end)`` in batches, newest first, each once; raise rather than leave one out.
 
         :param start: aware; the first moment of the window
         :param end: aware; the first moment after it
@@ -164,8 +159,7 @@ class SecodaClient:
         return self.value(once(Call(request, partial(read_json, listing=listing))))
 
     def value(self, flow: Flow[R], *, concurrency: int = 1, policy: RetryPolicy | None = None) -> R:
-        """
-        Run a rule that emits nothing; return its value.
+        """Run a rule that emits nothing; return its value.
 
         :param policy: for this run, instead of the client's
         """
@@ -179,8 +173,7 @@ class SecodaClient:
         return result[0]
 
     def run(self, flow: Flow[Any], *, concurrency: int = 1, policy: RetryPolicy | None = None) -> Iterator[Any]:
-        """
-        Run a rule; yield what it emits.
+        """Run a rule; yield what it emits.
 
         :param policy: for this run, instead of the client's
         """
@@ -208,8 +201,7 @@ class SecodaClient:
 
 
 class _Crew:
-    """
-    Threads that send attempts after their pauses, one each; as many as there ever were attempts at once.
+    """Threads that send attempts after their pauses, one each; as many as there ever were attempts at once.
 
     They are daemons: neither a long pause nor a silent server keeps a process from ending.
     """

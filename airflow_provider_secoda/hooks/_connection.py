@@ -1,5 +1,4 @@
-"""
-Read an Airflow connection of type ``secoda``, key by key: one pure function for every client there is.
+"""Read an Airflow connection of type ``secoda``, key by key: one pure function for every client there is.
 
 Connections of the vendor's own package ``secoda-airflow`` (``host``, ``password``, extra ``integration_id``) are
 read unchanged.
@@ -61,8 +60,7 @@ class ConnectionSettings:
 
 
 def read_connection(connection: Connection) -> ConnectionSettings:
-    """
-    Return the settings of a connection.
+    """Return the settings of a connection.
 
     :raises SecodaConfigurationError: naming the connection and the field to fill or to change
     """

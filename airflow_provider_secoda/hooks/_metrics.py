@@ -1,5 +1,4 @@
-"""
-What Airflow's own metrics are told: what the requests cost, and what they brought.
+"""What Airflow's own metrics are told: what the requests cost, and what they brought.
 
 Counters ``secoda.requests`` (repeats included), ``secoda.retries``, ``secoda.throttles`` (answers 429),
 ``secoda.pages`` (those read ahead in vain included) and ``secoda.logs``; a timer ``secoda.lag``, the largest

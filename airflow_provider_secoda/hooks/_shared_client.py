@@ -1,5 +1,4 @@
-"""
-One asynchronous client a connection, shared by all that wait in a process.
+"""One asynchronous client a connection, shared by all that wait in a process.
 
 A triggerer runs thousands of triggers in one event loop. They share the connections that are kept alive, what a
 connection says, and a 429: while it is waited for, nobody asks.
@@ -88,8 +87,7 @@ class _GatedClient(AsyncSecodaClient):
 
 
 class SharedClient:
-    """
-    The client of one Airflow connection in one event loop; made by :func:`shared_client` only.
+    """The client of one Airflow connection in one event loop; made by :func:`shared_client` only.
 
     :param secoda_conn_id: the connection's id
     """
@@ -106,8 +104,7 @@ class SharedClient:
         self._read_at = 0.0
 
     async def value(self, flow: Flow[R], *, concurrency: int = 1) -> R:
-        """
-        Run a rule that emits nothing, when it is its turn; return its value.
+        """Run a rule that emits nothing, when it is its turn; return its value.
 
         :raises SecodaError: of the rule, or when the connection is not filled in right
         """
@@ -127,8 +124,7 @@ class SharedClient:
         return self._settings
 
     async def reread(self, seen: ConnectionSettings | None = None) -> bool:
-        """
-        Read the connection again; return whether it says something else than before, as after a change of keys.
+        """Read the connection again; return whether it says something else than before, as after a change of keys.
 
         Many may ask at the same time, as a key that is revoked fails all of them; one reading serves all who asked
         before it began.
@@ -188,8 +184,7 @@ _clients: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, SharedClient]] 
 
 @asynccontextmanager
 async def shared_client(secoda_conn_id: str) -> AsyncIterator[SharedClient]:
-    """
-    Share the client of a connection with all others in this event loop; the last one to leave closes it.
+    """Share the client of a connection with all others in this event loop; the last one to leave closes it.
 
     :param secoda_conn_id: the connection's id
     """

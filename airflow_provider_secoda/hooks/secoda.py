@@ -36,8 +36,7 @@ _TEST_TIMEOUT = 15.0
 
 
 class SecodaHook(BaseHook):
-    """
-    Read Secoda's audit logs and resource logs with the key of an Airflow connection.
+    """Read Secoda's audit logs and resource logs with the key of an Airflow connection.
 
     Errors that no retry can mend (401, 403, 404 and other 4xx, an untrusted certificate, a limit) leave as
     ``AirflowFailException``, so that a task fails at once; the original error is its ``__cause__``.
@@ -62,8 +61,7 @@ class SecodaHook(BaseHook):
 
     @property
     def settings(self) -> ConnectionSettings:
-        """
-        Return what the connection says, read once.
+        """Return what the connection says, read once.
 
         :raises SecodaConfigurationError: naming the field to fill or to change
         """
@@ -86,8 +84,7 @@ class SecodaHook(BaseHook):
         return self._settings
 
     def get_conn(self) -> SecodaClient:
-        """
-        Return the client, the same one each time.
+        """Return the client, the same one each time.
 
         :raises SecodaConfigurationError: naming the field to fill or to change
         """
@@ -124,8 +121,7 @@ class SecodaHook(BaseHook):
         sort: Mapping[str, Any] | None = None,
         page: int = 1,
     ) -> dict[str, Any]:
-        """
-        Return one documented page of the workspace's audit logs.
+        """Return one documented page of the workspace's audit logs.
 
         :param filter: the documented grammar, as a mapping or JSON text
         :param sort: such as ``{"field": "logged_at", "order": "desc"}``
@@ -135,8 +131,7 @@ class SecodaHook(BaseHook):
             return client.list_audit_logs(filter=filter, sort=sort, page=page)
 
     def list_resource_logs(self, resource_id: str, page: int = 1) -> dict[str, Any]:
-        """
-        Return one documented page of a resource's logs.
+        """Return one documented page of a resource's logs.
 
         :return: ``version_histories``, ``non_versioned_logs``, ``count``, ``total_pages``, ``meta``
         """
@@ -152,8 +147,7 @@ class SecodaHook(BaseHook):
         *,
         concurrency: int = 4,
     ) -> Iterator[dict[str, Any]]:
-        """
-        Stream the logs of the half-open window ``[start, end)``, newest first, each once.
+        """Stream the logs of the half-open window ``[start, end)``, newest first, each once.
 
         Where the listing can only be read from its other end, or not in order at all, that part comes in the order
         in which it could be read.
@@ -178,8 +172,7 @@ class SecodaHook(BaseHook):
         concurrency: int = 4,
         report: Report | None = None,
     ) -> Iterator[list[Log]]:
-        """
-        Stream the same logs in batches, each log with its timestamp, its id and the bytes that the API sent.
+        """Stream the same logs in batches, each log with its timestamp, its id and the bytes that the API sent.
 
         :param report: filled while reading
         """
@@ -196,8 +189,7 @@ class SecodaHook(BaseHook):
             yield from counted(batches, self.secoda_conn_id)
 
     def iter_version_histories(self, resource_id: str) -> Iterator[dict[str, Any]]:
-        """
-        Yield every version history of a resource, each once, in the order in which the API shows them.
+        """Yield every version history of a resource, each once, in the order in which the API shows them.
 
         :raises SecodaIncompleteError: when the pages never hold still
         """
@@ -206,8 +198,7 @@ class SecodaHook(BaseHook):
         yield from map(load, versions)
 
     def poll_versions(self, resource_id: str, baseline: Baseline, learned: PageOrder | None = None) -> Poll:
-        """
-        Look once whether a resource has version history entries that count; a failing first request is not repeated.
+        """Look once whether a resource has version history entries that count; a failing first request is not repeated.
 
         :param learned: what the last look returned, which makes this one cheap
         :raises SecodaError: as it is: whether a look that failed matters is for those who wait to say
@@ -221,8 +212,7 @@ class SecodaHook(BaseHook):
             return self._poller.value(poll_versions(resource_id, baseline, learned), concurrency=4)
 
     def resource_url(self, resource_id: str) -> str | None:
-        """
-        Return the address of a resource's page in Secoda's web app, or None where the connection says none.
+        """Return the address of a resource's page in Secoda's web app, or None where the connection says none.
 
         :raises SecodaConfigurationError: naming the field of the connection to fill or to change
         """

@@ -13,8 +13,7 @@ if TYPE_CHECKING:
 
 
 class _Link(BaseOperatorLink):
-    """
-    A link that the task itself makes, as it alone has the connection.
+    """A link that the task itself makes, as it alone has the connection.
 
     It is kept as an XCom: by Airflow 3 when the task ends, and by :func:`push_link` as soon as it is known, for a task
     that is still waiting and for Airflow 2.

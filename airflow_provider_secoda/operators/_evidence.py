@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 
 
 def describe(read: WindowRead, spool: Spool, written: WrittenFile, context: Context) -> dict[str, Any]:
-    """
-    Return a manifest's header: what the file holds, where that came from, and who read it when.
+    """Return a manifest's header: what the file holds, where that came from, and who read it when.
 
     There is no key in it, and of the connection no more than its id and the address that it leads to.
     """
@@ -87,8 +86,7 @@ def query_of(read: WindowRead) -> dict[str, Any]:
 
 
 def check_replaced(path: str, read: WindowRead, spool: Spool) -> None:
-    """
-    Refuse to replace a file by one that holds less, as a task cleared after a year would, when logs have expired.
+    """Refuse to replace a file by one that holds less, as a task cleared after a year would, when logs have expired.
 
     Only the manifest beside the file is asked, and only when it is of the same window and filter.
 

@@ -21,8 +21,7 @@ if TYPE_CHECKING:
 
 
 def write_file(read: WindowRead, path: str, context: Context) -> dict[str, Any]:
-    """
-    Write the window's logs to a file, and a manifest beside it; return the summary.
+    """Write the window's logs to a file, and a manifest beside it; return the summary.
 
     :raises AirflowSkipException: the window holds no log, and the task skips such
     :raises AirflowFailException: the history begins too late for the task, or the file that is there holds more
@@ -53,8 +52,7 @@ def write_file(read: WindowRead, path: str, context: Context) -> dict[str, Any]:
 
 
 def return_logs(read: WindowRead) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """
-    Return the window's logs, and the summary.
+    """Return the window's logs, and the summary.
 
     :raises AirflowFailException: they are too long for XCom, or the history begins too late for the task
     :raises AirflowSkipException: the window holds no log, and the task skips such

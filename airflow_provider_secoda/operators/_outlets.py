@@ -13,8 +13,7 @@ if TYPE_CHECKING:
 
 
 def add_outlet_event_extra(outlets: Iterable[Any], told: Mapping[str, Any], context: Mapping[str, Any]) -> None:
-    """
-    Put what was fetched into the ``extra`` of the event of each asset among a task's ``outlets``.
+    """Put what was fetched into the ``extra`` of the event of each asset among a task's ``outlets``.
 
     It is what the task returns (``path``, ``count``, ``start``, ``end``, ``window_rule``, ``sha256``, …), with the
     ``partition_key`` where the run has one; Airflow gives the event itself that key, too. What a DAG's own code put

@@ -31,8 +31,7 @@ _PLACEHOLDER = re.compile(r"\{(start|end)(?::([^{}]*))?\}")
 
 
 class SecodaAuditLogsOperator(AuditLogsLineage, BaseOperator):
-    """
-    Fetch the workspace's audit logs of the run's window: every one that the API shows, each once, or fail.
+    """Fetch the workspace's audit logs of the run's window: every one that the API shows, each once, or fail.
 
     Which window: ``start`` and ``end``; else the run's data interval; else, where Airflow gives an empty one or none,
     the last full period of the DAG's schedule (see :func:`~.window.resolve_window`). The window is half-open,

@@ -31,8 +31,7 @@ def is_being_unmapped(sensor: SecodaVersionHistorySensor) -> bool:
 
 
 def check_arguments(sensor: SecodaVersionHistorySensor) -> None:
-    """
-    Check what is known when the DAG is parsed; templates and other tasks' results are checked when the task starts.
+    """Check what is known when the DAG is parsed; templates and other tasks' results are checked when the task starts.
 
     :raises ValueError: naming the argument
     """
@@ -54,8 +53,7 @@ def check_arguments(sensor: SecodaVersionHistorySensor) -> None:
 
 
 def due(context: Mapping[str, Any]) -> datetime:
-    """
-    Return the moment at which a run was due: the end of its data interval, else its ``run_after``, else its start.
+    """Return the moment at which a run was due: the end of its data interval, else its ``run_after``, else its start.
 
     :raises SecodaConfigurationError: when the run has none of them
     """

@@ -41,8 +41,7 @@ def final_errors_fail() -> Iterator[None]:
 
 @contextmanager
 def apply_soft_fail(sensor: BaseSensorOperator) -> Iterator[None]:
-    """
-    Apply a sensor's ``soft_fail`` and ``never_fail``.
+    """Apply a sensor's ``soft_fail`` and ``never_fail``.
 
     Airflow does so in ways that differ between modes and from version to version: ``soft_fail`` is for a timeout and
     for what fails for good, ``never_fail`` for every error.
@@ -61,8 +60,7 @@ def apply_soft_fail(sensor: BaseSensorOperator) -> Iterator[None]:
 
 
 def raised_in_trigger(next_kwargs: Mapping[str, Any]) -> Exception | None:
-    """
-    Return the error that ended the trigger, of its own kind and with its text; None for one that is not known.
+    """Return the error that ended the trigger, of its own kind and with its text; None for one that is not known.
 
     Airflow hands over the text of a traceback, no more.
 
@@ -94,8 +92,7 @@ def timed_out(next_kwargs: Mapping[str, Any]) -> bool:
 
 
 def check_execution_timeout(sensor: SecodaVersionHistorySensor, next_kwargs: Mapping[str, Any]) -> None:
-    """
-    Raise what an execution timeout is in the other modes, where it may be that which ended the deferral.
+    """Raise what an execution timeout is in the other modes, where it may be that which ended the deferral.
 
     Airflow 2 counts it for deferrals, and says so.
     """

@@ -18,8 +18,7 @@ if TYPE_CHECKING:
 
 
 class Looker:
-    """
-    ResourcePoller for what a sensor waits for, in one process; what it knows from look to look is its memory.
+    """ResourcePoller for what a sensor waits for, in one process; what it knows from look to look is its memory.
 
     :param context: Airflow's context of the task
     :raises SecodaConfigurationError: naming the argument that is wrong
@@ -50,8 +49,7 @@ class Looker:
         self.link: str | None = None
 
     def look(self) -> list[dict[str, Any]]:
-        """
-        Look once, or not at all while the server asked to be left alone; return the entries that count.
+        """Look once, or not at all while the server asked to be left alone; return the entries that count.
 
         :raises SecodaError: one that waiting cannot mend, or one that is one too many
         """

@@ -15,8 +15,7 @@ _KEY = "secoda_wait"
 
 
 class SensorState:
-    """
-    What was learned of the history's order, how many looks in a row failed, and how long the server wants to be left.
+    """The learned page order, the number of consecutive failed polls, and until when the server asked to wait.
 
     The baseline is not among it: that is a value. So losing all this costs a few requests, and nothing else.
 
@@ -55,8 +54,7 @@ class SensorState:
         return worth
 
     def fail(self, error: SecodaError) -> bool:
-        """
-        Take note of a failed look; return whether it deserves a line in the log.
+        """Take note of a failed look; return whether it deserves a line in the log.
 
         :raises SecodaError: the error, when waiting cannot mend it or it is one too many
         """

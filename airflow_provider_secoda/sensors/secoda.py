@@ -50,8 +50,7 @@ MIN_PAUSE = 0.1
 
 
 class SecodaVersionHistorySensor(ResourceLineage, BaseSensorOperator):
-    """
-    Wait until a resource has a new version history entry; return the entries that count, oldest first.
+    """Wait until a resource has a new version history entry; return the entries that count, oldest first.
 
     An entry counts when it was created at or after ``since``, which by default is the moment at which the run was due:
     the end of its data interval, else its ``run_after``, else its start. So a change between the schedule and the first
@@ -144,8 +143,7 @@ class SecodaVersionHistorySensor(ResourceLineage, BaseSensorOperator):
             return BaseOperator.resume_execution(self, next_method, next_kwargs, context)
 
     def execute_complete(self, context: Context, event: Any = None) -> list[dict[str, Any]]:
-        """
-        Return the entries that the trigger found.
+        """Return the entries that the trigger found.
 
         :raises ValueError: for an event that is not the trigger's
         """

@@ -1,5 +1,4 @@
-"""
-Event sources for DAGs that are scheduled by assets: what happens in Secoda fires an asset (Airflow 3).
+"""Event sources for DAGs that are scheduled by assets: what happens in Secoda fires an asset (Airflow 3).
 
 ::
 
@@ -116,8 +115,7 @@ def _stream_of(trigger: _SecodaEventTrigger) -> Stream:
 
 
 class SecodaAuditLogEventTrigger(_SecodaEventTrigger):
-    """
-    Fire an asset for every audit log that matches.
+    """Fire an asset for every audit log that matches.
 
     The payload of an event: ``kind`` (``audit_log``), ``id`` (the log's: by it repeats are told), ``logged_at``,
     ``created_at``, ``activity_type``, ``performer`` and ``resource`` (``id``, ``type``, ``name``), ``record`` (the log
@@ -169,8 +167,7 @@ class SecodaAuditLogEventTrigger(_SecodaEventTrigger):
 
 
 class SecodaVersionHistoryEventTrigger(_SecodaEventTrigger):
-    """
-    Fire an asset for every new version history entry of a resource.
+    """Fire an asset for every new version history entry of a resource.
 
     A log that names the resource and a version wakes the watcher up; what is new is decided by one look at the
     resource's own logs. The payload of an event: ``kind`` (``version``) and what the sensor's XCom has of an entry:

@@ -15,8 +15,7 @@ if TYPE_CHECKING:
 
 
 class SecodaVersionHistoryTrigger(BaseTrigger):
-    """
-    Wait in the triggerer until a resource has a new version history entry, or until a deadline.
+    """Wait in the triggerer until a resource has a new version history entry, or until a deadline.
 
     Yields one event, ``{"status": "success", "entries": […]}`` or ``{"status": "timeout"}``, which
     :func:`~.wait.read_event` reads. Raises what no waiting can mend (401, 403, 404, a wrong connection or argument),

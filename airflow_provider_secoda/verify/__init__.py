@@ -1,5 +1,4 @@
-"""
-Check output files by their manifests: ``python -m airflow_provider_secoda.verify PATH_OR_PREFIX...``.
+"""Check output files by their manifests: ``python -m airflow_provider_secoda.verify PATH_OR_PREFIX...``.
 
 In Python: ``verify(["s3://conn@bucket/secoda"]).exit_code``.
 """

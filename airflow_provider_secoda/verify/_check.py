@@ -34,8 +34,7 @@ def verify(
     listed: int = 100,
     progress: Progress | None = None,
 ) -> Result:
-    """
-    Check output files: each against its manifest, the windows of each series against time, the ids against each other.
+    """Check files against their manifests, the windows of each series against time, and ids against each other.
 
     Memory does not grow with the number of records: what has to be remembered goes to a temporary database, for which
     the temporary directory needs some 40 bytes a record (and 200 a record of the largest file that differs).

@@ -1,5 +1,4 @@
-"""
-See that the typed columns of a Parquet file say what its untouched records say.
+"""See that the typed columns of a Parquet file say what its untouched records say.
 
 Column ``raw`` alone is what the manifest lists. People query the others: whoever alters those leaves each record as it
 was, so a file that is not the one that was written is read in full.

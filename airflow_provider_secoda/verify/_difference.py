@@ -1,5 +1,4 @@
-"""
-Say which records of a file are not those that its manifest lists: altered, removed, added or moved.
+"""Say which records of a file are not those that its manifest lists: altered, removed, added or moved.
 
 Both are read side by side as long as they agree; a record of the same id with other bytes is an altered one. From the
 first place where they are out of step on, both go into a table on disk, to be matched by their ids.
@@ -54,8 +53,7 @@ _ADDED = "SELECT position, id FROM found WHERE position NOT IN (SELECT found FRO
 
 
 def compare(listed: Iterable[tuple[str, str]], found: Iterable[Record], say: Say) -> bool:
-    """
-    Compare a manifest's records with a file's; return whether they are the same in the same order.
+    """Compare a manifest's records with a file's; return whether they are the same in the same order.
 
     Both are read to their ends. What ``listed`` raises comes through.
 

@@ -25,8 +25,7 @@ if TYPE_CHECKING:
 
 
 class FileCheck:
-    """
-    The check of one file.
+    """The check of one file.
 
     :param watch: shown each record, with its place
     """

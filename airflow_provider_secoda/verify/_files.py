@@ -20,8 +20,7 @@ _BLOCK = 4 << 20
 
 
 class UnreadableError(Exception):
-    """
-    A place cannot be read, so nothing can be said about what is there; the text is for people.
+    """A place cannot be read, so nothing can be said about what is there; the text is for people.
 
     It names kinds of errors, never their own texts: those of object stores may hold what a connection holds.
     """
@@ -29,8 +28,7 @@ class UnreadableError(Exception):
 
 @dataclass(frozen=True)
 class Place:
-    """
-    One file, here or in an object store.
+    """One file, here or in an object store.
 
     :ivar path: as the caller would write it
     :ivar inner: as its store calls it
@@ -46,8 +44,7 @@ class Place:
         return Path(self.inner) if self.store is None else None
 
     def open(self) -> IO[bytes]:
-        """
-        Open the file for reading.
+        """Open the file for reading.
 
         :raises UnreadableError: it cannot be opened
         """
@@ -89,8 +86,7 @@ def unreadable(exc: Exception) -> UnreadableError:
 
 
 def find_pairs(path: str) -> tuple[list[Pair], int]:
-    """
-    Find the files of ours at a path or URL, or below it, however deep, in the order of their names.
+    """Find the files of ours at a path or URL, or below it, however deep, in the order of their names.
 
     :param path: of a file, of either half of a pair, of a directory, or in an object store also the beginning of names
     :return: the pairs, and how many other files there are

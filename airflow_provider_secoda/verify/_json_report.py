@@ -1,5 +1,4 @@
-"""
-The result as JSON.
+"""The result as JSON.
 
 ::
 

@@ -50,8 +50,7 @@ class _Header(msgspec.Struct):
 
 
 class ManifestHeader:
-    """
-    What a manifest says of its file.
+    """What a manifest says of its file.
 
     :ivar file: its name, format, size in bytes, sha256 and count of records
     :ivar filter: what the API was asked for, or None
@@ -80,8 +79,7 @@ class ManifestHeader:
 
 
 def read_stated(file: IO[bytes]) -> tuple[ManifestHeader, Iterator[tuple[str, str]]]:
-    """
-    Read a manifest: what it says at once, its records one by one.
+    """Read a manifest: what it says at once, its records one by one.
 
     :param file: open for reading bytes, at its beginning; must stay open while the records are read
     :raises ManifestError: it is none, also while the records are read

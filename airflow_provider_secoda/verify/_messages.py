@@ -6,8 +6,7 @@ _LONGEST = 120
 
 
 def shown(text: str, longest: int = _LONGEST) -> str:
-    """
-    Return text on one line, with everything escaped that a terminal would obey or hide.
+    """Return text on one line, with everything escaped that a terminal would obey or hide.
 
     Control signs, halves of surrogate pairs, signs that change the direction of writing and those without a width
     become escapes; so does the backslash, so that no two texts look alike.

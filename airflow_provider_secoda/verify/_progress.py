@@ -11,8 +11,7 @@ from airflow_provider_secoda.verify._messages import shown
 
 @dataclass
 class Progress:
-    """
-    Count, and write a line when some seconds have passed; the first not before, so that short work says nothing.
+    """Count, and write a line when some seconds have passed; the first not before, so that short work says nothing.
 
     :param stream: where to write; None counts in silence
     :param seconds: between two lines

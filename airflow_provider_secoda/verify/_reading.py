@@ -71,8 +71,7 @@ def digested(place: Place) -> Iterator[Digested]:
 
 
 def read_lines(stream: Digested, kind: str) -> Iterator[bytes]:
-    """
-    Yield the records of a file of lines, and read it to its end, also where it is damaged.
+    """Yield the records of a file of lines, and read it to its end, also where it is damaged.
 
     Empty lines are none; a line may end as on Windows.
 
@@ -96,8 +95,7 @@ def read_lines(stream: Digested, kind: str) -> Iterator[bytes]:
 
 
 def read_columns(path: Path, checker: ColumnChecker | None) -> Iterator[bytes]:
-    """
-    Yield the records of a Parquet file: its column ``raw``.
+    """Yield the records of a Parquet file: its column ``raw``.
 
     :param path: on this machine
     :param checker: is shown all columns, if there is reason to doubt them

@@ -28,8 +28,7 @@ _decode = msgspec.json.Decoder(_Head).decode
 
 
 class Record(NamedTuple):
-    """
-    One record of a file.
+    """One record of a file.
 
     :ivar position: the first is 1
     :ivar id: None where the record is no JSON object with an id
@@ -54,8 +53,7 @@ def key_of(name: str) -> bytes:
 
 
 def read_head(raw: bytes) -> _Head:
-    """
-    Read what decisions need from a record, as the client does when it comes from the API.
+    """Read what decisions need from a record, as the client does when it comes from the API.
 
     :raises ValueError: it is no JSON object with an id
     """
@@ -68,8 +66,7 @@ def read_head(raw: bytes) -> _Head:
 
 
 def examine(raws: Iterable[bytes], stated: ManifestHeader | None, say: Callable[[Finding], None]) -> Iterator[Record]:
-    """
-    Yield a file's records, and say what is wrong with each, and with its place among the others.
+    """Yield a file's records, and say what is wrong with each, and with its place among the others.
 
     That each id stands there once is for :class:`~.ids.Ids` to see.
 

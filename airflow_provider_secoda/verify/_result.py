@@ -11,8 +11,7 @@ NOTES = frozenset({"expired", "beyond"})
 
 @dataclass(frozen=True)
 class Finding:
-    """
-    One thing that is not as it should be, or (:data:`NOTES`) that is good to know.
+    """One thing that is not as it should be, or (:data:`NOTES`) that is good to know.
 
     :ivar kind: a word for machines; :mod:`~.machine` lists them
     :ivar text: a sentence for people; ids and names from files stand in it escaped
@@ -117,8 +116,7 @@ class SeriesResult:
 
 @dataclass
 class Result:
-    """
-    All that a check found.
+    """All that a check found.
 
     :ivar errors: what could not be checked, and why
     :ivar others: how many files were passed over because their names are none of ours

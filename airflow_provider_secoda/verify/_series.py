@@ -15,8 +15,7 @@ if TYPE_CHECKING:
 
 
 def tile(files: Iterable[FileResult], start: int | None, end: int | None, listed: int) -> list[SeriesResult]:
-    """
-    Sort files into series and lay the windows of each side by side; only files that are there cover anything.
+    """Sort files into series and lay the windows of each side by side; only files that are there cover anything.
 
     :param start: microseconds; the span that each series has to cover must begin at the edge of a window
     :param end: the same for its end

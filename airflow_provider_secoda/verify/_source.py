@@ -71,8 +71,7 @@ def held() -> Iterator[FileRecords]:
 
 
 class Source:
-    """
-    The API, by way of Airflow's connections.
+    """The API, by way of Airflow's connections.
 
     :param conn_id: instead of the connection that a manifest names
     :param tick: called now and then while pages come
@@ -89,8 +88,7 @@ class Source:
             hook.get_conn().close()
 
     def compare(self, stated: ManifestHeader, kind: str, known: FileRecords, say: Say) -> None:
-        """
-        Read a window again and compare it with what a file holds.
+        """Read a window again and compare it with what a file holds.
 
         :raises SourceError: the source is another than the file's, or it did not answer
         """

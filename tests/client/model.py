@@ -1,5 +1,4 @@
-"""
-A listing without sockets and clocks, and a driver that answers in any order.
+"""A listing without sockets and clocks, and a driver that answers in any order.
 
 The model is written against the API reference alone. Everything that can move, moves between two answers: that is the
 finest grain at which a client can see it.

@@ -1,5 +1,4 @@
-"""
-A Google Cloud Storage on loopback, its buckets as they are within, and the Airflow connection that leads there.
+"""A Google Cloud Storage on loopback, its buckets as they are within, and the Airflow connection that leads there.
 
 What stores is the emulator of the package ``gcp-storage-emulator``. In front of it is what that leaves out: a door that
 wants a token, gives one for the key of a service account as Google's own does, can refuse, and lets an upload be given
@@ -28,8 +27,7 @@ SECRETS = (_TOKEN, "PRIVATE KEY", "iam.gserviceaccount.com")
 
 @dataclass(frozen=True)
 class Bucket:
-    """
-    A bucket, as the emulator holds it.
+    """A bucket, as the emulator holds it.
 
     :ivar url: what leads there by way of the connection ``gcs_local``
     :ivar name: its name
@@ -63,8 +61,7 @@ class Bucket:
 
 @dataclass
 class Server:
-    """
-    The server, which runs as long as the process.
+    """The server, which runs as long as the process.
 
     :ivar url: where it listens
     :ivar refuses: asked about each request's method and path; what it tells of is forbidden

@@ -1,5 +1,4 @@
-"""
-Import this provider, make its objects and parse its example DAGs in a fresh process, and print as JSON what that did.
+"""Import this provider, make its objects and parse its example DAGs in a fresh process; print the effects as JSON.
 
 ``python tests/import_probe.py``. Each probe runs in a fork of one process that has loaded what DAG files have loaded
 anyway, as Airflow's DAG processor does it. What a process does is seen by an audit hook, which sees what C code does,
@@ -67,8 +66,7 @@ def _is_by_import(frame: FrameType | None) -> bool:
 
 @contextmanager
 def watched(did: list[str], *, imports: bool) -> Iterator[None]:
-    """
-    Note what I/O is done.
+    """Note what I/O is done.
 
     :param imports: whether that modules are imported counts; what they do themselves when they are always does
     """
@@ -139,8 +137,7 @@ def _names(kind: type) -> set[str]:
 
 
 def tried(action: Callable[[], object], times: int = 2) -> dict[str, list[str]]:
-    """
-    Return which modules are loaded more once something was done, and what I/O was done.
+    """Return which modules are loaded more once something was done, and what I/O was done.
 
     At first only imports may do any; when it is done again, all is loaded and nothing may.
     """

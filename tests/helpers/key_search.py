@@ -20,8 +20,7 @@ PART = 8
 
 
 class Search:
-    """
-    Find a secret in bytes: whole or a part of eight signs, plain or encoded as texts get encoded on their way.
+    """Find a secret in bytes: whole or a part of eight signs, plain or encoded as texts get encoded on their way.
 
     :param secret: 16 signs at least
     """
@@ -86,8 +85,7 @@ def contents(folder: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def cells(database: Path, fernet_key: str | None) -> Iterator[tuple[str, bytes]]:
-    """
-    Yield every cell of an SQLite database as ``table.column``: as it is, and unpacked or decrypted where it can be.
+    """Yield every cell of an SQLite database as ``table.column``: as it is, and unpacked or decrypted where it can be.
 
     :param fernet_key: Airflow's, which encrypts the arguments of triggers, too
     """

@@ -28,8 +28,7 @@ def http(body: bytes = EMPTY_PAGE, status: str = "200 OK", **headers: str) -> by
 
 
 class RawServer:
-    """
-    Answer each connection with bytes, and close it.
+    """Answer each connection with bytes, and close it.
 
     :param answer: gets the request's head as bytes, returns the bytes to send; or the bytes themselves
     :param context: speak TLS with it

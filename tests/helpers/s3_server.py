@@ -20,8 +20,7 @@ _REGION = "us-east-1"
 
 @dataclass(frozen=True)
 class Bucket:
-    """
-    A bucket, seen by a client that is not the provider's.
+    """A bucket, seen by a client that is not the provider's.
 
     :ivar url: what leads there by way of the connection ``s3_local``
     :ivar client: the bucket of boto3
@@ -49,8 +48,7 @@ class Bucket:
 
 @dataclass(frozen=True)
 class Server:
-    """
-    The server, which runs as long as the process.
+    """The server, which runs as long as the process.
 
     :ivar url: where it listens
     """

@@ -1,5 +1,4 @@
-"""
-Run the DAG of ``lineage_dags`` with OpenLineage's provider writing to a file.
+"""Run the DAG of ``lineage_dags`` with OpenLineage's provider writing to a file.
 
 A process of its own: OpenLineage listens, or does not, to all that a process runs.
 usage: lineage_runs.py FOLDER  (settings as JSON on standard input; the events land in FOLDER/events.json*)

@@ -170,8 +170,7 @@ class Steps:
 
 
 def execute(task, facts=None, *, steps=None, airflow_gives_up=False, restart_after=None):
-    """
-    Execute a task to its end, each time it comes back in a new process; return what it returns.
+    """Execute a task to its end, each time it comes back in a new process; return what it returns.
 
     What is deferred runs its trigger, and is resumed with its event, or with what Airflow makes of its error: the text
     of a traceback. What is rescheduled is executed anew when it is due. ``dag.test()`` knows no failing triggers and

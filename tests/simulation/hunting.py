@@ -1,5 +1,4 @@
-"""
-Show mutants to the suite, in one process for all of them.
+"""Show mutants to the suite, in one process for all of them.
 
 ``python tests/simulation/hunting.py [--search SECONDS] [--all] [NAME…]`` prints one JSON object a mutant: its name,
 what caught it (a test, a seed, or null), and how long that took.
@@ -51,8 +50,7 @@ class _Finder(importlib.abc.MetaPathFinder):
 
 
 def mutated(mutant) -> dict[str, str]:
-    """
-    Return the sources of a mutant by file.
+    """Return the sources of a mutant by file.
 
     :raises LookupError: when what it replaces is no longer there
     """

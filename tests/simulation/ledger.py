@@ -1,5 +1,4 @@
-"""
-What a read owes: the logs of its window that the API showed all the time, and what it cannot be blamed for.
+"""What a read owes: the logs of its window that the API showed all the time, and what it cannot be blamed for.
 
 A log **must** come out when it was stored before the read began, in every copy that may answer, and was neither
 expired, deleted nor edited when it ended. A log **may** come out when it was in the window at some moment of the read.

@@ -1,5 +1,4 @@
-"""
-Ways to break the reader, each of which the suite must catch: the proof that it can fail.
+"""Ways to break the reader, each of which the suite must catch: the proof that it can fail.
 
 They stand in ``mutants.txt``, each as its name, what it takes away (``#``), what is known to catch it (``!``: examples
 of :mod:`examples`, seeds of :mod:`play`), and what it replaces in which file of ``airflow_provider_secoda/client``

@@ -30,8 +30,7 @@ def read(
     hidden: Container[int] = (),
     **options: Any,
 ) -> WindowRead:
-    """
-    Read from one second to another; things happen before the n-th answer.
+    """Read from one second to another; things happen before the n-th answer.
 
     :param backwards: of requests under way the last one is answered first
     :param copy: from how old a state the n-th answer comes, which is of some page

@@ -1,5 +1,4 @@
-"""
-A server with manners of its own in front of a workspace's logs.
+"""A server with manners of its own in front of a workspace's logs.
 
 Written against the API reference alone: it knows nothing of the reader but the shape of a request and a response.
 """

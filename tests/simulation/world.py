@@ -1,5 +1,4 @@
-"""
-A workspace whose audit log moves while it is read, behind a server with manners of its own (:mod:`server`).
+"""A workspace whose audit log moves while it is read, behind a server with manners of its own (:mod:`server`).
 
 Everything that moves, moves between two answers; that is the finest grain at which a client can see it.
 """

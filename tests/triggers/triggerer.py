@@ -1,5 +1,4 @@
-"""
-Airflow's own trigger runner (3.3), with a supervisor that keeps what it is sent instead of storing it in a database.
+"""Airflow's own trigger runner (3.3), with a supervisor that keeps what it is sent instead of storing it in a database.
 
 What a triggerer does to event triggers is Airflow's code: the shared streams, their acknowledgements, the state store's
 accessors. The supervisor's half, which would need a database and a process of its own, is this module.
@@ -58,8 +57,7 @@ class Supervisor:
 
 
 class Triggerer:
-    """
-    A running triggerer; leaving it is a crash: what it had not handed over yet is gone.
+    """A running triggerer; leaving it is a crash: what it had not handed over yet is gone.
 
     :param persist: whether events are stored; when not, they stay with the runner
     """

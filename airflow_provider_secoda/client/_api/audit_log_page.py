@@ -1,5 +1,4 @@
-"""
-The documented answer about the workspace's audit logs, decoded no further than decisions need.
+"""The documented answer about the workspace's audit logs, decoded no further than decisions need.
 
 A log stays the bytes that the API sent: only ``id`` and the timestamps are read from it. Shape:
 ``v1_ActivityLogOutPaginated`` of the vendor's API reference.
@@ -105,8 +104,7 @@ DEPTH = 2
 
 
 def read_audit_logs(response: Response, number: int, field: TimestampField) -> Page:
-    """
-    Read a page of audit logs; ``number`` is the page that was asked for.
+    """Read a page of audit logs; ``number`` is the page that was asked for.
 
     :raises SecodaResponseError: when the body is cut, foreign, lacks what decisions need, or says it twice in two ways
     :raises SecodaLimitError: when it is nested too deeply

@@ -1,5 +1,4 @@
-"""
-From what people fill in to the one origin that may see the API key.
+"""From what people fill in to the one origin that may see the API key.
 
 Base URLs are the vendor's ("Audit Logs" API reference, ``servers``); the hosts of the web app, which people paste,
 stand beside them. A self-hosted workspace can live on any domain.
@@ -53,8 +52,7 @@ def resolve_base_url(
     port: int | None = None,
     scheme: str | None = None,
 ) -> str:
-    """
-    Return the base URL of the API, without a trailing slash: ``https://api.secoda.co``.
+    """Return the base URL of the API, without a trailing slash: ``https://api.secoda.co``.
 
     :param region: ``us`` (the default), ``eu``, ``apac`` or ``on_premise``
     :param customer_domain: the one DNS label before ``.secoda.co`` of an on-premise workspace
@@ -89,8 +87,7 @@ def resolve_base_url(
 
 
 def check_proxy(proxy: str, base_url: str) -> None:
-    """
-    Refuse a proxy that would see the key, or that is none.
+    """Refuse a proxy that would see the key, or that is none.
 
     Through a proxy https stays closed; http, which is spoken on loopback only, would show it everything.
 
@@ -209,8 +206,7 @@ def _check_place(name: str, path: str, problem: str) -> None:
 
 
 def _is_nobodys(name: str) -> bool:
-    """
-    Return whether an address is one that no workspace can have, in whatever spelling.
+    """Return whether an address is one that no workspace can have, in whatever spelling.
 
     Link-local addresses are those at which clouds hand out credentials (169.254.169.254). Private ones are allowed:
     self-hosted workspaces live there.

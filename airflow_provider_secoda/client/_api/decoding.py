@@ -1,5 +1,4 @@
-"""
-An answer's JSON, decoded: what is no JSON, foreign, or says a thing twice is told with the path to it.
+"""An answer's JSON, decoded: what is no JSON, foreign, or says a thing twice is told with the path to it.
 
 Records come out as the bytes that the API sent.
 """

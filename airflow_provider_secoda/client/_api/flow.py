@@ -23,8 +23,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """
-    What came back: header names in lower case, the body decompressed, ``received_at`` in epoch seconds.
+    """What came back: header names in lower case, the body decompressed, ``received_at`` in epoch seconds.
 
     :param limits: what the body kept to; whoever reads it keeps to the limit of its nesting
     """
@@ -90,8 +89,7 @@ def once(call: Call) -> Flow[Any]:
 
 
 def several(calls: Sequence[Call]) -> Flow[list[Any]]:
-    """
-    Make calls side by side; return values or errors in the order given.
+    """Make calls side by side; return values or errors in the order given.
 
     Answers to calls that somebody made earlier and gave up on are passed over.
     """

@@ -1,5 +1,4 @@
-"""
-What a JSON decoder lets pass, and evidence must not: names given twice, depth, and half a character.
+"""What a JSON decoder lets pass, and evidence must not: names given twice, depth, and half a character.
 
 RFC 8259 leaves it open which of two equal names counts: some readers take the first, some the last. Of a log that says
 two different times each would tell another story, so neither is believed.
@@ -31,8 +30,7 @@ _STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
 
 
 def without_half_pairs(body: bytes) -> bytes:
-    """
-    Return JSON text without half surrogate pairs, as long as it was.
+    """Return JSON text without half surrogate pairs, as long as it was.
 
     Half a pair is what text cut in the middle of an emoji looks like. JSON allows it, the decoder does not.
     """
@@ -88,8 +86,7 @@ def _pairs(text: bytes) -> list[tuple[str, Any]]:
 
 
 def ambiguous_log(text: bytes, id_: str, times: int) -> str | None:
-    """
-    Return which of the names that decide about a log it gives twice; nearly always without looking twice.
+    """Return which of the names that decide about a log it gives twice; nearly always without looking twice.
 
     :param id_: the last one, as it was decoded
     :param times: how many of ``logged_at``, ``created_at`` and ``updated_at`` were decoded
@@ -102,8 +99,7 @@ def ambiguous_log(text: bytes, id_: str, times: int) -> str | None:
 
 
 def envelope(body: bytes, lists: Iterable[Sequence[bytes]]) -> bytes:
-    """
-    Return an answer without the records of its lists, where they can be told for sure; else with them.
+    """Return an answer without the records of its lists, where they can be told for sure; else with them.
 
     :param lists: the records of each list, as they stand in the body
     """

@@ -8,8 +8,7 @@ _PIECE = 8
 
 
 class Key:
-    """
-    An API key that shows itself to nobody but :meth:`header`.
+    """An API key that shows itself to nobody but :meth:`header`.
 
     Some servers repeat what they were sent, whole, cut or escaped: :meth:`scrub` takes the key, and every piece of
     it that is long enough to be of use, out of what they say.

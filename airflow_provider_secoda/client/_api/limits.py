@@ -1,5 +1,4 @@
-"""
-How much of an answer is taken, and for how long: what a broken or hostile server may cost a process.
+"""How much of an answer is taken, and for how long: what a broken or hostile server may cost a process.
 
 A documented page is some kilobytes to a few megabytes. The defaults are far above that, and the bodies of eight
 answers at once (what a triggerer's connection has under way) still fit into half a gigabyte.
@@ -17,8 +16,7 @@ MAX_NESTING = 500
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """
-    The most that one answer may be; the connection's extras are called the same with ``max_`` before.
+    """The most that one answer may be; the connection's extras are called the same with ``max_`` before.
 
     :param body_bytes: bytes of a body on the wire, as they come
     :param decompressed_bytes: bytes of a body after ``Content-Encoding`` was undone
@@ -40,8 +38,7 @@ class Limits:
                 raise SecodaConfigurationError(f"`max_{name}` must be {kind} up to {most:,.15g}, not {value!r:.40}")
 
     def passed(self, name: str, where: str) -> SecodaLimitError:
-        """
-        Return the error that says which limit was passed, and how to raise it.
+        """Return the error that says which limit was passed, and how to raise it.
 
         :param name: of the limit, as it is called here
         :param where: what was asked

@@ -18,8 +18,7 @@ _decode_object = msgspec.json.Decoder(dict[str, Any])
 
 
 def read_json(response: Response, listing: Literal["results", "version_histories"] = "results") -> dict[str, Any]:
-    """
-    Read a whole page into Python objects, for people who ask for one documented page.
+    """Read a whole page into Python objects, for people who ask for one documented page.
 
     :param listing: what the page must hold
     :raises SecodaResponseError: when the body is cut, or something else than such a page

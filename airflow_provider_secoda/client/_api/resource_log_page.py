@@ -1,5 +1,4 @@
-"""
-The documented answer about one resource, decoded no further than decisions need.
+"""The documented answer about one resource, decoded no further than decisions need.
 
 A version history entry stays the bytes that the API sent: only ``id`` and the times are read from it. Shape:
 ``v1_ResourceActivityLogOutPaginated`` of the vendor's API reference.
@@ -51,8 +50,7 @@ _decode_log_head = msgspec.json.Decoder(_LogHead)
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """
-    One version history entry: which, of what, its bytes, and its three times; None stands for one that is unusable.
+    """One version history entry: which, of what, its bytes, and its three times; None stands for one that is unusable.
 
     A later edit may extend a version: ``latest`` (``latest_activity_logged_at``) moves, ``id`` and ``created`` stay.
     """
@@ -67,8 +65,7 @@ class Version:
 
 @dataclass(frozen=True, slots=True)
 class VersionPage:
-    """
-    One page of a resource's logs: its version histories, in the order in which they came.
+    """One page of a resource's logs: its version histories, in the order in which they came.
 
     ``logged`` holds the ``logged_at`` of the logs beside them that belong to no version. ``digest`` tells, where
     somebody asked for it, whether another answer is the same to the byte.
@@ -88,8 +85,7 @@ class VersionPage:
 
 
 def read_resource_logs(response: Response, number: int) -> VersionPage:
-    """
-    Read a page of resource logs.
+    """Read a page of resource logs.
 
     :raises SecodaResponseError: when the body is cut, foreign, a version history has no id, or says twice what matters
     :raises SecodaLimitError: when it is nested too deeply

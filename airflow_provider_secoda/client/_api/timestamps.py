@@ -18,8 +18,7 @@ _TIMESTAMP = re.compile(
 
 
 def parse_instant(text: Any) -> Instant:
-    """
-    Read an RFC 3339 timestamp, exactly: digits beyond the microsecond are cut off, never rounded up.
+    """Read an RFC 3339 timestamp, exactly: digits beyond the microsecond are cut off, never rounded up.
 
     Rounding could carry a log over a window's edge; cutting cannot, as windows are given in microseconds.
     A timestamp without an offset is UTC.

@@ -1,5 +1,4 @@
-"""
-Where people look at a resource in their browser.
+"""Where people look at a resource in their browser.
 
 The vendor publishes no scheme for the addresses of its web app, so whoever sets up a connection copies one from the
 browser and says where the resource's id stands in it. What is known, and filled in, is the app's host in each region.
@@ -26,8 +25,7 @@ def app_url(base_url: str) -> str:
 
 
 def resource_url(template: str, base_url: str, resource_id: str) -> str:
-    """
-    Return the address of a resource's page.
+    """Return the address of a resource's page.
 
     :param template: such as ``{app}/resource/{resource_id}``; ``{app}`` may stand at its beginning
     :param base_url: the API's, as :func:`~.regions.resolve_base_url` gives it

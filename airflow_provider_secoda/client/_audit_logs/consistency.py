@@ -33,8 +33,7 @@ class Snapshot:
 
 
 def counts_are_monotonic(view: View, pages: Iterable[Page]) -> bool:
-    """
-    Return whether ``count`` only ever went one way from one answer to the next, the one that does no harm.
+    """Return whether ``count`` only ever went one way from one answer to the next, the one that does no harm.
 
     Newest first it falls when logs expire behind the pages that are read; oldest first it grows when logs arrive there.
     When it also goes the other way, the listing moved above, or the server answers from copies that disagree.
@@ -44,8 +43,7 @@ def counts_are_monotonic(view: View, pages: Iterable[Page]) -> bool:
 
 
 def same_place(before: Sequence[Log], after: Sequence[Log]) -> bool:
-    """
-    Return whether two reads of a page show the same logs in the same places.
+    """Return whether two reads of a page show the same logs in the same places.
 
     A server may shuffle logs of equal timestamps from one answer to the next. Then the timestamps must agree place by
     place, and change at least once, so that a shift would show; and so must the ids but within a tie, where a tie at
@@ -97,8 +95,7 @@ def check_even(pages: Sequence[Page], size: int, *, ended: bool) -> None:
 def complete_ties(
     view: View, run: Mapping[int, Page], until: int, *, ended: bool, report: Report
 ) -> Flow[list[Log] | None]:
-    """
-    Return the logs of a run, each once; None when one stands twice for a reason that is no tie.
+    """Return the logs of a run, each once; None when one stands twice for a reason that is no tie.
 
     Among logs of one timestamp a server without a tie breaker may answer each page in another order, so that one is
     shown twice and another not at all. How many there are is known from their places; the pages that hold them are
@@ -152,8 +149,7 @@ def _add_members(
 
 
 def _shuffled(view: View, run: Mapping[int, Page], ties: Collection[Instant], report: Report) -> Flow[bool]:
-    """
-    Return whether repeats in ties that may go on beyond the run are the server's shuffling.
+    """Return whether repeats in ties that may go on beyond the run are the server's shuffling.
 
     How many belong to such a tie is not known, so the repeat may as well be a sign that the listing moved: it is
     believed only when the pages, read again, show the tie in another order and all else in its place.

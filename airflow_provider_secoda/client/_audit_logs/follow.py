@@ -1,5 +1,4 @@
-"""
-AuditLogPoller the head of the audit log: what was stored since the last look, each log once.
+"""AuditLogPoller the head of the audit log: what was stored since the last look, each log once.
 
 The log is followed by ``created_at``, newest first. A log that arrives late carries an old ``logged_at``, but its
 ``created_at`` is taken to be the moment at which it was stored (it is not documented; the three timestamps are).
@@ -60,8 +59,7 @@ class TooManyError(Exception):
 
 @dataclass(frozen=True)
 class Look:
-    """
-    What one look brought.
+    """What one look brought.
 
     :param news: the logs that were not there before, oldest first
     :param gap: when so much is new that it has to be read piece by piece: the moment from which on; then ``news`` is
@@ -74,8 +72,7 @@ class Look:
 
 @dataclass
 class Tail:
-    """
-    The end of the audit log, followed from the first :meth:`look` on; that one brings nothing.
+    """The end of the audit log, followed from the first :meth:`look` on; that one brings nothing.
 
     A look that fails changes nothing: the next one brings what it would have brought. The server applies ``filter``.
     """
@@ -101,8 +98,7 @@ class Tail:
     _alarmed: bool = False
 
     def look(self, now: Instant) -> Flow[Look]:
-        """
-        Return what is new.
+        """Return what is new.
 
         :param now: about the present time; used only to begin in a listing without order
         :raises SecodaIncompleteError: when it cannot be proven that nothing is missing
@@ -231,8 +227,7 @@ class Tail:
 
 
 def read_span(start: Instant, end: Instant, filter_: Filter | None, logs: list[Log], report: Report) -> Flow[None]:
-    """
-    Read what was stored in ``[start, end)``.
+    """Read what was stored in ``[start, end)``.
 
     :param logs: filled while reading, in no particular order; after an error it holds what could be read
     :raises TooManyError: when there is more than is to be held at once; a shorter span may do

@@ -1,5 +1,4 @@
-"""
-The audit-log listing as the API documents it: pages by number, a filter, a sort.
+"""The audit-log listing as the API documents it: pages by number, a filter, a sort.
 
 Page numbers are all there is: no page size, no cursor, no date operator. A :class:`View` is one way to look at the
 listing; everything above it speaks of *depth*, the distance from the first page in time, so that one piece of code
@@ -172,8 +171,7 @@ class OpenedListing:
 
 
 def open_listing(timestamp_field: TimestampField, filter_: Filter | None, report: Report) -> Flow[OpenedListing]:
-    """
-    Find an order that the server honours, and show it: page 1 newest first *and* oldest first.
+    """Find an order that the server honours, and show it: page 1 newest first *and* oldest first.
 
     Only the pair tells an honoured sort from one that is ignored, and it shows where history begins. A
     ``tie_breaker`` is tried first and given up when the server refuses or mishandles it.
@@ -223,8 +221,7 @@ def _opposite(newest: Page, oldest: Page) -> bool:
 
 
 def _confirmed(view: View, newest: Page, oldest: Page, report: Report) -> Flow[bool]:
-    """
-    Return whether two first pages are the two ends of one listing.
+    """Return whether two first pages are the two ends of one listing.
 
     A page of one timestamp alone shows no order, few may be in order by chance, and two pages differ as well when a
     listing in any order moved between the two answers. Then both are read again until they are as they were: what

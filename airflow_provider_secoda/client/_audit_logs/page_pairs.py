@@ -1,5 +1,4 @@
-"""
-Read two neighbouring pages in turn until they are proven to meet.
+"""Read two neighbouring pages in turn until they are proven to meet.
 
 This gets through a listing that moves with nearly every request, where a longer stretch of pages never holds still.
 """
@@ -31,8 +30,7 @@ MAX_PAIR_READS = 24
 
 
 def read_page_pair(view: View, first: int, until: int, *, size: int, report: Report) -> Flow[Snapshot | None]:
-    """
-    Read a page and its neighbour in turn until two answers in a row are proven to meet.
+    """Read a page and its neighbour in turn until two answers in a row are proven to meet.
 
     This gets through a listing that moves with nearly every request, in either direction.
 
@@ -103,8 +101,7 @@ def _meet(view: View, history: list[Page]) -> tuple[Page, Page, int] | None:
 
 
 def _overlap(upper: Page, lower: Page) -> int:
-    """
-    Return how many logs at the end of the upper page are those at the beginning of the lower one.
+    """Return how many logs at the end of the upper page are those at the beginning of the lower one.
 
     Logs of one timestamp alone are no overlap: a server that shuffles ties shows such without any having moved.
     """

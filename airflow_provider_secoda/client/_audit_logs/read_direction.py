@@ -1,5 +1,4 @@
-"""
-Read a window from one end of a listing, in stretches of pages that fit together.
+"""Read a window from one end of a listing, in stretches of pages that fit together.
 
 Between two stretches only a moment is carried over: "all that lies before it is out". So whatever moved meanwhile does
 no harm, and each stretch brings its own witness: a log from before that moment.
@@ -78,8 +77,7 @@ class EmittedLogs:
         yield from self.emit(fresh)
 
     def check_once(self) -> None:
-        """
-        Check that no id was passed on twice.
+        """Check that no id was passed on twice.
 
         :raises SecodaIncompleteError: when one was, as a log of each of two timestamps
         """

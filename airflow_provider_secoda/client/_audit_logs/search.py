@@ -18,8 +18,7 @@ _GUESSES = 4
 def find_first(
     view: View, first: Page, low: int, report: Report, far: int | None = None
 ) -> Flow[tuple[int, dict[int, Page]]]:
-    """
-    Find the page from which to read on, given the depth at which the window begins.
+    """Find the page from which to read on, given the depth at which the window begins.
 
     That is the last page known to begin before the window (its witness), or page 1. The next page to look at is
     guessed from how the logs spread over time, which finds a window in even history in two or three requests; each

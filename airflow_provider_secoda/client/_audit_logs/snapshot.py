@@ -1,5 +1,4 @@
-"""
-Read neighbouring pages so that they fit together as if they had been read in one instant.
+"""Read neighbouring pages so that they fit together as if they had been read in one instant.
 
 A listing moves while it is read: logs arrive at its head or late in its middle, old ones expire at its tail, and each
 shifts what every later page shows. Pages read side by side are believed only when
@@ -55,8 +54,7 @@ def take(
     size: int,
     report: Report,
 ) -> Flow[Snapshot | None]:
-    """
-    Read from page ``first`` until a log at depth ``until`` or deeper shows, ``width`` pages or the end.
+    """Read from page ``first`` until a log at depth ``until`` or deeper shows, ``width`` pages or the end.
 
     :param known: pages that were read before and need no second reading, if they still fit
     :param size: how many logs a full page holds
@@ -91,8 +89,7 @@ def take(
 
 
 def _read_again(view: View, pages: Sequence[Page], report: Report, *, cut: bool) -> Flow[Page | None]:
-    """
-    Read both ends again, and all between them where ``count`` changed; return the last page, or None if one moved.
+    """Read both ends again, and all between them where ``count`` changed; return the last page, or None if one moved.
 
     :param cut: whether the page after the last was not shown, which is asked for again, too
     """

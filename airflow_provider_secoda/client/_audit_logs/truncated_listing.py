@@ -86,8 +86,7 @@ def _prove_operators(query: WindowQuery, logs: list[Log], report: Report) -> Flo
 def _prove_reach(
     gap: WindowQuery, view: View, older: DirectionResult, newer: DirectionResult, report: Report
 ) -> Flow[None]:
-    """
-    Check that the operators see all of what the cut hides: widened, they show the logs known on either side.
+    """Check that the operators see all of what the cut hides: widened, they show the logs known on either side.
 
     Right operators may still select from less than the listing, and what they leave out looks like quiet hours.
     """

@@ -1,5 +1,4 @@
-"""
-Read a listing whose order cannot be had: every page, until it is proven that none was missed.
+"""Read a listing whose order cannot be had: every page, until it is proven that none was missed.
 
 The proof is counting. A log that was seen before a moment and again after it was there at that moment. When the logs
 seen on both sides of one answer, together with those on it, are as many as its ``count``, they are the whole listing
@@ -75,8 +74,7 @@ def read_everything(
     report: Report,
     shown: Collection[str] = (),
 ) -> Flow[list[Log]]:
-    """
-    Read all pages at least twice; return the window's logs.
+    """Read all pages at least twice; return the window's logs.
 
     :param shown: ids that the listing showed before, in another order
     :raises SecodaIncompleteError: when no pass could be proven, or the listing stops at a known cap
@@ -116,8 +114,7 @@ def read_everything(
 
 
 def _look_behind(view: View, seen: _Sightings, count: int, report: Report) -> Flow[None]:
-    """
-    Ask for both ends, in case the server can sort a little: logs that were not seen tell of a cut.
+    """Ask for both ends, in case the server can sort a little: logs that were not seen tell of a cut.
 
     Where the count is one at which listings are cut, all pages are asked for in both orders.
     """

@@ -1,5 +1,4 @@
-"""
-Read a half-open time window out of a page-numbered listing: every log that it shows, each once, or an error.
+"""Read a half-open time window out of a page-numbered listing: every log that it shows, each once, or an error.
 
 How: sort newest first and check that the order holds; find the window by guessing and bisecting; read it in
 stretches of pages that are shown to fit together (:mod:`.snapshot`); keep a witness on both sides. Between two
@@ -25,8 +24,7 @@ __all__ = ["WindowQuery", "read_window"]
 
 
 def read_window(query: WindowQuery, report: Report) -> Flow[None]:
-    """
-    Emit lists of logs until the window is complete.
+    """Emit lists of logs until the window is complete.
 
     :raises SecodaIncompleteError: when it cannot be proven that nothing is missing
     """

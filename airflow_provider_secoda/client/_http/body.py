@@ -1,5 +1,4 @@
-"""
-The body of one answer, piece by piece off the wire: decompressed here, and never beyond a limit.
+"""The body of one answer, piece by piece off the wire: decompressed here, and never beyond a limit.
 
 The libraries that send decompress, too, but in one go: a piece of 64 KiB can become 64 MiB before anybody is asked.
 What is asked for in ``Accept-Encoding`` is therefore undone here, a bounded piece at a time; nothing else is.
@@ -28,8 +27,7 @@ _GZIP, _ZLIB, _RAW = 16 + zlib.MAX_WBITS, zlib.MAX_WBITS, -zlib.MAX_WBITS
 
 
 class Body:
-    """
-    Collects one body.
+    """Collects one body.
 
     :param where: what was asked, for errors
     :param encoding: the answer's ``Content-Encoding``, empty for none
@@ -46,8 +44,7 @@ class Body:
         self._kept = BytesIO()
 
     def feed(self, piece: bytes) -> bool:
-        """
-        Take a piece off the wire; return whether more is wanted.
+        """Take a piece off the wire; return whether more is wanted.
 
         :raises SecodaLimitError: when a limit is passed; the body of an error is cut instead
         :raises SecodaConnectionError: when it cannot be decompressed
@@ -73,8 +70,7 @@ class Body:
             raise SecodaConnectionError(f"{self._where}: what was compressed cannot be read ({exc})") from None
 
     def whole(self) -> bytes:
-        """
-        Return the body.
+        """Return the body.
 
         :raises SecodaConnectionError: when what was compressed ends in the middle
         """

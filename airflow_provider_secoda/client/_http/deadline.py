@@ -1,5 +1,4 @@
-"""
-Answers that end in time, for `http.client`, on which the library `requests` stands.
+"""Answers that end in time, for `http.client`, on which the library `requests` stands.
 
 A timeout there is for one piece: a server that sends a byte now and then holds a thread for ever, in the status line,
 the headers, between chunks or behind the last one. So the time is measured where bytes leave the socket.
@@ -71,8 +70,7 @@ class _Answer(HTTPResponse):
 
 
 def answer_class(limits: Limits, where: str) -> Callable[..., HTTPResponse]:
-    """
-    Return what an `http.client.HTTPConnection` may have as its ``response_class``.
+    """Return what an `http.client.HTTPConnection` may have as its ``response_class``.
 
     What it reads raises a :class:`~.errors.SecodaTimeoutError` or a :class:`~.errors.SecodaLimitError`.
 

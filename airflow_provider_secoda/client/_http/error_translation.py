@@ -1,5 +1,4 @@
-"""
-What breaks on the way, in our words: the one translation of foreign errors, whichever library sends.
+"""What breaks on the way, in our words: the one translation of foreign errors, whichever library sends.
 
 What leaves is a :class:`~.errors.SecodaError` without request, header or key.
 """
@@ -37,8 +36,7 @@ _NO_FAULT_OF_TLS = (
 
 @dataclass(frozen=True)
 class Translation:
-    """
-    Tells one server's failures.
+    """Tells one server's failures.
 
     :param where: the base URL, as it stands in the texts
     :param timeout: seconds, as they stand in the texts
@@ -55,8 +53,7 @@ class Translation:
     unusable: tuple[type[BaseException], ...]
 
     def error(self, exc: BaseException, *, at_proxy: bool = False) -> SecodaError:
-        """
-        Turn a foreign error into one of ours, in words, without the request that it carries.
+        """Turn a foreign error into one of ours, in words, without the request that it carries.
 
         :param at_proxy: whether it is the proxy that was not reached, where the error does not say so itself
         """

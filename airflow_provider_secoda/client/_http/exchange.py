@@ -1,5 +1,4 @@
-"""
-Send, retry, back off, give up.
+"""Send, retry, back off, give up.
 
 :func:`exchange` stands between a rule (which wants calls made) and a driver (which sends attempts). It holds no
 clock, no socket and no credentials: pauses are data, the time of an answer comes with the answer. So
@@ -118,8 +117,7 @@ def exchange(
     stats: RequestStats | None = None,
     rng: random.Random | None = None,
 ) -> Exchange[R]:
-    """
-    Serve a rule's calls: admit so many at once, repeat what can be repeated, pass on values and final errors.
+    """Serve a rule's calls: admit so many at once, repeat what can be repeated, pass on values and final errors.
 
     A 429 is obeyed by all: until the refused call got through, nothing else is sent, and then half as many at once.
     """

@@ -1,5 +1,4 @@
-"""
-One request over the wire without blocking, with the library `httpx`: it adds the key at the last moment.
+"""One request over the wire without blocking, with the library `httpx`: it adds the key at the last moment.
 
 `httpx.AsyncHTTPTransport` is used and `httpx.AsyncClient` is not: the client writes an INFO line a request, keeps
 cookies, reads ``~/.netrc``, and takes more processor time. Foreign exceptions end here: what leaves is a
@@ -59,8 +58,7 @@ for _name in ("httpx", "httpcore.connection", "httpcore.http11", "httpcore.proxy
 
 
 class AsyncTransport:
-    """
-    Sends requests below one base URL; for one event loop.
+    """Sends requests below one base URL; for one event loop.
 
     Each connection has an `httpx` transport of its own: a common one loses a place in its pool for good whenever TLS
     fails behind a proxy, and cannot say whether it was an old connection that broke or a new one.

@@ -1,5 +1,4 @@
-"""
-The way to a server: through which proxy, and whose certificates are trusted.
+"""The way to a server: through which proxy, and whose certificates are trusted.
 
 The environment is read as the library `requests` reads it, whichever library sends, so that what works for a task
 works for a trigger too.
@@ -28,8 +27,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Route:
-    """
-    How a server is reached.
+    """How a server is reached.
 
     :param proxy: URL of the proxy to go through, which may hold a password; None for the direct way
     :param verify: whether to verify the server's certificate, or the path of a CA bundle to verify it with
@@ -50,8 +48,7 @@ class Route:
 
 
 def find_route(base_url: str, *, proxy: str | None, verify: bool | str) -> Route:
-    """
-    Return the way to a server that the arguments and, off loopback, the environment ask for.
+    """Return the way to a server that the arguments and, off loopback, the environment ask for.
 
     :param proxy: URL of a proxy for all requests; without it ``HTTPS_PROXY``, ``ALL_PROXY`` and ``NO_PROXY`` count
     :param verify: as in :class:`Route`; with True ``REQUESTS_CA_BUNDLE`` and ``CURL_CA_BUNDLE`` count

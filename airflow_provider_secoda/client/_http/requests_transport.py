@@ -1,5 +1,4 @@
-"""
-One request over the wire, with the library `requests`: it adds the key at the last moment, and nobody else knows it.
+"""One request over the wire, with the library `requests`: it adds the key at the last moment, and nobody else knows it.
 
 Foreign exceptions end here: what leaves is a :class:`~.errors.SecodaError` without request, header or key.
 """
@@ -65,8 +64,7 @@ class _Session(requests.Session):
 
 
 class Transport:
-    """
-    Sends requests below one base URL; may be used from several threads.
+    """Sends requests below one base URL; may be used from several threads.
 
     :param timeout: seconds to wait for a connection and for each piece of an answer
     :param verify: whether to verify the server's certificate, or the path of a CA bundle to verify it with

@@ -1,5 +1,4 @@
-"""
-What an answer means: a value, an error of ours, or the request that a redirect asks for.
+"""What an answer means: a value, an error of ours, or the request that a redirect asks for.
 
 The one place that knows statuses and headers. The reference lists 200, 401, 403 and 500; the rest is RFC 9110.
 """
@@ -47,8 +46,7 @@ _STEP = re.compile(r"[/\\;]")
 
 
 def interpret(attempt: Attempt, outcome: Outcome, base_url: str, hops: dict[Call, int]) -> Any:
-    """
-    Turn an outcome into a value, an error, or the request that a redirect asks for.
+    """Turn an outcome into a value, an error, or the request that a redirect asks for.
 
     :param hops: how many redirects each call has followed; counted on here
     """
@@ -94,8 +92,7 @@ def _describe(request: Request, response: Response) -> str:
 
 
 def _retry_after(response: Response) -> float | None:
-    """
-    Return the seconds that ``Retry-After`` asks for, as a number or as a date (RFC 9110, section 10.2.3).
+    """Return the seconds that ``Retry-After`` asks for, as a number or as a date (RFC 9110, section 10.2.3).
 
     A date is read against the server's own ``Date``, so that a wrong clock on this side does no harm.
     """

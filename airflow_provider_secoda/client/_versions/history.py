@@ -1,5 +1,4 @@
-"""
-What a resource's version history says: which entries count as news, and what is in one.
+"""What a resource's version history says: which entries count as news, and what is in one.
 
 A version groups edits by time, so an edit may extend the newest version instead of making one: its
 ``latest_activity_logged_at`` moves, its ``id`` and ``created_at`` stay (vendor's docs; the reference names the fields).
@@ -26,8 +25,7 @@ MATCHES: tuple[Match, ...] = ("new_version", "any_activity")
 
 @dataclass(frozen=True, slots=True)
 class VersionEntry:
-    """
-    A version history entry that counts.
+    """A version history entry that counts.
 
     :param raws: the entry as the API sent it; several where it stood on several pages, each with some of its logs
     """
@@ -37,8 +35,7 @@ class VersionEntry:
     raws: tuple[bytes, ...]
 
     def summary(self) -> dict[str, Any]:
-        """
-        Return the entry as plain JSON values, the one shape in XComs and in event payloads.
+        """Return the entry as plain JSON values, the one shape in XComs and in event payloads.
 
         Keys: ``id``, ``resource_id``, ``created_at``, ``updated_at``, ``latest_activity_logged_at`` (as sent);
         ``performers`` (of its activity logs: ``id``, ``type``, ``name``) and ``activity_types``, each once, earliest
@@ -66,8 +63,7 @@ _PLAIN = ("resource_id", "created_at", "updated_at", "latest_activity_logged_at"
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """
-    Since when an entry is news: a value, never "what was seen first", so that every poll of every process agrees.
+    """Since when an entry is news: a value, never "what was seen first", so that every poll of every process agrees.
 
     :param since: an entry counts that was created at or after this moment
     :param version_id: an entry counts, instead, that is another one than this and not older
@@ -79,8 +75,7 @@ class Baseline:
     match: Match = "new_version"
 
     def floor(self, pages: Iterable[VersionPage], resource_id: str) -> Instant:
-        """
-        Return the moment of creation from which on entries are new.
+        """Return the moment of creation from which on entries are new.
 
         :param pages: all pages of the resource's logs
         :raises SecodaConfigurationError: when the version that was named does not exist

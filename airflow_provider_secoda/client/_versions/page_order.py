@@ -1,5 +1,4 @@
-"""
-In which order the pages of a resource's logs come: learned from what they show, as it is not documented.
+"""In which order the pages of a resource's logs come: learned from what they show, as it is not documented.
 
 What matters is where an entry may stand, so only the bands of time that pages cover are compared, not the places
 within a page. The server may sort by any of an entry's three times, and growing versions tell these apart only
@@ -27,8 +26,7 @@ KEYS = ("created", "latest", "updated")
 
 @dataclass(frozen=True)
 class PageOrder:
-    """
-    What earlier polls learned of a resource's logs: a value that can be kept anywhere JSON can.
+    """What earlier polls learned of a resource's logs: a value that can be kept anywhere JSON can.
 
     :param pages: how many pages there were
     :param count: what the listing counted, whatever that means
@@ -74,8 +72,7 @@ class PageOrder:
             return None
 
     def fits(self, page: VersionPage) -> PageOrder | None:
-        """
-        Return what still holds after a look at the newest end of the pages; None when it has to be learned anew.
+        """Return what still holds after a look at the newest end of the pages; None when it has to be learned anew.
 
         Under every time by which the server may sort, the newest end is as new as before, or newer. Otherwise the order
         was none, or the newest was deleted. When the listing counts otherwise than before, something newer must be

@@ -1,5 +1,4 @@
-"""
-Read a resource's version histories: all of them, whatever order the pages come in.
+"""Read a resource's version histories: all of them, whatever order the pages come in.
 
 The order of the entries is not documented and neither is what ``count`` counts, so completeness is shown by
 reading: every page shows something, and the first and the last page, read again after the others, are what they were.
@@ -30,8 +29,7 @@ def resource_logs_call(resource_id: str, number: int, attempts: int | None = Non
 
 
 def read_version_histories(resource_id: str) -> Flow[list[bytes]]:
-    """
-    Return every version history that the API shows for a resource, each once, as sent, in the order shown.
+    """Return every version history that the API shows for a resource, each once, as sent, in the order shown.
 
     :raises SecodaIncompleteError: when a page is not shown, or the pages never hold still
     """
@@ -42,8 +40,7 @@ def read_version_histories(resource_id: str) -> Flow[list[bytes]]:
 def read_all_pages(
     resource_id: str, *, twice: bool = False, first: VersionPage | None = None
 ) -> Flow[list[VersionPage]]:
-    """
-    Return all pages of a resource's logs.
+    """Return all pages of a resource's logs.
 
     Where there are several, the first and the last are read again after the others: that shows arrivals anywhere. An
     arrival and a deletion between them cancel out there.

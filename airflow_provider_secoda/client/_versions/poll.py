@@ -1,5 +1,4 @@
-"""
-Look once whether a resource has new version history entries.
+"""Look once whether a resource has new version history entries.
 
 The order of the entries is not documented. The first look reads all pages and learns from them (:mod:`.order`). Where
 they turn out to be ordered, later looks read the newest end only, down to a witness that is too old to count: one
@@ -35,8 +34,7 @@ class Poll:
 
 
 def poll_versions(resource_id: str, baseline: Baseline, learned: PageOrder | None = None) -> Flow[Poll]:
-    """
-    Return the entries of a resource that count, all that there are at one instant.
+    """Return the entries of a resource that count, all that there are at one instant.
 
     :param learned: what the last look returned; without it all pages are read
     :raises SecodaConfigurationError: when the baseline names a version that the resource does not have
