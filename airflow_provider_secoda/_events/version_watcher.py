@@ -12,8 +12,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_provider_secoda._events.failure_backoff import FailureBackoff
-from airflow_provider_secoda._events.payloads import describe_version, read_record
+from airflow_provider_secoda._events.payloads import describe_version
 from airflow_provider_secoda._events.watchers import Item, Watcher
+from airflow_provider_secoda._storable import read_record
 from airflow_provider_secoda.client._api.audit_log_page import parse_instant
 from airflow_provider_secoda.client._audit_logs.follow import LATE
 from airflow_provider_secoda.client._versions.history import Baseline, Match, VersionEntry

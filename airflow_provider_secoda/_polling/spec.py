@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_secoda._arguments import read_moment
-from airflow_provider_secoda._events.payloads import storable
+from airflow_provider_secoda._storable import storable
 from airflow_provider_secoda.client._api.audit_log_page import to_instant
 from airflow_provider_secoda.client._versions.history import MATCHES, Baseline, Match, VersionEntry
 from airflow_provider_secoda.client.errors import (
