@@ -20,8 +20,7 @@ OUTPUT = os.environ.get("SECODA_OUTPUT", "/tmp/secoda")  # noqa: S108 - an examp
 @task
 def split() -> list[dict[str, str]]:
     """Return the days of the run's window, or of the one that was given when it was triggered."""
-    from airflow_provider_secoda._windows.resolve import resolve_window  # noqa: PLC0415
-    from airflow_provider_secoda._windows.split import split_window  # noqa: PLC0415 - DAG files are parsed often
+    from airflow_provider_secoda.windows import resolve_window, split_window  # noqa: PLC0415 - DAG files are parsed often
 
     context: Any = get_current_context()
     given = context["params"]

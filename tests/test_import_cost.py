@@ -26,7 +26,7 @@ MOST = {
     "links": 5,
     "assets": 7,
     "retries": 4,
-    "splitting": 5,
+    "windows": 9,
     "compat": 3,
     "provider info": 2,
 }

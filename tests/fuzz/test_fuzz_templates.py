@@ -12,9 +12,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from airflow_provider_secoda._arguments import read_moment
-from airflow_provider_secoda._windows.resolve import WindowError, resolve_window
 from airflow_provider_secoda.client.errors import SecodaConfigurationError
 from airflow_provider_secoda.client.filters import encode_filter, parse_filter
+from airflow_provider_secoda.windows import WindowError, resolve_window
 from tests.fuzz.fuzzing import fuzzed, tried, values
 
 TEXT = st.text(st.characters(), max_size=60)

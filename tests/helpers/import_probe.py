@@ -31,7 +31,7 @@ ENTRIES = {
     "links": (f"{PACKAGE}.links.secoda",),
     "assets": (f"{PACKAGE}.assets.secoda",),
     "retries": (f"{PACKAGE}.retries",),
-    "splitting": (f"{PACKAGE}._windows.split",),
+    "windows": (f"{PACKAGE}.windows",),
     "compat": (f"{PACKAGE}._compat",),
     "provider info": (f"{PACKAGE}.get_provider_info",),
 }

@@ -18,7 +18,7 @@ def utc(*numbers):
 
 def resolve(timetable=None, *, start=None, end=None, dag_start=None, context=None, **run):
     """Resolve the window of a run with these facts; ``at`` is short for an empty data interval."""
-    from airflow_provider_secoda._windows.resolve import resolve_window
+    from airflow_provider_secoda.windows import resolve_window
 
     if "at" in run:
         run["data_interval_start"] = run["data_interval_end"] = run.pop("at")
@@ -32,7 +32,7 @@ def span(window):
 
 def error(**how):
     """Return the text of the WindowError that resolving must raise."""
-    from airflow_provider_secoda._windows.resolve import WindowError
+    from airflow_provider_secoda.windows import WindowError
 
     with pytest.raises(WindowError) as raised:
         resolve(**how)

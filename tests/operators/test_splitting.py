@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_secoda._windows.split import split_window
+from airflow_provider_secoda.windows import split_window
 
 ZONES = [timezone.utc, timezone(timedelta(hours=-9, minutes=-30)), *map(ZoneInfo, ("Europe/Berlin", "Asia/Kathmandu"))]
 MOMENTS = st.datetimes(datetime(1990, 1, 1), datetime(2090, 1, 1), timezones=st.just(timezone.utc))  # noqa: DTZ001

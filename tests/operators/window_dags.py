@@ -27,7 +27,7 @@ try:
 except ImportError:
     from airflow.timetables.interval import CronDataIntervalTimetable, DeltaDataIntervalTimetable
     from airflow.timetables.trigger import CronTriggerTimetable, DeltaTriggerTimetable
-from airflow_provider_secoda._windows.resolve import resolve_window
+from airflow_provider_secoda.windows import resolve_window
 
 asset = Asset("file:///made")
 day = timedelta(days=1)
