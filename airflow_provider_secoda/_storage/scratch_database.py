@@ -1,38 +1,66 @@
-"""Tables that memory need not hold."""
+"""Keep rows on disk instead of in memory, in an SQLite database that vanishes with the process."""
 
 from __future__ import annotations
 
 import os
 import sqlite3
 import tempfile
-from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from types import TracebackType
 
-# Nothing here outlives the process, so nothing needs to be safe on the disk.
-_SETTINGS = """
-PRAGMA cache_size = -16384;
+    from typing_extensions import Self
+
+# Nothing in the database outlives the process, so nothing has to be safe on the disk, and no transaction ever ends.
+_OPEN = """
+PRAGMA page_size = {page_bytes};
+PRAGMA cache_size = -{cache_kib};
 PRAGMA journal_mode = OFF;
 PRAGMA synchronous = OFF;
 PRAGMA locking_mode = EXCLUSIVE;
+{schema}
+BEGIN;
 """
 
 
-@contextmanager
-def table_on_disk(tables: str) -> Iterator[sqlite3.Connection]:
-    """Make an empty SQLite database in a file that has no name: it vanishes with the process, even a killed one.
+class ScratchDatabase:
+    """Open an empty SQLite database in a file without a name.
 
-    :param tables: statements that make the tables
-    :raises sqlite3.OperationalError: later, when the disk is full
+    The file loses its name as soon as it is open: no other process can read it, and it vanishes with the process, even
+    with a killed one. Memory does not grow with the number of rows.
+
+    Inherit from it, or use it as it is; in both cases as a context manager and in one thread. A full disk raises
+    :class:`sqlite3.OperationalError` from the statement that needs the room.
+
+    :param schema: SQL statements that create tables and indices
+    :param page_bytes: size of a database page in bytes, a power of two
+    :param cache_kib: how much of the database SQLite keeps in memory, in KiB
     """
-    descriptor, path = tempfile.mkstemp(prefix="verify-", suffix=".sqlite")
-    os.close(descriptor)
-    try:
-        database = sqlite3.connect(path, isolation_level=None)
-        database.executescript(f"{_SETTINGS}{tables}BEGIN;")
-    finally:
-        os.unlink(path)  # noqa: PTH108 - mkstemp speaks strings
-    with closing(database):
-        yield database
+
+    def __init__(self, schema: str, *, page_bytes: int = 4096, cache_kib: int = 16384) -> None:
+        descriptor, path = tempfile.mkstemp(prefix="secoda-", suffix=".sqlite")
+        os.close(descriptor)
+        try:
+            self.database = sqlite3.connect(path, isolation_level=None)
+            self.database.executescript(_OPEN.format(schema=schema, page_bytes=page_bytes, cache_kib=cache_kib))
+        finally:
+            os.unlink(path)  # noqa: PTH108 - mkstemp returns a string
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.database.close()
+
+
+def encode_text(text: str) -> bytes:
+    """Return text as a BLOB: JSON strings may contain lone surrogates, which a TEXT column cannot hold."""
+    return text.encode("utf-8", "surrogatepass")
+
+
+def decode_text(blob: bytes) -> str:
+    """Return the text that :func:`encode_text` encoded."""
+    return blob.decode("utf-8", "surrogatepass")

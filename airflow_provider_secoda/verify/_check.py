@@ -11,12 +11,12 @@ from airflow_provider_secoda.client._api.timestamps import to_instant
 from airflow_provider_secoda.get_provider_info import __version__
 from airflow_provider_secoda.verify._file_check import FileCheck
 from airflow_provider_secoda.verify._files import Pair, UnreadableError, find_pairs
-from airflow_provider_secoda.verify._ids import Ids, ids
+from airflow_provider_secoda.verify._ids import Ids
 from airflow_provider_secoda.verify._messages import quoted, shown
 from airflow_provider_secoda.verify._progress import Progress
 from airflow_provider_secoda.verify._result import Finding, Result, SeriesKey
 from airflow_provider_secoda.verify._series import tile
-from airflow_provider_secoda.verify._source import FileRecords, Source, SourceError, held
+from airflow_provider_secoda.verify._source import FileRecords, Source, SourceError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,7 +59,7 @@ def verify(
     pairs = _find(paths, result)
     progress = progress or Progress()
     progress.total = len(pairs)
-    with ids() as seen, closing(Source(conn_id, progress.tick)) as source:
+    with Ids() as seen, closing(Source(conn_id, progress.tick)) as source:
         check = _Check(result, listed, progress, seen, source if against_source else None)
         for pair in pairs:
             check.add(pair)
@@ -100,7 +100,7 @@ class _Check:
         self.progress.begin(pair.path)
         one = FileCheck(pair, self.listed, self._watch)
         with ExitStack() as stack:
-            self._held = stack.enter_context(held()) if self.source is not None else None
+            self._held = stack.enter_context(FileRecords()) if self.source is not None else None
             file = one.check()
             self.result.files.append(file)
             if file.error is not None:

@@ -11,7 +11,7 @@ from bisect import bisect_left
 from itertools import chain, repeat, zip_longest
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_secoda._storage.scratch_database import table_on_disk
+from airflow_provider_secoda._storage.scratch_database import ScratchDatabase, decode_text, encode_text
 from airflow_provider_secoda.verify._messages import quoted
 from airflow_provider_secoda.verify._records import Record, key_of
 from airflow_provider_secoda.verify._result import Finding
@@ -92,15 +92,16 @@ def _altered(position: int, name: str, more: str = "") -> Finding:
 
 
 def _match(rest: Iterable[tuple[Listed | None, Record | None]], say: Say) -> None:
-    with table_on_disk(_TABLES) as database:
+    with ScratchDatabase(_TABLES) as scratch:
+        database = scratch.database
         for told, there in rest:
             if told is not None:
                 position, name, sha256 = told
                 database.execute(
-                    "INSERT INTO listed VALUES (?, ?, ?, ?)", (position, key_of(name), sha256, _text(name))
+                    "INSERT INTO listed VALUES (?, ?, ?, ?)", (position, key_of(name), sha256, encode_text(name))
                 )
             if there is not None:
-                row = (there.position, there.key, there.sha256, None if there.id is None else _text(there.id))
+                row = (there.position, there.key, there.sha256, None if there.id is None else encode_text(there.id))
                 database.execute("INSERT INTO found VALUES (?, ?, ?, ?)", row)
         database.executescript(_MATCH)
         for position, name in _rows(database, _ALTERED):
@@ -115,11 +116,7 @@ def _match(rest: Iterable[tuple[Listed | None, Record | None]], say: Say) -> Non
 
 def _rows(database: sqlite3.Connection, query: str) -> Iterator[tuple[int, Any]]:
     for position, name in database.execute(query):
-        yield position, None if name is None else name.decode("utf-8", "surrogatepass")
-
-
-def _text(name: str) -> bytes:
-    return name.encode("utf-8", "surrogatepass")
+        yield position, None if name is None else decode_text(name)
 
 
 def _say_moved(database: sqlite3.Connection, say: Say) -> None:

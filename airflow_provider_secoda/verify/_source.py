@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from airflow_provider_secoda._storage.scratch_database import table_on_disk
+from airflow_provider_secoda._storage.scratch_database import ScratchDatabase, decode_text, encode_text
 from airflow_provider_secoda.client._api.timestamps import format_instant, from_instant
 from airflow_provider_secoda.client.errors import SecodaError
 from airflow_provider_secoda.verify._messages import quoted, shown
@@ -15,7 +14,6 @@ from airflow_provider_secoda.verify._records import key_of, read_head
 from airflow_provider_secoda.verify._result import Finding
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Callable, Iterator
 
     from airflow_provider_secoda.hooks.secoda import SecodaHook
@@ -34,40 +32,33 @@ class SourceError(Exception):
     """The source cannot be asked, or did not answer; the text is for people."""
 
 
-class FileRecords:
-    """What a file holds, on disk; made by :func:`held`."""
+class FileRecords(ScratchDatabase):
+    """Remember the records of one file, on disk, and which of them the API returned."""
 
-    def __init__(self, database: sqlite3.Connection) -> None:
-        self._database = database
+    def __init__(self) -> None:
+        super().__init__(_TABLE)
 
     def add(self, record: Record) -> None:
         """Note a record of the file; one without an id cannot be found again, and is told elsewhere."""
         if record.id is not None:
-            row = (record.key, record.position, record.at, record.sha256, record.id.encode("utf-8", "surrogatepass"))
-            self._database.execute("INSERT INTO held VALUES (?, ?, ?, ?, ?, 0) ON CONFLICT DO NOTHING", row)
+            row = (record.key, record.position, record.at, record.sha256, encode_text(record.id))
+            self.database.execute("INSERT INTO held VALUES (?, ?, ?, ?, ?, 0) ON CONFLICT DO NOTHING", row)
 
     def show(self, name: str) -> tuple[int, str] | None:
         """Return position and digest of a record that the API shows, if the file holds it."""
         key = key_of(name)
         query = "SELECT position, sha256 FROM held WHERE key = ?"
-        row: tuple[int, str] | None = self._database.execute(query, (key,)).fetchone()
+        row: tuple[int, str] | None = self.database.execute(query, (key,)).fetchone()
         if row is not None:
-            self._database.execute("UPDATE held SET shown = 1 WHERE key = ?", (key,))
+            self.database.execute("UPDATE held SET shown = 1 WHERE key = ?", (key,))
         return row
 
     def not_shown(self) -> Iterator[tuple[int, str, int | None]]:
         """Yield position, id and timestamp of what the API did not show."""
-        for position, name, at in self._database.execute(
+        for position, name, at in self.database.execute(
             "SELECT position, id, at FROM held WHERE NOT shown ORDER BY position"
         ):
-            yield position, name.decode("utf-8", "surrogatepass"), at
-
-
-@contextmanager
-def held() -> Iterator[FileRecords]:
-    """Make an empty table of what a file holds."""
-    with table_on_disk(_TABLE) as database:
-        yield FileRecords(database)
+            yield position, decode_text(name), at
 
 
 class Source:
