@@ -1,40 +1,107 @@
-"""Times as people write them in DAGs."""
+"""Check the arguments that DAG authors pass: the only place for these checks.
+
+DAG files import this module, so it imports nothing that takes long to load.
+"""
 
 from __future__ import annotations
 
+import math
 from datetime import date, datetime, timezone
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pendulum
 
+if TYPE_CHECKING:
+    from airflow_provider_secoda.client._versions.history import Match
 
-def read_moment(name: str, value: Any) -> datetime:
-    """Return an argument in UTC: an aware datetime, or ISO 8601 text; text without an offset is UTC.
+#: The values of the argument ``match``.
+MATCHES: tuple[Match, ...] = ("new_version", "any_activity")
 
-    :param name: the argument, for the error
-    :raises ValueError: naming the argument, for anything else, also for a template that rendered to nothing
+
+class ArgumentError(ValueError, TypeError):
+    """An argument is wrong; the message names it.
+
+    It is a ValueError, which Airflow reports as an import error of the DAG, and also a TypeError: the triggerer
+    survives no other exception when it creates a trigger from arguments that another version of this provider stored.
+    """
+
+
+def check_text(name: str, value: Any) -> str:
+    """Return a non-empty string without surrounding white space.
+
+    A template that refers to a missing value renders to ``""`` or to ``"None"``; both are errors.
+
+    :param name: name of the argument, for the error
+    :raises ArgumentError: for anything else
+    """
+    if not isinstance(value, str) or value.strip() in ("", "None"):
+        rendered = " (a template renders to this when the run has no such value)" if isinstance(value, str) else ""
+        raise ArgumentError(f"`{name}` must be a non-empty string, not {value!r:.80}{rendered}")
+    return value.strip()
+
+
+def check_seconds(name: str, value: Any, *, allow_zero: bool = False) -> float:
+    """Return a finite number of seconds above 0, or 0 where that is allowed.
+
+    :param name: name of the argument, for the error
+    :raises ArgumentError: for anything else
+    """
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not math.isfinite(value) or value < 0 or (value == 0 and not allow_zero):
+        minimum = "of at least 0" if allow_zero else "above 0"
+        raise ArgumentError(f"`{name}` must be a number of seconds {minimum}, not {value!r:.80}")
+    return float(value)
+
+
+def check_count(name: str, value: Any) -> int:
+    """Return an integer of at least 1.
+
+    :param name: name of the argument, for the error
+    :raises ArgumentError: for anything else
+    """
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ArgumentError(f"`{name}` must be an integer of at least 1, not {value!r:.80}")
+    return value
+
+
+def check_match(value: Any) -> Match:
+    """Return ``match``, one of :data:`MATCHES`.
+
+    :raises ArgumentError: for anything else
+    """
+    if value not in MATCHES:
+        raise ArgumentError(f"`match` must be {' or '.join(MATCHES)}, not {value!r:.80}")
+    return value  # type: ignore[no-any-return]
+
+
+def parse_datetime(name: str, value: Any) -> datetime:
+    """Return a point in time in UTC.
+
+    :param name: name of the argument, for the error
+    :param value: an aware datetime, or an ISO 8601 string; a string without an offset is UTC, a date is its midnight
+    :raises ArgumentError: for anything else, also for a template that rendered to nothing
     """
     if isinstance(value, datetime):
         if value.tzinfo is None:
-            raise ValueError(f"{name}={value.isoformat()} has no time zone; pass an aware datetime.")
-        return _plain(name, value)
+            raise ArgumentError(f"{name}={value.isoformat()} has no time zone; pass an aware datetime")
+        return _to_utc(name, value)
     if not isinstance(value, str):
-        raise ValueError(f"{name} must be a datetime or ISO 8601 text, not {type(value).__name__}.")  # noqa: TRY004
-    if value.strip() in ("", "None"):
-        raise ValueError(f"{name} is a template that rendered to {value!r}: this run does not have what it refers to.")
+        raise ArgumentError(f"`{name}` must be a datetime or an ISO 8601 string, not {type(value).__name__}")
+    text = check_text(name, value)
     try:
-        parsed = pendulum.parse(value.strip(), exact=True)
-    except Exception as error:  # its parser stumbles over some texts, such as `0:`, with errors of any kind
-        raise ValueError(f"{name}={value!r:.80} is not a date and time in ISO 8601: {error!s:.200}") from error
+        parsed = pendulum.parse(text, exact=True)
+    except Exception as error:  # pendulum raises errors of any kind for some strings, such as `0:`
+        raise ArgumentError(f"{name}={value!r:.80} is not an ISO 8601 date and time: {error!s:.200}") from error
     if isinstance(parsed, datetime):
-        return _plain(name, parsed)
+        return _to_utc(name, parsed)
     if isinstance(parsed, date):
         return datetime(parsed.year, parsed.month, parsed.day, tzinfo=timezone.utc)
-    raise ValueError(f"{name}={value!r:.80} is not a date and time in ISO 8601.")
+    raise ArgumentError(f"{name}={value!r:.80} is not an ISO 8601 date and time")
 
 
-def _plain(name: str, moment: datetime) -> datetime:
+def _to_utc(name: str, value: datetime) -> datetime:
+    """Return a plain datetime (pendulum's is a subclass) in UTC."""
     try:
-        return datetime.fromisoformat(moment.astimezone(timezone.utc).isoformat())
+        return datetime.fromisoformat(value.astimezone(timezone.utc).isoformat())
     except (ValueError, OverflowError) as error:
-        raise ValueError(f"{name} is no moment that there is in UTC: {error!s:.200}") from error
+        raise ArgumentError(f"`{name}` is out of range in UTC: {error!s:.200}") from error

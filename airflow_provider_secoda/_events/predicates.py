@@ -1,15 +1,11 @@
-"""Which logs a watcher is interested in, and its arguments, checked.
-
-A wrong argument raises a :class:`ArgumentError`. It is a ValueError, and a TypeError, too: that is all that a
-triggerer survives when it makes a trigger out of what another version of this provider has stored.
-"""
+"""Which logs a watcher is interested in, and its arguments, checked."""
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_secoda._arguments import ArgumentError, check_text
 from airflow_provider_secoda.client.errors import SecodaConfigurationError
 from airflow_provider_secoda.client.filters import encode_filter, parse_filter
 
@@ -17,10 +13,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from airflow_provider_secoda._events.log_fields import LogFields
-
-
-class ArgumentError(ValueError, TypeError):
-    """An argument of an event trigger is wrong; the text names it."""
 
 
 @dataclass(frozen=True)
@@ -54,23 +46,6 @@ class Predicates:
         return {name: None if value is None else list(value) for name, value in values.items()}
 
 
-def check_text(name: str, value: Any) -> str:
-    """Return an argument that must be a text with something in it."""
-    if not isinstance(value, str) or not value.strip():
-        raise ArgumentError(f"`{name}` must be a text that is not empty, not {value!r:.80}")
-    return value.strip()
-
-
-def check_seconds(name: str, value: Any, *, zero: bool = False) -> float:
-    """Return an argument that must be a finite number of seconds above 0, or 0 where that is allowed."""
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not math.isfinite(value) or value < 0 or (value == 0 and not zero):
-        raise ArgumentError(
-            f"`{name}` must be a number of seconds {'not below' if zero else 'above'} 0, not {value!r:.80}"
-        )
-    return float(value)
-
-
 def check_filter(value: Mapping[str, Any] | str | None) -> str | None:
     """Return a filter as JSON text, the same for the same filter."""
     try:
@@ -83,5 +58,5 @@ def _texts(name: str, value: Any) -> tuple[str, ...] | None:
     if value is None:
         return None
     if isinstance(value, str) or not isinstance(value, list | tuple | set | frozenset) or not value:
-        raise ArgumentError(f"`{name}` must be a list of text that is not empty, or None, not {value!r:.80}")
+        raise ArgumentError(f"`{name}` must be a list of non-empty strings, or None, not {value!r:.80}")
     return tuple(sorted({check_text(name, one) for one in value}))

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_secoda._arguments import read_moment
+from airflow_provider_secoda._arguments import check_match, check_text, parse_datetime
 from airflow_provider_secoda._storable import storable
 from airflow_provider_secoda.client._api.audit_log_page import to_instant
-from airflow_provider_secoda.client._versions.history import MATCHES, Baseline, Match, VersionEntry
+from airflow_provider_secoda.client._versions.history import Baseline, VersionEntry
 from airflow_provider_secoda.client.errors import (
     SecodaConfigurationError,
     SecodaError,
@@ -44,17 +44,19 @@ class WaitSpec:
         :param since: the moment, which with ``since_version_id`` counts for growth only
         :raises SecodaConfigurationError: naming the argument
         """
-        version_id = None if since_version_id is None else check_text("since_version_id", since_version_id)
         try:
-            moment = to_instant(read_moment("since", since))
+            return cls(
+                check_text("secoda_conn_id", secoda_conn_id),
+                check_text("resource_id", resource_id),
+                Baseline(
+                    to_instant(parse_datetime("since", since)),
+                    None if since_version_id is None else check_text("since_version_id", since_version_id),
+                    check_match(match),
+                ),
+                bool(wait_for_resource),
+            )
         except ValueError as error:
             raise SecodaConfigurationError(" ".join(str(error).split())) from None
-        return cls(
-            check_text("secoda_conn_id", secoda_conn_id),
-            check_text("resource_id", resource_id),
-            Baseline(moment, version_id, check_match(match)),
-            bool(wait_for_resource),
-        )
 
     def expects(self, error: SecodaError) -> bool:
         """Return whether an error is no failure: a resource that does not exist yet, and is waited for."""
@@ -88,26 +90,6 @@ class WaitSpec:
 def summaries(entries: Sequence[VersionEntry]) -> list[dict[str, Any]]:
     """Return entries as they are handed on, in XComs and events alike: values that Airflow can store."""
     return [storable(entry.summary()) for entry in entries]
-
-
-def check_text(name: str, value: Any) -> str:
-    """Return an argument that is a text with something in it, without what surrounds it.
-
-    :raises SecodaConfigurationError: naming the argument
-    """
-    if not isinstance(value, str) or not value.strip() or value.strip() == "None":
-        raise SecodaConfigurationError(f"`{name}` must be a text that is not empty, not {value!r:.80}")
-    return value.strip()
-
-
-def check_match(value: Any) -> Match:
-    """Return ``match``, checked.
-
-    :raises SecodaConfigurationError: for one that does not exist
-    """
-    if value not in MATCHES:
-        raise SecodaConfigurationError(f"`match` must be {' or '.join(MATCHES)}, not {value!r:.80}")
-    return value  # type: ignore[no-any-return]
 
 
 def read_event(event: Any) -> list[dict[str, Any]] | None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_secoda._arguments import read_moment
+from airflow_provider_secoda._arguments import parse_datetime
 from airflow_provider_secoda._compat import run_fact, run_type_of
 from airflow_provider_secoda._windows.partitions import calendar_period
 from airflow_provider_secoda._windows.periods import Period, last_period, period_from, utc
@@ -117,9 +117,9 @@ def _moment(name: str, value: datetime | str | None) -> datetime:
     if isinstance(value, datetime) and value.tzinfo is None:
         value = value.replace(tzinfo=timezone.utc)
     try:
-        return read_moment(name, value)
+        return parse_datetime(name, value)
     except ValueError as error:
-        raise WindowError(f"{error} Leave out start and end to get the window of the run.") from error
+        raise WindowError(f"{error}. Leave out start and end to get the window of the run.") from error
 
 
 def _partition(timetable: Any, date: datetime) -> Window:

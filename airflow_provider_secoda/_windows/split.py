@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from itertools import pairwise
 
-from airflow_provider_secoda._arguments import read_moment
+from airflow_provider_secoda._arguments import parse_datetime
 
 
 def split_window(
@@ -29,7 +29,7 @@ def split_window(
     :return: ``start`` and ``end`` of each window, in order, as ISO 8601 text in UTC
     :raises ValueError: the arguments make no window, or more windows than there may be
     """
-    first, last = read_moment("start", start), read_moment("end", end)
+    first, last = parse_datetime("start", start), parse_datetime("end", end)
     if first >= last:
         raise ValueError(f"start={first.isoformat()} is not before end={last.isoformat()}.")
     if every <= timedelta(0):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_secoda._arguments import read_moment
+from airflow_provider_secoda._arguments import check_count, check_match, check_text, parse_datetime
 from airflow_provider_secoda._compat import run_fact
 from airflow_provider_secoda.client.errors import SecodaConfigurationError
 
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
     from airflow_provider_secoda.sensors.secoda import SecodaVersionHistorySensor
 
-MATCHES = ("new_version", "any_activity")
 TRIGGER = "airflow_provider_secoda.triggers.secoda.SecodaVersionHistoryTrigger"
 #: What :func:`due` returns, as a template: a task that starts in the triggerer is rendered there.
 _DUE = (
@@ -39,17 +38,14 @@ def check_arguments(sensor: SecodaVersionHistorySensor) -> None:
         value = getattr(sensor, name)
         if value is None and name == "since_version_id":
             continue
-        if _known(value) and (not isinstance(value, str) or not value.strip()):
-            raise ValueError(f"`{name}` must be a text that is not empty, not {value!r:.80}")
+        if _known(value):
+            check_text(name, value)
     if sensor.since is not None and sensor.since_version_id is not None:
         raise ValueError("`since` and `since_version_id` exclude each other: give one of them")
     if sensor.since is not None and _known(sensor.since):
-        read_moment("since", sensor.since)
-    if sensor.match not in MATCHES:
-        raise ValueError(f"`match` must be {' or '.join(MATCHES)}, not {sensor.match!r:.80}")
-    limit = sensor.max_consecutive_failures
-    if not isinstance(limit, int) or isinstance(limit, bool) or limit < 1:
-        raise ValueError(f"`max_consecutive_failures` must be a whole number of at least 1, not {limit!r:.80}")
+        parse_datetime("since", sensor.since)
+    check_match(sensor.match)
+    check_count("max_consecutive_failures", sensor.max_consecutive_failures)
 
 
 def due(context: Mapping[str, Any]) -> datetime:
@@ -59,7 +55,7 @@ def due(context: Mapping[str, Any]) -> datetime:
     """
     for name in ("data_interval_end", "run_after", "start_date"):
         if (moment := run_fact(context, name)) is not None:
-            return read_moment("since", moment)
+            return parse_datetime("since", moment)
     raise SecodaConfigurationError("`since` must be given: the run does not say when it was due")
 
 

@@ -20,15 +20,9 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import TriggerEvent
 
+from airflow_provider_secoda._arguments import check_match, check_seconds, check_text
 from airflow_provider_secoda._compat import BaseEventTrigger, asset_state_of
-from airflow_provider_secoda._events.predicates import (
-    ArgumentError,
-    Predicates,
-    check_filter,
-    check_seconds,
-    check_text,
-)
-from airflow_provider_secoda.client._versions.history import MATCHES, Match
+from airflow_provider_secoda._events.predicates import Predicates, check_filter
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Hashable, Mapping, Sequence
@@ -37,6 +31,7 @@ if TYPE_CHECKING:
     from airflow_provider_secoda._events.stream import Producer, Stream
     from airflow_provider_secoda._events.version_watcher import VersionWatcher
     from airflow_provider_secoda._events.watchers import LogWatcher, Watcher
+    from airflow_provider_secoda.client._versions.history import Match
 
 # What does the work is imported by the methods that work: DAG files are parsed often, and only make triggers.
 
@@ -50,7 +45,7 @@ class _SecodaEventTrigger(BaseEventTrigger):
         super().__init__()  # type: ignore[no-untyped-call]
         self.secoda_conn_id = check_text("secoda_conn_id", secoda_conn_id)
         self.poke_interval = check_seconds("poke_interval", poke_interval)
-        self.lookback = check_seconds("lookback", lookback, zero=True)
+        self.lookback = check_seconds("lookback", lookback, allow_zero=True)
 
     def _arguments(self) -> dict[str, Any]:
         """Return what is watched, apart from when."""
@@ -193,9 +188,7 @@ class SecodaVersionHistoryEventTrigger(_SecodaEventTrigger):
     ) -> None:
         super().__init__(secoda_conn_id, poke_interval, lookback)
         self.resource_id = check_text("resource_id", resource_id)
-        if match not in MATCHES:
-            raise ArgumentError(f"`match` must be {' or '.join(MATCHES)}, not {match!r:.80}")
-        self.match = match
+        self.match = check_match(match)
 
     def _arguments(self) -> dict[str, Any]:
         return {"resource_id": self.resource_id, "secoda_conn_id": self.secoda_conn_id, "match": self.match}

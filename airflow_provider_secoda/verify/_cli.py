@@ -9,7 +9,7 @@ import sys
 import traceback
 from typing import TYPE_CHECKING, TextIO
 
-from airflow_provider_secoda._arguments import read_moment
+from airflow_provider_secoda._arguments import parse_datetime
 from airflow_provider_secoda.get_provider_info import __version__
 from airflow_provider_secoda.verify._check import verify
 from airflow_provider_secoda.verify._json_report import as_json
@@ -99,7 +99,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _moment(text: str) -> datetime:
     try:
-        return read_moment("it", text)
+        return parse_datetime("it", text)
     except ValueError as exc:
         raise argparse.ArgumentTypeError(str(exc)) from None
 

@@ -89,7 +89,7 @@ def test_a_sensor_that_uses_no_worker_fails_like_any_other(standalone):
     run_id = standalone.trigger("slotless_bad")
     assert standalone.wait("slotless_bad", run_id) == "failed"
     assert standalone.task("slotless_bad", run_id, "wait")["try_number"] == 1
-    assert "since is a template that rendered to 'None'" in standalone.log("slotless_bad", run_id, "wait")
+    assert "`since` must be a non-empty string, not 'None'" in standalone.log("slotless_bad", run_id, "wait")
 
 
 @airflow_3

@@ -18,6 +18,7 @@ modes = pytest.mark.parametrize("mode", MODES)
 WRONG = [
     {"resource_id": ""},
     {"resource_id": "  "},
+    {"resource_id": "None"},
     {"resource_id": None},
     {"resource_id": 7},
     {"resource_id": ["R"]},
@@ -25,6 +26,7 @@ WRONG = [
     {"secoda_conn_id": None},
     {"since": "yesterday"},
     {"since": ""},
+    {"since": "None"},
     {"since": "12:30"},
     {"since": 1_700_000_000},
     {"since": datetime(2026, 1, 1)},  # noqa: DTZ001 - that is what is wrong with it
@@ -74,7 +76,7 @@ def test_a_template_that_renders_to_nothing(sandbox):
     """A template of what a run does not have fails its task at its first try, naming the argument."""
     ran = run("deferrable", since="{{ dag_run.conf.get('since') }}", retries=1, retry_delay=Code("timedelta(0)"))
     assert ran.tasks["wait"] == "failed"
-    assert "since is a template that rendered to 'None'" in " ".join(ran.log.split())
+    assert "`since` must be a non-empty string, not 'None'" in " ".join(ran.log.split())
     assert sandbox.requests == []
 
 
@@ -116,7 +118,7 @@ def test_a_mapped_sensor_with_a_wrong_argument(sandbox):
     ran = airflow_runs.run_dag(source)
     assert ran.tasks["wait"] == ["failed", "success"]
     assert tries(ran) == 1
-    assert "`resource_id` must be a text that is not empty" in ran.log
+    assert "`resource_id` must be a non-empty string" in ran.log
 
 
 def test_the_docstring_says_what_is_templated():

@@ -102,10 +102,10 @@ def in_triggerer(mode="deferrable", **arguments):
 @airflow_33
 def test_the_default_is_when_the_run_was_due(sandbox):
     """What the trigger finds for itself is what a worker would have found: the moment the run was due."""
-    from airflow_provider_secoda._arguments import read_moment
+    from airflow_provider_secoda._arguments import parse_datetime
 
     trigger, due, limit = in_triggerer(timeout=30)
-    assert read_moment("since", trigger.since) == due
+    assert parse_datetime("since", trigger.since) == due
     assert timedelta(seconds=29) < limit <= timedelta(seconds=31)
     sandbox.workspace.add_version("R", id="early", created_at=due - timedelta(seconds=1))
     sandbox.workspace.add_version("R", id="new", created_at=due)

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from airflow_provider_secoda.client._api.resource_log_page import Version, VersionPage
 
 Match: TypeAlias = Literal["new_version", "any_activity"]
-MATCHES: tuple[Match, ...] = ("new_version", "any_activity")
 
 
 @dataclass(frozen=True, slots=True)
