@@ -13,19 +13,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from airflow.triggers.base import BaseEventTrigger, BaseTrigger
-    from airflow.triggers.shared_stream import SharedStreamProducer
+    from airflow.triggers.base import BaseTrigger
 
 __all__ = [
     "AirflowRescheduleException",
-    "BaseEventTrigger",
     "RetryDecision",
     "RetryPolicy",
-    "SharedStreamProducer",
     "asset_state_of",
     "core_timetable",
     "datetime_trigger",
     "delta_of",
+    "event_trigger_base",
     "lacks",
     "mask_secret",
     "read_state",
@@ -33,6 +31,7 @@ __all__ = [
     "run_fact",
     "run_type_of",
     "starts_from_trigger",
+    "stream_producer_base",
     "write_state",
 ]
 
@@ -75,19 +74,23 @@ def starts_from_trigger() -> bool:
 # --- triggers ------------------------------------------------------------------------------------------------------
 
 
-def __getattr__(name: str) -> Any:
-    """Return what event triggers stand on, or a stand-in that can be imported; imported late, for it is heavy."""
-    if name == "BaseEventTrigger":  # goes when Airflow 2.11 does
-        from airflow.triggers import base  # noqa: PLC0415 - not above: every import from here asks for `__path__`
+def event_trigger_base() -> type:
+    """Return the base class of event triggers. Goes when Airflow 2.11 does: there it is that of all triggers.
 
-        return getattr(base, name, base.BaseTrigger)
-    if name == "SharedStreamProducer":  # goes when Airflow before 3.3 does
-        try:
-            from airflow.triggers.shared_stream import SharedStreamProducer  # noqa: PLC0415
-        except ImportError:
-            return object
-        return SharedStreamProducer
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    A function, as DAG files that have no triggers import this module, too, and ``airflow.triggers`` is slow to import.
+    """
+    from airflow.triggers import base  # noqa: PLC0415
+
+    return getattr(base, "BaseEventTrigger", base.BaseTrigger)
+
+
+def stream_producer_base() -> type:
+    """Return the base class of what polls for several triggers. Goes with Airflow before 3.3: there is none there."""
+    try:
+        from airflow.triggers.shared_stream import SharedStreamProducer  # noqa: PLC0415
+    except ImportError:
+        return object
+    return SharedStreamProducer
 
 
 def asset_state_of(trigger: Any) -> Any:

@@ -27,13 +27,7 @@ def get_provider_info():  # type: ignore[no-untyped-def]  # noqa: ANN201 - an an
             {"integration-name": "Secoda", "python-modules": ["airflow_provider_secoda.sensors.secoda"]},
         ],
         "triggers": [
-            {
-                "integration-name": "Secoda",
-                "python-modules": [
-                    "airflow_provider_secoda.triggers._event_triggers",
-                    "airflow_provider_secoda.triggers.secoda",
-                ],
-            },
+            {"integration-name": "Secoda", "python-modules": ["airflow_provider_secoda.triggers.secoda"]},
         ],
         "extra-links": [
             "airflow_provider_secoda.links.secoda.SecodaOutputLink",

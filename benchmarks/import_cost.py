@@ -35,13 +35,12 @@ IN_DAG_FILES = {
     "operator": (f"{OURS}.operators.secoda",),
     "sensor": (f"{OURS}.sensors.secoda",),
     "operator and sensor": (f"{OURS}.operators.secoda", f"{OURS}.sensors.secoda"),
-    "event triggers": (f"{OURS}.triggers.events",),
+    "triggers": (f"{OURS}.triggers.secoda",),
     "assets": (f"{OURS}.assets.secoda",),
     "retry policy": (f"{OURS}.retries",),
     "hook": (f"{OURS}.hooks.secoda",),
 }
 ELSEWHERE = {
-    "trigger of the sensor": (f"{OURS}.triggers.secoda",),
     "extra links": (f"{OURS}.links.secoda",),
     "`_compat`": (f"{OURS}._compat",),
     "`get_provider_info`": (f"{OURS}.get_provider_info",),
@@ -182,7 +181,7 @@ def report(rounds: list[dict[str, Any]]) -> str:
     )
     note = (
         "The added time is longer than the processor time where the machine has other work (see the load average); "
-        "where it has none they are the same. Of what the event triggers and the sensor's trigger cost, `BaseTrigger` "
+        "where it has none they are the same. Of what the triggers cost, `BaseTrigger` "
         "is most."
     )
     return "\n\n".join(("# What an import costs", machine, over, table(head, rows), verdict, note))

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 @asynccontextmanager
 async def watch(numbers: range, interval: float, fire: Callable[[int], None]) -> AsyncIterator[None]:
     """Run a watcher for each resource; call ``fire`` with its number when its event is stored."""
-    from airflow_provider_secoda.triggers._event_triggers import SecodaVersionHistoryEventTrigger
+    from airflow_provider_secoda.triggers.secoda import SecodaVersionHistoryEventTrigger
     from tests.triggers.triggerer import Supervisor, Triggerer
 
     supervisor = Supervisor()

@@ -10,7 +10,7 @@ from typing import Any
 
 from airflow.sdk import DAG, Asset, AssetWatcher, task
 
-from airflow_provider_secoda.triggers._event_triggers import SecodaVersionHistoryEventTrigger
+from airflow_provider_secoda.triggers.secoda import SecodaVersionHistoryEventTrigger
 
 RESOURCE_ID = os.environ.get("SECODA_RESOURCE_ID", "the-id-in-the-resource's-url")
 

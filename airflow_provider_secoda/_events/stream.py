@@ -18,7 +18,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
-from airflow_provider_secoda._compat import SharedStreamProducer
+from airflow_provider_secoda._compat import stream_producer_base
 from airflow_provider_secoda._events.audit_log_poller import AuditLogPoller
 from airflow_provider_secoda._events.cursor_saver import CursorSaver
 from airflow_provider_secoda._events.resource_poller import ResourcePoller
@@ -27,7 +27,11 @@ from airflow_provider_secoda._events.tasks import end
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterator, Sequence
 
+    from airflow.triggers.shared_stream import SharedStreamProducer
+
     from airflow_provider_secoda._events.watchers import Watcher
+else:
+    SharedStreamProducer = stream_producer_base()
 
 #: At most so many events of a stream are on their way to the database at once.
 MAX_UNCONFIRMED = 200

@@ -1,4 +1,12 @@
-"""The trigger that waits for a resource's new version in the triggerer; the event triggers live beside it."""
+"""The trigger of the deferred sensor, and two triggers that fire assets (Airflow 3).
+
+::
+
+Asset(
+"secoda_changes",
+watchers=[AssetWatcher(name="deletions", trigger=SecodaAuditLogEventTrigger(activity_types=["DELETE"]))],
+)
+"""
 
 from __future__ import annotations
 
@@ -10,8 +18,19 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
+from airflow_provider_secoda._arguments import check_match, check_text
+from airflow_provider_secoda._events.event_trigger import SecodaEventTrigger
+from airflow_provider_secoda._events.predicates import Predicates, check_filter
+
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Mapping, Sequence
+
+    from airflow_provider_secoda._events.cursors import CursorStore
+    from airflow_provider_secoda._events.version_watcher import VersionWatcher
+    from airflow_provider_secoda._events.watchers import LogWatcher
+    from airflow_provider_secoda.client._versions.history import Match
+
+__all__ = ["SecodaAuditLogEventTrigger", "SecodaVersionHistoryEventTrigger", "SecodaVersionHistoryTrigger"]
 
 
 class SecodaVersionHistoryTrigger(BaseTrigger):
@@ -145,10 +164,91 @@ def _now() -> datetime:
     return datetime.now(timezone.utc)
 
 
-def __getattr__(name: str) -> Any:
-    """Give the event triggers here, too, where people look for them; they are loaded when somebody asks."""
-    if name in ("SecodaAuditLogEventTrigger", "SecodaVersionHistoryEventTrigger"):
-        from airflow_provider_secoda.triggers import _event_triggers as events  # noqa: PLC0415
+class SecodaAuditLogEventTrigger(SecodaEventTrigger):
+    """Fire an asset for every audit log that matches.
 
-        return getattr(events, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    The payload of an event: ``kind`` (``audit_log``), ``id`` (of the log; it identifies repeats), ``logged_at``,
+    ``created_at``, ``activity_type``, ``performer`` and ``resource`` (``id``, ``type``, ``name``), ``record`` (the log
+    as sent). A log matches when each list that is given contains the log's value. If the key may not read audit logs
+    (403), no event is fired; the trigger retries every 15 minutes, and the triggerer's log says so.
+
+    :param secoda_conn_id: the Airflow connection
+    :param activity_types: such as ``["DELETE", "EXPORT"]``
+    :param performer_types: such as ``["USER"]``
+    :param performer_ids: ids of users, keys or integrations
+    :param resource_types: such as ``["SECODA_ENTITY"]``
+    :param resource_ids: ids of resources, compared with the log's ``resource_id``
+    :param filter: Secoda's own filter, as a mapping or as JSON text, applied by the server; watchers share a poll only
+        with watchers that have the same filter
+    :param poke_interval: seconds between two polls; watchers share a poll only with watchers of the same interval
+    :param lookback: without a saved cursor, deliver events from so many seconds before the start on
+    :raises ValueError: naming the argument that is wrong
+    """
+
+    def __init__(
+        self,
+        secoda_conn_id: str = "secoda_default",
+        activity_types: Sequence[str] | None = None,
+        performer_types: Sequence[str] | None = None,
+        performer_ids: Sequence[str] | None = None,
+        resource_types: Sequence[str] | None = None,
+        resource_ids: Sequence[str] | None = None,
+        filter: Mapping[str, Any] | str | None = None,  # noqa: A002 - the API's name
+        poke_interval: float = 60.0,
+        lookback: float = 0.0,
+    ) -> None:
+        super().__init__(secoda_conn_id, poke_interval, lookback)
+        self._predicates = Predicates.of(
+            activity_types=activity_types,
+            performer_types=performer_types,
+            performer_ids=performer_ids,
+            resource_types=resource_types,
+            resource_ids=resource_ids,
+        )
+        self.filter = check_filter(filter)
+
+    def _watch_arguments(self) -> dict[str, Any]:
+        return {"secoda_conn_id": self.secoda_conn_id, **self._predicates.arguments(), "filter": self.filter}
+
+    def _make_watcher(self, store: CursorStore | None) -> LogWatcher:
+        from airflow_provider_secoda._events.watchers import LogWatcher  # noqa: PLC0415
+
+        return LogWatcher(self._predicates, store, self.lookback)
+
+
+class SecodaVersionHistoryEventTrigger(SecodaEventTrigger):
+    """Fire an asset for every new version history entry of a resource.
+
+    An audit log that names the resource and a version makes the trigger read the resource's own logs; these decide what
+    is new. The payload of an event: ``kind`` (``version``) and the keys of an entry in the sensor's XCom: ``id`` (it
+    identifies repeats; with ``any_activity`` together with ``latest_activity_logged_at``), ``resource_id``, the times,
+    ``performers``, ``activity_types``, the differences, ``record``. If the key may not read audit logs (403), each
+    watcher polls its own resource every interval instead.
+
+    :param resource_id: the resource in Secoda
+    :param secoda_conn_id: the Airflow connection
+    :param match: ``new_version``, or ``any_activity`` to fire also when an existing version is extended
+    :param poke_interval: seconds between two polls; watchers share a poll only with watchers of the same interval
+    :param lookback: without a saved cursor, deliver events from so many seconds before the start on
+    :raises ValueError: naming the argument that is wrong
+    """
+
+    def __init__(
+        self,
+        resource_id: str,
+        secoda_conn_id: str = "secoda_default",
+        match: Match = "new_version",
+        poke_interval: float = 60.0,
+        lookback: float = 0.0,
+    ) -> None:
+        super().__init__(secoda_conn_id, poke_interval, lookback)
+        self.resource_id = check_text("resource_id", resource_id)
+        self.match = check_match(match)
+
+    def _watch_arguments(self) -> dict[str, Any]:
+        return {"resource_id": self.resource_id, "secoda_conn_id": self.secoda_conn_id, "match": self.match}
+
+    def _make_watcher(self, store: CursorStore | None) -> VersionWatcher:
+        from airflow_provider_secoda._events.version_watcher import VersionWatcher  # noqa: PLC0415
+
+        return VersionWatcher(self.resource_id, self.match, store, self.lookback)

@@ -53,7 +53,7 @@ WATCHED = """
 
 from airflow.sdk import Asset, AssetWatcher
 
-from airflow_provider_secoda.triggers._event_triggers import SecodaVersionHistoryEventTrigger
+from airflow_provider_secoda.triggers.secoda import SecodaVersionHistoryEventTrigger
 
 trigger = SecodaVersionHistoryEventTrigger(secoda_conn_id="watched", resource_id="watched", poke_interval=1.0)
 asset = Asset("watched", watchers=[AssetWatcher(name="watcher", trigger=trigger)])

@@ -25,8 +25,7 @@ ENTRIES = {
     "operator": (f"{PACKAGE}.operators.secoda",),
     "sensor": (f"{PACKAGE}.sensors.secoda",),
     "operator and sensor": (f"{PACKAGE}.operators.secoda", f"{PACKAGE}.sensors.secoda"),
-    "event triggers": (f"{PACKAGE}.triggers._event_triggers",),
-    "trigger": (f"{PACKAGE}.triggers.secoda",),
+    "triggers": (f"{PACKAGE}.triggers.secoda",),
     "hook": (f"{PACKAGE}.hooks.secoda",),
     "links": (f"{PACKAGE}.links.secoda",),
     "assets": (f"{PACKAGE}.assets.secoda",),
@@ -86,11 +85,11 @@ def makers() -> dict[str, Callable[[], object]]:
     from airflow_provider_secoda.operators.secoda import SecodaAuditLogsOperator
     from airflow_provider_secoda.retries import SecodaRetryPolicy
     from airflow_provider_secoda.sensors.secoda import SecodaVersionHistorySensor
-    from airflow_provider_secoda.triggers._event_triggers import (
+    from airflow_provider_secoda.triggers.secoda import (
         SecodaAuditLogEventTrigger,
         SecodaVersionHistoryEventTrigger,
+        SecodaVersionHistoryTrigger,
     )
-    from airflow_provider_secoda.triggers.secoda import SecodaVersionHistoryTrigger
 
     people = '{"operator": "exact", "field": "performer_type", "value": "USER"}'
     operator: dict[str, Any] = {

@@ -165,7 +165,7 @@ def test_every_trigger_says_so(connection, heard):
 @pytest.mark.skipif(airflow_runs.version() < (3,), reason="event triggers are of Airflow 3")
 def test_every_watcher_says_so(connection, heard):
     """A watcher of assets says so when it starts, again when it starts again."""
-    from airflow_provider_secoda.triggers._event_triggers import SecodaAuditLogEventTrigger
+    from airflow_provider_secoda.triggers.secoda import SecodaAuditLogEventTrigger
 
     async def first():
         trigger = SecodaAuditLogEventTrigger(poke_interval=0.2, lookback=100 * 86_400)

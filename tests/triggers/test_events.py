@@ -14,7 +14,7 @@ import pytest
 
 pytest.importorskip("airflow")
 
-from airflow_provider_secoda._compat import BaseEventTrigger
+from airflow_provider_secoda._compat import event_trigger_base
 from airflow_provider_secoda._events.log_fields import read_log_fields
 from airflow_provider_secoda._events.payloads import describe_log, describe_version
 from airflow_provider_secoda._events.predicates import Predicates
@@ -23,11 +23,12 @@ from airflow_provider_secoda.client._api.audit_log_page import Log, to_instant
 from airflow_provider_secoda.client._http.exchange import RetryPolicy
 from airflow_provider_secoda.hooks import _shared_client as sharing
 from airflow_provider_secoda.sandbox import Faults, Workspace
-from airflow_provider_secoda.triggers._event_triggers import (
+from airflow_provider_secoda.triggers.secoda import (
     SecodaAuditLogEventTrigger,
     SecodaVersionHistoryEventTrigger,
 )
 
+BaseEventTrigger = event_trigger_base()
 AUDIT = "/api/v1/activity_log/audit_logs/"
 FILTER = {"operator": "exact", "field": "performer_type", "value": "USER"}
 EVERYTHING = {
@@ -61,7 +62,7 @@ def test_a_trigger_serializes_every_argument_and_comes_back(trigger_class, argum
     """What is serialized is every argument as plain JSON, names the class, and makes the same trigger again."""
     trigger = trigger_class(**arguments)
     classpath, kwargs = trigger.serialize()
-    assert classpath == f"airflow_provider_secoda.triggers._event_triggers.{trigger_class.__name__}"
+    assert classpath == f"airflow_provider_secoda.triggers.secoda.{trigger_class.__name__}"
     assert kwargs.keys() == arguments.keys()
     again = trigger_class(**json.loads(json.dumps(kwargs)))
     assert again.serialize() == (classpath, kwargs)
@@ -355,12 +356,13 @@ def test_what_runs_for_long_is_forgotten():
     assert len(watcher.delivered) <= 2
 
 
-def test_the_event_triggers_are_where_people_look_for_them():
-    """The module of the sensor's trigger gives the event triggers, too."""
-    from airflow_provider_secoda.triggers import _event_triggers as events
+def test_all_triggers_are_public_in_one_module():
+    """The module exports the trigger of the sensor and both event triggers."""
     from airflow_provider_secoda.triggers import secoda
 
-    for name in ("SecodaAuditLogEventTrigger", "SecodaVersionHistoryEventTrigger"):
-        assert getattr(secoda, name) is getattr(events, name)
-    with pytest.raises(AttributeError, match="'SecodaTrigger'"):
-        _ = secoda.SecodaTrigger
+    assert set(secoda.__all__) == {
+        "SecodaAuditLogEventTrigger",
+        "SecodaVersionHistoryEventTrigger",
+        "SecodaVersionHistoryTrigger",
+    }
+    assert all(getattr(secoda, name).__module__ == secoda.__name__ for name in secoda.__all__)

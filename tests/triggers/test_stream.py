@@ -20,7 +20,7 @@ from airflow_provider_secoda._events import stream
 from airflow_provider_secoda.client._http.exchange import RetryPolicy
 from airflow_provider_secoda.hooks import _shared_client as sharing
 from airflow_provider_secoda.sandbox import Faults, Workspace
-from airflow_provider_secoda.triggers._event_triggers import (
+from airflow_provider_secoda.triggers.secoda import (
     SecodaAuditLogEventTrigger,
     SecodaVersionHistoryEventTrigger,
 )
