@@ -1,4 +1,7 @@
-"""Find the place that a path or URL names, local or in an object store, and what can be done there."""
+"""Resolve a path or URL to a local file or an object, and read, write and list there.
+
+Everything that touches files goes through here: the operator, which writes, and ``verify``, which reads.
+"""
 
 from __future__ import annotations
 
@@ -16,118 +19,215 @@ from typing import IO, TYPE_CHECKING, Any, Protocol
 from airflow_provider_secoda._storage.console import console_url
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Hashable, Iterator
 
-_PIECE = 1 << 20
+_COPY_BYTES = 1 << 20
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):(?=/)")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-# As they come, s3fs holds up to 100 MB of a file at once and ten parts of 50 MB, gcsfs 50 MB.
+# By default s3fs holds up to 100 MB of a file at once and ten parts of 50 MB, gcsfs 50 MB.
 _PUT_OPTIONS = {"chunksize": 8 << 20, "max_concurrency": 2}
+# By default s3fs reads 50 MB ahead.
+_READ_AHEAD_BYTES = 4 << 20
 
 
 class StorageTarget(Protocol):
-    """Where a file lies, or is going to lie."""
+    """A local file or an object, whether it exists or not; or a directory, or the beginning of objects' keys.
 
-    def put(self, whole: Path) -> None:
-        """Put a local file there, at once or not at all; what stood there before is replaced."""
+    What a store's library raises is raised as it is: its text may contain what the connection contains.
+    """
 
-    def open(self) -> IO[bytes] | None:
-        """Open what lies there for reading; None when nothing does, or when it is not for us to see."""
+    @property
+    def name(self) -> str:
+        """The path or URL as a caller writes it."""
+
+    @property
+    def local_path(self) -> Path | None:
+        """The path on this machine; None for an object."""
+
+    @property
+    def identity(self) -> tuple[Hashable, str]:
+        """Store and path: equal for the same file, however its path is written."""
+
+    def put(self, source: Path) -> None:
+        """Copy a local file here, completely or not at all; an existing file is replaced."""
+
+    def open(self) -> IO[bytes]:
+        """Open the file for reading.
+
+        :raises OSError: it does not exist, or cannot be read
+        """
+
+    def open_if_exists(self) -> IO[bytes] | None:
+        """Open the file for reading; None when it does not exist, or when the store does not permit to read it."""
+
+    def exists(self) -> bool:
+        """Tell whether there is a file here, not only a directory."""
+
+    def files(self) -> Iterator[StorageTarget]:
+        """Yield this file, or the files in this directory at any depth, or else those whose keys begin like this.
+
+        :raises OSError: a local path that does not exist; a directory that cannot be listed
+        """
 
     def remove(self) -> None:
-        """Remove what lies there, if anything does."""
+        """Remove the file, if it exists."""
 
-    def page(self) -> str | None:
-        """Return the address of a page that shows the file to people, where it has one."""
+    def console_url(self) -> str | None:
+        """Return the address of the page of the cloud's console that shows the file; None where there is no page."""
 
 
 def resolve_target(path: str) -> StorageTarget:
-    """Find where a path or URL leads, without touching what is there.
-
-    A local path is not left to Airflow's ``ObjectStoragePath``, which in some versions takes a relative path from the
-    root and cuts a name at ``#`` or ``?``.
+    """Return the target of a path or URL, to write a file or to read it, without accessing the storage.
 
     :param path: a path, or a URL that Airflow's object storage takes (``file:///…``, ``s3://conn_id@bucket/key``)
-    :raises ValueError: it names no file, or leads upwards by ``..``: parts of a path may come from templated data,
-        which must not decide in which folder a file lands
+    :raises ValueError: it is not the name of a file, contains a control character, or a segment ``..``: parts of a path
+        may come from templated data, which must not decide in which directory a file is written
+    """
+    if ".." in re.split(r"[/\\]", path):
+        raise ValueError(f"{path!r} contains `..`, which is not allowed here; write the path without it.")
+    target = resolve_prefix(path)
+    if target.local_path is None and not target.identity[1].endswith("/" + path.rpartition("/")[2]):
+        raise ValueError(f"{path!r} is the URL of a bucket, not of a file; add the name of a file to it.")
+    return target
+
+
+def resolve_prefix(path: str) -> StorageTarget:
+    """Return the target of a path or URL that a person typed: of a file, directory, bucket or beginning of keys.
+
+    Here ``..`` is allowed: it is not templated data. A local path is not passed to Airflow's ``ObjectStoragePath``,
+    which in some versions resolves a relative path against the root and truncates a name at ``#`` or ``?``.
+
+    :param path: as in :func:`resolve_target`
+    :raises ValueError: it contains a control character, or is a ``file:`` URL with a host
     """
     if _CONTROL.search(path):
-        raise ValueError(f"{path!r} holds a control character.")
-    if ".." in re.split(r"[/\\]", path):
-        raise ValueError(f"{path!r} leads upwards by `..`; write the path that is meant.")
+        raise ValueError(f"{path!r} contains a control character.")
     scheme = _SCHEME.match(path)
     if scheme is None:
-        return _Local(Path(path))
+        return _LocalTarget(path, Path(path))
     if scheme[1].lower() in {"file", "local"}:
         local = path[scheme.end() :].removeprefix("//")
         if not local.startswith("/"):
-            raise ValueError(f"{path!r} names a host, not a file of this machine; write file:///path.")
-        return _Local(Path(local))
-    # Only here: local files need no Airflow.
+            raise ValueError(f"{path!r} contains a host, but only files of this machine are supported: file:///path.")
+        return _LocalTarget(path, Path(local))
+    # Imported only here: local files do not need Airflow.
     from airflow.providers.common.compat.sdk import ObjectStoragePath  # noqa: PLC0415
 
-    target = ObjectStoragePath(path)
-    if not target.path.endswith("/" + path.rpartition("/")[2]):
-        raise ValueError(f"{path!r} names a bucket, but no file in it.")
-    known = inspect.signature(target.fs.put_file).parameters
-    return _Object(target.fs, target.path, {name: value for name, value in _PUT_OPTIONS.items() if name in known})
+    found = ObjectStoragePath(path)
+    return _ObjectTarget(path, found.fs, found.path.rstrip("/"))
 
 
 @dataclass(frozen=True)
-class _Local:
+class _LocalTarget:
+    name: str
     path: Path
 
-    def put(self, whole: Path) -> None:
+    @property
+    def local_path(self) -> Path | None:
+        return self.path
+
+    @property
+    def identity(self) -> tuple[Hashable, str]:
+        return None, os.path.abspath(self.path)  # noqa: PTH100 - it also resolves `..`
+
+    def put(self, source: Path) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         hidden = self.path.with_name(f".landing-{secrets.token_hex(8)}.part")
         try:
-            # Not by tempfile, whose files only their owner may read: this one is as any new file under the umask.
-            with whole.open("rb") as source, hidden.open("xb") as copy:
-                shutil.copyfileobj(source, copy, _PIECE)
+            # Not by tempfile, whose files only their owner may read: this one has the permissions of the umask.
+            with source.open("rb") as file, hidden.open("xb") as copy:
+                shutil.copyfileobj(file, copy, _COPY_BYTES)
                 copy.flush()
                 os.fsync(copy.fileno())
             hidden.replace(self.path)
         finally:
             hidden.unlink(missing_ok=True)
 
-    def open(self) -> IO[bytes] | None:
+    def open(self) -> IO[bytes]:
+        return self.path.open("rb")
+
+    def open_if_exists(self) -> IO[bytes] | None:
         try:
-            return self.path.open("rb")
+            return self.open()
         except FileNotFoundError:
             return None
         except OSError as exc:
-            if exc.errno == errno.ENAMETOOLONG:  # under such a name nothing can be
+            if exc.errno == errno.ENAMETOOLONG:  # no file can have such a name
                 return None
             raise
+
+    def exists(self) -> bool:
+        return self.path.is_file()
+
+    def files(self) -> Iterator[StorageTarget]:
+        if self.exists():
+            yield self
+            return
+        visited = set()
+        for directory, inner, names in os.walk(self.path, onerror=_raise, followlinks=True):
+            real = os.path.realpath(directory)
+            if real in visited:  # links can form a circle
+                inner.clear()
+                continue
+            visited.add(real)
+            for name in names:
+                file = f"{directory.rstrip('/')}/{name}"
+                if Path(file).is_file():  # not a pipe, which has no end
+                    yield _LocalTarget(_name_below(self.name, str(self.path), file), Path(file))
 
     def remove(self) -> None:
         self.path.unlink(missing_ok=True)
 
-    def page(self) -> str | None:
-        return None  # browsers open no file that a page on the web links to
+    def console_url(self) -> str | None:
+        return None  # a browser does not open a local file that a web page links to
 
 
 @dataclass(frozen=True)
-class _Object:
-    store: Any
-    path: str
-    options: Mapping[str, int]
+class _ObjectTarget:
+    name: str
+    store: Any  # an fsspec file system
+    path: str  # bucket and key
 
-    def put(self, whole: Path) -> None:
-        self.store.put_file(str(whole), self.path, **self.options)
+    @property
+    def local_path(self) -> Path | None:
+        return None
 
-    def open(self) -> IO[bytes] | None:
+    @property
+    def identity(self) -> tuple[Hashable, str]:
+        return id(self.store), self.path
+
+    def put(self, source: Path) -> None:
+        known = inspect.signature(self.store.put_file).parameters
+        options = {name: value for name, value in _PUT_OPTIONS.items() if name in known}
+        self.store.put_file(str(source), self.path, **options)
+
+    def open(self) -> IO[bytes]:
+        # The `readline` of the store's own file does not take a limit.
+        return io.BufferedReader(self.store.open(self.path, "rb", block_size=_READ_AHEAD_BYTES))
+
+    def open_if_exists(self) -> IO[bytes] | None:
         try:
-            # What another process wrote meanwhile does not stand in the listings that a store keeps in memory.
+            # The store keeps listings in memory, which do not have what another process has written since.
             self.store.invalidate_cache()
-            # Its own `readline` takes no limit.
-            return io.BufferedReader(self.store.open(self.path, "rb"))
+            return self.open()
         except FileNotFoundError:
             return None
         except OSError as exc:
-            if _forbidden(exc):  # some may write, but not read
+            if _is_forbidden(exc):  # some keys may write, but not read
                 return None
             raise
+
+    def exists(self) -> bool:
+        self.store.invalidate_cache()
+        return bool(self.store.isfile(self.path))
+
+    def files(self) -> Iterator[StorageTarget]:
+        self.store.invalidate_cache()
+        keys: list[str] = self.store.find(self.path)
+        if keys in ([], [self.path]) and "/" in self.path:
+            keys = [key for key in self.store.find(self.path.rpartition("/")[0]) if key.startswith(self.path)]
+        for key in keys:
+            yield _ObjectTarget(_name_below(self.name, self.path, key), self.store, key)
 
     def remove(self) -> None:
         try:
@@ -137,10 +237,19 @@ class _Object:
         except FileNotFoundError:
             return
 
-    def page(self) -> str | None:
+    def console_url(self) -> str | None:
         return console_url(self.store, self.path)
 
 
-def _forbidden(exc: OSError) -> bool:
-    """Tell whether an object store said that something is not allowed; gcsfs says it by its text alone."""
+def _name_below(name: str, path: str, file: str) -> str:
+    """Return how a caller writes the name of a file below a directory whose name and path are given."""
+    return name.rstrip("/") + file.removeprefix(path.rstrip("/"))
+
+
+def _raise(error: OSError) -> None:
+    raise error
+
+
+def _is_forbidden(exc: OSError) -> bool:
+    """Tell whether an object store answered that something is not permitted; gcsfs says so only in the text."""
     return isinstance(exc, PermissionError) or str(exc).startswith("Forbidden: ")

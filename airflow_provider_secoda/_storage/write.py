@@ -89,7 +89,7 @@ def write_atomically(
 
 def _move_aside(beside: StorageTarget, written: WrittenFile, copy: Path) -> Path | None:
     """Remove the manifest of a file with other bytes than those that were written; return a copy of it."""
-    file = beside.open()
+    file = beside.open_if_exists()
     if file is None:
         return None
     with file:
@@ -108,7 +108,7 @@ def _move_aside(beside: StorageTarget, written: WrittenFile, copy: Path) -> Path
 
 def _put_back(old: Path, beside: StorageTarget, place: StorageTarget) -> None:
     """Put a manifest back where it was, if its file still lies there: an error may come after the put was done."""
-    file = place.open()
+    file = place.open_if_exists()
     if file is None:
         return
     with file, old.open("rb") as note:

@@ -96,7 +96,7 @@ def check_replaced(path: str, read: WindowRead, spool: Spool) -> None:
     from airflow_provider_secoda._storage.target import resolve_target  # noqa: PLC0415
 
     note = manifest_path(path)
-    file = resolve_target(note).open()
+    file = resolve_target(note).open_if_exists()
     if file is None:
         return
     lost, example = 0, ""

@@ -203,7 +203,8 @@ class SecodaAuditLogsOperator(AuditLogsLineage, BaseOperator):
         """Return the address of the file that was written, where people can look at it in their browser."""
         from airflow_provider_secoda._storage.target import resolve_target  # noqa: PLC0415 - DAG files are parsed often
 
-        return None if self._told is None or "path" not in self._told else resolve_target(self._told["path"]).page()
+        path = None if self._told is None else self._told.get("path")
+        return None if path is None else resolve_target(path).console_url()
 
 
 def _fill_in(path: str, window: Window) -> str:

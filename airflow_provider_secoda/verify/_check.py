@@ -19,7 +19,7 @@ from airflow_provider_secoda.verify._series import tile
 from airflow_provider_secoda.verify._source import FileRecords, Source, SourceError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Hashable, Sequence
 
     from airflow_provider_secoda.verify._records import Record
 
@@ -68,7 +68,7 @@ def verify(
 
 
 def _find(paths: Sequence[str], result: Result) -> list[Pair]:
-    found: dict[tuple[int, str], Pair] = {}
+    found: dict[tuple[Hashable, str], Pair] = {}
     for path in paths:
         try:
             pairs, others = find_pairs(path)
@@ -79,7 +79,7 @@ def _find(paths: Sequence[str], result: Result) -> list[Pair]:
         if not pairs:
             result.errors.append(f"{shown(path)}: no file to check (.jsonl, .ndjson, .jsonl.gz, .ndjson.gz, .parquet)")
         for pair in pairs:
-            found.setdefault(pair.place, pair)
+            found.setdefault(pair.identity, pair)
     return list(found.values())
 
 

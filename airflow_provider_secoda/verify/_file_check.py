@@ -19,7 +19,8 @@ from airflow_provider_secoda.verify._result import FileResult, Finding, Findings
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from airflow_provider_secoda.verify._files import Pair, Place
+    from airflow_provider_secoda._storage.target import StorageTarget
+    from airflow_provider_secoda.verify._files import Pair
     from airflow_provider_secoda.verify._manifest_header import ManifestHeader
     from airflow_provider_secoda.verify._records import Record
 
@@ -90,10 +91,10 @@ class FileCheck:
     def _refuse(self, exc: ManifestError) -> None:
         self.say("manifest", f"the manifest cannot be used: {shown(str(exc))}")
 
-    def _read(self, place: Place, listed: Iterator[tuple[str, str]] | None) -> None:
+    def _read(self, target: StorageTarget, listed: Iterator[tuple[str, str]] | None) -> None:
         result = self.result
         require_format(result.format)
-        with self._records(place) as (stream, raws):
+        with self._records(target) as (stream, raws):
             found = self._noted(raws)
             try:
                 if listed is not None:
@@ -107,12 +108,12 @@ class FileCheck:
             self._conclude(self.stated)
 
     @contextmanager
-    def _records(self, place: Place) -> Iterator[tuple[Digested, Iterator[bytes]]]:
+    def _records(self, target: StorageTarget) -> Iterator[tuple[Digested, Iterator[bytes]]]:
         if self.result.format != "parquet":
-            with digested(place) as stream:
+            with digested(target) as stream:
                 yield stream, read_lines(stream, self.result.format)
             return
-        with at_hand(place) as (path, stream):
+        with at_hand(target) as (path, stream):
             checker = None
             if self.stated is None or self.stated.file.sha256 != stream.sha256:
                 from airflow_provider_secoda.verify._columns import ColumnChecker  # noqa: PLC0415 - pyarrow is an extra

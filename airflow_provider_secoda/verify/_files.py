@@ -1,155 +1,87 @@
-"""Find the files to check, and open them: on this machine without Airflow, in object stores through it."""
+"""Find the files to check and their manifests, in local directories and in object storage."""
 
 from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from airflow_provider_secoda._storage.formats import format_of
 from airflow_provider_secoda._storage.manifest import manifest_path
-from airflow_provider_secoda._storage.target import resolve_target
+from airflow_provider_secoda._storage.target import resolve_prefix
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Hashable, Iterable
 
-_MANIFEST = manifest_path("")
-#: As it comes, s3fs reads 50 MB ahead.
-_BLOCK = 4 << 20
+    from airflow_provider_secoda._storage.target import StorageTarget
+
+_MANIFEST_SUFFIX = manifest_path("")
+_CAUSES_SHOWN = 4
 
 
 class UnreadableError(Exception):
-    """A place cannot be read, so nothing can be said about what is there; the text is for people.
+    """Storage cannot be read, so nothing is known about its files.
 
-    It names kinds of errors, never their own texts: those of object stores may hold what a connection holds.
+    The text contains the types of errors, never their own texts: those of object stores may contain what the
+    connection contains.
     """
 
-
-@dataclass(frozen=True)
-class Place:
-    """One file, here or in an object store.
-
-    :ivar path: as the caller would write it
-    :ivar inner: as its store calls it
-    """
-
-    path: str
-    store: Any  # an fsspec file system; None for this machine
-    inner: str
-
-    @property
-    def local(self) -> Path | None:
-        """Where it lies on this machine, or None."""
-        return Path(self.inner) if self.store is None else None
-
-    def open(self) -> IO[bytes]:
-        """Open the file for reading.
-
-        :raises UnreadableError: it cannot be opened
-        """
-        try:
-            if self.store is None:
-                return Path(self.inner).open("rb")
-            file: IO[bytes] = self.store.open(self.inner, "rb", block_size=_BLOCK)
-        except Exception as exc:  # noqa: BLE001 - whatever the store's library raises
-            raise unreadable(exc) from None
-        return file
+    def __init__(self, error: BaseException) -> None:
+        types: list[str] = []
+        cause: BaseException | None = error
+        while cause is not None and len(types) < _CAUSES_SHOWN:
+            reason = os.strerror(cause.errno) if isinstance(cause, OSError) and cause.errno else None
+            types.append(f"{type(cause).__name__} ({reason})" if reason else type(cause).__name__)
+            cause = cause.__cause__ or cause.__context__
+        super().__init__(", caused by ".join(types))
 
 
 @dataclass
 class Pair:
-    """A file and its manifest, of which one may be missing."""
+    """A data file and its manifest, of which one may be missing.
+
+    :param path: the path or URL of the data file, as a caller writes it
+    """
 
     path: str
-    file: Place | None = None
-    manifest: Place | None = None
+    file: StorageTarget | None = None
+    manifest: StorageTarget | None = None
 
     @property
-    def place(self) -> tuple[int, str]:
-        """What is the same for the same file, however it was written."""
-        here = self.file or self.manifest
-        assert here is not None
-        inner = here.inner.removesuffix(_MANIFEST)
-        return (0, os.path.abspath(inner)) if here.store is None else (id(here.store), inner)  # noqa: PTH100
-
-
-def unreadable(exc: Exception) -> UnreadableError:
-    """Return in words that are safe to show why something cannot be read."""
-    kinds: list[str] = []
-    error: BaseException | None = exc
-    while error is not None and len(kinds) < 4:  # noqa: PLR2004 - further causes tell nobody more
-        reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else None
-        kinds.append(f"{type(error).__name__} ({reason})" if reason else type(error).__name__)
-        error = error.__cause__ or error.__context__
-    return UnreadableError(", from ".join(kinds))
+    def identity(self) -> tuple[Hashable, str]:
+        """Equal for the same data file, however its path is written."""
+        target = self.file or self.manifest
+        assert target is not None
+        store, path = target.identity
+        return store, path.removesuffix(_MANIFEST_SUFFIX)
 
 
 def find_pairs(path: str) -> tuple[list[Pair], int]:
-    """Find the files of ours at a path or URL, or below it, however deep, in the order of their names.
+    """Find the data files and manifests at a path or URL, or below it at any depth, in the order of their names.
 
-    :param path: of a file, of either half of a pair, of a directory, or in an object store also the beginning of names
-    :return: the pairs, and how many other files there are
-    :raises ValueError: the path is no path or URL
-    :raises UnreadableError: the storage does not answer, or refuses to
+    :param path: of a data file or its manifest, of a directory, or in an object store also the beginning of keys
+    :return: the pairs, and the number of other files
+    :raises ValueError: it is not a path or URL
+    :raises UnreadableError: the storage does not answer, or does not permit reading
     """
-    asked = _half(path) or path.rstrip("/") or "/"
-    # Upwards is for templates to avoid, not for people at a prompt.
-    place = os.path.abspath(asked) if asked.startswith((".", "/")) else asked  # noqa: PTH100
+    data = _data_path(path)
+    names = [path.rstrip("/") or "/"] if data is None else [data, manifest_path(data)]
     try:
-        child: Any = resolve_target(f"{place}/x.jsonl")
+        targets = [resolve_prefix(name) for name in names]
     except ValueError:
         raise
-    except Exception as exc:  # noqa: BLE001 - whatever the store's library raises
-        raise unreadable(exc) from None
-    store = getattr(child, "store", None)
-    base = str(child.path.parent) if store is None else child.path.rpartition("/")[0]
+    except Exception as exc:  # noqa: BLE001 - a store's library may raise anything
+        raise UnreadableError(exc) from None
     try:
-        names = _local(base) if store is None else _remote(store, base)
-        return _pairs(Place(asked.rstrip("/") + name.removeprefix(base.rstrip("/")), store, name) for name in names)
-    except Exception as exc:  # noqa: BLE001 - whatever the store's library raises
-        raise unreadable(exc) from None
+        existing = [target for target in targets if data is not None and target.exists()]
+        return _pairs(existing or targets[0].files())
+    except Exception as exc:  # noqa: BLE001 - a store's library may raise anything
+        raise UnreadableError(exc) from None
 
 
-def _local(base: str) -> Iterator[str]:
-    siblings = _siblings(base, os.path.isfile) or ([base] if os.path.isfile(base) else [])  # noqa: PTH113
-    if siblings:
-        yield from siblings
-        return
-    seen = set()
-    for directory, inner, names in os.walk(base, onerror=_fail, followlinks=True):
-        place = os.path.realpath(directory)
-        if place in seen:  # links can lead in circles
-            inner.clear()
-            continue
-        seen.add(place)
-        yield from (path for name in names if os.path.isfile(path := os.path.join(directory, name)))  # noqa: PTH113,PTH118
-
-
-def _fail(error: OSError) -> None:
-    raise error
-
-
-def _remote(store: Any, base: str) -> Iterable[str]:
-    store.invalidate_cache()
-    if siblings := _siblings(base, store.isfile):
-        return siblings
-    names: Sequence[str] = store.find(base)
-    if not names or list(names) == [base]:
-        parent = base.rpartition("/")[0]
-        names = [name for name in store.find(parent) if name.startswith(base)] if "/" in base else names
-    return names
-
-
-def _siblings(path: str, exists: Callable[[str], bool]) -> list[str]:
-    """Return which halves of a pair there are, if a path is one of them."""
-    data = _half(path)
-    return [] if data is None else [half for half in (data, manifest_path(data)) if exists(half)]
-
-
-def _half(path: str) -> str | None:
-    """Return the path of the data file that a path is, or is the manifest of; None if it is neither."""
-    data = path.removesuffix(_MANIFEST)
+def _data_path(path: str) -> str | None:
+    """Return the path of the data file for the path of either half of a pair; None for any other path."""
+    data = path.removesuffix(_MANIFEST_SUFFIX)
     try:
         format_of(data)
     except ValueError:
@@ -157,17 +89,17 @@ def _half(path: str) -> str | None:
     return data
 
 
-def _pairs(places: Iterable[Place]) -> tuple[list[Pair], int]:
+def _pairs(targets: Iterable[StorageTarget]) -> tuple[list[Pair], int]:
     pairs: dict[str, Pair] = {}
     others = 0
-    for place in places:
-        path = _half(place.path)
+    for target in targets:
+        path = _data_path(target.name)
         if path is None:
             others += 1
             continue
         pair = pairs.setdefault(path, Pair(path))
-        if path == place.path:
-            pair.file = place
+        if path == target.name:
+            pair.file = target
         else:
-            pair.manifest = place
+            pair.manifest = target
     return [pairs[path] for path in sorted(pairs)], others

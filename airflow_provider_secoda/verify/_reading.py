@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from airflow_provider_secoda.client._api.limits import Limits
-from airflow_provider_secoda.verify._files import Place, unreadable
+from airflow_provider_secoda.verify._files import UnreadableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from airflow_provider_secoda._storage.target import StorageTarget
     from airflow_provider_secoda.verify._columns import ColumnChecker
 
 _PIECE = 1 << 20
@@ -45,7 +46,7 @@ class Digested(io.RawIOBase):
         try:
             piece = self._source.read(len(buffer))
         except Exception as exc:  # noqa: BLE001 - whatever the store's library raises
-            raise unreadable(exc) from None
+            raise UnreadableError(exc) from None
         buffer[: len(piece)] = piece
         self._digest.update(piece)
         self.size += len(piece)
@@ -64,9 +65,13 @@ class Digested(io.RawIOBase):
 
 
 @contextmanager
-def digested(place: Place) -> Iterator[Digested]:
-    """Open a place for a reading that digests."""
-    with place.open() as source:
+def digested(target: StorageTarget) -> Iterator[Digested]:
+    """Open a file for a reading that digests."""
+    try:
+        source = target.open()
+    except Exception as exc:  # noqa: BLE001 - a store's library may raise anything
+        raise UnreadableError(exc) from None
+    with source:
         yield Digested(source)
 
 
@@ -120,12 +125,12 @@ def read_columns(path: Path, checker: ColumnChecker | None) -> Iterator[bytes]:
 
 
 @contextmanager
-def at_hand(place: Place) -> Iterator[tuple[Path, Digested]]:
+def at_hand(target: StorageTarget) -> Iterator[tuple[Path, Digested]]:
     """Digest a whole file and have it on this machine, which Parquet needs, as it is not read from front to back."""
-    with digested(place) as stream:
-        if place.local is not None:
+    with digested(target) as stream:
+        if target.local_path is not None:
             stream.drain()
-            yield place.local, stream
+            yield target.local_path, stream
             return
         with tempfile.NamedTemporaryFile(prefix="verify-", suffix=".parquet") as copy:
             buffer = memoryview(bytearray(_PIECE))

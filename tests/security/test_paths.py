@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_secoda._storage.target import resolve_target
+from airflow_provider_secoda._storage.target import resolve_prefix, resolve_target
 from airflow_provider_secoda._storage.write import write_atomically
 
 RECORD = b'{"id":"a"}'
@@ -35,9 +35,23 @@ def test_data_in_a_name_does_not_choose_the_folder(tmp_path_factory, data):
 @pytest.mark.parametrize("data", ["../x", "a/../../x", "..\\x", "a/..", "x\0y", "x\ny", "x\x1b[2Jy", "\x7f"], ids=ascii)
 def test_what_leads_elsewhere_is_refused(tmp_path, start, data):
     """Steps upwards and control signs are refused before a place is looked for, in each kind of store."""
-    with pytest.raises(ValueError, match=r"leads upwards|control character") as error:
+    with pytest.raises(ValueError, match=r"contains `\.\.`|control character") as error:
         resolve_target(f"{start.format(tmp_path)}{data}/logs.jsonl")
     assert str(error.value).isprintable()
+
+
+@pytest.mark.parametrize("start", ["{}/", "file://{}/"])
+def test_a_person_may_write_dots(tmp_path, start):
+    """A path typed at a prompt may contain `..`, but no control characters."""
+    (tmp_path / "a").mkdir()
+    (tmp_path / "logs.jsonl").write_bytes(RECORD)
+    path = start.format(tmp_path) + "a/../logs.jsonl"
+    target = resolve_prefix(path)
+    assert target.exists()
+    assert target.identity == resolve_target(str(tmp_path / "logs.jsonl")).identity
+    assert [file.name for file in target.files()] == [path]
+    with pytest.raises(ValueError, match="control character"):
+        resolve_prefix(f"{path}\x1b")
 
 
 def test_a_link_in_the_files_place_is_replaced(tmp_path):

@@ -71,4 +71,4 @@ def test_a_file_on_gcs():
 @pytest.mark.parametrize("path", ["/data/x.jsonl", "x.jsonl", "file:///data/x.jsonl"])
 def test_a_local_file(path):
     """Browsers follow no link from a web page to a file of the machine."""
-    assert resolve_target(path).page() is None
+    assert resolve_target(path).console_url() is None

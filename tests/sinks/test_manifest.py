@@ -204,6 +204,6 @@ def test_the_same_bytes_keep_their_manifest_meanwhile(tmp_path):
 def test_paths_that_lead_elsewhere_are_refused(path):
     """No path leads upwards or holds control characters: parts of it may come from templated data."""
     records = iter(RECORDS)
-    with pytest.raises(ValueError, match=r"upwards|control"):
+    with pytest.raises(ValueError, match=r"contains `\.\.`|control"):
         write_atomically(records, path)
     assert next(records) == RECORDS[0]

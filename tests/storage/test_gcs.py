@@ -79,7 +79,7 @@ def test_who_may_only_create_can_land(bucket, refuse):
     """A service account that may create objects, and neither read nor list them, lands file and manifest."""
     refuse(r"^(GET|DELETE) .*/o[/?]")
     both(RECORDS, f"{bucket.url}/guarded/a.jsonl")
-    assert resolve_target(f"{bucket.url}/guarded/a.jsonl").open() is None
+    assert resolve_target(f"{bucket.url}/guarded/a.jsonl").open_if_exists() is None
     with pytest.raises(OSError, match="Forbidden"):
         resolve_target(f"{bucket.url}/guarded/a.jsonl").remove()
     gcs_server.serve().refuses = None

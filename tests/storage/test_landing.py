@@ -62,7 +62,7 @@ def test_no_bucket(bucket):
 
 def test_no_key(bucket):
     """A URL that names a bucket and no object is an error before anything is read."""
-    with pytest.raises(ValueError, match="no file"):
+    with pytest.raises(ValueError, match="not of a file"):
         write_atomically(RECORDS, f"{bucket.url}.jsonl")
 
 
@@ -117,4 +117,4 @@ def test_an_object_can_be_read_like_a_file(bucket):
         header, records = read_manifest(file)
         assert len(header["file"]["sha256"]) == 64
         assert [name for name, _ in records] == [str(number) for number in range(len(RECORDS))]
-    assert resolve_target(f"{bucket.url}/read/none.jsonl").open() is None
+    assert resolve_target(f"{bucket.url}/read/none.jsonl").open_if_exists() is None

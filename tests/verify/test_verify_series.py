@@ -216,7 +216,8 @@ def test_relative_paths(tmp_path, monkeypatch):
     write_days(tmp_path / "logs")
     (tmp_path / "else").mkdir()
     monkeypatch.chdir(tmp_path / "else")
-    for given in ("../logs", "../logs/", (tmp_path / "logs").as_uri()):
+    upwards = ("../logs", "../logs/", "../else/../logs", f"file://{tmp_path}/else/../logs")
+    for given in (*upwards, (tmp_path / "logs").as_uri()):
         result = verify([given])
         assert (len(result.files), result.exit_code) == (3, 0)
     monkeypatch.chdir(tmp_path / "logs")
