@@ -1,6 +1,6 @@
-"""Pytest fixtures that serve a sandbox to your tests; loaded by pytest wherever this provider is installed.
+"""Pytest fixtures for the sandbox; pytest loads this module wherever the provider is installed.
 
-Nothing but pytest is imported until a fixture is used, since most test runs never use one.
+It imports only pytest until a fixture is used, because most test runs use none.
 """
 
 from __future__ import annotations
@@ -15,29 +15,31 @@ if TYPE_CHECKING:
 
     from airflow_provider_secoda.sandbox import Sandbox, Workspace
 
+__all__ = ["SandboxFactory", "secoda_sandbox", "secoda_sandbox_factory"]
+
 _CONNECTION = "AIRFLOW_CONN_SECODA_DEFAULT"
 
 
 class SandboxFactory(Protocol):
-    """What the fixture ``secoda_sandbox_factory`` is: like :class:`Sandbox`, but it runs already."""
+    """Type of the fixture ``secoda_sandbox_factory``: takes the arguments of :class:`Sandbox`, and starts it."""
 
     def __call__(self, workspace: Workspace | None = None, **options: Any) -> Sandbox:
-        """Return a running sandbox, which stops at the end of the test."""
+        """Return a running sandbox, which stops after the test."""
 
 
 @pytest.fixture
 def secoda_sandbox_factory(monkeypatch: pytest.MonkeyPatch) -> Iterator[SandboxFactory]:
-    """Start sandboxes with arguments of your own; the first one becomes the connection ``secoda_default``."""
+    """Return a function that starts sandboxes; the first one is the connection ``secoda_default``."""
     sandbox_class = _import_sandbox()
     with ExitStack() as running:
-        taken = False
+        is_set = False
 
         def start(workspace: Workspace | None = None, **options: Any) -> Sandbox:
-            nonlocal taken
+            nonlocal is_set
             sandbox: Sandbox = running.enter_context(sandbox_class(workspace, **options))
-            if not taken:
+            if not is_set:
                 monkeypatch.setenv(_CONNECTION, sandbox.connection_json)
-                taken = True
+                is_set = True
             return sandbox
 
         yield start
@@ -45,7 +47,7 @@ def secoda_sandbox_factory(monkeypatch: pytest.MonkeyPatch) -> Iterator[SandboxF
 
 @pytest.fixture
 def secoda_sandbox(secoda_sandbox_factory: SandboxFactory) -> Sandbox:
-    """Serve a workspace of 5,000 logs as the connection ``secoda_default``, for the length of the test."""
+    """Serve a workspace of 5,000 logs as the connection ``secoda_default`` during the test."""
     return secoda_sandbox_factory()
 
 

@@ -325,19 +325,6 @@ def test_a_filtered_window(month):
     assert found == {log["id"] for log in window if log["performer_type"] in ("API", "AUTOMATION")}
 
 
-def test_date_operators_of_the_connection_are_used(secoda_sandbox_factory, connect):
-    """The extra `date_operators` reaches behind a cap."""
-    sandbox = secoda_sandbox_factory(Workspace.generate(**MONTH), page_size=20)
-    sandbox.faults.cap, sandbox.faults.date_operators = 200, {"gte": "ge", "lt": "lt"}
-    fields = {"host": sandbox.url, "password": sandbox.api_key}
-    start, end = datetime(2026, 9, 11, tzinfo=UTC), datetime(2026, 9, 14, tzinfo=UTC)
-    with pytest.raises(SecodaIncompleteError):
-        list(connect(**fields).iter_audit_logs(start, end))
-    hook = connect(**fields, extra={"date_operators": {"from": "gte", "before": "lt"}})
-    found = {log["id"] for log in hook.iter_audit_logs(start, end)}
-    assert found == {json.loads(raw)["id"] for raw in sandbox.workspace.window(start, end)}
-
-
 def test_version_histories(secoda_sandbox_factory):
     """The versions of a resource come as dicts, over several pages, each once."""
     workspace = Workspace()

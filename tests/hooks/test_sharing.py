@@ -195,7 +195,7 @@ def test_the_connection_is_read_again_when_asked_to(sandbox, monkeypatch):
             assert (await client.settings()).api_key == sandbox.member_key
             # Who comes late with what it saw before need not read.
             assert await client.reread(seen)
-            sandbox._stage.api_key = "revoked-revoked-revoked"
+            sandbox._state.api_key = "revoked-revoked-revoked"
             await client.value(ask())
 
     run(work)

@@ -168,9 +168,9 @@ _log = st.fixed_dictionaries(
 @given(st.lists(_log, max_size=12), st.lists(_log | st.none(), max_size=12))
 def test_listings_follow_every_change(before, changes):
     """A listing kept up to date through additions and expiries equals one made from scratch."""
-    from airflow_provider_secoda.sandbox.query import parse_filter, parse_sort
+    from airflow_provider_secoda.sandbox._server.query import parse_filter, parse_sort
 
-    kept = parse_filter(json.dumps(test("exact", "performer_type", "USER")), {})
+    kept = parse_filter(json.dumps(test("exact", "performer_type", "USER")))
     sorts = [
         by(order="asc"),
         by("parent_id", "desc"),
@@ -184,6 +184,6 @@ def test_listings_follow_every_change(before, changes):
         workspace.expire() if change is None else workspace.add_log(**change)
     done = list(workspace.changes)
     for index, order, rows in zip(live, orders, past, strict=True):
-        assert index.rewound(done) == rows
+        assert index.rows_before(done) == rows
         assert index.rows == workspace.index(object(), kept, order).rows
         assert index.rows != [] or not any(kept(entry) for entry in workspace._entries.values())

@@ -138,7 +138,7 @@ def test_window():
 
     assert ids() == ["K", "L001", "L002"]
     assert ids(timestamp_field="created_at") == ["L001", "L002"]
-    with pytest.raises(ValueError, match="none of"):
+    with pytest.raises(ValueError, match="must be one of"):
         ids(timestamp_field="id")
 
 

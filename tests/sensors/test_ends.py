@@ -238,7 +238,7 @@ def test_a_key_that_is_rotated(sandbox, mode, monkeypatch):
 
     def rotate():
         monkeypatch.setenv("AIRFLOW_CONN_SECODA_DEFAULT", json.dumps(connection))
-        sandbox._stage.member_key = None
+        sandbox._state.member_key = None
 
     timers = [soon(0.2, rotate), soon(0.4, lambda: sandbox.workspace.add_version("R", id="new"))]
     assert ids(execute(make(mode))) == ["new"]

@@ -282,7 +282,7 @@ def test_many_triggers_survive_a_change_of_keys(sandbox, monkeypatch):
 
     connection = json.loads(sandbox.connection_json)
     old = json.dumps(connection | {"password": "the-old-key-which-is-revoked-soon"})
-    sandbox._stage.member_key = "the-old-key-which-is-revoked-soon"
+    sandbox._state.member_key = "the-old-key-which-is-revoked-soon"
     monkeypatch.setenv("AIRFLOW_CONN_SECODA_DEFAULT", old)
     reads = []
     make_client = sharing._make
@@ -292,7 +292,7 @@ def test_many_triggers_survive_a_change_of_keys(sandbox, monkeypatch):
         tasks = [asyncio.create_task(events(make(poke_interval=0.3))) for _ in range(50)]
         await asyncio.sleep(0.6)
         monkeypatch.setenv("AIRFLOW_CONN_SECODA_DEFAULT", json.dumps(connection))
-        sandbox._stage.member_key = None
+        sandbox._state.member_key = None
         await asyncio.sleep(0.8)
         sandbox.workspace.add_version("R", id="new")
         return await asyncio.gather(*tasks)
@@ -309,7 +309,7 @@ def test_a_key_that_is_revoked_ends_all(sandbox, monkeypatch):
     reads = []
     make_client = sharing._make
     monkeypatch.setattr(sharing, "_make", lambda *args: reads.append(args) or make_client(*args))
-    sandbox._stage.api_key = "another-key-than-that-of-the-connection"
+    sandbox._state.api_key = "another-key-than-that-of-the-connection"
 
     async def all_of_them():
         return await asyncio.gather(*(events(make()) for _ in range(50)), return_exceptions=True)

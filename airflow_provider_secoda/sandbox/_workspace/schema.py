@@ -1,4 +1,7 @@
-"""The documents of Secoda's reference (OpenAPI 8.22.39, audit logs), as the sandbox reads them."""
+"""Schemas of Secoda's audit logs and versions, after the reference (OpenAPI 8.22.39).
+
+The sandbox keeps its own table of the documented fields on purpose: a mistake in the client's table shows in the tests.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +50,7 @@ class ResourceMetadata(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class EventBlock(msgspec.Struct, forbid_unknown_fields=True):
-    """A piece of the sentence that the web app shows: ``v1_ActivityLogEventBlock``."""
+    """One part of the sentence that the web app shows: ``v1_ActivityLogEventBlock``."""
 
     type: str
     style: Literal["normal", "bold"]
@@ -78,6 +81,16 @@ class Log(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     metadata: dict[str, Any] | None = None
 
 
+#: The fields of a log that hold a timestamp.
+TIMESTAMPS = ("logged_at", "created_at", "updated_at")
+#: The fields of a log that hold one value: a listing can be sorted by them.
+SCALARS = frozenset(
+    name
+    for name in Log.__struct_fields__
+    if name not in {"performer_metadata", "resource_metadata", "related_resource_ids", "event_blocks", "metadata"}
+)
+
+
 class VersionMetadata(msgspec.Struct, forbid_unknown_fields=True):
     """What a version changed: ``v1_VersionHistoryMetadata``."""
 
@@ -89,7 +102,7 @@ class VersionMetadata(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class VersionHistory(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """A group of edits of one resource: ``v1_VersionHistoryOut``; its logs are those of the audit logs."""
+    """A group of edits of one resource: ``v1_VersionHistoryOut``. Its logs are audit logs, too."""
 
     id: str
     created_at: str
@@ -104,7 +117,7 @@ class VersionHistory(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class PageMeta(msgspec.Struct):
-    """Where a page stands: ``v1_ActivityLogPaginationMeta``."""
+    """Position of a page in its listing: ``v1_ActivityLogPaginationMeta``."""
 
     page: int
     previous_page: int | None
@@ -114,7 +127,7 @@ class PageMeta(msgspec.Struct):
 
 
 class AuditLogsPage(msgspec.Struct):
-    """One answer of List Audit Logs: ``v1_ActivityLogOutPaginated``."""
+    """One response of List Audit Logs: ``v1_ActivityLogOutPaginated``."""
 
     results: list[msgspec.Raw]
     total_pages: int
@@ -123,7 +136,7 @@ class AuditLogsPage(msgspec.Struct):
 
 
 class ResourceLogsPage(msgspec.Struct):
-    """One answer of List Resource Logs: ``v1_ResourceActivityLogOutPaginated``."""
+    """One response of List Resource Logs: ``v1_ResourceActivityLogOutPaginated``."""
 
     non_versioned_logs: list[msgspec.Raw]
     version_histories: list[VersionHistory]

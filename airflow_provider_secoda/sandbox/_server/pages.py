@@ -1,4 +1,4 @@
-"""One page of a listing: which logs it shows and what it says about itself, under the faults set."""
+"""Pages of the two listings, with their faults."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from airflow_provider_secoda.sandbox.index import Entry, Order
-from airflow_provider_secoda.sandbox.query import BadQueryError, parse_filter, parse_sort
-from airflow_provider_secoda.sandbox.schema import AuditLogsPage, PageMeta, ResourceLogsPage
-from airflow_provider_secoda.sandbox.timestamps import UTC
-from airflow_provider_secoda.sandbox.versions import Version
+from airflow_provider_secoda.sandbox._server.query import BadQueryError, parse_filter, parse_sort
+from airflow_provider_secoda.sandbox._workspace.index import Entry, Order
+from airflow_provider_secoda.sandbox._workspace.schema import AuditLogsPage, PageMeta, ResourceLogsPage
+from airflow_provider_secoda.sandbox._workspace.timestamps import UTC
+from airflow_provider_secoda.sandbox._workspace.versions import Version
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from random import Random
 
-    from airflow_provider_secoda.sandbox.faults import Faults
-    from airflow_provider_secoda.sandbox.index import Index
-    from airflow_provider_secoda.sandbox.workspace import Workspace
+    from airflow_provider_secoda.sandbox._faults import Faults
+    from airflow_provider_secoda.sandbox._workspace.index import Index
+    from airflow_provider_secoda.sandbox._workspace.workspace import Workspace
 
-_STALE_BY = 8
-_LONGEST_NUMBER = 19
+_MAX_STALE_CHANGES = 8
+_MAX_DIGITS = 19
 
 
 class RefusedError(Exception):
-    """The listing has no such page; answered with this status."""
+    """The page does not exist; the response has this status."""
 
     def __init__(self, status: int, detail: str) -> None:
         super().__init__(detail)
@@ -37,21 +37,21 @@ class RefusedError(Exception):
 def audit_logs(
     workspace: Workspace, faults: Faults, random: Random, params: Mapping[str, str], page_size: int
 ) -> AuditLogsPage:
-    """Return a page of the audit logs. Hold the workspace's lock.
+    """Return a page of the audit logs. Hold the lock of the workspace.
 
-    :param random: decides about shuffles and stale pages.
+    :param random: source of shuffles and stale pages.
     :param params: the query: ``filter``, ``sort``, ``page``; others are ignored.
-    :raises BadQueryError: the filter or the sort cannot be understood, or faults refuse it.
-    :raises RefusedError: there is no such page.
+    :raises BadQueryError: the filter or the sort is invalid, or refused by a fault.
+    :raises RefusedError: the page does not exist.
     """
     order = _order(params.get("sort"), faults)
-    index = _index(workspace, params.get("filter"), faults, order)
+    index = _index(workspace, params.get("filter"), order)
     rows: Sequence[Entry] = index.rows
     if faults.stale_rate and random.random() < faults.stale_rate:
-        changes = list(workspace.changes)[-random.randint(1, _STALE_BY) :]
-        rows = index.rewound(changes)
+        changes = list(workspace.changes)[-random.randint(1, _MAX_STALE_CHANGES) :]
+        rows = index.rows_before(changes)
     if faults.order == "broken" and "sort" in params:
-        rows = _broken(rows, faults)
+        rows = _out_of_order(rows, faults)
     shown = len(rows) if faults.cap is None else min(faults.cap, len(rows))
     meta = _meta(len(rows), shown, params.get("page", "1"), page_size, faults)
     first = (meta.page - 1) * page_size
@@ -68,10 +68,10 @@ def audit_logs(
 
 
 def resource_logs(workspace: Workspace, faults: Faults, params: Mapping[str, str], page_size: int) -> ResourceLogsPage:
-    """Return a page of one resource's logs and versions, paged together. Hold the workspace's lock.
+    """Return a page of the logs and versions of a resource. Hold the lock of the workspace.
 
     :param params: the query: ``resource_id``, ``page``; others are ignored.
-    :raises RefusedError: there is no such resource or page, or no resource is named.
+    :raises RefusedError: the resource or the page does not exist, or ``resource_id`` is missing.
     """
     if "resource_id" not in params:
         raise RefusedError(422, "resource_id is required")
@@ -113,19 +113,18 @@ def _order(text: str | None, faults: Faults) -> Order:
     return order
 
 
-def _index(workspace: Workspace, text: str | None, faults: Faults, order: Order) -> Index:
+def _index(workspace: Workspace, text: str | None, order: Order) -> Index:
     if text is None:
         return workspace.index(None, None, order)
-    keep = parse_filter(text, faults.date_operators)
-    key = json.dumps(json.loads(text), sort_keys=True), tuple(sorted(faults.date_operators.items()))
-    return workspace.index(key, keep, order)
+    matches = parse_filter(text)
+    return workspace.index(json.dumps(json.loads(text), sort_keys=True), matches, order)
 
 
 def _meta(rows: int, shown: int, page: str, page_size: int, faults: Faults) -> PageMeta:
-    """Return where a page stands in a listing of so many ``rows``, of which only ``shown`` can be reached."""
+    """Return the position of a page in a listing of ``rows`` logs, of which ``shown`` are within the cap."""
     count = shown if faults.cap_count == "capped" else rows
     total_pages = -(-count // page_size) or faults.empty_listing_pages
-    number = int(page) if page.isascii() and page.isdigit() and len(page) < _LONGEST_NUMBER else 0
+    number = int(page) if page.isascii() and page.isdigit() and len(page) < _MAX_DIGITS else 0
     if number < 1:
         raise RefusedError(404, "Invalid page.")
     if shown <= (number - 1) * page_size < rows:
@@ -145,15 +144,15 @@ def _meta(rows: int, shown: int, page: str, page_size: int, faults: Faults) -> P
     )
 
 
-def _broken(rows: Sequence[Entry], faults: Faults) -> list[Entry]:
-    """Return the rows with a few of them too late, so that the order fails in one place only."""
+def _out_of_order(rows: Sequence[Entry], faults: Faults) -> list[Entry]:
+    """Return the rows with a few of them too late, so that the order is wrong in one place only."""
     at = int(len(rows) * faults.broken_at)
     until, back = at + faults.broken_logs, at + faults.broken_logs + faults.broken_by
     return [*rows[:at], *rows[until:back], *rows[at:until], *rows[back:]]
 
 
 def _shuffled(index: Index, rows: Sequence[Entry], first: int, after: int, random: Random) -> list[Entry]:
-    """Return rows ``first`` to ``after`` of a listing whose ties, also across its edges, lie at random."""
+    """Return rows ``first`` to ``after`` with ties shuffled, also those that reach beyond the page."""
     if first >= after:
         return []
     head, _ = index.ties(rows, first)

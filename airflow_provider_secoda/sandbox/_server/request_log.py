@@ -1,4 +1,4 @@
-"""What came in: one record a request, and the counts that the control API shows."""
+"""Records of the requests, and the numbers that the control API shows."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 class RequestRecord:
     """One request, in the order of arrival.
 
-    :param at: ``time.monotonic()`` at its arrival, seconds.
+    :param at: ``time.monotonic()`` of its arrival, seconds.
     :param params: the decoded query.
-    :param headers: with lower-case names; of ``authorization`` only the scheme is kept.
-    :param authorized: whether it carried a key that this sandbox knows.
-    :param status: of the answer; ``None`` while there is none, or when the connection was cut before it.
+    :param headers: names in lower case; ``authorization`` keeps only its scheme.
+    :param authorized: whether it had a valid API key.
+    :param status: status of the response; ``None`` before it, or when the connection was reset.
     """
 
     at: float
@@ -34,8 +34,8 @@ class RequestRecord:
 
 
 @dataclass
-class Traffic:
-    """All requests since the start or the last reset; those of the control API are not among them."""
+class RequestLog:
+    """All requests since the start or the last reset, without those of the control API."""
 
     requests: list[RequestRecord] = field(default_factory=list)
     in_flight: int = 0
@@ -46,7 +46,7 @@ class Traffic:
     def record(
         self, method: str, path: str, params: dict[str, str], headers: dict[str, str], authorized: bool
     ) -> Iterator[RequestRecord]:
-        """Keep a record of a request, which counts as in flight until the block ends."""
+        """Record a request, which is in flight until the block ends."""
         if "authorization" in headers:
             headers["authorization"] = headers["authorization"].partition(" ")[0] + " ***"
         request = RequestRecord(time.monotonic(), method, path, params, headers, authorized)
@@ -61,13 +61,13 @@ class Traffic:
                 self.in_flight -= 1
 
     def reset(self) -> None:
-        """Forget all requests."""
+        """Clear the requests."""
         with self._lock:
             self.requests.clear()
             self.peak_in_flight = self.in_flight
 
     def stats(self) -> dict[str, Any]:
-        """Return the counts: ``requests``, ``by_path`` (path to status to number), ``peak_in_flight``."""
+        """Return the numbers: ``requests``, ``by_path`` (path to status to number), ``peak_in_flight``."""
         with self._lock:
             requests = list(self.requests)
             peak = self.peak_in_flight

@@ -1,4 +1,4 @@
-"""Uvicorn in a thread, on a socket of our own, so that it starts and stops within milliseconds."""
+"""Uvicorn server for a thread, which starts and stops within milliseconds."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from typing import Any
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from airflow_provider_secoda.sandbox.mishaps import TRANSPORT
+from airflow_provider_secoda.sandbox._server.fault_responses import TRANSPORT
 
 _TICK_SECONDS = 0.5
 
 
 class Server(uvicorn.Server):
-    """Uvicorn, told to stop from another thread, and then leaving at once."""
+    """Uvicorn server that another thread can stop at once."""
 
     def __init__(self, app: Any) -> None:
         super().__init__(
@@ -34,24 +34,24 @@ class Server(uvicorn.Server):
         )
         self.ready = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._leave = asyncio.Event()
+        self._stopping = asyncio.Event()
 
     async def main_loop(self) -> None:
-        """Keep the ``Date`` header right until told to leave."""
+        """Update the ``Date`` header until :meth:`stop` is called."""
         self._loop = asyncio.get_running_loop()
-        while not self._leave.is_set():
+        while not self._stopping.is_set():
             await self.on_tick(0)
             self.ready.set()
             with suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._leave.wait(), _TICK_SECONDS)
+                await asyncio.wait_for(self._stopping.wait(), _TICK_SECONDS)
 
     def stop(self) -> None:
-        """Tell the server to leave; from any thread."""
+        """Stop the server; call it from any thread."""
         if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._leave.set)
+            self._loop.call_soon_threadsafe(self._stopping.set)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Close everything without waiting for anybody."""
+        """Close all connections without waiting for requests in progress."""
         for server in self.servers:
             server.close()
         for listener in sockets or []:
@@ -65,7 +65,7 @@ class Server(uvicorn.Server):
 
 
 class _Protocol(H11Protocol):
-    """HTTP that also hands the application its transport: faults need it to close connections rudely."""
+    """HTTP protocol that passes its transport to the application: faults use it to break connections."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -79,7 +79,7 @@ class _Protocol(H11Protocol):
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether a host can be reached from this machine only."""
+    """Return whether a host is a loopback address."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -89,10 +89,10 @@ def is_loopback(host: str) -> bool:
 def listen(host: str, port: int) -> socket.socket:
     """Return a listening socket.
 
-    :raises OSError: the port is taken.
+    :raises OSError: the port is in use.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # Named as TCP, since asyncio sends small packets at once only on sockets that say so.
+    # With the protocol: asyncio sets TCP_NODELAY only on sockets that are explicitly TCP.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -1,8 +1,7 @@
-"""The ``filter`` and ``sort`` parameters: their JSON grammar, read strictly.
+"""Parse the parameters ``filter`` and ``sort`` strictly.
 
-Documented are ``and`` with ``exact``, ``contains``, ``in``, and a sort by one field; ``or``, ``not``,
-``is_set`` and ``tie_breaker`` are what third parties use. Anything else is refused, so that a misspelt filter
-shows at once.
+The reference documents ``and``, ``exact``, ``contains``, ``in``, and a sort by one field; third parties also use
+``or``, ``not``, ``is_set`` and ``tie_breaker``. Everything else is an error, so that a misspelt filter is noticed.
 """
 
 from __future__ import annotations
@@ -10,47 +9,36 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from airflow_provider_secoda.sandbox.index import SCALARS, TIMESTAMPS, Entry, Order
-from airflow_provider_secoda.sandbox.timestamps import nanoseconds
+from airflow_provider_secoda.sandbox._workspace.index import Entry, Order
+from airflow_provider_secoda.sandbox._workspace.schema import SCALARS, TIMESTAMPS
+from airflow_provider_secoda.sandbox._workspace.timestamps import parse_nanoseconds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     Predicate: TypeAlias = Callable[[Entry], bool]
 
 _FIELDS = SCALARS | {"related_resource_ids"}
-_DEEPEST = 50
-_DAY = 86_400_000_000_000
-_COMPARE: dict[str, Callable[[int, int], bool]] = {
-    "ge": lambda at, bound: at >= bound,
-    "gt": lambda at, bound: at > bound,
-    "le": lambda at, bound: at <= bound,
-    "lt": lambda at, bound: at < bound,
-    "ge_day": lambda at, bound: at // _DAY >= bound // _DAY,
-    "lt_day": lambda at, bound: at // _DAY < bound // _DAY,
-    "all": lambda _at, _bound: True,
-    "none": lambda _at, _bound: False,
-}
+_MAX_DEPTH = 50
 
 
 class BadQueryError(Exception):
-    """The query cannot be understood; answered with 400."""
+    """The query is invalid; the response is 400."""
 
 
-def parse_filter(text: str, date_operators: Mapping[str, str]) -> Predicate:
-    """Return the test that a filter asks of each log.
+def parse_filter(text: str) -> Predicate:
+    """Return a function that tells whether a log matches a filter.
 
     :param text: the parameter's JSON text.
-    :param date_operators: see :attr:`Faults.date_operators`.
-    :raises BadQueryError: with a sentence that says what is wrong with the text.
+    :raises BadQueryError: the text is not a valid filter.
     """
-    return _node(_json(text, "filter"), date_operators, _DEEPEST)
+    return _node(_json(text, "filter"), _MAX_DEPTH)
 
 
 def parse_sort(text: str) -> Order:
-    """Return the order that a sort asks for; its second key, when there is one, is the tie breaker.
+    """Return the order of a sort; the tie breaker, if given, is its second key.
 
-    :raises BadQueryError: with a sentence that says what is wrong with the text.
+    :raises BadQueryError: the text is not a valid sort.
     """
     node = _json(text, "sort")
     keys = [_sort_key(node, {"tie_breaker"})]
@@ -67,7 +55,7 @@ def _json(text: str, parameter: str) -> Any:
 
 
 def _sort_key(node: Any, optional: set[str]) -> tuple[str, bool]:
-    _expect_keys(node, {"field", "order"}, optional, "sort")
+    _check_keys(node, {"field", "order"}, optional, "sort")
     if node["field"] not in sorted(SCALARS):
         raise BadQueryError(f"cannot sort by {node['field']!r}")
     if node["order"] not in ("asc", "desc"):
@@ -75,29 +63,27 @@ def _sort_key(node: Any, optional: set[str]) -> tuple[str, bool]:
     return node["field"], node["order"] == "desc"
 
 
-def _expect_keys(node: Any, required: set[str], optional: set[str], what: str) -> None:
+def _check_keys(node: Any, required: set[str], optional: set[str], parameter: str) -> None:
     if not isinstance(node, dict):
-        raise BadQueryError(f"{what} is not an object: {node!r}")
+        raise BadQueryError(f"{parameter} is not an object: {node!r}")
     if not required <= node.keys() <= required | optional:
-        raise BadQueryError(f"{what} must have {sorted(required)}, not {sorted(node)}")
+        raise BadQueryError(f"{parameter} must have {sorted(required)}, not {sorted(node)}")
 
 
-def _node(node: Any, date_operators: Mapping[str, str], depth: int) -> Predicate:
+def _node(node: Any, depth: int) -> Predicate:
     if not isinstance(node, dict):
         raise BadQueryError(f"filter is not an object: {node!r}")
     operator = node.get("operator")
     if operator in ("and", "or", "not"):
-        return _logical(node, date_operators, depth)
-    _expect_keys(node, {"operator", "field", "value"}, set(), "filter")
+        return _logical(node, depth)
+    _check_keys(node, {"operator", "field", "value"}, set(), "filter")
     field, value = node["field"], node["value"]
     if not isinstance(field, str) or field not in _FIELDS:
         raise BadQueryError(f"cannot filter by {field!r}")
-    if isinstance(operator, str) and operator in date_operators:
-        return _date(date_operators[operator], field, value)
-    return _field_test(operator, field, value)
+    return _comparison(operator, field, value)
 
 
-def _field_test(operator: Any, field: str, value: Any) -> Predicate:
+def _comparison(operator: Any, field: str, value: Any) -> Predicate:
     if operator == "exact":
         return _exact(field, value)
     if operator == "in":
@@ -114,14 +100,14 @@ def _field_test(operator: Any, field: str, value: Any) -> Predicate:
     raise BadQueryError(f"unknown operator {operator!r}")
 
 
-def _logical(node: dict[str, Any], date_operators: Mapping[str, str], depth: int) -> Predicate:
-    _expect_keys(node, {"operator", "operands"}, set(), "filter")
+def _logical(node: dict[str, Any], depth: int) -> Predicate:
+    _check_keys(node, {"operator", "operands"}, set(), "filter")
     operands = node["operands"]
     if not isinstance(operands, list):
         raise BadQueryError("operands is not a list")
     if depth == 0:
         raise BadQueryError("the filter is nested too deeply")
-    tests = [_node(operand, date_operators, depth - 1) for operand in operands]
+    tests = [_node(operand, depth - 1) for operand in operands]
     if node["operator"] == "and":
         return lambda entry: all(test(entry) for test in tests)
     if node["operator"] == "or" and tests:
@@ -133,7 +119,7 @@ def _logical(node: dict[str, Any], date_operators: Mapping[str, str], depth: int
 
 def _exact(field: str, value: Any) -> Predicate:
     if field in TIMESTAMPS:
-        wanted = _instant(value)
+        wanted = _nanoseconds(value)
         return lambda entry: bool(entry.value(field) == wanted)
     if field == "related_resource_ids":
         return lambda entry: value in (entry.value(field) or [])
@@ -144,23 +130,14 @@ def _exact(field: str, value: Any) -> Predicate:
 
 def _contains(field: str, value: Any) -> Predicate:
     if not isinstance(value, str) or field in TIMESTAMPS or field == "is_legacy":
-        raise BadQueryError(f"'contains' cannot look for {value!r} in {field}")
+        raise BadQueryError(f"'contains' cannot compare {field} with {value!r}")
     return lambda entry: value in (entry.value(field) or "")
 
 
-def _date(meaning: str, field: str, value: Any) -> Predicate:
-    name, _, forced = meaning.partition(":")
-    field = forced or field
-    if field not in TIMESTAMPS:
-        raise BadQueryError(f"{field} is not a date")
-    compare, bound = _COMPARE[name], _instant(value)
-    return lambda entry: compare(entry.value(field), bound)
-
-
-def _instant(value: Any) -> int:
+def _nanoseconds(value: Any) -> int:
     if not isinstance(value, str):
         raise BadQueryError(f"{value!r} is not a date and time")
     try:
-        return nanoseconds(value)
+        return parse_nanoseconds(value)
     except ValueError as error:
         raise BadQueryError(str(error)) from None

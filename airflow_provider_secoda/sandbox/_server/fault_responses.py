@@ -1,4 +1,4 @@
-"""Answers that are no answers: what faults make of a request instead of, or on top of, the true answer."""
+"""Responses that faults send in place of the correct one."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from starlette.types import Receive, Scope, Send
 
-    from airflow_provider_secoda.sandbox.faults import Faults, OneShot
+    from airflow_provider_secoda.sandbox._faults import Faults, OneShot
 
 TRANSPORT = "secoda_sandbox.transport"
 _LOGIN_PAGE = """<!doctype html>
@@ -30,10 +30,10 @@ _PROXY_ERRORS = (502, 503, 504)
 
 
 class Reset(Response):
-    """No answer: the connection is reset."""
+    """No response: the connection is reset."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
-        """Close the connection in the way that the other side sees as a reset, and leave it at that."""
+        """Reset the connection (``SO_LINGER`` of zero), and wait for the disconnect."""
         transport = scope["extensions"][TRANSPORT]
         linger = struct.pack("ii", 1, 0)
         transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
@@ -42,10 +42,17 @@ class Reset(Response):
 
 
 class Cut(Response):
-    """The true answer, but the connection closes in the middle of its body."""
+    """The correct response, but the connection closes in the middle of its body."""
+
+    @classmethod
+    def from_response(cls, response: Response) -> Cut:
+        """Return a cut response with the status, headers and body of another."""
+        cut = cls(response.body, response.status_code)
+        cut.raw_headers = response.raw_headers
+        return cut
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Announce the whole length, send half of it, close."""
+        """Send headers with the complete length and half of the body, then close."""
         body = bytes(self.body)
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         await send({"type": "http.response.body", "body": body[: len(body) // 2], "more_body": True})
@@ -59,7 +66,7 @@ async def _until_disconnected(receive: Receive) -> None:
 
 
 def failure(status: int, headers: dict[str, str] | None = None) -> Response:
-    """Return an error answer as it would come: of a proxy's making in HTML, else ``{"detail": …}``."""
+    """Return an error response: HTML as from a proxy for 502 to 504, else ``{"detail": …}``."""
     try:
         phrase = HTTPStatus(status).phrase
     except ValueError:
@@ -70,40 +77,40 @@ def failure(status: int, headers: dict[str, str] | None = None) -> Response:
     return JSONResponse({"detail": phrase}, status, headers)
 
 
-async def scripted(mishap: OneShot) -> Response | type[Cut] | None:
-    """Return the answer of a one-shot fault; ``None`` stands for the true one, :class:`Cut` for half of it.
+async def scripted(fault: OneShot) -> Response | type[Cut] | None:
+    """Return the response of a one-shot fault: ``None`` for the correct one, :class:`Cut` for half of it.
 
-    :raises ValueError: there is no such fault.
+    :raises ValueError: the fault does not exist.
     """
-    if isinstance(mishap, int):
-        return failure(mishap)
-    if not isinstance(mishap, str):
-        _, status, headers = mishap
+    if isinstance(fault, int):
+        return failure(fault)
+    if not isinstance(fault, str):
+        _, status, headers = fault
         return failure(status, headers)
-    name, _, argument = mishap.partition(":")
+    name, _, argument = fault.partition(":")
     if name == "slow":
         await asyncio.sleep(float(argument))
         return None
-    answers: dict[str, Callable[[], Response | type[Cut]]] = {
+    responses: dict[str, Callable[[], Response | type[Cut]]] = {
         "cut": lambda: Cut,
         "reset": Reset,
         "html": lambda: Response(_LOGIN_PAGE, media_type="text/html"),
         "json": lambda: Response(argument, media_type="application/json"),
         "redirect": lambda: Response(status_code=302, headers={"location": argument}),
     }
-    if name not in answers:
-        raise ValueError(f"unknown one-shot fault {mishap!r}")
-    return answers[name]()
+    if name not in responses:
+        raise ValueError(f"unknown one-shot fault {fault!r}")
+    return responses[name]()
 
 
 class RateLimit:
-    """Counts requests in a sliding window."""
+    """Limit of requests in a sliding window."""
 
     def __init__(self) -> None:
         self._times: deque[float] = deque()
 
-    def refuse(self, limit: tuple[int, float]) -> Response | None:
-        """Return a 429 when this request is one too many, with the seconds until there is room again."""
+    def check(self, limit: tuple[int, float]) -> Response | None:
+        """Return a 429 with ``Retry-After`` if this request exceeds the limit, else ``None``."""
         allowed, seconds = limit
         now = time.monotonic()
         while self._times and self._times[0] <= now - seconds:
@@ -116,7 +123,7 @@ class RateLimit:
 
 
 def random_error(faults: Faults, random: Random) -> Response | None:
-    """Return an error answer with the probability that the faults ask for."""
+    """Return an error response with the probability ``error_rate``, else ``None``."""
     if not faults.error_rate or random.random() >= faults.error_rate:
         return None
     headers = None if faults.retry_after is None else {"retry-after": faults.retry_after}

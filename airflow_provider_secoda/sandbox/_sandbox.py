@@ -1,4 +1,4 @@
-"""The sandbox itself: a real HTTP server on loopback, in a thread of this process."""
+"""Sandbox: an HTTP server on loopback, in a thread of this process."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import threading
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from airflow_provider_secoda.sandbox.faults import Faults
-from airflow_provider_secoda.sandbox.workspace import Workspace
+from airflow_provider_secoda.sandbox._faults import Faults
+from airflow_provider_secoda.sandbox._workspace.workspace import Workspace
 
 try:
-    from airflow_provider_secoda.sandbox.app import build
-    from airflow_provider_secoda.sandbox.loopback import Server, is_loopback, listen
-    from airflow_provider_secoda.sandbox.stage import Stage
+    from airflow_provider_secoda.sandbox._server.app import make_app
+    from airflow_provider_secoda.sandbox._server.state import ServerState
+    from airflow_provider_secoda.sandbox._server.uvicorn_server import Server, is_loopback, listen
 except ImportError as error:
     raise ImportError(
         f"the sandbox needs {error.name}: install airflow-provider-secoda[sandbox]", name=error.name
@@ -25,22 +25,22 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from airflow_provider_secoda.sandbox.traffic import RequestRecord
+    from airflow_provider_secoda.sandbox._server.request_log import RequestRecord
 
 API_KEY = "sandbox-key-not-a-secret-0000"
 _START_SECONDS = 10.0
 
 
 class Sandbox:
-    """A server shaped like Secoda's API, for as long as the ``with`` block lasts.
+    """Test server with Secoda's API, which runs during a ``with`` block.
 
-    :param workspace: what it serves; default: a generated one with 5,000 logs of the last 90 days.
-    :param api_key: the admin's key.
-    :param member_key: a second key, whose owner is no admin: 403 on audit logs.
-    :param host: a loopback address; others are refused, since the control API asks for no key.
-    :param port: 0 takes a free one.
-    :param page_size: logs a page.
-    :param faults: what goes wrong; can be changed while serving.
+    :param workspace: workspace to serve; default: a generated one with 5,000 logs of the last 90 days.
+    :param api_key: API key of an admin.
+    :param member_key: second API key, of a user who is not an admin: audit logs return 403.
+    :param host: a loopback address. Other addresses raise, because the control API needs no key.
+    :param port: 0 selects a free port.
+    :param page_size: logs per page.
+    :param faults: faults to begin with; they can be changed while the sandbox runs.
     """
 
     def __init__(
@@ -55,10 +55,10 @@ class Sandbox:
         faults: Faults | None = None,
     ) -> None:
         if not is_loopback(host):
-            raise ValueError(f"the sandbox serves on loopback only, not on {host}")
+            raise ValueError(f"the sandbox serves on loopback only; {host!r} is not a loopback address")
         if page_size < 1:
             raise ValueError(f"page_size must be at least 1, not {page_size}")
-        self._stage = Stage(
+        self._state = ServerState(
             Workspace.generate() if workspace is None else workspace, Faults(), api_key, member_key, page_size
         )
         self.faults = faults or Faults()
@@ -77,15 +77,16 @@ class Sandbox:
         self.stop()
 
     def start(self) -> None:
-        """Listen, and return when requests are answered.
+        """Start the server; return when it accepts requests.
 
-        :raises OSError: the port is taken.
+        :raises OSError: the port is in use.
+        :raises RuntimeError: the sandbox is running.
         """
         if self._thread is not None:
-            raise RuntimeError("the sandbox is running already")
+            raise RuntimeError("the sandbox is running; call stop() first")
         listener = listen(self._host, self._port)
         self._port = listener.getsockname()[1]
-        server = self._server = Server(build(self._stage))
+        server = self._server = Server(make_app(self._state))
         self._thread = threading.Thread(
             target=lambda: asyncio.run(server.serve([listener])),
             name=f"secoda-sandbox-{self._port}",
@@ -96,7 +97,7 @@ class Sandbox:
             raise RuntimeError(f"the sandbox did not start in {_START_SECONDS:g} s")
 
     def stop(self) -> None:
-        """Close all connections and wait for the server's thread to end."""
+        """Close all connections and wait for the end of the server thread."""
         if self._thread is not None and self._server is not None:
             self._server.stop()
             self._thread.join()
@@ -104,59 +105,59 @@ class Sandbox:
 
     @property
     def url(self) -> str:
-        """The base URL, such as ``http://127.0.0.1:41234``; no slash at the end."""
+        """The base URL without a slash at the end, for example ``http://127.0.0.1:41234``."""
         return f"http://{f'[{self._host}]' if ':' in self._host else self._host}:{self._port}"
 
     @property
     def api_key(self) -> str:
-        """The admin's key."""
-        return self._stage.api_key
+        """The API key of the admin."""
+        return self._state.api_key
 
     @property
     def member_key(self) -> str | None:
-        """The key whose owner is no admin."""
-        return self._stage.member_key
+        """The API key of a user who is not an admin."""
+        return self._state.member_key
 
     @property
     def page_size(self) -> int:
-        """Logs a page."""
-        return self._stage.page_size
+        """Logs per page."""
+        return self._state.page_size
 
     @property
     def workspace(self) -> Workspace:
-        """What is served; assign another one to serve that from the next request on."""
-        return self._stage.workspace
+        """The workspace; assign another one to serve it from the next request."""
+        return self._state.workspace
 
     @workspace.setter
     def workspace(self, workspace: Workspace) -> None:
-        self._stage.workspace = workspace
+        self._state.workspace = workspace
 
     @property
     def faults(self) -> Faults:
-        """What goes wrong; set its switches, or assign another one."""
-        return self._stage.faults
+        """The faults; set their switches, or assign other ones."""
+        return self._state.faults
 
     @faults.setter
     def faults(self, faults: Faults) -> None:
-        self._stage.use(faults)
+        self._state.set_faults(faults)
 
     @property
     def requests(self) -> list[RequestRecord]:
-        """The requests since the start or the last reset, as they arrived; not those of the control API.
+        """The requests since the start or the last reset, without those of the control API.
 
-        It is the list itself: it grows while you look, and clearing it begins a new count.
+        This is the list itself: it grows while requests arrive, and clearing it restarts the count.
         """
-        return self._stage.traffic.requests
+        return self._state.request_log.requests
 
     @property
     def stats(self) -> dict[str, Any]:
-        """The counts: ``requests``, ``by_path`` (path to status to number), ``peak_in_flight``."""
-        return self._stage.traffic.stats()
+        """The numbers: ``requests``, ``by_path`` (path to status to number), ``peak_in_flight``."""
+        return self._state.request_log.stats()
 
     def reset(self) -> None:
-        """Forget all requests and turn every fault off; the workspace stays."""
-        self._stage.traffic.reset()
-        self._stage.use(Faults())
+        """Clear the requests and turn all faults off; the workspace stays."""
+        self._state.request_log.reset()
+        self._state.set_faults(Faults())
 
     @property
     def connection_json(self) -> str:
