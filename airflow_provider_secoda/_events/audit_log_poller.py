@@ -15,14 +15,15 @@ from airflow_provider_secoda._events.version_watcher import VersionWatcher
 from airflow_provider_secoda._events.watchers import MAX_PENDING
 from airflow_provider_secoda.client._audit_logs.follow import Tail
 from airflow_provider_secoda.client.errors import SecodaIncompleteError, SecodaPermissionError
-from airflow_provider_secoda.client.filters import parse_filter
+from airflow_provider_secoda.client.filters import Filter
 from airflow_provider_secoda.hooks._metrics import record_log_metrics
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
     from airflow_provider_secoda._events.watchers import Watcher
-    from airflow_provider_secoda.client._api.audit_log_page import Instant, Log
+    from airflow_provider_secoda.client._api.audit_log_page import Log
+    from airflow_provider_secoda.client._api.timestamps import Instant
     from airflow_provider_secoda.hooks._shared_client import SharedClient
 
 log = logging.getLogger(__name__)
@@ -69,7 +70,7 @@ class AuditLogPoller:
         self._watchers = watchers
         self._looks = looks
         self._delivered = delivered
-        filter_ = parse_filter(filter_text)
+        filter_ = Filter.parse(filter_text)
         self._tail = Tail(filter_)
         self._past = CatchUp(filter_)
         self._trouble = FailureBackoff(f"{what}: the audit log cannot be read", poke_interval)

@@ -10,7 +10,8 @@ from airflow_provider_secoda.client._audit_logs.listing import Report, describe_
 from airflow_provider_secoda.client.errors import SecodaIncompleteError
 
 if TYPE_CHECKING:
-    from airflow_provider_secoda.client._api.audit_log_page import Instant, Log
+    from airflow_provider_secoda.client._api.audit_log_page import Log
+    from airflow_provider_secoda.client._api.timestamps import Instant
     from airflow_provider_secoda.client.filters import Filter
     from airflow_provider_secoda.hooks._shared_client import SharedClient
 

@@ -19,7 +19,7 @@ from airflow_provider_secoda.client._api.timestamps import format_instant, parse
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from airflow_provider_secoda.client._api.audit_log_page import Instant
+    from airflow_provider_secoda.client._api.timestamps import Instant
 
 #: More are not written down; a cursor that would need to is moved on instead.
 MAX_DELIVERED = 500

@@ -11,7 +11,8 @@ import msgspec
 from airflow_provider_secoda.client._api.timestamps import parse_instant
 
 if TYPE_CHECKING:
-    from airflow_provider_secoda.client._api.audit_log_page import Instant, Log
+    from airflow_provider_secoda.client._api.audit_log_page import Log
+    from airflow_provider_secoda.client._api.timestamps import Instant
 
 
 class LogFields(msgspec.Struct, dict=True):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_secoda._arguments import ArgumentError, check_text
 from airflow_provider_secoda.client.errors import SecodaConfigurationError
-from airflow_provider_secoda.client.filters import encode_filter, parse_filter
+from airflow_provider_secoda.client.filters import Filter
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,9 +49,10 @@ class Predicates:
 def check_filter(value: Mapping[str, Any] | str | None) -> str | None:
     """Return a filter as JSON text, the same for the same filter."""
     try:
-        return encode_filter(parse_filter(value))
+        parsed = Filter.parse(value)
     except SecodaConfigurationError as error:
         raise ArgumentError(str(error)) from None
+    return None if parsed is None else parsed.text
 
 
 def _texts(name: str, value: Any) -> tuple[str, ...] | None:

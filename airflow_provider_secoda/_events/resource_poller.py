@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from airflow_provider_secoda._events.version_watcher import VersionWatcher
-    from airflow_provider_secoda.client._api.audit_log_page import Instant
+    from airflow_provider_secoda.client._api.timestamps import Instant
     from airflow_provider_secoda.hooks._shared_client import SharedClient
 
 #: How many resources are looked at at once.

@@ -15,7 +15,7 @@ from airflow_provider_secoda._events.failure_backoff import FailureBackoff
 from airflow_provider_secoda._events.payloads import describe_version
 from airflow_provider_secoda._events.watchers import Item, Watcher
 from airflow_provider_secoda._storable import read_record
-from airflow_provider_secoda.client._api.audit_log_page import parse_instant
+from airflow_provider_secoda.client._api.timestamps import parse_instant
 from airflow_provider_secoda.client._audit_logs.follow import LATE
 from airflow_provider_secoda.client._versions.history import Baseline, Match, VersionEntry
 from airflow_provider_secoda.client._versions.poll import poll_versions
@@ -23,7 +23,8 @@ from airflow_provider_secoda.client._versions.poll import poll_versions
 if TYPE_CHECKING:
     from airflow_provider_secoda._events.cursors import CursorStore
     from airflow_provider_secoda._events.log_fields import LogFields
-    from airflow_provider_secoda.client._api.audit_log_page import Instant, Log
+    from airflow_provider_secoda.client._api.audit_log_page import Log
+    from airflow_provider_secoda.client._api.timestamps import Instant
     from airflow_provider_secoda.client._versions.page_order import PageOrder
     from airflow_provider_secoda.hooks._shared_client import SharedClient
 

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
     from airflow_provider_secoda._events.log_fields import LogFields
     from airflow_provider_secoda._events.predicates import Predicates
-    from airflow_provider_secoda.client._api.audit_log_page import Instant, Log
+    from airflow_provider_secoda.client._api.audit_log_page import Log
+    from airflow_provider_secoda.client._api.timestamps import Instant
 
 log = logging.getLogger(__name__)
 

@@ -64,12 +64,13 @@ class AuditLogsLineage:
         )
 
     def _asked(self, window: Window) -> dict[str, Any]:
-        from airflow_provider_secoda.client.filters import parse_filter  # noqa: PLC0415
+        from airflow_provider_secoda.client.filters import Filter  # noqa: PLC0415
 
+        parsed = Filter.parse(self.filter)
         return {
             "start": window.start.isoformat(),
             "end": window.end.isoformat(),
             "window_rule": window.rule,
             "timestamp_field": self.timestamp_field,
-            "filter": parse_filter(self.filter),
+            "filter": None if parsed is None else parsed.as_dict(),
         }

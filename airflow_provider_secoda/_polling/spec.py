@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_secoda._arguments import check_match, check_text, parse_datetime
 from airflow_provider_secoda._storable import storable
-from airflow_provider_secoda.client._api.audit_log_page import to_instant
+from airflow_provider_secoda.client._api.timestamps import to_instant
 from airflow_provider_secoda.client._versions.history import Baseline, VersionEntry
 from airflow_provider_secoda.client.errors import (
     SecodaConfigurationError,

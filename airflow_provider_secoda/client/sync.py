@@ -10,12 +10,12 @@ import threading
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from airflow_provider_secoda.client._api.audit_log_page import Log, TimestampField, to_instant
 from airflow_provider_secoda.client._api.base_url import resolve_base_url
 from airflow_provider_secoda.client._api.flow import Attempt, Call, Emit, Flow, Outcome, Request, once
 from airflow_provider_secoda.client._api.key import Key
 from airflow_provider_secoda.client._api.limits import Limits
 from airflow_provider_secoda.client._api.page_as_dict import read_json
+from airflow_provider_secoda.client._api.timestamps import to_instant
 from airflow_provider_secoda.client._audit_logs.listing import AUDIT_LOGS_PATH, Report
 from airflow_provider_secoda.client._audit_logs.window import WindowQuery, read_window
 from airflow_provider_secoda.client._http.exchange import RequestStats, RetryPolicy, exchange
@@ -26,13 +26,15 @@ from airflow_provider_secoda.client.errors import (
     SecodaConnectionError,
     SecodaError,
 )
-from airflow_provider_secoda.client.filters import Sort, encode_filter, parse_filter
+from airflow_provider_secoda.client.filters import Filter, Sort, encode_sort
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
     from typing_extensions import Self
+
+    from airflow_provider_secoda.client._api.audit_log_page import Log, TimestampField
 
 R = TypeVar("R")
 
@@ -104,11 +106,11 @@ class SecodaClient:
         :return: ``results`` (list of logs), ``count``, ``total_pages``, ``meta``
         """
         params = [("page", str(page))]
-        encoded = encode_filter(parse_filter(filter))
-        if encoded is not None:
-            params.append(("filter", encoded))
+        parsed = Filter.parse(filter)
+        if parsed is not None:
+            params.append(("filter", parsed.text))
         if sort is not None:
-            params.append(("sort", sort.encode() if isinstance(sort, Sort) else (encode_filter(dict(sort)) or "")))
+            params.append(("sort", encode_sort(sort)))
         return self._one(Request(AUDIT_LOGS_PATH, tuple(params)), "results")
 
     def list_resource_logs(self, resource_id: str, page: int = 1) -> dict[str, Any]:
@@ -143,7 +145,7 @@ class SecodaClient:
             to_instant(start),
             to_instant(end),
             timestamp_field,
-            parse_filter(filter),
+            Filter.parse(filter),
             max(1, concurrency),
             date_operators,
         )

@@ -75,13 +75,14 @@ def describe(read: WindowRead, spool: Spool, written: WrittenFile, context: Cont
 
 def query_of(read: WindowRead) -> dict[str, Any]:
     """Return what was asked for, as it stands in a manifest."""
-    from airflow_provider_secoda.client.filters import parse_filter  # noqa: PLC0415 - DAG files are parsed often
+    from airflow_provider_secoda.client.filters import Filter  # noqa: PLC0415 - DAG files are parsed often
 
+    parsed = Filter.parse(read.task.filter)
     return {
         "start": read.window.start.isoformat(),
         "end": read.window.end.isoformat(),
         "timestamp_field": read.task.timestamp_field,
-        "filter": parse_filter(read.task.filter),
+        "filter": None if parsed is None else parsed.as_dict(),
     }
 
 

@@ -161,12 +161,12 @@ class SecodaAuditLogsOperator(AuditLogsLineage, BaseOperator):
         from airflow_provider_secoda._storage.formats import format_of, require_format  # noqa: PLC0415
         from airflow_provider_secoda._storage.target import resolve_target  # noqa: PLC0415
         from airflow_provider_secoda.client.errors import SecodaConfigurationError  # noqa: PLC0415
-        from airflow_provider_secoda.client.filters import parse_filter  # noqa: PLC0415
+        from airflow_provider_secoda.client.filters import Filter  # noqa: PLC0415
         from airflow_provider_secoda.hooks.secoda import SecodaHook  # noqa: PLC0415 - DAG files are parsed often
 
         hook = SecodaHook(self.secoda_conn_id)
         try:
-            parse_filter(self.filter)
+            Filter.parse(self.filter)
             if self.output_path is not None:
                 path = _fill_in(self.output_path, window)
                 require_format(format_of(path))

@@ -203,7 +203,7 @@ class SecodaVersionHistorySensor(ResourceLineage, BaseSensorOperator):
 
     def _look_and_defer(self, context: Context) -> list[dict[str, Any]]:
         """Look once on the worker, which is enough when the entry is there already, or when nothing can come of it."""
-        from airflow_provider_secoda.client._api.audit_log_page import format_instant  # noqa: PLC0415
+        from airflow_provider_secoda.client._api.timestamps import format_instant  # noqa: PLC0415
         from airflow_provider_secoda.triggers.secoda import SecodaVersionHistoryTrigger  # noqa: PLC0415
 
         started = _now()

@@ -11,15 +11,14 @@ from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
 
-from airflow_provider_secoda.client._api.audit_log_page import to_instant
 from airflow_provider_secoda.client._api.flow import Call, Request, once
 from airflow_provider_secoda.client._api.page_as_dict import read_json
+from airflow_provider_secoda.client._api.timestamps import to_instant
 from airflow_provider_secoda.client._audit_logs.listing import AUDIT_LOGS_PATH, Report
 from airflow_provider_secoda.client._audit_logs.window import WindowQuery, read_window
 from airflow_provider_secoda.client._http.exchange import RetryPolicy
 from airflow_provider_secoda.client.aio import AsyncSecodaClient
 from airflow_provider_secoda.client.errors import SecodaError
-from airflow_provider_secoda.client.filters import parse_filter
 from airflow_provider_secoda.client.sync import SecodaClient
 from tests.helpers.rude_servers import RawServer, Tunnel, _head, certificate, http
 
@@ -90,7 +89,7 @@ def page(number=1):
 
 
 def window(concurrency):
-    query = WindowQuery(to_instant(START), to_instant(END), "logged_at", parse_filter(None), concurrency, None)
+    query = WindowQuery(to_instant(START), to_instant(END), "logged_at", None, concurrency, None)
     return read_window(query, Report())
 
 

@@ -7,8 +7,8 @@ import random
 from dataclasses import dataclass, field
 
 from airflow_provider_secoda._polling.pauses import POLL_POLICY
-from airflow_provider_secoda.client._api.audit_log_page import format_instant
 from airflow_provider_secoda.client._api.flow import Response
+from airflow_provider_secoda.client._api.timestamps import format_instant
 from airflow_provider_secoda.client._http.exchange import RequestStats, exchange
 from airflow_provider_secoda.client._versions.history import Baseline
 from airflow_provider_secoda.client._versions.poll import poll_versions

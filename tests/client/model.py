@@ -12,8 +12,8 @@ import json
 import random
 from dataclasses import dataclass, field
 
-from airflow_provider_secoda.client._api.audit_log_page import format_instant, parse_instant
 from airflow_provider_secoda.client._api.flow import Emit, Request, Response
+from airflow_provider_secoda.client._api.timestamps import format_instant, parse_instant
 from airflow_provider_secoda.client._http.exchange import RequestStats, RetryPolicy, exchange
 
 instant = functools.cache(parse_instant)

@@ -19,7 +19,7 @@ from airflow_provider_secoda.client.errors import (
     SecodaIncompleteError,
     SecodaServerError,
 )
-from airflow_provider_secoda.client.filters import exact
+from airflow_provider_secoda.client.filters import Filter, exact
 from tests.client.model import Model, RequestStats, drive, instant, log
 
 SECOND = 1_000_000
@@ -381,7 +381,7 @@ def test_a_filtered_listing_asks_for_the_whole_history():
     logs = spaced(60)
     logs[40]["performer_id"] = "p"
     model = Model(logs, page_size=5)
-    ids, report = read(model, BEGIN + 30 * SECOND, BEGIN + 50 * SECOND, filter=exact("performer_id", "p"))
+    ids, report = read(model, BEGIN + 30 * SECOND, BEGIN + 50 * SECOND, filter=Filter.parse(exact("performer_id", "p")))
     assert ids == ["log-000040"]
     assert report.history_from == BEGIN
     assert report.warnings == []

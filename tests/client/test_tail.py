@@ -14,6 +14,7 @@ from airflow_provider_secoda.client._audit_logs import follow as tail_module
 from airflow_provider_secoda.client._audit_logs.follow import LATE, OVERLAP, Look, Tail, TooManyError, read_span
 from airflow_provider_secoda.client._audit_logs.listing import Report
 from airflow_provider_secoda.client.errors import SecodaError, SecodaIncompleteError, SecodaServerError
+from airflow_provider_secoda.client.filters import Filter, exact
 from tests.client.model import Model, drive, instant, log
 
 SECOND = 1_000_000
@@ -409,7 +410,7 @@ def test_what_is_remembered_is_bounded(monkeypatch):
 def test_the_server_filters():
     """With a filter only the logs that the server lets through come out, and its listing is followed by itself."""
     model = Model(spaced(100), page_size=5)
-    follower = Follower(model, filter={"operator": "exact", "field": "performer_type", "value": "API"})
+    follower = Follower(model, filter=Filter.parse(exact("performer_type", "API")))
     fresh = [add(model, newest(model) + 1) for _ in range(9)]
     wanted = [id_ for id_ in fresh if model.ever[id_]["performer_type"] == "API"]
     assert wanted

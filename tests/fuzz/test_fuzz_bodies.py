@@ -11,11 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_secoda._events.payloads import describe_log
-from airflow_provider_secoda.client._api.audit_log_page import read_audit_logs, to_instant
+from airflow_provider_secoda.client._api.audit_log_page import read_audit_logs
 from airflow_provider_secoda.client._api.flow import Call, Emit, Request, Response, once
 from airflow_provider_secoda.client._api.json_checks import load
 from airflow_provider_secoda.client._api.page_as_dict import read_json
 from airflow_provider_secoda.client._api.resource_log_page import read_resource_logs
+from airflow_provider_secoda.client._api.timestamps import to_instant
 from airflow_provider_secoda.client._audit_logs.listing import Report
 from airflow_provider_secoda.client._audit_logs.window import WindowQuery, read_window
 from airflow_provider_secoda.client._http.exchange import RetryPolicy, exchange

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_secoda._arguments import parse_datetime
 from airflow_provider_secoda.client.errors import SecodaConfigurationError
-from airflow_provider_secoda.client.filters import encode_filter, parse_filter
+from airflow_provider_secoda.client.filters import Filter
 from airflow_provider_secoda.windows import WindowError, resolve_window
 from tests.fuzz.fuzzing import fuzzed, tried, values
 
@@ -50,17 +50,16 @@ def test_any_filter(value):
     """A filter of any text or data is one that can be sent as it is, or a configuration error."""
     tried(repr(value))
     try:
-        found = parse_filter(value)
+        found = Filter.parse(value)
     except SecodaConfigurationError as error:
         assert "`filter" in str(error)  # noqa: PT017 - one of two outcomes
         return
     if found is None:
         assert value is None or not value.strip()
         return
-    text = encode_filter(found)
-    text.encode()
-    assert isinstance(json.loads(text)["operator"], str)
-    assert encode_filter(parse_filter(text)) == text
+    found.text.encode()
+    assert isinstance(json.loads(found.text)["operator"], str)
+    assert Filter.parse(found.text) == found
 
 
 def test_a_filter_without_an_end():
@@ -68,7 +67,7 @@ def test_a_filter_without_an_end():
     endless = {"operator": "and"}
     endless["operands"] = [endless]
     with pytest.raises(SecodaConfigurationError, match="too deeply"):
-        parse_filter(endless)
+        Filter.parse(endless)
 
 
 OFFSETS = st.timedeltas(timedelta(hours=-23), timedelta(hours=23)).map(timezone)

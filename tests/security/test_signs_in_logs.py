@@ -11,7 +11,7 @@ from tests.helpers.rude_servers import RawServer, http
 pytest.importorskip("airflow")
 
 from airflow_provider_secoda._polling.spec import WaitSpec
-from airflow_provider_secoda.client._api.audit_log_page import to_instant
+from airflow_provider_secoda.client._api.timestamps import to_instant
 from airflow_provider_secoda.client._http.exchange import RetryPolicy
 from airflow_provider_secoda.client._versions.history import Baseline
 from airflow_provider_secoda.hooks.secoda import SecodaHook

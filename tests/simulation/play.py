@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from airflow_provider_secoda.client._audit_logs.window import WindowQuery
-from airflow_provider_secoda.client.filters import exact
+from airflow_provider_secoda.client.filters import Filter, exact
 from tests.simulation.reading import WindowRead
 from tests.simulation.world import BEGIN, SECOND, Manners, World, row
 
@@ -239,6 +239,6 @@ def _windows(rng: random.Random, rows: list[Row]) -> list[WindowQuery]:
         bounds.append(bounds[0] + rng.choice((1, SECOND, 9 * SECOND)))
     concurrency = rng.choice((1, 2, 4, 8))
     name = "logged_at" if rng.random() < 0.8 else "created_at"
-    filter_ = exact("performer_type", "USER") if rng.random() < 0.08 else None
+    filter_ = Filter.parse(exact("performer_type", "USER")) if rng.random() < 0.08 else None
     operators = OPERATORS if rng.random() < 0.6 else None
     return [WindowQuery(start, end, name, filter_, concurrency, operators) for start, end in pairwise(bounds)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 from collections import Counter
 from itertools import accumulate
@@ -39,7 +38,7 @@ class WindowRead:
         self.error: SecodaError | None = None
         self.answers = 0
         withheld = world.manners.withheld
-        filter_ = query.filter
+        filter_ = self._filter = None if query.filter is None else query.filter.as_dict()
         window = (query.start, query.end)
         self.ledger = ManifestBuilder(
             window,
@@ -146,7 +145,7 @@ class WindowRead:
         world, manners, name = self.world, self.world.manners, self.query.field
         if manners.cap is None or not (manners.cap_counts or (manners.cap_first and self.query.filter is not None)):
             return set()
-        filter_ = "" if self.query.filter is None else json.dumps(self.query.filter)
+        filter_ = "" if self.query.filter is None else self.query.filter.text
         sorts = [f'{{"field": "{name}", "order": "{order}"}}' for order in ("asc", "desc")]
         # Where one page holds all that is counted, nobody asks for the listing without a sort.
         if manners.order == "refused":
@@ -174,7 +173,7 @@ class WindowRead:
         """Return the logs of ties that go on behind the cap: which of them are shown changes with each answer."""
         world, name, away = self.world, self.query.field, set[bytes]()
         if world.manners.order != "honoured":  # then only its being shown in another order would tell, page by page
-            filter_ = "" if self.query.filter is None else json.dumps(self.query.filter)
+            filter_ = "" if self.query.filter is None else self.query.filter.text
             shown = [*shown, {item.raw for item in world.shown("", filter_)}]
         for raws in shown:
             there = {item.at(name) for item in world.rows if item.raw in raws}
@@ -191,7 +190,7 @@ class WindowRead:
         wrong = set(world.manners.misplaced) if shuffled else set()
         # Whom a misplaced log passes changes with each answer that shuffles ties: many are tried.
         for order, sign in (("desc", -1), ("asc", 1)) * (16 if shuffled else 1):
-            rows = [item for item in world.rows if self.query.filter is None or matches(item, self.query.filter, {})]
+            rows = [item for item in world.rows if self._filter is None or matches(item, self._filter, {})]
             places = world._in_order(rows, {"field": name, "order": order})
             depths = [sign * item.at(name) for item in places]
             lowest, highest = list(accumulate(reversed(depths), min))[::-1], list(accumulate(depths, max))

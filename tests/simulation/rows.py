@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from typing import Any, NamedTuple
 
-from airflow_provider_secoda.client._api.audit_log_page import format_instant, parse_instant
+from airflow_provider_secoda.client._api.timestamps import format_instant, parse_instant
 
 SECOND = 1_000_000
 BEGIN = 1_700_000_000 * SECOND

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from airflow_provider_secoda.client.filters import Filter
 from tests.simulation.play import play
 from tests.simulation.scenarios import OPERATORS, exact, exact_or_refused, read, refused, spaced
 from tests.simulation.world import BEGIN, SECOND, Manners, World, row
@@ -117,7 +118,7 @@ def test_news_under_a_count_that_stands_at_a_cap():
 
 def test_a_count_that_depends_on_the_sort():
     """A listing that counts otherwise when it is sorted is cut before it is filtered."""
-    user = {"operator": "exact", "field": "performer_type", "value": "USER"}
+    user = Filter.parse({"operator": "exact", "field": "performer_type", "value": "USER"})
     manners = Manners(page_size=5, order="reversed", default="oldest", cap=20, cap_counts=False, cap_first=True)
     refused(read(World(spaced(30), manners), 0, 25, filter=user))
 

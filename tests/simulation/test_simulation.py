@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from airflow_provider_secoda.client._audit_logs.window import WindowQuery
-from airflow_provider_secoda.client.filters import exact
+from airflow_provider_secoda.client.filters import Filter, exact
 from tests.helpers.figures import record
 from tests.simulation.ledger import EXCUSES
 from tests.simulation.play import OPERATORS, play
@@ -128,7 +128,7 @@ class Workspace(RuleBasedStateMachine):
         seconds=st.integers(1, 30),
         more=st.sampled_from((0, 0, 1)),
         concurrency=st.sampled_from((1, 2, 4, 8)),
-        filter_=st.sampled_from((None, None, None, exact("performer_type", "USER"))),
+        filter_=st.sampled_from((None, None, None, Filter.parse(exact("performer_type", "USER")))),
         operators=st.sampled_from((None, OPERATORS)),
     )
     def begin(self, seconds, more, concurrency, filter_, operators):

@@ -19,7 +19,8 @@ from airflow_provider_secoda._events.log_fields import read_log_fields
 from airflow_provider_secoda._events.payloads import describe_log, describe_version
 from airflow_provider_secoda._events.predicates import Predicates
 from airflow_provider_secoda._storable import storable
-from airflow_provider_secoda.client._api.audit_log_page import Log, to_instant
+from airflow_provider_secoda.client._api.audit_log_page import Log
+from airflow_provider_secoda.client._api.timestamps import to_instant
 from airflow_provider_secoda.client._http.exchange import RetryPolicy
 from airflow_provider_secoda.hooks import _shared_client as sharing
 from airflow_provider_secoda.sandbox import Faults, Workspace

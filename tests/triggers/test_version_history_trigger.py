@@ -241,7 +241,7 @@ def test_a_trigger_learns(sandbox):
 def test_what_was_learned_is_taken_over(sandbox):
     """A trigger that is told the order of a long history reads one page, not all."""
     add_long(sandbox.workspace)
-    from airflow_provider_secoda.client._api.audit_log_page import to_instant
+    from airflow_provider_secoda.client._api.timestamps import to_instant
     from airflow_provider_secoda.client._versions.history import Baseline
     from airflow_provider_secoda.hooks.secoda import SecodaHook
 

@@ -21,8 +21,9 @@ from airflow_provider_secoda._events.predicates import Predicates
 from airflow_provider_secoda._events.stream import Stream
 from airflow_provider_secoda._events.version_watcher import MAX_TRIES, VersionWatcher
 from airflow_provider_secoda._events.watchers import LogWatcher
-from airflow_provider_secoda.client._api.audit_log_page import Log, format_instant, parse_instant
+from airflow_provider_secoda.client._api.audit_log_page import Log
 from airflow_provider_secoda.client._api.flow import Response
+from airflow_provider_secoda.client._api.timestamps import format_instant, parse_instant
 from airflow_provider_secoda.client._audit_logs.follow import LATE
 from airflow_provider_secoda.client._http.exchange import RetryPolicy, exchange
 from airflow_provider_secoda.client.errors import SecodaIncompleteError, SecodaTimeoutError

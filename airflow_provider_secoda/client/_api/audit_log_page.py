@@ -19,30 +19,12 @@ from airflow_provider_secoda.client._api.decoding import (
     originals,
 )
 from airflow_provider_secoda.client._api.json_checks import ambiguous_log, nested_deeper, without_half_pairs
-from airflow_provider_secoda.client._api.timestamps import (
-    Instant,
-    format_instant,
-    from_instant,
-    parse_instant,
-    to_instant,
-)
+from airflow_provider_secoda.client._api.timestamps import Instant, parse_instant
 from airflow_provider_secoda.client.errors import SecodaResponseError
 
 if TYPE_CHECKING:
     from airflow_provider_secoda.client._api.flow import Response
     from airflow_provider_secoda.client._api.limits import Limits
-
-__all__ = [
-    "Instant",
-    "Log",
-    "Page",
-    "TimestampField",
-    "format_instant",
-    "from_instant",
-    "parse_instant",
-    "read_audit_logs",
-    "to_instant",
-]
 
 TimestampField: TypeAlias = Literal["logged_at", "created_at"]
 

@@ -1,4 +1,8 @@
-"""Timestamps as the API writes them, and as numbers that are exact and cheap to compare."""
+"""The one parser and the one writer of timestamps.
+
+A timestamp is RFC 3339 text: the API's may have any offset, this package writes UTC with ``Z``. Between the two it is
+an :data:`Instant`, a number that is exact and cheap to compare.
+"""
 
 from __future__ import annotations
 
@@ -18,12 +22,12 @@ _TIMESTAMP = re.compile(
 
 
 def parse_instant(text: Any) -> Instant:
-    """Read an RFC 3339 timestamp, exactly: digits beyond the microsecond are cut off, never rounded up.
+    """Parse an RFC 3339 timestamp exactly: digits beyond the microsecond are dropped, never rounded up.
 
-    Rounding could carry a log over a window's edge; cutting cannot, as windows are given in microseconds.
-    A timestamp without an offset is UTC.
+    Rounding up could move a log across the edge of a window; dropping digits cannot, because windows are given in
+    microseconds. A timestamp without an offset is UTC.
 
-    :raises ValueError: when it is no such timestamp.
+    :raises ValueError: if the text is not a timestamp
     """
     match = _TIMESTAMP.fullmatch(text) if isinstance(text, str) else None
     if match is None:
@@ -45,7 +49,10 @@ def parse_instant(text: Any) -> Instant:
 
 
 def to_instant(moment: datetime) -> Instant:
-    """Return an aware datetime as an instant."""
+    """Convert an aware datetime to an instant.
+
+    :raises TypeError: if the datetime has no time zone
+    """
     return (moment - _EPOCH) // timedelta(microseconds=1)
 
 
@@ -54,10 +61,26 @@ _LAST = to_instant(datetime.max.replace(tzinfo=timezone.utc))
 
 
 def from_instant(instant: Instant) -> datetime:
-    """Return an instant as an aware datetime in UTC."""
+    """Convert an instant to an aware datetime in UTC."""
     return _EPOCH + timedelta(microseconds=instant)
 
 
 def format_instant(instant: Instant) -> str:
-    """Return an instant as RFC 3339 text in UTC."""
+    """Format an instant as RFC 3339 text in UTC, such as ``2026-10-01T12:00:00Z``."""
     return from_instant(instant).isoformat().replace("+00:00", "Z")
+
+
+def parse_datetime(text: Any) -> datetime:
+    """Parse a timestamp, as :func:`parse_instant` does, to an aware datetime in UTC.
+
+    :raises ValueError: if the text is not a timestamp
+    """
+    return from_instant(parse_instant(text))
+
+
+def format_datetime(moment: datetime) -> str:
+    """Format an aware datetime, as :func:`format_instant` does, in UTC.
+
+    :raises TypeError: if the datetime has no time zone
+    """
+    return format_instant(to_instant(moment))

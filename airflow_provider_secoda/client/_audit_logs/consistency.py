@@ -6,13 +6,14 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from airflow_provider_secoda.client._api.audit_log_page import Instant, Log, Page, format_instant
+from airflow_provider_secoda.client._api.timestamps import Instant, format_instant
 from airflow_provider_secoda.client._audit_logs.listing import Report, View, read_pages
 from airflow_provider_secoda.client.errors import SecodaIncompleteError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
+    from airflow_provider_secoda.client._api.audit_log_page import Log, Page
     from airflow_provider_secoda.client._api.flow import Flow
 
 #: Reads of a tie before giving up on it.

@@ -19,7 +19,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeVar
 
-from airflow_provider_secoda.client._api.audit_log_page import Instant, Log, Page
+from airflow_provider_secoda.client._api.audit_log_page import Log, Page
 from airflow_provider_secoda.client._api.flow import Emit, Flow, once
 from airflow_provider_secoda.client._audit_logs.consistency import OrderError, check_order
 from airflow_provider_secoda.client._audit_logs.listing import Report, View, open_listing
@@ -35,6 +35,7 @@ from airflow_provider_secoda.client.errors import (
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from airflow_provider_secoda.client._api.timestamps import Instant
     from airflow_provider_secoda.client.filters import Filter
 
 R = TypeVar("R")

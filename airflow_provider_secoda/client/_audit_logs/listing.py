@@ -11,22 +11,16 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
-from airflow_provider_secoda.client._api.audit_log_page import (
-    Instant,
-    Log,
-    Page,
-    TimestampField,
-    format_instant,
-    read_audit_logs,
-)
+from airflow_provider_secoda.client._api.audit_log_page import Log, Page, TimestampField, read_audit_logs
 from airflow_provider_secoda.client._api.flow import Call, Flow, Request, once, several
+from airflow_provider_secoda.client._api.timestamps import Instant, format_instant
 from airflow_provider_secoda.client.errors import (
     SecodaError,
     SecodaNotFoundError,
     SecodaRequestError,
     SecodaServerError,
 )
-from airflow_provider_secoda.client.filters import Filter, Sort, encode_filter
+from airflow_provider_secoda.client.filters import Filter, Sort
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,9 +48,9 @@ class View:
         """Return the call that reads one page."""
         params = []
         if self.filter is not None:
-            params.append(("filter", encode_filter(self.filter) or ""))
+            params.append(("filter", self.filter.text))
         if self.sort is not None:
-            params.append(("sort", self.sort.encode()))
+            params.append(("sort", self.sort.text))
         params.append(("page", str(number)))
         return Call(
             Request(AUDIT_LOGS_PATH, tuple(params)),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from airflow_provider_secoda.client._api.audit_log_page import format_instant
+from airflow_provider_secoda.client._api.timestamps import format_instant
 from airflow_provider_secoda.client._audit_logs.listing import Report, View, read_pages
 from airflow_provider_secoda.client.errors import SecodaIncompleteError
 

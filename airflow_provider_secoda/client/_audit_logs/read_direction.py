@@ -22,7 +22,8 @@ from airflow_provider_secoda.client.errors import SecodaIncompleteError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from airflow_provider_secoda.client._api.audit_log_page import Instant, Log, Page, TimestampField
+    from airflow_provider_secoda.client._api.audit_log_page import Log, Page, TimestampField
+    from airflow_provider_secoda.client._api.timestamps import Instant
     from airflow_provider_secoda.client._audit_logs.listing import Report, View
     from airflow_provider_secoda.client.filters import Filter
 

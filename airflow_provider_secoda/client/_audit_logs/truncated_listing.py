@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from airflow_provider_secoda.client._api.audit_log_page import Instant, Log, Page, format_instant
 from airflow_provider_secoda.client._api.flow import Emit, Flow, once
+from airflow_provider_secoda.client._api.timestamps import Instant, format_instant
 from airflow_provider_secoda.client._audit_logs.listing import Report, View, describe_span, open_listing
 from airflow_provider_secoda.client._audit_logs.listing_end import check_listing_end
 from airflow_provider_secoda.client._audit_logs.page_pairs import read_page_pair
@@ -17,6 +18,9 @@ from airflow_provider_secoda.client._audit_logs.read_direction import (
 )
 from airflow_provider_secoda.client.errors import SecodaIncompleteError
 from airflow_provider_secoda.client.filters import Filter, all_of
+
+if TYPE_CHECKING:
+    from airflow_provider_secoda.client._api.audit_log_page import Log, Page
 
 
 def read_behind_cut(
@@ -133,10 +137,10 @@ def _read_narrowed(query: WindowQuery, out: EmittedLogs, report: Report) -> Flow
         end = 1 - side.low
 
 
-def _narrow(query: WindowQuery, start: Instant, end: Instant) -> Filter:
+def _narrow(query: WindowQuery, start: Instant, end: Instant) -> Filter | None:
     names = query.date_operators or {}
     edges = [
         {"operator": names["from"], "field": query.field, "value": format_instant(start)},
         {"operator": names["before"], "field": query.field, "value": format_instant(end)},
     ]
-    return all_of(*([query.filter] if query.filter else []), *edges)
+    return Filter.parse(all_of(*([query.filter.as_dict()] if query.filter else []), *edges))

@@ -11,8 +11,9 @@ from dataclasses import replace
 from itertools import product
 from typing import TYPE_CHECKING
 
-from airflow_provider_secoda.client._api.audit_log_page import Instant, Log, Page, format_instant
+from airflow_provider_secoda.client._api.audit_log_page import Log, Page
 from airflow_provider_secoda.client._api.flow import Call, Flow, answered, once, several
+from airflow_provider_secoda.client._api.timestamps import Instant, format_instant
 from airflow_provider_secoda.client._audit_logs.listing import Piece, Report, View, settle_outcome
 from airflow_provider_secoda.client.errors import SecodaIncompleteError
 from airflow_provider_secoda.client.filters import Sort

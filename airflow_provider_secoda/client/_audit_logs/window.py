@@ -10,15 +10,19 @@ what lies behind the cut. Where no order can be had, everything is read (:mod:`.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from airflow_provider_secoda.client._api.audit_log_page import Page, format_instant
 from airflow_provider_secoda.client._api.flow import Flow, once
+from airflow_provider_secoda.client._api.timestamps import format_instant
 from airflow_provider_secoda.client._audit_logs.consistency import OrderError
 from airflow_provider_secoda.client._audit_logs.listing import OpenedListing, Report, View, describe_span, open_listing
 from airflow_provider_secoda.client._audit_logs.listing_end import check_listing_end
 from airflow_provider_secoda.client._audit_logs.read_direction import EmittedLogs, WindowQuery, read_in_direction
 from airflow_provider_secoda.client._audit_logs.truncated_listing import read_behind_cut
 from airflow_provider_secoda.client._audit_logs.unordered import read_everything
+
+if TYPE_CHECKING:
+    from airflow_provider_secoda.client._api.audit_log_page import Page
 
 __all__ = ["WindowQuery", "read_window"]
 
@@ -62,7 +66,7 @@ def _read_ordered(
         report.history_from = opened.oldest.logs[0].at
     if opened.newest.logs:
         report.history_to = opened.newest.logs[0].at
-    report.sort = view.sort.encode() if view.sort is not None else None
+    report.sort = view.sort.text if view.sort is not None else None
     first, rest = opened.newest, query
     for last_try in (False, True):  # a log that arrives late at the very end looks like a cut, but once only
         side = yield from read_in_direction(view, first, rest, out, report)

@@ -16,8 +16,8 @@ from airflow_provider_secoda.client.errors import SecodaConfigurationError, Seco
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from airflow_provider_secoda.client._api.audit_log_page import Instant
     from airflow_provider_secoda.client._api.resource_log_page import Version, VersionPage
+    from airflow_provider_secoda.client._api.timestamps import Instant
 
 Match: TypeAlias = Literal["new_version", "any_activity"]
 

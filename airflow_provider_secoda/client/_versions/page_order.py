@@ -12,7 +12,7 @@ from itertools import pairwise
 from math import comb
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_secoda.client._api.audit_log_page import Instant
+from airflow_provider_secoda.client._api.timestamps import Instant
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

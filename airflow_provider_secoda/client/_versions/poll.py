@@ -18,7 +18,7 @@ from airflow_provider_secoda.client._versions.pages import MAX_READS, read_all_p
 from airflow_provider_secoda.client.errors import SecodaIncompleteError, SecodaNotFoundError
 
 if TYPE_CHECKING:
-    from airflow_provider_secoda.client._api.audit_log_page import Instant
+    from airflow_provider_secoda.client._api.timestamps import Instant
     from airflow_provider_secoda.client._versions.history import Baseline, VersionEntry
 
 #: A look is repeated at the next interval anyhow, so its first request is sent once.
