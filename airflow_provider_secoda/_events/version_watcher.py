@@ -69,7 +69,7 @@ class VersionWatcher(Watcher):
         self.origin: Instant | None = None
         self.wakes: dict[str, Wake] = {}
         self.trouble = FailureBackoff(f"Resource {resource_id}: its logs cannot be read", 60.0)
-        self._learned: PageOrder | None = None
+        self._page_order: PageOrder | None = None
         self._settled: dict[str, None] = {}
 
     def place(self, newest: Instant, now: Instant) -> None:
@@ -116,8 +116,8 @@ class VersionWatcher(Watcher):
             max(0, min([least, *(wake.logged - LATE for wake in wakes.values())])),
             match="any_activity" if wakes else self.match,
         )
-        poll = await client.value(poll_versions(self.resource_id, baseline, self._learned), concurrency=4)
-        self._learned = poll.learned
+        poll = await client.value(poll_versions(self.resource_id, baseline, self._page_order), concurrency=4)
+        self._page_order = poll.page_order
         entries = [_Shown.of(entry, self.match) for entry in poll.entries]
         if self.origin is None:
             newest = max((one.time for one in entries), default=0)

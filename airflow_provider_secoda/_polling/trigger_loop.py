@@ -69,7 +69,7 @@ class Vigil:
                     if poll is not None and poll.entries:
                         self._log.info("%s", self._wait.describe(poll.entries))
                         return summaries(poll.entries)
-                    self._learned = None if poll is None else poll.learned
+                    self._learned = None if poll is None else poll.page_order
                 left = self._trigger.left()
                 pause = self._pace.pause((_now() - started).total_seconds(), random.random())  # noqa: S311 - jitter
                 await asyncio.sleep(min(max(pause, asked_to_wait), max(0.0, left)))

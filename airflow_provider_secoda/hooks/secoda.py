@@ -197,10 +197,10 @@ class SecodaHook(BaseHook):
             versions = client.version_histories(resource_id)
         yield from map(load, versions)
 
-    def poll_versions(self, resource_id: str, baseline: Baseline, learned: PageOrder | None = None) -> Poll:
+    def poll_versions(self, resource_id: str, baseline: Baseline, page_order: PageOrder | None = None) -> Poll:
         """Look once whether a resource has version history entries that count; a failing first request is not repeated.
 
-        :param learned: what the last look returned, which makes this one cheap
+        :param page_order: what the last poll returned: then only the newest pages are read
         :raises SecodaError: as it is: whether a look that failed matters is for those who wait to say
         """
         from airflow_provider_secoda._polling.pauses import POLL_POLICY  # noqa: PLC0415
@@ -209,7 +209,7 @@ class SecodaHook(BaseHook):
         if self._poller is None:
             self._poller = self._make_client(POLL_POLICY)
         with told(self._poller, self.secoda_conn_id):
-            return self._poller.value(poll_versions(resource_id, baseline, learned), concurrency=4)
+            return self._poller.value(poll_versions(resource_id, baseline, page_order), concurrency=4)
 
     def resource_url(self, resource_id: str) -> str | None:
         """Return the address of a resource's page in Secoda's web app, or None where the connection says none.

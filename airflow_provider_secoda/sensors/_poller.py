@@ -62,7 +62,7 @@ class Looker:
             if self.memory.fail(error):
                 self._log.warning("%s; going on", error)
             return []
-        if self.memory.succeed(None if poll is None else poll.learned):
+        if self.memory.succeed(None if poll is None else poll.page_order):
             self._log.info("Secoda answers again about resource %s", self.wait.resource_id)
         if poll is None or not poll.entries:
             return []

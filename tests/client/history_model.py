@@ -94,10 +94,10 @@ class History:
         ]
 
 
-def poll(history, since, learned=None, *, match="new_version", version_id=None, seed=0, concurrency=4):
-    """Look once; return the ids that count and what was learned. Answers travel at their own pace."""
+def poll(history, since, page_order=None, *, match="new_version", version_id=None, seed=0, concurrency=4):
+    """Look once; return the ids that count and what was page_order. Answers travel at their own pace."""
     rng = random.Random(seed)
-    flow = poll_versions("R", Baseline(since * SECOND, version_id, match), learned)
+    flow = poll_versions("R", Baseline(since * SECOND, version_id, match), page_order)
     wire = exchange(flow, base_url=BASE, policy=POLL_POLICY, concurrency=concurrency, stats=RequestStats(), rng=rng)
     under_way = []
     try:
@@ -106,7 +106,7 @@ def poll(history, since, learned=None, *, match="new_version", version_id=None, 
             under_way += [(attempt, history.answer(attempt.request)) for attempt in rng.sample(step, len(step))]
             step = wire.send(under_way.pop(rng.randrange(len(under_way))))
     except StopIteration as stop:
-        return [entry.id for entry in stop.value.entries], stop.value.learned
+        return [entry.id for entry in stop.value.entries], stop.value.page_order
 
 
 def history_of(count, *, start=1000, step=10, **how):

@@ -34,10 +34,10 @@ def test_finds_what_is_new_in_any_order(order, count):
 def test_a_quiet_poll_of_a_long_ordered_history_costs_one_request(order):
     """Once the order is known, only the newest end is read, as long as nothing happens."""
     history = history_of(200, order=order)
-    _, learned = poll(history, 9000)
+    _, page_order = poll(history, 9000)
     history.asked.clear()
     for _ in range(10):
-        found, learned = poll(history, 9000, learned)
+        found, page_order = poll(history, 9000, page_order)
         assert found == []
     assert len(history.asked) == 10
 
@@ -47,10 +47,10 @@ def test_a_new_entry_is_found_with_two_requests_at_most(order):
     """A new version shows at the end that is read, also when it begins a page of its own."""
     for count in range(200, 206):
         history = history_of(count, order=order)
-        _, learned = poll(history, 9000)
+        _, page_order = poll(history, 9000)
         history.entries.append(Entry("new", 9000, 9001))
         history.asked.clear()
-        assert poll(history, 9000, learned)[0] == ["new"]
+        assert poll(history, 9000, page_order)[0] == ["new"]
         # A page that has no witness needs the next one, and a second look at the first, to list all that counts.
         assert len(history.asked) <= (2 if count % 5 or "newest" in order else 4)
 
@@ -58,11 +58,11 @@ def test_a_new_entry_is_found_with_two_requests_at_most(order):
 def test_no_order_means_that_every_poll_reads_all():
     """Where no order can be shown, no page may be left out."""
     history = history_of(60, order="none")
-    _, learned = poll(history, 9000)
+    _, page_order = poll(history, 9000)
     for number in range(30):
         history.asked.clear()
         history.entries.append(Entry(f"x{number}", 9000 + number, 9000 + number))
-        found, learned = poll(history, 9000 + number, learned)
+        found, page_order = poll(history, 9000 + number, page_order)
         assert found == [f"x{number}"]
         assert set(history.asked) == set(range(1, 1 + -(-len(history.entries) // 5)))
 
@@ -70,38 +70,38 @@ def test_no_order_means_that_every_poll_reads_all():
 def test_an_order_that_was_an_accident_is_given_up():
     """An entry that turns up in the middle of a listing that looked ordered is not missed."""
     history = history_of(60, order="created, newest first")
-    _, learned = poll(history, 9000)
-    assert learned.newest
+    _, page_order = poll(history, 9000)
+    assert page_order.newest_times
     history.order = "none"
     history.entries.append(Entry("hidden", 9000, 9000))
     for seed in range(5):
-        assert poll(history, 9000, learned, seed=seed)[0] == ["hidden"]
+        assert poll(history, 9000, page_order, seed=seed)[0] == ["hidden"]
 
 
 def test_an_entry_out_of_place_shows_in_the_count():
     """When the listing counts more, and nothing newer is at the newest end, the new entry is elsewhere."""
     history = history_of(60, misplaced={"hidden"})
-    _, learned = poll(history, 9000)
+    _, page_order = poll(history, 9000)
     history.entries.append(Entry("hidden", 9000, 9000))
-    assert poll(history, 9000, learned)[0] == ["hidden"]
+    assert poll(history, 9000, page_order)[0] == ["hidden"]
 
 
 def test_an_old_version_that_grew_is_no_witness():
     """Where the server may sort by activity, a version made long ago shows nothing when it grew just now."""
     history = history_of(60, order="latest, newest first")
-    _, learned = poll(history, 9000)
+    _, page_order = poll(history, 9000)
     for entry in history.entries[-6:]:
         entry.latest = 9010
     history.entries.append(Entry("new", 9001, 9001))
-    assert poll(history, 9000, learned)[0] == ["new"]
+    assert poll(history, 9000, page_order)[0] == ["new"]
 
 
 def test_a_tie_at_the_baseline_goes_on_behind_a_page():
     """An entry exactly at the baseline is no witness, as others of that moment may lie on the next page."""
     history = history_of(60)
-    _, learned = poll(history, 9000)
+    _, page_order = poll(history, 9000)
     history.entries += [Entry(f"n{n}", 9000 + (n > 1), 9000 + (n > 1)) for n in range(6)]
-    assert poll(history, 9000, learned)[0] == history.truth(9000)
+    assert poll(history, 9000, page_order)[0] == history.truth(9000)
     history = history_of(60)
     history.entries[30].latest = 9000
     assert poll(history, 9000, match="any_activity")[0] == ["v0030"]
@@ -112,27 +112,27 @@ def test_ties_over_the_edges_of_pages_are_an_order_all_the_same():
     history = history_of(60)
     for entry, other in zip(history.entries[4::5], history.entries[5::5], strict=False):
         other.created = other.latest = entry.created = entry.latest
-    _, learned = poll(history, 9000)
+    _, page_order = poll(history, 9000)
     history.asked.clear()
-    poll(history, 9000, learned)
+    poll(history, 9000, page_order)
     assert history.asked == [1]
 
 
 def test_entries_of_one_moment_show_no_order():
     """A listing in which all is of one moment looks ordered, whatever its order."""
     history = History([Entry(f"v{n}", 1000, 1000) for n in range(60)])
-    assert not poll(history, 9000)[1].newest
+    assert not poll(history, 9000)[1].newest_times
 
 
 def test_a_time_that_shows_little_may_be_what_the_server_sorts_by():
     """Growth is looked for on all pages as long as creation does not contradict the order that activity shows."""
     history = history_of(1, order="as listed", size=2)
     history.entries += [Entry(f"log{n}", 1000 + 7 * n, 1000 + 7 * n, log=True) for n in range(8)]
-    _, learned = poll(history, 9000, match="any_activity")
-    assert learned.newest
+    _, page_order = poll(history, 9000, match="any_activity")
+    assert page_order.newest_times
     history.entries[0].latest = 9000
-    for _ in range(learned.pages):
-        found, learned = poll(history, 9000, learned, match="any_activity")
+    for _ in range(page_order.total_pages):
+        found, page_order = poll(history, 9000, page_order, match="any_activity")
         if found:
             break
     assert found == ["v0000"]
@@ -143,13 +143,13 @@ def test_a_time_that_is_missing_somewhere_shows_no_order():
     history = history_of(60)
     whole = history.entries[7].document()
     history.entries[7].document = lambda: {**whole, "updated_at": None}
-    assert set(poll(history, 9000)[1].newest) == {"created", "latest"}
+    assert set(poll(history, 9000)[1].newest_times) == {"created", "latest"}
 
 
 def test_a_deletion_between_two_pages_of_news():
     """What a deletion draws from an unread page to one that was read is not missed."""
     history = history_of(60)
-    _, learned = poll(history, 9000)
+    _, page_order = poll(history, 9000)
     history.entries += [Entry(f"n{n:02}", 9000 + n, 9000 + n) for n in range(12)]
 
     def delete_once(history):
@@ -158,7 +158,7 @@ def test_a_deletion_between_two_pages_of_news():
 
     history.asked.clear()
     history.before = delete_once
-    assert poll(history, 9000, learned, concurrency=1)[0] == [f"n{n:02}" for n in range(11)]
+    assert poll(history, 9000, page_order, concurrency=1)[0] == [f"n{n:02}" for n in range(11)]
 
 
 def test_arrivals_and_deletions_that_cancel_out():
@@ -180,22 +180,22 @@ def test_arrivals_and_deletions_that_cancel_out():
 def test_all_that_is_newer_than_the_version_named():
     """With since_version_id the witness is older than that version, not than the moment for growth."""
     history = history_of(200)
-    _, learned = poll(history, 9000, version_id="v0199")
+    _, page_order = poll(history, 9000, version_id="v0199")
     history.entries += [Entry(f"n{n:02}", 3000 + n, 3000 + n) for n in range(12)]
     expected = [f"n{n:02}" for n in range(12)]
-    assert poll(history, 9000, learned, version_id="v0199")[0] == expected
-    assert poll(history, 9000, replace(learned, floor=None), version_id="v0199")[0] == expected
+    assert poll(history, 9000, page_order, version_id="v0199")[0] == expected
+    assert poll(history, 9000, replace(page_order, new_since=None), version_id="v0199")[0] == expected
 
 
 @pytest.mark.parametrize("order", ORDERED)
 def test_an_order_that_turns_round_is_noticed(order):
-    """A server that begins to sort the other way is not believed on the strength of what was learned."""
+    """A server that begins to sort the other way is not believed because of what was detected before."""
     other = order.replace("newest", "?").replace("oldest", "newest").replace("?", "oldest")
     history = history_of(60, order=order)
-    _, learned = poll(history, 9000)
+    _, page_order = poll(history, 9000)
     history.order = other
     history.entries.append(Entry("new", 9000, 9000))
-    assert poll(history, 9000, learned)[0] == ["new"]
+    assert poll(history, 9000, page_order)[0] == ["new"]
 
 
 @pytest.mark.parametrize("order", ORDERS)
@@ -211,11 +211,11 @@ def test_growth_counts_when_asked_for(order):
 def test_growth_of_an_old_version_is_found_within_a_round(order):
     """A version deep in the pages that grows is found, at two requests a poll, while the pages are gone through."""
     history = history_of(40, order=order)
-    _, learned = poll(history, 9000, match="any_activity")
+    _, page_order = poll(history, 9000, match="any_activity")
     history.entries[17].latest = 9005
     for _ in range(9):
         history.asked.clear()
-        found, learned = poll(history, 9000, learned, match="any_activity")
+        found, page_order = poll(history, 9000, page_order, match="any_activity")
         if found:
             break
         assert len(history.asked) <= 2
@@ -233,13 +233,13 @@ def test_another_version_than_the_one_named():
 def test_the_named_version_is_known_without_reading_it_again():
     """The time of the version named is remembered, so that later polls need not read down to it for its time."""
     history = history_of(200)
-    found, learned = poll(history, 9000, version_id="v0199")
+    found, page_order = poll(history, 9000, version_id="v0199")
     assert found == []
     history.asked.clear()
-    assert poll(history, 9000, learned, version_id="v0199")[0] == []
+    assert poll(history, 9000, page_order, version_id="v0199")[0] == []
     assert len(history.asked) <= 2
     history.entries.append(Entry("new", 9000, 9000))
-    assert poll(history, 9000, learned, version_id="v0199")[0] == ["new"]
+    assert poll(history, 9000, page_order, version_id="v0199")[0] == ["new"]
 
 
 def test_growth_of_the_named_version_counts_from_the_moment_given():
@@ -268,21 +268,21 @@ def test_logs_beside_the_versions_are_witnesses_too():
     """A first page full of logs that belong to no version shows that nothing newer lies behind it."""
     history = history_of(20)
     history.entries += [Entry(f"log{n:03}", 3000 + n, 3000 + n, log=True) for n in range(40)]
-    _, learned = poll(history, 9000)
+    _, page_order = poll(history, 9000)
     history.asked.clear()
-    assert poll(history, 9000, learned)[0] == []
+    assert poll(history, 9000, page_order)[0] == []
     assert history.asked == [1]
 
 
 def test_pages_that_vanish_are_no_reason_to_fail():
     """When the last page is gone, as entries were deleted, everything is read again."""
     history = history_of(201, order="created, oldest first")
-    _, learned = poll(history, 9000)
+    _, page_order = poll(history, 9000)
     del history.entries[50:60]
     history.entries.append(Entry("new", 9000, 9000))
-    assert poll(history, 9000, learned)[0] == ["new"]
+    assert poll(history, 9000, page_order)[0] == ["new"]
     history.beyond = "last"
-    assert poll(history, 9000, learned)[0] == ["new"]
+    assert poll(history, 9000, page_order)[0] == ["new"]
 
 
 def test_a_resource_that_does_not_exist():
@@ -294,10 +294,11 @@ def test_a_resource_that_does_not_exist():
 
 
 def test_what_was_learned_survives_json():
-    """What a poll learned can be kept as JSON; anything else is no reason to fail, only to learn anew."""
-    _, learned = poll(history_of(60), 9000)
-    assert PageOrder.from_json(json.loads(json.dumps(learned.to_json()))) == learned
-    for value in (None, [], {}, "x", {"pages": 1}, {**learned.to_json(), "newest": 3}, {**learned.to_json(), "x": 1}):
+    """A page order can be stored as JSON; anything else is not an error: the order is detected again."""
+    _, page_order = poll(history_of(60), 9000)
+    assert PageOrder.from_json(json.loads(json.dumps(page_order.to_json()))) == page_order
+    wrong = [{**page_order.to_json(), "newest_times": 3}, {**page_order.to_json(), "x": 1}]
+    for value in (None, [], {}, "x", {"total_pages": 1}, *wrong):
         assert PageOrder.from_json(value) is None
 
 
@@ -305,14 +306,14 @@ def test_what_was_learned_survives_json():
 def test_the_same_answer_to_another_question(count):
     """What brought nothing for one baseline is looked at again for another."""
     history = history_of(count)
-    found, learned = poll(history, 9000)
-    assert (found, learned.digest != "") == ([], True) or count > 5
-    found, learned = poll(history, 9000, learned)
+    found, page_order = poll(history, 9000)
+    assert (found, page_order.body_digest != "") == ([], True) or count > 5
+    found, page_order = poll(history, 9000, page_order)
     assert found == []
-    assert learned.digest
-    assert poll(history, 1000, learned)[0] == history.truth(1000)
+    assert page_order.body_digest
+    assert poll(history, 1000, page_order)[0] == history.truth(1000)
     history.entries[-1].latest = 9000
-    assert poll(history, 9000, learned, match="any_activity")[0] == [history.entries[-1].id]
+    assert poll(history, 9000, page_order, match="any_activity")[0] == [history.entries[-1].id]
 
 
 class Mover:
@@ -359,7 +360,7 @@ def test_polls_while_the_history_moves(order, count, logs, size, match, before, 
     """Whatever arrives, grows, expires or is deleted, each look tells what counted at some moment of it."""
     history = history_of(count, order=order, size=size)
     history.entries += [Entry(f"log{n:03}", 1000 + 7 * n, 1000 + 7 * n, log=True) for n in range(logs)]
-    _, learned = poll(history, 9000, match=match)
+    _, page_order = poll(history, 9000, match=match)
     mover = Mover(before, 9000, match)
     for _ in before:
         mover(history)
@@ -368,14 +369,14 @@ def test_polls_while_the_history_moves(order, count, logs, size, match, before, 
         mover(history)
         history.before = mover
         try:
-            found, learned = poll(history, 9000, learned, match=match, seed=seed)
+            found, page_order = poll(history, 9000, page_order, match=match, seed=seed)
         except SecodaIncompleteError:
             assert moves
             continue
         if match == "any_activity" and not found and not moves:
             # An old version that grew where it stands is come by in turn.
             for _ in range(len(history.entries) + 2):
-                found, learned = poll(history, 9000, learned, match=match, seed=seed)
+                found, page_order = poll(history, 9000, page_order, match=match, seed=seed)
                 if found:
                     break
         assert found in mover.states or (match == "any_activity" and moves and not found)

@@ -122,7 +122,7 @@ def test_a_page_that_vanishes_meanwhile():
 
 def test_pages_that_never_hold_still():
     """Where every look shows something else, nothing is returned rather than too little."""
-    with pytest.raises(SecodaIncompleteError, match="never held still"):
+    with pytest.raises(SecodaIncompleteError, match="changed in each of"):
         read(Resource([version(n) for n in range(10)], lambda e, turn: e.insert(0, version(100 + turn))).answer)
 
 

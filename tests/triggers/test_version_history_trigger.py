@@ -245,7 +245,7 @@ def test_what_was_learned_is_taken_over(sandbox):
     from airflow_provider_secoda.client._versions.history import Baseline
     from airflow_provider_secoda.hooks.secoda import SecodaHook
 
-    learned = SecodaHook().poll_versions("L", Baseline(to_instant(now()))).learned
+    learned = SecodaHook().poll_versions("L", Baseline(to_instant(now()))).page_order
     sandbox.requests.clear()
     deadline = (now() + timedelta(seconds=0.05)).isoformat()
     run(make(resource_id="L", learned=json.loads(json.dumps(learned.to_json())), deadline=deadline))

@@ -1,7 +1,7 @@
-"""What a resource's version history says: which entries count as news, and what is in one.
+"""Decide which version history entries of a resource are new, and summarize them.
 
-A version groups edits by time, so an edit may extend the newest version instead of making one: its
-``latest_activity_logged_at`` moves, its ``id`` and ``created_at`` stay (vendor's docs; the reference names the fields).
+A version groups edits by time. So an edit either creates a version or extends the newest one: then its
+``latest_activity_logged_at`` changes, and its ``id`` and ``created_at`` do not (source: Secoda's documentation).
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ Match: TypeAlias = Literal["new_version", "any_activity"]
 
 @dataclass(frozen=True, slots=True)
 class VersionEntry:
-    """A version history entry that counts.
+    """A new version history entry.
 
-    :param raws: the entry as the API sent it; several where it stood on several pages, each with some of its logs
+    :param raws: the entry as the API sent it; several when it was on several pages, each with a part of its logs
     """
 
     id: str
@@ -34,12 +34,12 @@ class VersionEntry:
     raws: tuple[bytes, ...]
 
     def summary(self) -> dict[str, Any]:
-        """Return the entry as plain JSON values, the one shape in XComs and in event payloads.
+        """Return the entry as plain JSON values, in the same form for XComs and event payloads.
 
         Keys: ``id``, ``resource_id``, ``created_at``, ``updated_at``, ``latest_activity_logged_at`` (as sent);
         ``performers`` (of its activity logs: ``id``, ``type``, ``name``) and ``activity_types``, each once, earliest
         first; ``changed_properties`` (sorted names that differ between ``prev`` and ``current``), ``definition_diff``,
-        ``description_diff``; ``record``, the whole entry with nothing added or left out.
+        ``description_diff``; ``record``, the complete entry, unchanged.
         """
         records = [_loads(raw) for raw in self.raws]
         record = max(records, key=lambda one: len(_list(one.get("activity_logs"))))
@@ -62,22 +62,22 @@ _PLAIN = ("resource_id", "created_at", "updated_at", "latest_activity_logged_at"
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """Since when an entry is news: a value, never "what was seen first", so that every poll of every process agrees.
+    """Which entries are new: a fixed value, and not "what the first poll saw", so that all processes agree.
 
-    :param since: an entry counts that was created at or after this moment
-    :param version_id: an entry counts, instead, that is another one than this and not older
-    :param match: ``any_activity`` also counts an entry that grew at or after ``since``
+    :param since: entries created at or after this instant are new
+    :param version_id: if given, instead: other entries that were not created before this version are new
+    :param match: with ``any_activity``, entries with activity at or after ``since`` are new, too
     """
 
     since: Instant
     version_id: str | None = None
     match: Match = "new_version"
 
-    def floor(self, pages: Iterable[VersionPage], resource_id: str) -> Instant:
-        """Return the moment of creation from which on entries are new.
+    def new_since(self, pages: Iterable[VersionPage], resource_id: str) -> Instant:
+        """Return the instant since which created entries are new.
 
         :param pages: all pages of the resource's logs
-        :raises SecodaConfigurationError: when the version that was named does not exist
+        :raises SecodaConfigurationError: when the resource has no version ``version_id``
         """
         if self.version_id is None:
             return self.since
@@ -89,18 +89,21 @@ class Baseline:
             f"`since_version_id`: resource {resource_id} has no version {self.version_id!r:.80}"
         )
 
-    def counts(self, version: Version, floor: Instant) -> bool:
-        """Return whether an entry is news, given what :meth:`floor` returned."""
+    def is_new(self, version: Version, new_since: Instant) -> bool:
+        """Return whether an entry is new.
+
+        :param new_since: what :meth:`new_since` returned
+        """
         if self.match == "any_activity" and latest_of(version) >= self.since:
             return True
-        return created_of(version) >= floor and version.id != self.version_id
+        return created_of(version) >= new_since and version.id != self.version_id
 
-    def entries(self, pages: Sequence[VersionPage], floor: Instant) -> tuple[VersionEntry, ...]:
-        """Return the entries that count, each once, oldest first."""
+    def new_entries(self, pages: Sequence[VersionPage], new_since: Instant) -> tuple[VersionEntry, ...]:
+        """Return the new entries on some pages, each once, oldest first."""
         versions = [version for page in pages for version in page.versions]
         created: dict[str, Instant] = {}
         for version in versions:
-            if self.counts(version, floor):
+            if self.is_new(version, new_since):
                 created[version.id] = min(created_of(version), created.get(version.id, created_of(version)))
         return tuple(
             VersionEntry(id_, at, tuple(dict.fromkeys(version.raw for version in versions if version.id == id_)))
@@ -109,14 +112,20 @@ class Baseline:
 
 
 def created_of(version: Version) -> Instant:
-    """Return when a version was made, which every decision needs."""
+    """Return when a version was created.
+
+    :raises SecodaResponseError: when the API sent no usable time
+    """
     if version.created is None:
         raise _unusable(version, "created_at")
     return version.created
 
 
 def latest_of(version: Version) -> Instant:
-    """Return when a version last grew, which decisions about activity need."""
+    """Return when a version last had activity.
+
+    :raises SecodaResponseError: when the API sent no usable time
+    """
     if version.latest is None:
         raise _unusable(version, "latest_activity_logged_at")
     return version.latest
@@ -129,7 +138,7 @@ def _unusable(version: Version, name: str) -> SecodaResponseError:
 def _loads(raw: bytes) -> dict[str, Any]:
     value = load(raw)
     if b"\\ud" in raw.lower():
-        # Half a surrogate pair, which is text cut amid an emoji, is JSON but no Unicode: nothing could store it.
+        # Half a surrogate pair (text truncated inside an emoji) is valid JSON, but not Unicode that can be stored.
         text = json.dumps(value, ensure_ascii=False).encode("utf-16", "surrogatepass")
         value = load(text.decode("utf-16", "replace").encode())
     return _dict(value)

@@ -1,8 +1,8 @@
-"""In which order the pages of a resource's logs come: learned from what they show, as it is not documented.
+"""Detect in which order the pages of a resource's logs come, as the API does not document it.
 
-What matters is where an entry may stand, so only the bands of time that pages cover are compared, not the places
-within a page. The server may sort by any of an entry's three times, and growing versions tell these apart only
-sometimes: every time under which the pages are in order is kept, and believed only as long as it is not contradicted.
+Only which page an entry can be on matters. So the ranges of time that the pages cover are compared, and not the
+positions within a page. The server may sort by any of an entry's three times, and the three differ only where versions
+were extended. So every time by which the pages are in order is kept, and used until a page contradicts it.
 """
 
 from __future__ import annotations
@@ -19,117 +19,124 @@ if TYPE_CHECKING:
 
     from airflow_provider_secoda.client._api.resource_log_page import VersionPage
 
-#: Of pages in no order fewer than one in so many look ordered.
+#: The pages count as ordered when at most one in this many random distributions over the pages would be in order.
 MIN_ODDS = 10_000
-KEYS = ("created", "latest", "updated")
+#: The times by which the server may sort: attributes of :class:`~.resource_log_page.Version`.
+SORT_KEYS = ("created", "latest", "updated")
 
 
 @dataclass(frozen=True)
 class PageOrder:
-    """What earlier polls learned of a resource's logs: a value that can be kept anywhere JSON can.
+    """What earlier polls found out about the pages of a resource's logs: a value that can be stored as JSON.
 
-    :param pages: how many pages there were
-    :param count: what the listing counted, whatever that means
-    :param newest: for each of an entry's times by which the pages may be sorted, the newest that was seen; empty when
-        no order is known
-    :param newest_first: whether the newest entries are on the first page, or on the last
-    :param with_logs: whether logs of no version lie in the same order, so that they are witnesses, too
-    :param turn: the next page to look at in passing
-    :param floor: from which moment of creation on entries are new
-    :param digest: of the newest end when it brought nothing; the same bytes need no second reading
+    Empty ``newest_times`` means that no order is known.
+
+    :param total_pages: number of pages
+    :param count: the listing's ``count``; what it counts is not documented
+    :param newest_times: for each time by which the pages may be sorted, the newest one seen
+    :param newest_first: whether the newest entries are on the first page, otherwise they are on the last page
+    :param logs_in_order: whether logs without a version are in the same order, so that their times can be used too
+    :param last_old_page: the last page that was polled for old versions that were extended
+    :param new_since: entries created at or after this instant are new
+    :param body_digest: digest of the newest page when it had no new entries; the same bytes are not evaluated again
     """
 
-    pages: int
+    total_pages: int
     count: int
-    newest: Mapping[str, Instant]
+    newest_times: Mapping[str, Instant]
     newest_first: bool = True
-    with_logs: bool = False
-    turn: int = 0
-    floor: Instant | None = None
-    digest: str = ""
+    logs_in_order: bool = False
+    last_old_page: int = 0
+    new_since: Instant | None = None
+    body_digest: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
-        return {name: getattr(self, name) for name in self.__dataclass_fields__} | {"newest": dict(self.newest)}
+        fields = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return fields | {"newest_times": dict(self.newest_times)}
 
     @classmethod
     def from_json(cls, value: Any) -> PageOrder | None:
-        """Return what was kept, or None for anything else: then it is learned anew."""
+        """Return what :meth:`to_json` returned, or None for anything else: then the order is detected again."""
         try:
-            kept = cls(**value)
-            newest = {name: int(kept.newest[name]) for name in KEYS if name in kept.newest}
+            stored = cls(**value)
+            newest_times = {key: int(stored.newest_times[key]) for key in SORT_KEYS if key in stored.newest_times}
             return cls(
-                int(kept.pages),
-                int(kept.count),
-                newest,
-                bool(kept.newest_first),
-                bool(kept.with_logs),
-                int(kept.turn),
-                None if kept.floor is None else int(kept.floor),
-                str(kept.digest),
+                int(stored.total_pages),
+                int(stored.count),
+                newest_times,
+                bool(stored.newest_first),
+                bool(stored.logs_in_order),
+                int(stored.last_old_page),
+                None if stored.new_since is None else int(stored.new_since),
+                str(stored.body_digest),
             )
         except (TypeError, ValueError, LookupError):
             return None
 
-    def fits(self, page: VersionPage) -> PageOrder | None:
-        """Return what still holds after a look at the newest end of the pages; None when it has to be learned anew.
+    def updated(self, newest_page: VersionPage) -> PageOrder | None:
+        """Return the order after the page with the newest entries was read; None when that page contradicts it.
 
-        Under every time by which the server may sort, the newest end is as new as before, or newer. Otherwise the order
-        was none, or the newest was deleted. When the listing counts otherwise than before, something newer must be
-        there to explain it.
+        By every time by which the server may sort, the newest entry is as new as before, or newer. Otherwise there was
+        no order, or the newest entry was deleted. When ``count`` or the number of pages changed, there must be a newer
+        entry that explains it.
         """
-        newest: dict[str, Instant] = {}
-        for key, before in self.newest.items():
-            times = [at for at in times_of(page, key, with_logs=self.with_logs) if at is not None]
-            newest[key] = max(times, default=before - 1)
-            if newest[key] < before:
+        newest_times: dict[str, Instant] = {}
+        for key, before in self.newest_times.items():
+            times = [at for at in times_of(newest_page, key, with_logs=self.logs_in_order) if at is not None]
+            newest_times[key] = max(times, default=before - 1)
+            if newest_times[key] < before:
                 return None
-        if (page.count, page.total_pages) != (self.count, self.pages) and newest == self.newest:
+        changed = (newest_page.count, newest_page.total_pages) != (self.count, self.total_pages)
+        if changed and newest_times == self.newest_times:
             return None
-        return replace(self, pages=page.total_pages, count=page.count, newest=newest)
+        return replace(self, total_pages=newest_page.total_pages, count=newest_page.count, newest_times=newest_times)
 
-    def reaches(self, page: VersionPage, moment: Instant) -> bool:
-        """Return whether a page shows something older than a moment, so that what is deeper is older still."""
-        columns = [times_of(page, key, with_logs=self.with_logs) for key in self.newest]
-        return any(all(at is not None and at < moment for at in row) for row in zip(*columns, strict=True))
+    def has_older(self, page: VersionPage, instant: Instant) -> bool:
+        """Return whether a page has an entry older than an instant; entries on the pages after it are older still."""
+        columns = [times_of(page, key, with_logs=self.logs_in_order) for key in self.newest_times]
+        return any(all(at is not None and at < instant for at in row) for row in zip(*columns, strict=True))
 
 
 def times_of(page: VersionPage, key: str, *, with_logs: bool) -> list[Instant | None]:
-    """Return one of the times of everything on a page."""
+    """Return one of the times of every entry on a page."""
     return [getattr(version, key) for version in page.versions] + (list(page.logged) if with_logs else [])
 
 
-def learn(pages: Sequence[VersionPage], floor: Instant | None) -> PageOrder:
-    """Return what all pages of a listing, read in one instant, show of its order."""
+def detect_order(pages: Sequence[VersionPage], new_since: Instant | None) -> PageOrder:
+    """Return the order that all pages of a listing show, which were read at one instant."""
     last = pages[-1]
     if len(pages) == 1:
-        return PageOrder(last.total_pages, last.count, {}, floor=floor)  # a page alone shows no order of pages
+        return PageOrder(last.total_pages, last.count, {}, new_since=new_since)  # one page shows no order of pages
     for with_logs in (True, False):
         for newest_first in (True, False):
-            odds, newest = {}, {}
-            for key in KEYS:
-                bands = [times_of(page, key, with_logs=with_logs) for page in pages]
-                odds[key] = _odds(bands if newest_first else bands[::-1])
+            odds, newest_times = {}, {}
+            for key in SORT_KEYS:
+                times = [times_of(page, key, with_logs=with_logs) for page in pages]
+                odds[key] = _odds(times if newest_first else times[::-1])
                 if odds[key] > 1:
-                    newest[key] = max(at for band in bands for at in band if at is not None)
-            # One that shows the order is enough; the server may sort by any that does not contradict it.
+                    newest_times[key] = max(at for of_page in times for at in of_page if at is not None)
+            # One time that shows the order is enough; the server may sort by any time that does not contradict it.
             if max(odds.values()) >= MIN_ODDS:
-                return PageOrder(last.total_pages, last.count, newest, newest_first, with_logs, floor=floor)
-    return PageOrder(last.total_pages, last.count, {}, floor=floor)
+                return PageOrder(last.total_pages, last.count, newest_times, newest_first, with_logs, 0, new_since)
+    return PageOrder(last.total_pages, last.count, {}, new_since=new_since)
 
 
-def _odds(bands: Sequence[Sequence[Instant | None]]) -> int:
-    """Return in how many ways these times could lie on these pages, if they fall from one to the next; 0 if not."""
-    known = [[at for at in band if at is not None] for band in bands]
-    if any(len(band) < len(times) for band, times in zip(known, bands, strict=True)):
+def _odds(pages: Sequence[Sequence[Instant | None]]) -> int:
+    """Return in how many ways these times could be distributed over these pages; 0 if the pages are not in order.
+
+    :param pages: the times on each page; in order means that no page has a time newer than one on the page before it
+    """
+    known = [[at for at in times if at is not None] for times in pages]
+    if any(len(at) < len(times) for at, times in zip(known, pages, strict=True)):
         return 0
-    filled = [band for band in known if band]
+    filled = [times for times in known if times]
     if any(min(newer) < max(older) for newer, older in pairwise(filled)):
         return 0
     odds, total, seen = 1, 0, set[Instant]()
-    for band in filled:
-        fresh = len(set(band) - seen)
-        seen |= set(band)
+    for times in filled:
+        fresh = len(set(times) - seen)
+        seen |= set(times)
         total += fresh
         odds *= comb(total, fresh)
     return odds

@@ -1,7 +1,7 @@
-"""Read a resource's version histories: all of them, whatever order the pages come in.
+"""Read all version histories of a resource, in any order of the pages.
 
-The order of the entries is not documented and neither is what ``count`` counts, so completeness is shown by
-reading: every page shows something, and the first and the last page, read again after the others, are what they were.
+Neither the order of the entries nor the meaning of ``count`` is documented. So a read is complete when no page is empty
+and the first and the last page are unchanged when they are read again after the others.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 RESOURCE_LOGS_PATH = "/api/v1/activity_log/resource_logs/"
 MAX_READS = 6
-#: Far more than one resource has; a server that announces more is not to be believed.
+#: Far more than one resource has; a server that announces more is in error.
 MAX_PAGES = 100_000
 
 
@@ -29,9 +29,9 @@ def resource_logs_call(resource_id: str, number: int, attempts: int | None = Non
 
 
 def read_version_histories(resource_id: str) -> Flow[list[bytes]]:
-    """Return every version history that the API shows for a resource, each once, as sent, in the order shown.
+    """Return every version history of a resource, each once, as sent, in the order of the pages.
 
-    :raises SecodaIncompleteError: when a page is not shown, or the pages never hold still
+    :raises SecodaIncompleteError: when a page is missing, or the pages change in every read
     """
     pages = yield from read_all_pages(resource_id, twice=True)
     return list({version.id: version.raw for page in pages for version in page.versions}.values())
@@ -42,18 +42,20 @@ def read_all_pages(
 ) -> Flow[list[VersionPage]]:
     """Return all pages of a resource's logs.
 
-    Where there are several, the first and the last are read again after the others: that shows arrivals anywhere. An
-    arrival and a deletion between them cancel out there.
+    If there are several, the first and the last page are read again after the others. That detects an arrival on any
+    page, but not an arrival and a deletion between the two, which cancel each other out there.
 
-    :param twice: read all pages again instead: what they show, they showed in one instant
-    :param first: page 1, when it was read just now
-    :raises SecodaIncompleteError: when a page is not shown, or the pages never hold still
+    :param twice: read all pages again instead; the result is then what all pages had at one instant
+    :param first: page 1, if it was read just now
+    :raises SecodaIncompleteError: when a page is missing, or the pages change in every read
     """
     if first is None:
         first = yield from once(resource_logs_call(resource_id, 1))
     for _ in range(MAX_READS):
         if first.total_pages > MAX_PAGES:
-            raise SecodaIncompleteError(f"resource {resource_id} has {first.total_pages} pages, it is said")
+            raise SecodaIncompleteError(
+                f"resource {resource_id}: total_pages is {first.total_pages}, above {MAX_PAGES}"
+            )
         if first.total_pages <= 1:
             return [first]
         pages: list[VersionPage | None] = [first]
@@ -66,17 +68,17 @@ def read_all_pages(
     missing = pages.index(None) + 1 if None in pages else 0
     raise SecodaIncompleteError(
         f"the logs of resource {resource_id} "
-        + (f"lack page {missing} of {len(pages)}" if missing else f"never held still in {MAX_READS} reads")
+        + (f"lack page {missing} of {len(pages)}" if missing else f"changed in each of {MAX_READS} reads")
     )
 
 
 def read_pages(resource_id: str, numbers: Sequence[int]) -> Flow[list[VersionPage | None]]:
-    """Read pages side by side; None stands for one that is not shown, which it may be after a change."""
+    """Return pages, read concurrently; None for a page that is missing, which may happen after a deletion."""
     outcomes = yield from several([resource_logs_call(resource_id, number) for number in numbers])
-    return [_shown(outcome, number) for outcome, number in zip(outcomes, numbers, strict=True)]
+    return [_page_or_none(outcome, number) for outcome, number in zip(outcomes, numbers, strict=True)]
 
 
-def _shown(outcome: Any, number: int) -> VersionPage | None:
+def _page_or_none(outcome: Any, number: int) -> VersionPage | None:
     if isinstance(outcome, SecodaNotFoundError) and number > 1:
         return None
     if isinstance(outcome, SecodaError):

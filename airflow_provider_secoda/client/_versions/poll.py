@@ -1,8 +1,9 @@
-"""Look once whether a resource has new version history entries.
+"""Poll once for new version history entries of a resource.
 
-The order of the entries is not documented. The first look reads all pages and learns from them (:mod:`.order`). Where
-they turn out to be ordered, later looks read the newest end only, down to a witness that is too old to count: one
-request as a rule, two at most, whatever the length of the history. Where no order can be shown, every look reads all.
+The order of the entries is not documented. The first poll reads all pages and detects their order
+(:mod:`.page_order`). If they are ordered, later polls read from the page with the newest entries to an entry that is
+too old to be new: usually one request, two at most, however long the history is. If no order can be detected, every
+poll reads all pages.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_secoda.client._api.flow import Call, Flow, Response, once
 from airflow_provider_secoda.client._api.resource_log_page import VersionPage
-from airflow_provider_secoda.client._versions.page_order import PageOrder, learn
+from airflow_provider_secoda.client._versions.page_order import PageOrder, detect_order
 from airflow_provider_secoda.client._versions.pages import MAX_READS, read_all_pages, read_pages, resource_logs_call
 from airflow_provider_secoda.client.errors import SecodaIncompleteError, SecodaNotFoundError
 
@@ -21,48 +22,56 @@ if TYPE_CHECKING:
     from airflow_provider_secoda.client._api.timestamps import Instant
     from airflow_provider_secoda.client._versions.history import Baseline, VersionEntry
 
-#: A look is repeated at the next interval anyhow, so its first request is sent once.
+#: The first request of a poll is not retried, as the next poll repeats it.
 FIRST_ATTEMPTS = 1
 
 
 @dataclass(frozen=True)
 class Poll:
-    """What one look brought: the entries that count, oldest first, and what to hand to the next look."""
+    """The result of one poll.
+
+    :param entries: the new entries, oldest first
+    :param page_order: to be passed to the next poll
+    """
 
     entries: tuple[VersionEntry, ...]
-    learned: PageOrder
+    page_order: PageOrder
 
 
-def poll_versions(resource_id: str, baseline: Baseline, learned: PageOrder | None = None) -> Flow[Poll]:
-    """Return the entries of a resource that count, all that there are at one instant.
+def poll_versions(resource_id: str, baseline: Baseline, page_order: PageOrder | None = None) -> Flow[Poll]:
+    """Return the new entries of a resource: all that exist at one instant.
 
-    :param learned: what the last look returned; without it all pages are read
+    :param page_order: what the last poll returned; without it all pages are read
     :raises SecodaConfigurationError: when the baseline names a version that the resource does not have
-    :raises SecodaIncompleteError: when a page is not shown, or the pages never hold still
+    :raises SecodaIncompleteError: when a page is missing, or the pages change in every read
     """
-    number = 1 if learned is None or learned.newest_first else max(1, learned.pages)
+    number = 1 if page_order is None or page_order.newest_first else max(1, page_order.total_pages)
     try:
-        first = yield from once(_first_call(resource_id, number, baseline, learned))
+        first = yield from once(_first_call(resource_id, number, baseline, page_order))
     except SecodaNotFoundError:
         if number == 1:
             raise
         return (yield from _poll_all(resource_id, baseline))
-    if learned is not None and not isinstance(first, VersionPage):
-        return (yield from _poll_unchanged(resource_id, baseline, learned))
-    if learned is not None and learned.newest and (baseline.version_id is None or learned.floor is not None):
-        poll = yield from _poll_end(resource_id, baseline, learned, first)
+    if page_order is not None and not isinstance(first, VersionPage):
+        return (yield from _poll_unchanged(resource_id, baseline, page_order))
+    known = baseline.version_id is None or (page_order is not None and page_order.new_since is not None)
+    if page_order is not None and page_order.newest_times and known:
+        poll = yield from _poll_newest(resource_id, baseline, page_order, first)
         if poll is not None:
             return poll
     return (yield from _poll_all(resource_id, baseline, first if number == 1 else None))
 
 
-def _first_call(resource_id: str, number: int, baseline: Baseline, learned: PageOrder | None) -> Call:
-    """Return the call for the newest end, which gives None when that is, to the byte, what brought nothing before."""
+def _first_call(resource_id: str, number: int, baseline: Baseline, page_order: PageOrder | None) -> Call:
+    """Return the call for the page with the newest entries; it returns None for the same body as before.
+
+    "Before" is the last poll that had no new entries, with the same page number and baseline.
+    """
     call = resource_logs_call(resource_id, number, FIRST_ATTEMPTS)
 
     def read(response: Response) -> VersionPage | None:
         digest = blake2b(b"%d\n%r\n%b" % (number, baseline, response.body), digest_size=12).hexdigest()
-        if learned is not None and digest == learned.digest:
+        if page_order is not None and digest == page_order.body_digest:
             return None
         page: VersionPage = call.read(response)
         return replace(page, digest=digest)
@@ -70,89 +79,98 @@ def _first_call(resource_id: str, number: int, baseline: Baseline, learned: Page
     return replace(call, read=read)
 
 
-def _poll_unchanged(resource_id: str, baseline: Baseline, learned: PageOrder) -> Flow[Poll]:
-    if _hides_growth(baseline, learned):
-        return (yield from _look_in_passing(resource_id, baseline, learned, _floor(baseline, learned)))
-    return Poll((), learned)
+def _poll_unchanged(resource_id: str, baseline: Baseline, page_order: PageOrder) -> Flow[Poll]:
+    if _may_miss_activity(baseline, page_order):
+        return (yield from _poll_old_page(resource_id, baseline, page_order, _new_since(baseline, page_order)))
+    return Poll((), page_order)
 
 
-def _floor(baseline: Baseline, learned: PageOrder) -> Instant:
-    return baseline.since if baseline.version_id is None or learned.floor is None else learned.floor
+def _new_since(baseline: Baseline, page_order: PageOrder) -> Instant:
+    if baseline.version_id is None or page_order.new_since is None:
+        return baseline.since
+    return page_order.new_since
 
 
 def _poll_all(resource_id: str, baseline: Baseline, first: VersionPage | None = None) -> Flow[Poll]:
-    """Read all pages; when something counts, once more, to list all that does."""
+    """Read all pages; when there are new entries on several pages, read them twice to return all new entries."""
     pages = yield from read_all_pages(resource_id, first=first)
-    floor = baseline.floor(pages, resource_id)
-    entries = baseline.entries(pages, floor)
+    new_since = baseline.new_since(pages, resource_id)
+    entries = baseline.new_entries(pages, new_since)
     if entries and len(pages) > 1:
         pages = yield from read_all_pages(resource_id, twice=True)
-        entries = baseline.entries(pages, floor)
-    learned = learn(pages, floor)
-    return Poll(entries, replace(learned, digest="" if entries or len(pages) > 1 else pages[0].digest))
+        entries = baseline.new_entries(pages, new_since)
+    digest = "" if entries or len(pages) > 1 else pages[0].digest
+    return Poll(entries, replace(detect_order(pages, new_since), body_digest=digest))
 
 
-def _poll_end(resource_id: str, baseline: Baseline, learned: PageOrder, first: VersionPage) -> Flow[Poll | None]:
-    """Read from the newest end to a witness; return None when everything has to be read instead."""
-    floor = _floor(baseline, learned)
+def _poll_newest(resource_id: str, baseline: Baseline, page_order: PageOrder, first: VersionPage) -> Flow[Poll | None]:
+    """Read from the newest entries to one that is too old to be new; None when all pages must be read instead."""
+    new_since = _new_since(baseline, page_order)
     for _ in range(MAX_READS):
-        end = yield from _read_end(resource_id, learned, first, min(floor, baseline.since))
-        if end is None:
+        newest = yield from _read_newest(resource_id, page_order, first, min(new_since, baseline.since))
+        if newest is None:
             return None
-        pages, kept = end
+        pages, updated = newest
         if len(pages) > 1:
-            # What comes or goes above a page moves the next ones; then an entry may have been missed between two.
+            # An arrival or a deletion moves entries between pages; an entry may have been missed between two reads.
             again = yield from read_pages(resource_id, [page.number for page in pages])
             if again != pages:
                 if again[0] is None:
                     return None
                 first = again[0]
                 continue
-        entries = baseline.entries(pages, floor)
-        kept = replace(kept, digest="" if entries or len(pages) > 1 else pages[0].digest)
-        if not _hides_growth(baseline, kept):
-            return Poll(entries, kept)
+        entries = baseline.new_entries(pages, new_since)
+        updated = replace(updated, body_digest="" if entries or len(pages) > 1 else pages[0].digest)
+        if not _may_miss_activity(baseline, updated):
+            return Poll(entries, updated)
         if entries:
-            return None  # others may count, too, deeper down
-        return (yield from _look_in_passing(resource_id, baseline, kept, floor))
-    raise SecodaIncompleteError(f"the logs of resource {resource_id} never held still in {MAX_READS} reads")
+            return None  # there may be new activity on the other pages, too
+        return (yield from _poll_old_page(resource_id, baseline, updated, new_since))
+    raise SecodaIncompleteError(f"the logs of resource {resource_id} changed in each of {MAX_READS} reads")
 
 
-def _read_end(
-    resource_id: str, learned: PageOrder, first: VersionPage, moment: Instant
+def _read_newest(
+    resource_id: str, page_order: PageOrder, first: VersionPage, instant: Instant
 ) -> Flow[tuple[list[VersionPage], PageOrder] | None]:
-    """Return the pages from the newest end to a witness from before a moment, and what still holds of the order."""
+    """Return the pages from the newest entries to one older than an instant, and the updated order.
+
+    None when a page is missing or the pages contradict the order.
+    """
     pages = [first]
-    while not learned.newest_first and pages[-1].number < pages[-1].total_pages:
+    while not page_order.newest_first and pages[-1].number < pages[-1].total_pages:
         (page_after,) = yield from read_pages(resource_id, (pages[-1].number + 1,))
         if page_after is None:
             return None
         pages.append(page_after)
-    kept = learned.fits(pages[-1] if not learned.newest_first else pages[0])
-    deepest = pages[0]
-    while kept is not None and not kept.reaches(deepest, moment):
-        number = deepest.number + (1 if learned.newest_first else -1)
-        if not 1 <= number <= deepest.total_pages:
+    updated = page_order.updated(pages[-1] if not page_order.newest_first else pages[0])
+    oldest = pages[0]
+    while updated is not None and not updated.has_older(oldest, instant):
+        number = oldest.number + (1 if page_order.newest_first else -1)
+        if not 1 <= number <= oldest.total_pages:
             break
-        (deeper,) = yield from read_pages(resource_id, (number,))
-        if deeper is None:
+        (older,) = yield from read_pages(resource_id, (number,))
+        if older is None:
             return None
-        pages.append(deeper)
-        deepest = deeper
-    return None if kept is None else (pages, kept)
+        pages.append(older)
+        oldest = older
+    return None if updated is None else (pages, updated)
 
 
-def _hides_growth(baseline: Baseline, learned: PageOrder) -> bool:
-    """Return whether an old version could grow without coming to the newest end, as the pages may be by creation."""
-    return baseline.match == "any_activity" and "created" in learned.newest and learned.pages > 1
+def _may_miss_activity(baseline: Baseline, page_order: PageOrder) -> bool:
+    """Return whether an old version may be extended without moving to the newest page: pages may be by creation."""
+    by_creation = "created" in page_order.newest_times and page_order.total_pages > 1
+    return baseline.match == "any_activity" and by_creation
 
 
-def _look_in_passing(resource_id: str, baseline: Baseline, learned: PageOrder, floor: Instant) -> Flow[Poll]:
-    """Read one more page, another each time, so that an old version that grew is found within a round."""
-    turn = learned.turn % learned.pages + 1
-    if turn == (1 if learned.newest_first else learned.pages):
-        turn = turn % learned.pages + 1
-    (page,) = yield from read_pages(resource_id, (turn,))
-    if page is None or any(baseline.counts(version, floor) for version in page.versions):
+def _poll_old_page(resource_id: str, baseline: Baseline, page_order: PageOrder, new_since: Instant) -> Flow[Poll]:
+    """Read one more page, the next one in each poll, to find an old version that was extended.
+
+    So activity on any page is found after at most as many polls as there are pages.
+    """
+    number = page_order.last_old_page % page_order.total_pages + 1
+    if number == (1 if page_order.newest_first else page_order.total_pages):
+        number = number % page_order.total_pages + 1
+    (page,) = yield from read_pages(resource_id, (number,))
+    if page is None or any(baseline.is_new(version, new_since) for version in page.versions):
         return (yield from _poll_all(resource_id, baseline))
-    return Poll((), replace(learned, turn=turn))
+    return Poll((), replace(page_order, last_old_page=number))
