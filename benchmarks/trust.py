@@ -118,7 +118,7 @@ def report(worlds: dict[str, Any], figures: dict[str, Counter[str]], seconds: fl
         place.table(["fault", "reads"], [[kind, f"{count:,}"] for kind, count in sorted(faults.items())]),
         "",
         f"In {excused:,} of the {worlds['interleavings']:,} reads something was missed that no reader of the listing "
-        "can know of, or that is [not promised](../README.md#what-is-promised-and-what-is-not): "
+        "can know of, or that is [not promised](../docs/completeness.md#what-is-not-guaranteed): "
         + ", ".join(f"{reason} {count:,}" for reason, count in sorted(worlds["excused"].items()))
         + ". What each means is said in `tests/simulation/ledger.py`.",
     ]

@@ -1,4 +1,4 @@
-"""What the README and the documents beside it show is so."""
+"""What the README and the documents show is correct: examples, tables of arguments, links, names of tests."""
 
 from __future__ import annotations
 
@@ -15,12 +15,14 @@ from tests.helpers import airflow_runs
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
-DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "SECURITY.md", *sorted(ROOT.glob("docs/*.md"))]
-FEATURES = [
-    row
-    for row in README.split("## What you get\n")[1].split("\n## ")[0].splitlines()
-    if re.match(r"\| (?!feature |\*\*)[^-]", row)
-]
+DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/*.md")), *sorted(ROOT.glob("benchmarks/*.md"))]
+PROMISES = (ROOT / "docs" / "promises.md").read_text()
+FEATURES = [row for row in PROMISES.splitlines() if re.match(r"\| (?!feature )[^-]", row)]
+
+
+def blocks(document):
+    """Return the blocks of Python in a document."""
+    return re.findall(r"```python\n(.*?)```", document.read_text(), re.DOTALL)
 
 
 @pytest.mark.parametrize(
@@ -46,7 +48,7 @@ def test_a_quoted_example_is_the_example(name, quoted):
         block
         for document in DOCUMENTS
         if document.name != "loading.md"  # its blocks are run as DAG files, where what they import is installed
-        for block in re.findall(r"```python\n(.*?)```", document.read_text(), re.DOTALL)
+        for block in blocks(document)
     ],
 )
 def test_python_blocks_are_python(block):
@@ -63,17 +65,17 @@ def test_python_blocks_are_python(block):
 
 
 @pytest.mark.parametrize(
-    ("section", "module", "class_name"),
+    ("document", "module", "class_name"),
     [
-        ("The operator", "operators", "SecodaAuditLogsOperator"),
-        ("Wait for a new version", "sensors", "SecodaVersionHistorySensor"),
+        ("audit_logs.md", "operators", "SecodaAuditLogsOperator"),
+        ("sensor.md", "sensors", "SecodaVersionHistorySensor"),
     ],
 )
-def test_the_arguments_table_is_the_class(section, module, class_name):
+def test_the_arguments_table_is_the_class(document, module, class_name):
     """The table of arguments names each argument with its default, and which are templated."""
     pytest.importorskip("airflow")
     documented = getattr(importlib.import_module(f"airflow_provider_secoda.{module}.secoda"), class_name)
-    text = README.split(f"## {section}\n")[1].split("\n## ")[0]
+    text = (ROOT / "docs" / document).read_text().split("## Arguments\n")[1].split("\n## ")[0]
     rows = re.findall(r"^\| (`[a-z_`, ]+`)( ¹)? \| ([^|]+) \|", text, re.MULTILINE)
     table = {name: (bool(mark), default) for names, mark, default in rows for name in re.findall(r"`(\w+)`", names)}
     signature = inspect.signature(documented.__init__).parameters
@@ -123,8 +125,18 @@ def test_there_are_features():
 
 @pytest.mark.parametrize("row", FEATURES, ids=lambda row: row.split("|")[1].strip()[:40])
 def test_every_feature_has_a_test(row):
-    """Behind each row of the table of features stands at least one test, under the name that it links to."""
-    proofs = re.findall(r"\[`(test_\w+)`\]\((tests/[\w/]+\.py)\)", row.rsplit("|", 2)[1])
+    """Each row of the table of features names at least one test that exists."""
+    proofs = re.findall(r"\[`(test_\w+)`\]\(\.\./(tests/[\w/]+\.py)\)", row.rsplit("|", 2)[1])
     assert proofs
     for name, file in proofs:
         assert name in {node.name for node in ast.parse((ROOT / file).read_text()).body if hasattr(node, "name")}
+
+
+def test_the_example_of_a_date_filter_is_a_filter():
+    """The filter with templates in the document about completeness is one that the client sends."""
+    from airflow_provider_secoda.client.filters import parse_filter
+
+    (block,) = [each for each in blocks(ROOT / "docs" / "completeness.md") if "data_interval_start" in each]
+    (call,) = [node for node in ast.walk(ast.parse(block)) if isinstance(node, ast.Call) and node.keywords]
+    (value,) = [keyword.value for keyword in call.keywords if keyword.arg == "filter"]
+    assert parse_filter(ast.literal_eval(value))["operator"] == "and"

@@ -69,6 +69,7 @@ TERMS = {
     r"(plus|minus|equals|dollar|percent) signs?": "the name of a character",
     r"ask (an?|the|your) (\w+ )?admin(istrator)?": "advice in an error: to ask a person",
     r"cut[ -]off": "a limit",
+    r"tell (an?|the) [\w ]{1,40} from": "to distinguish",
     r"standing order": "a term",
 }
 #: Words of names that were replaced, as parts of identifiers.
