@@ -93,15 +93,15 @@ class _FaultInjector:
         ) as record:
             response = await self._fault(scope["path"], state.request_log.in_flight)
             if not isinstance(response, Response):
-                cut = response is fault_responses.Cut
+                truncate = response is fault_responses.Truncated
                 response = await self._correct_response(scope, receive)
                 self._compress(request, response)
-                if cut:
-                    response = fault_responses.Cut.from_response(response)
+                if truncate:
+                    response = fault_responses.Truncated.from_response(response)
             record.status = None if isinstance(response, fault_responses.Reset) else response.status_code
             await response(scope, receive, send)
 
-    async def _fault(self, path: str, in_flight: int) -> Response | type[fault_responses.Cut] | None:
+    async def _fault(self, path: str, in_flight: int) -> Response | type[fault_responses.Truncated] | None:
         state, faults = self.state, self.state.faults
         if not path.startswith("/api/"):
             return None
@@ -118,7 +118,7 @@ class _FaultInjector:
         return found or fault_responses.random_error(faults, state.random)
 
     async def _correct_response(self, scope: Scope, receive: Receive) -> Response:
-        """Return the response of the application as a value, which can be compressed or cut."""
+        """Return the response of the application as a value, which can be compressed or truncated."""
         messages: list[Any] = []
 
         async def keep(message: Any) -> None:

@@ -41,15 +41,15 @@ class Reset(Response):
         await _until_disconnected(receive)
 
 
-class Cut(Response):
+class Truncated(Response):
     """The correct response, but the connection closes in the middle of its body."""
 
     @classmethod
-    def from_response(cls, response: Response) -> Cut:
-        """Return a cut response with the status, headers and body of another."""
-        cut = cls(response.body, response.status_code)
-        cut.raw_headers = response.raw_headers
-        return cut
+    def from_response(cls, response: Response) -> Truncated:
+        """Return a truncated response with the status, headers and body of another."""
+        truncated = cls(response.body, response.status_code)
+        truncated.raw_headers = response.raw_headers
+        return truncated
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send headers with the complete length and half of the body, then close."""
@@ -77,8 +77,8 @@ def failure(status: int, headers: dict[str, str] | None = None) -> Response:
     return JSONResponse({"detail": phrase}, status, headers)
 
 
-async def scripted(fault: OneShot) -> Response | type[Cut] | None:
-    """Return the response of a one-shot fault: ``None`` for the correct one, :class:`Cut` for half of it.
+async def scripted(fault: OneShot) -> Response | type[Truncated] | None:
+    """Return the response of a one-shot fault: ``None`` for the correct one, :class:`Truncated` for half of it.
 
     :raises ValueError: the fault does not exist.
     """
@@ -91,8 +91,8 @@ async def scripted(fault: OneShot) -> Response | type[Cut] | None:
     if name == "slow":
         await asyncio.sleep(float(argument))
         return None
-    responses: dict[str, Callable[[], Response | type[Cut]]] = {
-        "cut": lambda: Cut,
+    responses: dict[str, Callable[[], Response | type[Truncated]]] = {
+        "cut": lambda: Truncated,
         "reset": Reset,
         "html": lambda: Response(_LOGIN_PAGE, media_type="text/html"),
         "json": lambda: Response(argument, media_type="application/json"),

@@ -27,7 +27,7 @@ class BadQueryError(Exception):
 
 
 def parse_filter(text: str) -> Predicate:
-    """Return a function that tells whether a log matches a filter.
+    """Return a function that checks whether a log matches a filter.
 
     :param text: the parameter's JSON text.
     :raises BadQueryError: the text is not a valid filter.

@@ -151,7 +151,7 @@ def _person(random: Random, name: str) -> Performer:
 
 
 def _add_resources(random: Random, directory: Directory) -> None:
-    warehouse, looker = directory.integrations[0], directory.integrations[2]
+    warehouse, dashboards = directory.integrations[0], directory.integrations[2]
 
     def add_entity(name: str, kind: str, integration_id: str | None) -> None:
         identity = random_id(random)
@@ -165,7 +165,7 @@ def _add_resources(random: Random, directory: Directory) -> None:
         for table in _TABLES[:12]:
             add_entity(f"{table}.{column}", "column", warehouse.id)
     for title in _DASHBOARDS:
-        add_entity(title, "dashboard", looker.id)
+        add_entity(title, "dashboard", dashboards.id)
     for title in _TERMS:
         add_entity(title, "dictionary_term", None)
     kinds: tuple[tuple[ResourceType, str], ...] = (

@@ -16,7 +16,7 @@ _PATTERN = re.compile(
 def parse_nanoseconds(text: str) -> int:
     """Return the nanoseconds since 1970 of an ISO 8601 date and time; UTC is the default time zone.
 
-    Nanoseconds, because a text may have more digits than ``datetime`` stores, and the order depends on them.
+    Nanoseconds, because a log may have more digits than ``datetime`` stores, and the order depends on them.
 
     :raises ValueError: the text is not a date and time.
     """
@@ -32,7 +32,7 @@ def parse_nanoseconds(text: str) -> int:
 
 
 def microseconds_of(value: datetime) -> int:
-    """Return the whole microseconds since 1970 of an aware datetime.
+    """Return the microseconds since 1970 of an aware datetime, rounded down.
 
     :raises ValueError: the datetime has no time zone.
     """
