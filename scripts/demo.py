@@ -240,22 +240,22 @@ def report(output: Path, workspace: str) -> None:
     """Print what the manifest of the newest file contains, and the first logs of the file."""
     manifest_file = max(output.rglob("*.manifest.json"), key=lambda file: file.stat().st_mtime)
     manifest = json.loads(manifest_file.read_text())
-    window, file, reading = manifest["window"], manifest["file"], manifest["reading"]
+    query, file, read = manifest["query"], manifest["file"], manifest["read"]
     path = manifest_file.with_name(file["name"])
     rows = {
         "workspace": workspace,
-        "window": f"{window['start']} to {window['end']} (excluded), by {window['timestamp_field']}",
+        "window": f"{query['start']} to {query['end']} (excluded), by {query['timestamp_field']}",
         "file": f"{shown(path)} ({file['count']:,} logs, {file['bytes']:,} bytes)",
         "sha256": file["sha256"],
         "manifest": shown(manifest_file),
-        "requests": f"{reading['requests']} for {reading['pages']} pages",
+        "requests": f"{read['requests']} for {read['pages']} pages",
     }
     print("\n" + "\n".join(f"  {name:<10} {value}" for name, value in rows.items()) + "\n")
     with path.open() as lines:
         for _, line in zip(range(8), lines, strict=False):
             log = json.loads(line)
             sentence = "".join(block["value"] for block in log["event_blocks"]) or log["activity_type"]
-            print(f"  {log[window['timestamp_field']][11:19]}  {sentence}")
+            print(f"  {log[query['timestamp_field']][11:19]}  {sentence}")
 
 
 def output_of(folder: Path) -> Path:

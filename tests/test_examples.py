@@ -15,6 +15,7 @@ pytest.importorskip("airflow")
 
 from airflow_provider_secoda.sandbox import Workspace
 from airflow_provider_secoda.verify import verify
+from tests.helpers import timestamps
 
 EXAMPLES = Path(__file__).parent.parent / "example_dags"
 UNTIL = datetime.now(timezone.utc).replace(hour=0, minute=0, second=0, microsecond=0)
@@ -53,7 +54,7 @@ def test_daily(airflow, workspace, tmp_path):
     path = Path(first.xcoms["fetch_audit_logs"]["path"])
     again = run(airflow, "secoda_audit_logs_daily", logical_date=UNTIL - timedelta(hours=1))
     assert first.xcoms["fetch_audit_logs"]["sha256"] == again.xcoms["fetch_audit_logs"]["sha256"]
-    start = datetime.fromisoformat(first.xcoms["fetch_audit_logs"]["start"])
+    start = timestamps.read(first.xcoms["fetch_audit_logs"]["start"])
     assert path == tmp_path / "audit_logs" / f"{start:%Y-%m-%d}.jsonl"
     assert path.read_bytes() == lines(workspace.window(start, start + DAY)) != b""
 
@@ -62,7 +63,7 @@ def test_plain_daily(airflow, workspace, tmp_path):
     """The plain ``@daily`` example lands one whole day, although Airflow 3 gives it no interval."""
     ran = run(airflow, "secoda_audit_logs_plain_daily", logical_date=UNTIL - timedelta(hours=2))
     summary = ran.xcoms["fetch_audit_logs"]
-    start, end = (datetime.fromisoformat(summary[edge]) for edge in ("start", "end"))
+    start, end = (timestamps.read(summary[edge]) for edge in ("start", "end"))
     assert end - start == DAY
     assert (start.hour, start.minute) == (0, 0)
     assert summary["window_rule"] == ("schedule_period" if airflow.version() >= (3,) else "data_interval")
@@ -73,7 +74,7 @@ def test_by_people(airflow, workspace):
     """The filtered example lands only what people did."""
     ran = run(airflow, "secoda_audit_logs_by_people", logical_date=UNTIL - DAY)
     summary = ran.xcoms["fetch_audit_logs"]
-    edges = [datetime.fromisoformat(summary[edge]) for edge in ("start", "end")]
+    edges = [timestamps.read(summary[edge]) for edge in ("start", "end")]
     people = [raw for raw in workspace.window(*edges) if json.loads(raw)["performer_type"] == "USER"]
     assert Path(summary["path"]).read_bytes() == lines(people) != b""
 
@@ -82,7 +83,7 @@ def test_backfill(airflow, workspace, tmp_path):
     """The example for backfills lands a day like the daily one; ``e2e/test_backfill.py`` runs many at once."""
     ran = run(airflow, "secoda_audit_logs_backfill", logical_date=UNTIL - DAY)
     summary = ran.xcoms["fetch_audit_logs"]
-    edges = [datetime.fromisoformat(summary[edge]) for edge in ("start", "end")]
+    edges = [timestamps.read(summary[edge]) for edge in ("start", "end")]
     assert Path(summary["path"]) == tmp_path / "audit_logs_backfill" / f"{edges[0]:%Y-%m-%d}.jsonl"
     assert Path(summary["path"]).read_bytes() == lines(workspace.window(*edges)) != b""
 
@@ -92,7 +93,7 @@ def test_report(airflow, workspace):
     pytest.importorskip("duckdb")
     ran = run(airflow, "secoda_audit_logs_report", logical_date=UNTIL - DAY)
     summary, table = ran.xcoms["fetch_audit_logs"], ran.xcoms["who_did_what"]
-    edges = [datetime.fromisoformat(summary[edge]) for edge in ("start", "end")]
+    edges = [timestamps.read(summary[edge]) for edge in ("start", "end")]
     logs = [json.loads(raw) for raw in workspace.window(*edges)]
     assert sum(times for _, _, times in table) == len(logs) == summary["count"]
     who = (logs[0].get("performer_metadata") or {}).get("name") or logs[0]["performer_id"]

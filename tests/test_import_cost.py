@@ -25,7 +25,7 @@ MOST = {
     "links": 5,
     "assets": 7,
     "retries": 4,
-    "windows": 9,
+    "windows": 12,
     "compat": 3,
     "provider info": 2,
 }

@@ -221,7 +221,7 @@ def test_with_a_policy_it_is_the_policys_to_decide(refusing, kind, arguments):
 def test_a_task_that_was_deferred_asks_its_policy_too(refusing):
     """The operator comes back from its wait with the same policy as before."""
     kind, arguments = OPERATOR
-    window = {"start": "2026-01-01T00:00:00+00:00", "end": "2026-01-02T00:00:00+00:00", "rule": "start_end"}
+    window = {"start": "2026-01-01T00:00:00Z", "end": "2026-01-02T00:00:00Z", "window_rule": "start_end"}
     with pytest.raises(errors.SecodaAuthenticationError):
         kind(task_id="t", **arguments).execute_settled({}, window=window)
     with pytest.raises(AirflowFailException):

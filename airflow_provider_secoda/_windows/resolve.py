@@ -1,8 +1,8 @@
-"""Decide which window of time a run is about: a pure function of the run's own facts.
+"""Resolve the window of time that a run is about, from the facts of the run alone.
 
-Airflow 3 gives ``@daily`` an empty data interval and manual runs often none, so "the data interval" alone
-is no answer. See :func:`resolve_window` for the rules; they read no clock, no database and no network, so
-that a run has the same window whenever and however often it is executed.
+Airflow 3 gives the runs of ``@daily`` an empty data interval, and runs that are triggered by hand often none, so the
+data interval is not enough. :func:`resolve_window` lists the rules. They read no clock, no database and no network: a
+run has the same window whenever, and however often, it is executed.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from airflow_provider_secoda._arguments import parse_datetime
 from airflow_provider_secoda._compat import run_fact, run_type_of
 from airflow_provider_secoda._windows.partitions import calendar_period
 from airflow_provider_secoda._windows.periods import Period, last_period, period_from, utc
+from airflow_provider_secoda.client._api.timestamps import format_datetime, from_instant, parse_instant
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,19 +25,19 @@ DATA_INTERVAL = "data_interval"
 PARTITION = "partition"
 SCHEDULE_PERIOD = "schedule_period"
 
-_WAYS_OUT = (
-    "Ways out: (1) pass start and end; (2) give the DAG a data-interval timetable, CronDataIntervalTimetable "
+_OPTIONS = (
+    "Options: (1) pass start and end; (2) give the DAG a data-interval timetable, CronDataIntervalTimetable "
     "or CronTriggerTimetable(..., interval=...); (3) give the DAG a cron schedule."
 )
 
 
 @dataclass(frozen=True)
 class Window:
-    """A half-open window of time, ``[start, end)``, and why it is this one.
+    """A half-open window of time, ``[start, end)``.
 
-    :param start: inclusive, aware, UTC.
-    :param end: exclusive, aware, UTC, after ``start``.
-    :param rule: the name of the rule in :func:`resolve_window` that applied.
+    :param start: inclusive, aware, UTC
+    :param end: exclusive, aware, UTC, after ``start``
+    :param rule: the name of the rule of :func:`resolve_window` that applied
     """
 
     start: datetime
@@ -44,13 +45,24 @@ class Window:
     rule: str
 
     def __str__(self) -> str:
-        """Return the window as people write it."""
-        start, end = (edge.isoformat().replace("+00:00", "Z") for edge in (self.start, self.end))
-        return f"[{start}, {end})"
+        return f"[{format_datetime(self.start)}, {format_datetime(self.end)})"
+
+    def as_dict(self) -> dict[str, str]:
+        """Return the window as JSON values, as in summaries and manifests: ``start``, ``end`` and ``window_rule``."""
+        return {
+            "start": format_datetime(self.start),
+            "end": format_datetime(self.end),
+            "window_rule": self.rule,
+        }
+
+    @classmethod
+    def from_dict(cls, window: Mapping[str, str]) -> Window:
+        """Return the window that :meth:`as_dict` was called on."""
+        return cls(*(from_instant(parse_instant(window[name])) for name in ("start", "end")), window["window_rule"])
 
 
 class WindowError(ValueError):
-    """No window can be told from the run; the message says what to change. No retry can mend it."""
+    """A run has no window; the message says what to change. A retry cannot fix it."""
 
 
 def resolve_window(
@@ -62,55 +74,52 @@ def resolve_window(
 ) -> Window:
     """Return the window that a run is about, by the first of these rules that applies.
 
-    * ``start_end``: ``start`` and ``end``, when given.
-    * ``data_interval``: the run's data interval, unless it is empty.
-    * ``partition``: of a partitioned run, the period that begins at its partition date.
-    * ``schedule_period``: the last full period of the DAG's schedule that ends at or before the empty data
-      interval, or, of a run without interval, its ``run_after``. The ticks are Airflow's own, in the
-      schedule's time zone, so the windows of consecutive scheduled runs tile time without a gap or an
-      overlap.
+    * ``start_end``: ``start`` and ``end``, if they are given.
+    * ``data_interval``: the run's data interval, if it is not empty.
+    * ``partition``: for a partitioned run, the period that starts at its partition date.
+    * ``schedule_period``: the last complete period of the DAG's schedule that ends at or before the empty data interval
+      or, for a run without a data interval, its ``run_after``. Airflow itself computes the ticks, in the time zone of
+      the schedule, so the windows of consecutive scheduled runs follow one another without a gap or an overlap.
 
-    :param context: the task's context; keys that a run does not have may be missing.
-    :param start: inclusive: an aware datetime, or ISO 8601 text as a rendered template gives; without
-        offset, UTC.
-    :param end: exclusive; the same.
-    :param timetable: ``dag.timetable``, as the task sees it.
-    :raises WindowError: the arguments make no window; or no rule applies, as to a run that an asset
-        triggered, or of a DAG without a schedule.
+    :param context: the context of the task; keys that a run does not have may be missing
+    :param start: inclusive: an aware datetime, or an ISO 8601 string as a rendered template gives it; UTC if it has no
+        offset
+    :param end: exclusive, likewise
+    :param timetable: ``dag.timetable``, as the task gets it
+    :raises WindowError: the arguments are not a window; or no rule applies, as to a run that an asset triggered, or to
+        a DAG without a schedule
     """
     if start is not None or end is not None:
-        return _given(start, end)
-    dag_run = context.get("dag_run")
-    since, until = (run_fact(context, name) for name in ("data_interval_start", "data_interval_end"))
-    if since is not None and until is not None and since < until:
-        return Window(utc(since), utc(until), DATA_INTERVAL)
+        return _from_arguments(start, end)
+    interval_start, interval_end = (run_fact(context, name) for name in ("data_interval_start", "data_interval_end"))
+    if interval_start is not None and interval_end is not None and interval_start < interval_end:
+        return Window(utc(interval_start), utc(interval_end), DATA_INTERVAL)
     if (date := _partition_date(context, timetable)) is not None:
-        return _partition(timetable, date)
-    if run_type_of(dag_run) in ("asset_triggered", "dataset_triggered"):
-        raise WindowError(f"A run that was triggered by an asset has no window of time. {_WAYS_OUT}")
-    instant = until if until is not None else run_fact(context, "run_after")
+        return _from_partition(timetable, date)
+    if run_type_of(context.get("dag_run")) in ("asset_triggered", "dataset_triggered"):
+        raise WindowError(f"A run that was triggered by an asset has no window of time. {_OPTIONS}")
+    instant = interval_end if interval_end is not None else run_fact(context, "run_after")
     if instant is None:
-        raise WindowError(f"The run has neither a data interval nor a run_after. {_WAYS_OUT}")
-    anchor = getattr(context.get("dag"), "start_date", None)
-    period = last_period(timetable, instant, anchor=anchor)
+        raise WindowError(f"The run has neither a data interval nor a run_after. {_OPTIONS}")
+    period = last_period(timetable, instant, anchor=getattr(context.get("dag"), "start_date", None))
     if period is None:
         raise WindowError(
-            f"The run has no data interval, and the DAG's schedule ({type(timetable).__name__}) has no full "
-            f"period that ends by {utc(instant).isoformat()}. {_WAYS_OUT}"
+            f"The run has no data interval, and the DAG's schedule ({type(timetable).__name__}) has no complete "
+            f"period that ends by {format_datetime(utc(instant))}. {_OPTIONS}"
         )
-    return _window(period, SCHEDULE_PERIOD)
+    return _from_period(period, SCHEDULE_PERIOD)
 
 
-def _given(start: datetime | str | None, end: datetime | str | None) -> Window:
-    """Return the window of two arguments, of which at least one is given."""
-    first, last = _moment("start", start), _moment("end", end)
+def _from_arguments(start: datetime | str | None, end: datetime | str | None) -> Window:
+    """Return the window of the arguments, at least one of which is given."""
+    first, last = _read_edge("start", start), _read_edge("end", end)
     if first >= last:
-        raise WindowError(f"start={first.isoformat()} is not before end={last.isoformat()}.")
+        raise WindowError(f"start={format_datetime(first)} is not before end={format_datetime(last)}.")
     return Window(first, last, START_END)
 
 
-def _moment(name: str, value: datetime | str | None) -> datetime:
-    """Return an argument in UTC; a template that rendered to nothing is an error, not a None."""
+def _read_edge(name: str, value: datetime | str | None) -> datetime:
+    """Return an argument in UTC; a template that rendered to "None" or to nothing is an error."""
     if value is None:
         other = "end" if name == "start" else "start"
         raise WindowError(f"{other} is given, but {name} is not: pass both or neither.")
@@ -122,22 +131,22 @@ def _moment(name: str, value: datetime | str | None) -> datetime:
         raise WindowError(f"{error}. Leave out start and end to get the window of the run.") from error
 
 
-def _partition(timetable: Any, date: datetime) -> Window:
-    """Return the period of a partitioned run."""
+def _from_partition(timetable: Any, date: datetime) -> Window:
+    """Return the window of a partitioned run."""
     period = calendar_period(timetable, date) or period_from(timetable, date)
     if period is None:
         raise WindowError(
-            f"The run's partition date {utc(date).isoformat()} begins no period of the DAG's schedule "
+            f"The run's partition date {format_datetime(utc(date))} does not start a period of the DAG's schedule "
             f"({type(timetable).__name__}), so its end is unknown. Pass start and end, or use a "
             f"CronPartitionTimetable and a partition key of one of its ticks."
         )
-    return _window(period, PARTITION)
+    return _from_period(period, PARTITION)
 
 
 def _partition_date(context: Mapping[str, Any], timetable: Any) -> datetime | None:
     """Return the partition date of a run that has one.
 
-    Airflow 3.2 tells a task the key only, which it wrote in UTC; 3.3 tells the date.
+    Airflow 3.2 passes only the key to a task, in UTC; 3.3 passes the date.
     """
     date: datetime | None = run_fact(context, "partition_date")
     key, form = run_fact(context, "partition_key"), getattr(timetable, "key_format", None)
@@ -146,9 +155,8 @@ def _partition_date(context: Mapping[str, Any], timetable: Any) -> datetime | No
     try:
         return utc(datetime.strptime(key, form))  # noqa: DTZ007  utc adds the zone
     except ValueError as error:
-        raise WindowError(f"The run's partition key {key!r} is not of the form {form!r}: {error}") from error
+        raise WindowError(f"The run's partition key {key!r} does not have the format {form!r}: {error}") from error
 
 
-def _window(period: Period, rule: str) -> Window:
-    """Return a period of the schedule as a window."""
+def _from_period(period: Period, rule: str) -> Window:
     return Window(period.start, period.end, rule)

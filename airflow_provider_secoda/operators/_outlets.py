@@ -1,4 +1,4 @@
-"""Tell the assets that a task updates what was fetched: the next DAG learns which file, of which window."""
+"""Add the summary of a task to the events of the assets that it updates."""
 
 from __future__ import annotations
 
@@ -12,25 +12,27 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 
-def add_outlet_event_extra(outlets: Iterable[Any], told: Mapping[str, Any], context: Mapping[str, Any]) -> None:
-    """Put what was fetched into the ``extra`` of the event of each asset among a task's ``outlets``.
+def add_outlet_event_extra(outlets: Iterable[Any], summary: Mapping[str, Any], context: Mapping[str, Any]) -> None:
+    """Add the summary to the ``extra`` of the event of each asset in a task's ``outlets``.
 
-    It is what the task returns (``path``, ``count``, ``start``, ``end``, ``window_rule``, ``sha256``, …), with the
-    ``partition_key`` where the run has one; Airflow gives the event itself that key, too. What a DAG's own code put
-    there before stays. An asset alias is not resolved: which asset an output is of is for the DAG to say.
+    A DAG that the asset triggers reads from it which file was written and for which window. A partitioned run adds its
+    ``partition_key`` too. Keys that the DAG's own code has set stay as they are. Asset aliases are skipped: only the
+    DAG knows which asset a file belongs to.
 
-    :param told: the summary, JSON-able
+    :param outlets: the task's outlets, of any kind
+    :param summary: what the task reports: JSON values
+    :param context: the context of the task
     """
     events = context.get("outlet_events")
-    if events is None:  # where somebody calls `execute` by hand
+    if events is None:  # a caller executes the operator by hand
         return
     key = run_fact(context, "partition_key")
-    facts = {**told, **({} if key is None else {"partition_key": key})}
+    added = {**summary, **({} if key is None else {"partition_key": key})}
     for outlet in outlets:
         if isinstance(outlet, AssetAlias):
             continue
         try:
             extra = events[outlet].extra
-        except TypeError:  # no asset, but something else that lineage tools know
+        except TypeError:  # not an asset, but an outlet of a lineage tool
             continue
-        extra.update({name: fact for name, fact in facts.items() if name not in extra})
+        extra.update({name: value for name, value in added.items() if name not in extra})

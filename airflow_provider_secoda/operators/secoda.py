@@ -1,4 +1,4 @@
-"""The operator: the audit logs of a run's window, in a file, each once."""
+"""The operator that reads the audit logs of a run's window."""
 
 from __future__ import annotations
 
@@ -9,58 +9,62 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
 
-from airflow_provider_secoda._lineage.operator import AuditLogsLineage
 from airflow_provider_secoda._windows.resolve import Window, WindowError, resolve_window
 from airflow_provider_secoda.links.secoda import SecodaOutputLink, push_link
-from airflow_provider_secoda.operators._window_read import WindowRead
 from airflow_provider_secoda.retries import DEFAULT_POLICY, retry_policy_kwargs, unwrap_errors_for_retry_policy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from airflow.providers.common.compat.sdk import Context
+    from airflow.providers.openlineage.extractors import OperatorLineage
 
     from airflow_provider_secoda._compat import RetryPolicy
     from airflow_provider_secoda.hooks.secoda import SecodaHook
+    from airflow_provider_secoda.operators._query import AuditLogQuery
 
-#: A wait that is longer than this is handed to the triggerer.
-_SHORT_WAIT = timedelta(seconds=5)
-#: How long after the moment a deferred task may wait for a triggerer before it fails.
+__all__ = ["SecodaAuditLogsOperator"]
+
+#: The longest time that a task which may be deferred waits in its worker slot.
+_LONGEST_SLEEP = timedelta(seconds=5)
+#: How long after the window has settled a deferred task waits for a triggerer before it fails.
 _TRIGGER_GRACE = timedelta(minutes=10)
 _PLACEHOLDER = re.compile(r"\{(start|end)(?::([^{}]*))?\}")
 
 
-class SecodaAuditLogsOperator(AuditLogsLineage, BaseOperator):
-    """Fetch the workspace's audit logs of the run's window: every one that the API shows, each once, or fail.
+class SecodaAuditLogsOperator(BaseOperator):
+    """Fetch the audit logs of a run's window: every log that the API returns, exactly once, or fail.
 
-    Which window: ``start`` and ``end``; else the run's data interval; else, where Airflow gives an empty one or none,
-    the last full period of the DAG's schedule (see :func:`~.window.resolve_window`). The window is half-open,
-    ``[start, end)``, and read no earlier than ``end + settle``.
+    The window is given by ``start`` and ``end``; otherwise it is the run's data interval; otherwise, where Airflow
+    gives the run an empty data interval or none, the last complete period of the DAG's schedule (see
+    :func:`airflow_provider_secoda.windows.resolve_window`). It is half-open, ``[start, end)``, and it is read no
+    earlier than ``end + settle``.
 
     With ``output_path`` the logs are written to a file, in ascending order of (timestamp, id), each as the bytes that
-    the API sent, and a summary is returned: ``path``, ``format``, ``count``, ``start``, ``end``, ``window_rule``,
-    ``timestamp_field``, ``first`` and ``last`` (timestamps of the first and the last log, or None), ``pages``,
-    ``requests``, ``repeats_dropped``, ``bytes``, ``sha256``, ``max_lag_seconds`` (largest ``created_at - logged_at``,
-    or None), ``history_from`` (oldest log that the API shows, or None). Without, the list of logs is returned.
+    the API sent. The task returns a summary: ``path``, ``format``, ``count``, ``start``, ``end``, ``window_rule``,
+    ``timestamp_field``, ``first_timestamp`` and ``last_timestamp`` (of the first and the last log, or None), ``pages``,
+    ``requests``, ``duplicates_dropped``, ``max_lag_seconds`` (largest ``created_at - logged_at``, or None),
+    ``history_from`` (timestamp of the oldest log that the API returns, or None), ``bytes``, ``sha256``, ``manifest``
+    and ``manifest_sha256``. Without ``output_path`` the task returns the list of logs.
 
     :param secoda_conn_id: the Airflow connection (templated)
-    :param start: beginning of the window, an aware datetime or ISO 8601 text; goes with ``end`` (templated)
+    :param start: start of the window, inclusive: an aware datetime or an ISO 8601 string; requires ``end`` (templated)
     :param end: end of the window, exclusive (templated)
-    :param filter: only logs that match: a mapping or JSON text of Secoda's filter grammar (templated)
-    :param timestamp_field: which timestamp places a log in the window: ``logged_at`` or ``created_at``
-    :param output_path: path or URL of the file, with the format as its suffix: ``.jsonl``, ``.ndjson``,
-        ``.jsonl.gz``, ``.ndjson.gz``, ``.parquet``; ``{start:%Y-%m-%d}`` and ``{end:…}`` in it stand for the window's
-        edges in UTC (templated)
-    :param settle: how long after the end of the window late logs are waited for
-    :param concurrency: how many pages are read at once
-    :param skip_if_empty: skip the task, and write nothing, when the window holds no log
-    :param require_history: fail when the oldest log that the API shows is younger than ``start``
-    :param xcom_limit_bytes: without ``output_path``, the most that may be returned
-    :param write_manifest: whether to write ``<file>.manifest.json`` beside the file, last of all, which says what the
-        file holds and where it came from: ``python -m airflow_provider_secoda.verify`` checks one against the other
-    :param deferrable: whether a long wait for ``settle`` is handed to the triggerer; it needs one that runs
-    :param retry_policy: which errors are retried, and when (Airflow 3.3 and later; ignored before); None: what no retry
-        mends is not, everything else as the DAG says
+    :param filter: return only logs that match: a mapping or JSON string in Secoda's filter grammar (templated)
+    :param timestamp_field: the timestamp that decides whether a log is in the window: ``logged_at`` or ``created_at``
+    :param output_path: path or URL of the file. Its suffix is the format: ``.jsonl``, ``.ndjson``, ``.jsonl.gz``,
+        ``.ndjson.gz`` or ``.parquet``. ``{start:%Y-%m-%d}`` and ``{end:…}`` are replaced by the start and the end of
+        the window in UTC (templated)
+    :param settle: how long to wait for late logs after the end of the window
+    :param concurrency: how many pages to read at the same time
+    :param skip_if_empty: skip the task, and write nothing, if the window contains no logs
+    :param require_history: fail if the oldest log that the API returns is not older than ``start``
+    :param xcom_limit_bytes: without ``output_path``: how many bytes of logs the task may return
+    :param write_manifest: whether to write ``<file>.manifest.json`` after the file. It records what the file contains
+        and where the logs came from; ``python -m airflow_provider_secoda.verify`` checks the file against it
+    :param deferrable: whether to wait for ``settle`` in the triggerer if the wait is long
+    :param retry_policy: which errors are retried, and when (Airflow 3.3 and later; ignored before). With None, errors
+        that a retry cannot fix fail the task at once, and all others are retried as the DAG says
     """
 
     template_fields: Sequence[str] = ("secoda_conn_id", "start", "end", "filter", "output_path")
@@ -107,68 +111,63 @@ class SecodaAuditLogsOperator(AuditLogsLineage, BaseOperator):
         self.xcom_limit_bytes = xcom_limit_bytes
         self.write_manifest = write_manifest
         self.deferrable = deferrable
-        #: Of what was fetched, the summary.
-        self._told: dict[str, Any] | None = None
-        self._window: Window | None = None
+        #: What :meth:`get_openlineage_facets_on_complete` and :meth:`link_url` report.
         self._hook: SecodaHook | None = None
+        self._query: AuditLogQuery | None = None
+        self._summary: dict[str, Any] | None = None
 
     def execute(self, context: Context) -> dict[str, Any] | list[dict[str, Any]]:
-        """Wait until the window has settled, and fetch it."""
+        """Wait until the window has settled, then write its logs to a file or return them."""
         with unwrap_errors_for_retry_policy(self):
-            return self._wait_and_fetch(context)
-
-    def _wait_and_fetch(self, context: Context) -> dict[str, Any] | list[dict[str, Any]]:
-        try:
-            window = resolve_window(context, start=self.start, end=self.end, timetable=context["dag"].timetable)
-        except WindowError as exc:
-            raise AirflowFailException(f"Task {self.task_id!r}: {exc}") from exc
-        hook = self._ready(window)
-        settled = window.end + self.settle
-        wait = settled - datetime.now(timezone.utc)
-        if self.deferrable and wait > _SHORT_WAIT:
-            from airflow_provider_secoda._compat import datetime_trigger  # noqa: PLC0415 - only where it is used
-
-            self.log.info("The window %s settles at %s; the task is deferred until then", window, settled)
-            self.defer(
-                trigger=datetime_trigger(settled),
-                method_name="execute_settled",
-                kwargs={
-                    "window": {
-                        "start": window.start.isoformat(),
-                        "end": window.end.isoformat(),
-                        "rule": window.rule,
-                    }
-                },
-                timeout=wait + _TRIGGER_GRACE,
-            )
-        return self._fetch(hook, window, context)
+            return self._fetch(self._resolve_window(context), context, deferrable=self.deferrable)
 
     def execute_settled(
         self, context: Context, event: Any = None, *, window: dict[str, str] | None = None
     ) -> dict[str, Any] | list[dict[str, Any]]:
-        """Fetch the window that was decided on before the task was deferred."""
+        """Continue after the deferral, with the window that was resolved before it.
+
+        :param window: what :meth:`.Window.as_dict` returned
+        """
         del event
         with unwrap_errors_for_retry_policy(self):
             if window is None:
-                # ``dag.test()`` loses what was handed over; the window of a run is the same whenever it is decided on.
-                return self._wait_and_fetch(context)
-            start, end = datetime.fromisoformat(window["start"]), datetime.fromisoformat(window["end"])
-            decided = Window(start, end, window["rule"])
-            return self._fetch(self._ready(decided), decided, context)
+                # ``dag.test()`` drops the arguments; the window of a run is the same whenever it is resolved.
+                return self._fetch(self._resolve_window(context), context, deferrable=self.deferrable)
+            return self._fetch(Window.from_dict(window), context, deferrable=False)
 
-    def _ready(self, window: Window) -> SecodaHook:
-        """Check all that can be checked before a wait: connection, filter, format; return the hook."""
+    def _fetch(self, window: Window, context: Context, *, deferrable: bool) -> dict[str, Any] | list[dict[str, Any]]:
+        hook, query, path = self._check(window)
+        self._hook, self._query, self._summary = hook, query, None
+        self._wait_until_settled(window, deferrable=deferrable)
+        result, self._summary = self._read(hook, query, path, context)
+        self._report(self._summary, context)
+        return result
+
+    def _resolve_window(self, context: Context) -> Window:
+        try:
+            return resolve_window(context, start=self.start, end=self.end, timetable=context["dag"].timetable)
+        except WindowError as exc:
+            raise AirflowFailException(f"Task {self.task_id!r}: {exc}") from exc
+
+    def _check(self, window: Window) -> tuple[SecodaHook, AuditLogQuery, str | None]:
+        """Check the filter, the path and the connection before the wait; return hook, query and path.
+
+        :raises AirflowFailException: one of them cannot be used
+        """
         from airflow_provider_secoda._storage.formats import format_of, require_format  # noqa: PLC0415
         from airflow_provider_secoda._storage.target import resolve_target  # noqa: PLC0415
         from airflow_provider_secoda.client.errors import SecodaConfigurationError  # noqa: PLC0415
         from airflow_provider_secoda.client.filters import Filter  # noqa: PLC0415
         from airflow_provider_secoda.hooks.secoda import SecodaHook  # noqa: PLC0415 - DAG files are parsed often
+        from airflow_provider_secoda.operators._query import AuditLogQuery  # noqa: PLC0415
 
         hook = SecodaHook(self.secoda_conn_id)
+        path = None
         try:
-            Filter.parse(self.filter)
+            parsed = Filter.parse(self.filter)
+            query = AuditLogQuery(window, self.timestamp_field, None if parsed is None else parsed.as_dict())
             if self.output_path is not None:
-                path = _fill_in(self.output_path, window)
+                path = _replace_placeholders(self.output_path, window)
                 require_format(format_of(path))
                 resolve_target(path)
             hook.get_conn()
@@ -176,38 +175,89 @@ class SecodaAuditLogsOperator(AuditLogsLineage, BaseOperator):
             raise AirflowFailException(str(exc)) from exc
         except (ValueError, ModuleNotFoundError) as exc:
             raise AirflowFailException(f"`output_path`: {exc}") from exc
-        self._hook, self._window, self._told = hook, window, None
-        return hook
+        return hook, query, path
 
-    def _fetch(self, hook: SecodaHook, window: Window, context: Context) -> dict[str, Any] | list[dict[str, Any]]:
-        wait = (window.end + self.settle - datetime.now(timezone.utc)).total_seconds()
-        if wait > 0:
-            self.log.info("Waiting %.1f s for the window to settle", wait)
-            time.sleep(wait)
-        return self._read(WindowRead(hook, self, window), context)
+    def _wait_until_settled(self, window: Window, *, deferrable: bool) -> None:
+        """Return when the window has settled; defer the task if it may be and the wait is long."""
+        settled = window.end + self.settle
+        wait = settled - datetime.now(timezone.utc)
+        if deferrable and wait > _LONGEST_SLEEP:
+            from airflow_provider_secoda._compat import datetime_trigger  # noqa: PLC0415 - only where it is used
 
-    def _read(self, read: WindowRead, context: Context) -> dict[str, Any] | list[dict[str, Any]]:
+            self.log.info("The window %s settles at %s; the task is deferred until then", window, settled)
+            self.defer(
+                trigger=datetime_trigger(settled),
+                method_name="execute_settled",
+                kwargs={"window": window.as_dict()},
+                timeout=wait + _TRIGGER_GRACE,
+            )
+        if wait > timedelta(0):
+            self.log.info("Waiting %.1f s for the window %s to settle", wait.total_seconds(), window)
+            time.sleep(wait.total_seconds())
+
+    def _read(
+        self, hook: SecodaHook, query: AuditLogQuery, path: str | None, context: Context
+    ) -> tuple[dict[str, Any] | list[dict[str, Any]], dict[str, Any]]:
+        """Read the logs and write or return them; return what the task returns, and the summary."""
         from airflow_provider_secoda.operators._fetch import return_logs, write_file  # noqa: PLC0415
+        from airflow_provider_secoda.operators._read import WindowRead  # noqa: PLC0415
+
+        read = WindowRead(hook, query, concurrency=self.concurrency, log=self.log)
+        if path is None:
+            return return_logs(
+                read,
+                limit_bytes=self.xcom_limit_bytes,
+                require_history=self.require_history,
+                skip_if_empty=self.skip_if_empty,
+            )
+        summary = write_file(
+            read,
+            path,
+            context,
+            settle=self.settle,
+            require_history=self.require_history,
+            skip_if_empty=self.skip_if_empty,
+            write_manifest=self.write_manifest,
+        )
+        return summary, summary
+
+    def _report(self, summary: dict[str, Any], context: Context) -> None:
+        """Add the summary to the events of the task's assets, and the link to the file to the web UI."""
         from airflow_provider_secoda.operators._outlets import add_outlet_event_extra  # noqa: PLC0415
 
-        result: dict[str, Any] | list[dict[str, Any]]
-        if self.output_path is None:
-            result, self._told = return_logs(read)
-        else:
-            result = self._told = write_file(read, _fill_in(self.output_path, read.window), context)
         push_link(SecodaOutputLink(), self.link_url(), context)
-        add_outlet_event_extra(self.outlets, self._told, context)
-        return result
+        add_outlet_event_extra(self.outlets, summary, context)
 
     def link_url(self) -> str | None:
-        """Return the address of the file that was written, where people can look at it in their browser."""
+        """Return the address of a web page that shows the file which was written; None if there is no such page."""
         from airflow_provider_secoda._storage.target import resolve_target  # noqa: PLC0415 - DAG files are parsed often
 
-        path = None if self._told is None else self._told.get("path")
-        return None if path is None else resolve_target(path).console_url()
+        if self._summary is None or "path" not in self._summary:
+            return None
+        return resolve_target(self._summary["path"]).console_url()
+
+    def get_openlineage_facets_on_start(self) -> OperatorLineage[Any, Any] | None:
+        """Return the audit logs as input. The file has no name yet."""
+        from airflow_provider_secoda._lineage.operator import lineage_on_start  # noqa: PLC0415
+
+        return lineage_on_start(self.secoda_conn_id)
+
+    def get_openlineage_facets_on_complete(self, ti: Any) -> OperatorLineage[Any, Any] | None:
+        """Return the audit logs as input and the file as output, with what is known of the run.
+
+        OpenLineage also calls this after the task has failed or was skipped: then there is an input, and no output. If
+        the connection could not be used, there is no lineage: reading it again, in the process that OpenLineage forks,
+        would fail again at best.
+        """
+        del ti
+        if self._hook is None or self._query is None:
+            return None
+        from airflow_provider_secoda._lineage.operator import lineage_on_complete  # noqa: PLC0415
+
+        return lineage_on_complete(self._hook.settings, self._query.as_dict(), self._summary)
 
 
-def _fill_in(path: str, window: Window) -> str:
-    """Replace ``{start}`` and ``{end}``, with or without a format, by the window's edges in UTC."""
+def _replace_placeholders(path: str, window: Window) -> str:
+    """Replace ``{start}`` and ``{end}``, with or without a format, by the start and the end of the window in UTC."""
     edges = {"start": window.start, "end": window.end}
     return _PLACEHOLDER.sub(lambda found: edges[found[1]].strftime(found[2] or "%Y-%m-%dT%H-%M-%S"), path)

@@ -25,7 +25,7 @@ class _File(msgspec.Struct):
     count: int
 
 
-class _Window(msgspec.Struct):
+class _Query(msgspec.Struct):
     start: str
     end: str
     timestamp_field: Literal["logged_at", "created_at"]
@@ -37,16 +37,16 @@ class _Source(msgspec.Struct):
     base_url: str
 
 
-class _Reading(msgspec.Struct):
-    began: str
+class _Read(msgspec.Struct):
+    started_at: str
     settle_seconds: float = 0.0
 
 
 class _Header(msgspec.Struct):
     file: _File
-    window: _Window
+    query: _Query
     source: _Source
-    reading: _Reading | None = None
+    read: _Read | None = None
 
 
 class ManifestHeader:
@@ -59,20 +59,20 @@ class ManifestHeader:
 
     def __init__(self, header: dict[str, Any]) -> None:
         try:
-            read = msgspec.convert(header, _Header)
-            self.file = read.file
-            self.filter = read.window.filter
-            self.timestamp_field = read.window.timestamp_field
-            self.window = Span(parse_instant(read.window.start), parse_instant(read.window.end))
-            began = math.inf if read.reading is None else parse_instant(read.reading.began)
-            settle = 0.0 if read.reading is None else read.reading.settle_seconds
+            converted = msgspec.convert(header, _Header)
+            self.file, query, read = converted.file, converted.query, converted.read
+            self.filter = query.filter
+            self.timestamp_field = query.timestamp_field
+            self.window = Span(parse_instant(query.start), parse_instant(query.end))
+            started = math.inf if read is None else parse_instant(read.started_at)
+            settle = 0.0 if read is None else read.settle_seconds
             canonical = None if self.filter is None else json.dumps(self.filter, sort_keys=True)
         except (msgspec.MsgspecError, ValueError, RecursionError) as exc:
             raise ManifestError(f"its header is not as it should be: {exc}") from None
         if self.window.start >= self.window.end:
             raise ManifestError("its window ends before it begins")
-        self.too_early = max(0.0, (self.window.end - began) / 1_000_000 + settle)
-        source = read.source
+        self.too_early = max(0.0, (self.window.end - started) / 1_000_000 + settle)
+        source = converted.source
         self.series = SeriesKey(
             source.connection_id, source.base_url, self.timestamp_field, canonical, self.file.format
         )

@@ -93,7 +93,7 @@ def test_the_event_of_an_outlet_tells_what_was_fetched(standalone, linked):
     assert event["extra"] == told
     assert (told["path"], told["window_rule"]) == (str(output), "start_end")
     assert told["count"] == len(Path(told["path"]).read_text().splitlines()) > 0
-    assert json.loads(Path(told["manifest"]).read_text())["window"]["start"] == told["start"]
+    assert json.loads(Path(told["manifest"]).read_text())["query"]["start"] == told["start"]
 
 
 @pytest.mark.skipif(airflow_runs.version() < (3,), reason="the example is for Airflow 3")

@@ -18,7 +18,7 @@ pytest.importorskip("airflow.providers.openlineage", reason="needs apache-airflo
 pytest.importorskip("pyarrow", reason="needs the extra parquet")
 
 from airflow_provider_secoda.sandbox import Sandbox, Workspace
-from tests.helpers import airflow_runs, s3_server
+from tests.helpers import airflow_runs, s3_server, timestamps
 from tests.helpers.key_search import Search
 
 HERE = Path(__file__).parent
@@ -136,8 +136,8 @@ def test_the_window_is_what_was_read_of_the_logs(lineage, task, field):
     assert read["inputFacets"]["subset"]["inputCondition"] == {
         "type": "binary",
         "operator": "AND",
-        "left": compare(field, "GREATER_EQUAL_THAN", START.isoformat()),
-        "right": compare(field, "LESS_THAN", END.isoformat()),
+        "left": compare(field, "GREATER_EQUAL_THAN", timestamps.write(START)),
+        "right": compare(field, "LESS_THAN", timestamps.write(END)),
     }
 
 
@@ -147,8 +147,8 @@ def test_the_run_says_what_it_was_given(lineage):
     found = {parameter["key"]: parameter["value"] for parameter in given}
     assert json.loads(found.pop("filter")) == {"operator": "exact", "field": "performer_type", "value": "USER"}
     assert found == {
-        "start": START.isoformat(),
-        "end": END.isoformat(),
+        "start": timestamps.write(START),
+        "end": timestamps.write(END),
         "window_rule": "start_end",
         "timestamp_field": "logged_at",
     }

@@ -22,6 +22,7 @@ from airflow_provider_secoda.client.errors import (
 )
 from airflow_provider_secoda.operators.secoda import SecodaAuditLogsOperator
 from airflow_provider_secoda.sandbox import Faults, Workspace
+from tests.helpers import timestamps
 
 UNTIL = datetime(2026, 3, 1, tzinfo=timezone.utc)
 DAY = timedelta(days=1)
@@ -65,28 +66,24 @@ def test_the_file_holds_every_log_of_the_window_as_sent(sandbox, workspace, tmp_
     body = path.read_bytes()
     assert body == expected(workspace)
     logs = [json.loads(line) for line in body.splitlines()]
-    instants = sorted(datetime.fromisoformat(log["logged_at"].replace("Z", "+00:00")) for log in logs)
+    instants = sorted(timestamps.read(log["logged_at"]) for log in logs)
     assert summary == {
         "path": str(path),
         "format": "jsonl",
         "count": len(logs),
-        "start": START.isoformat(),
-        "end": END.isoformat(),
+        "start": "2026-02-24T00:00:00Z",
+        "end": "2026-02-25T00:00:00Z",
         "window_rule": "start_end",
         "timestamp_field": "logged_at",
-        "first": instants[0].isoformat(),
-        "last": instants[-1].isoformat(),
+        "first_timestamp": timestamps.write(instants[0]),
+        "last_timestamp": timestamps.write(instants[-1]),
         "pages": summary["pages"],
         "requests": len(sandbox.requests),
-        "repeats_dropped": 0,
+        "duplicates_dropped": 0,
         "bytes": len(body),
         "sha256": hashlib.sha256(body).hexdigest(),
         "max_lag_seconds": max(
-            (
-                datetime.fromisoformat(log["created_at"].replace("Z", "+00:00"))
-                - datetime.fromisoformat(log["logged_at"].replace("Z", "+00:00"))
-            ).total_seconds()
-            for log in logs
+            (timestamps.read(log["created_at"]) - timestamps.read(log["logged_at"])).total_seconds() for log in logs
         ),
         "history_from": summary["history_from"],
         "manifest": f"{path}.manifest.json",
@@ -94,7 +91,7 @@ def test_the_file_holds_every_log_of_the_window_as_sent(sandbox, workspace, tmp_
     }
     assert summary["count"] > 50
     assert 0 < summary["pages"] <= len(sandbox.requests)
-    assert summary["history_from"] < START.isoformat()
+    assert summary["history_from"] < timestamps.write(START)
     json.dumps(summary)
 
 
@@ -135,7 +132,7 @@ def test_odd_records_pass_through_untouched(secoda_sandbox_factory, tmp_path):
     assert b'"n": 2.50' in lines[1]
     assert b"12345678901234567890123" in lines[1]
     assert len(lines) == 3
-    assert summary["first"] == "2026-02-24T10:00:00.123456+00:00"
+    assert summary["first_timestamp"] == "2026-02-24T10:00:00.123456Z"
     assert summary["max_lag_seconds"] == pytest.approx(0.076544)
 
 
@@ -174,7 +171,12 @@ def test_an_empty_window_writes_an_empty_file(sandbox, tmp_path):
 
     empty = {"start": UNTIL + DAY, "end": UNTIL + 2 * DAY}
     summary = fetch(output_path=f"{tmp_path}/logs.jsonl", **empty)
-    assert (summary["count"], summary["first"], summary["last"], summary["bytes"]) == (0, None, None, 0)
+    assert (summary["count"], summary["first_timestamp"], summary["last_timestamp"], summary["bytes"]) == (
+        0,
+        None,
+        None,
+        0,
+    )
     fetch(output_path=f"{tmp_path}/logs.jsonl.gz", **empty)
     assert gzip.decompress((tmp_path / "logs.jsonl.gz").read_bytes()) == b""
     fetch(output_path=f"{tmp_path}/logs.parquet", **empty)
@@ -236,7 +238,7 @@ def test_history_that_begins_later_is_said_or_fails(sandbox, workspace, tmp_path
     early = {"start": UNTIL - 30 * DAY, "end": UNTIL - 19 * DAY}
     summary = fetch(output_path=f"{tmp_path}/logs.jsonl", **early)
     assert (tmp_path / "logs.jsonl").read_bytes() == expected(workspace, early["start"], early["end"])
-    assert summary["history_from"] == summary["first"]
+    assert summary["history_from"] == summary["first_timestamp"]
     with pytest.raises(AirflowFailException, match="require_history"):
         fetch(output_path=f"{tmp_path}/other.jsonl", require_history=True, **early)
     assert not (tmp_path / "other.jsonl").exists()
@@ -414,5 +416,5 @@ def test_a_deferred_run_ends_well(airflow, sandbox, tmp_path):
     ran = airflow.run_dag(source)
     assert ran.state == "success", ran.log
     assert datetime.now(timezone.utc) >= end + timedelta(seconds=7)
-    assert ran.xcoms["fetch"]["end"] == end.isoformat()
+    assert ran.xcoms["fetch"]["end"] == timestamps.write(end)
     assert "deferred" in ran.log

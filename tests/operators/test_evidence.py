@@ -16,6 +16,7 @@ from airflow.providers.common.compat.sdk import DAG, AirflowFailException
 from airflow_provider_secoda import __version__
 from airflow_provider_secoda.operators.secoda import SecodaAuditLogsOperator
 from airflow_provider_secoda.sandbox import Workspace
+from tests.helpers import timestamps
 
 UNTIL = datetime(2026, 3, 1, tzinfo=timezone.utc)
 DAY = timedelta(days=1)
@@ -87,30 +88,33 @@ def test_the_manifest_says_what_where_from_and_by_whom(airflow, sandbox, workspa
         "sha256": hashlib.sha256(body).hexdigest(),
         "count": len(digests),
     }
-    assert manifest.pop("window") == {
-        "start": START.isoformat(),
-        "end": END.isoformat(),
+    assert manifest.pop("query") == {
+        "start": "2026-02-24T00:00:00Z",
+        "end": "2026-02-25T00:00:00Z",
         "timestamp_field": "logged_at",
         "filter": filter_,
-        "rule": "data_interval",
+        "window_rule": "data_interval",
     }
     assert manifest.pop("source") == {"connection_id": "secoda_default", "base_url": sandbox.url}
-    listing, reading = manifest.pop("listing"), manifest.pop("reading")
+    listing, read = manifest.pop("listing"), manifest.pop("read")
     users = [log for log in workspace.logs if log["performer_type"] == "USER"]
-    assert listing["order"] == "newest_first"
+    assert read["order"] == "newest_first"
     assert json.loads(listing["sort"])["field"] == "logged_at"
     assert listing["count"] == len(users)
-    assert listing["oldest"] < START.isoformat() < END.isoformat() <= listing["newest"]
-    assert listing["oldest"] == summary["history_from"]
-    for name in ("pages", "requests", "repeats_dropped", "first", "last", "max_lag_seconds"):
-        assert reading[name] == summary[name], name
-    assert (reading["retries"], reading["throttled"], reading["warnings"]) == (0, 0, [])
-    assert reading["settle_seconds"] == 60
-    began, ended = (datetime.fromisoformat(reading[name]) for name in ("began", "ended"))
-    assert datetime.now(timezone.utc) - timedelta(minutes=5) < began <= ended <= datetime.now(timezone.utc)
+    assert listing["oldest_timestamp"] < timestamps.write(START) < timestamps.write(END) <= listing["newest_timestamp"]
+    assert listing["oldest_timestamp"] == summary["history_from"]
+    for name in (
+        *("pages", "requests", "duplicates_dropped"),
+        *("first_timestamp", "last_timestamp", "max_lag_seconds"),
+    ):
+        assert read[name] == summary[name], name
+    assert (read["retries"], read["throttled"], read["warnings"]) == (0, 0, [])
+    assert read["settle_seconds"] == 60
+    started, finished = (timestamps.read(read[name]) for name in ("started_at", "finished_at"))
+    assert datetime.now(timezone.utc) - timedelta(minutes=5) < started <= finished <= datetime.now(timezone.utc)
     run = manifest.pop("run")
     assert run["run_id"]
-    assert datetime.fromisoformat(run.pop("logical_date"))
+    assert timestamps.read(run.pop("logical_date"))
     assert run | {"run_id": ""} == {
         "dag_id": "evidence",
         "task_id": "fetch",
@@ -133,16 +137,18 @@ def test_the_manifest_says_what_where_from_and_by_whom(airflow, sandbox, workspa
     assert summary["manifest_sha256"] in ran.log
 
 
-def test_the_pieces_cover_the_window(sandbox, tmp_path):
-    """The pieces of the listing that the file stands on reach over both edges of the window, without a gap."""
+def test_the_page_ranges_cover_the_window(sandbox, tmp_path):
+    """The page ranges that were read reach over both edges of the window, without a gap."""
     path = tmp_path / "logs.jsonl"
     fetch(path, start=START - 10 * DAY)
-    pieces = manifest_of(path)["reading"]["pieces"]
-    assert pieces[0]["newest"] >= END.isoformat()
-    assert pieces[-1]["oldest"] < (START - 10 * DAY).isoformat()
-    assert all(one["oldest"] <= other["newest"] for one, other in zip(pieces[1:], pieces, strict=False))
-    assert all(piece["first_page"] <= piece["last_page"] and piece["sort"] == "desc" for piece in pieces)
-    assert all(piece["count"] == 1000 for piece in pieces)
+    ranges = manifest_of(path)["read"]["page_ranges"]
+    assert ranges[0]["newest_timestamp"] >= timestamps.write(END)
+    assert ranges[-1]["oldest_timestamp"] < timestamps.write(START - 10 * DAY)
+    assert all(
+        one["oldest_timestamp"] <= other["newest_timestamp"] for one, other in zip(ranges[1:], ranges, strict=False)
+    )
+    assert all(pages["first_page"] <= pages["last_page"] and pages["sort"] == "desc" for pages in ranges)
+    assert all(pages["listing_count"] == 1000 for pages in ranges)
 
 
 def test_a_listing_without_order_says_so(sandbox, tmp_path):
@@ -151,10 +157,10 @@ def test_a_listing_without_order_says_so(sandbox, tmp_path):
     path = tmp_path / "logs.jsonl"
     fetch(path)
     manifest = manifest_of(path)
-    assert manifest["listing"]["order"] == "everything"
-    assert (manifest["listing"]["sort"], manifest["reading"]["pieces"][0]["sort"]) == (None, None)
-    assert "order cannot be relied on" in manifest["reading"]["warnings"][0]
-    assert manifest["reading"]["pieces"][0]["first_page"] == 1
+    assert manifest["read"]["order"] == "everything"
+    assert (manifest["listing"]["sort"], manifest["read"]["page_ranges"][0]["sort"]) == (None, None)
+    assert "order cannot be relied on" in manifest["read"]["warnings"][0]
+    assert manifest["read"]["page_ranges"][0]["first_page"] == 1
 
 
 def test_an_empty_window_has_a_manifest(sandbox, tmp_path):
@@ -162,7 +168,7 @@ def test_an_empty_window_has_a_manifest(sandbox, tmp_path):
     path = tmp_path / "logs.jsonl"
     fetch(path, start=UNTIL + DAY, end=UNTIL + 2 * DAY)
     manifest = manifest_of(path)
-    assert (manifest["file"]["count"], manifest["records"], manifest["reading"]["first"]) == (0, [], None)
+    assert (manifest["file"]["count"], manifest["records"], manifest["read"]["first_timestamp"]) == (0, [], None)
 
 
 def test_no_manifest_where_none_is_wanted(sandbox, tmp_path):
@@ -180,7 +186,7 @@ def test_no_manifest_where_none_is_wanted(sandbox, tmp_path):
 
 def expire(workspace, how_many):
     """Let the oldest logs expire, up to so many of the window."""
-    moments = sorted(datetime.fromisoformat(log["logged_at"].replace("Z", "+00:00")) for log in workspace.logs)
+    moments = sorted(timestamps.read(log["logged_at"]) for log in workspace.logs)
     workspace.expire(sum(moment < START for moment in moments) + how_many)
 
 
@@ -200,7 +206,9 @@ def test_a_file_is_not_replaced_by_less(sandbox, workspace, tmp_path, write_mani
     fetch(path)
     before = {entry.name: entry.read_bytes() for entry in tmp_path.iterdir()}
     expire(workspace, 3)
-    with pytest.raises(AirflowFailException, match=r"not replaced: it holds 3 logs of http\S+, such as '.+'"):
+    with pytest.raises(
+        AirflowFailException, match=r"Refusing to replace .+: it contains 3 logs of http\S+, such as '.+'"
+    ):
         fetch(path, write_manifest=write_manifest)
     assert {entry.name: entry.read_bytes() for entry in tmp_path.iterdir()} == before
 
@@ -214,7 +222,7 @@ def test_the_file_of_another_workspace_is_not_replaced(secoda_sandbox_factory, t
     before = fetch(path)["sha256"]
     assert (bool(one.requests), bool(other.requests)) == (True, False)
     monkeypatch.setenv("AIRFLOW_CONN_SECODA_DEFAULT", other.connection_json)
-    with pytest.raises(AirflowFailException, match="not replaced"):
+    with pytest.raises(AirflowFailException, match="Refusing to replace"):
         fetch(path)
     assert hashlib.sha256(path.read_bytes()).hexdigest() == before
 
@@ -249,7 +257,7 @@ def test_a_broken_manifest_is_not_replaced(sandbox, tmp_path, broken):
     fetch(path)
     note = tmp_path / "logs.jsonl.manifest.json"
     note.write_bytes(broken)
-    with pytest.raises(AirflowFailException, match="cannot be read"):
+    with pytest.raises(AirflowFailException, match="Cannot read manifest"):
         fetch(path)
     assert note.read_bytes() == broken
 

@@ -83,10 +83,10 @@ def test_a_list(airflow, workspace):
     ran = run(airflow, "told_list")
     ((extra, _),) = events("told_list")
     logs = ran.xcoms["fetch"]
-    assert (extra["count"], extra["first"][:19], extra["last"][:19]) == (
+    assert (extra["count"], extra["first_timestamp"][:19], extra["last_timestamp"][:19]) == (
         len(logs), logs[0]["logged_at"][:19], logs[-1]["logged_at"][:19],
     )  # fmt: skip
-    assert (extra["start"], extra["end"]) == ("2026-11-20T00:00:00+00:00", "2026-11-21T00:00:00+00:00")
+    assert (extra["start"], extra["end"]) == ("2026-11-20T00:00:00Z", "2026-11-21T00:00:00Z")
     assert "path" not in extra
 
 
@@ -114,4 +114,4 @@ def test_a_partition(airflow, workspace):
     assert ran.state == "success", ran.log
     ((extra, key),) = events("told_partition")
     assert (extra["partition_key"], key) == ("2026-11-20T00:00:00",) * 2
-    assert (extra["start"], extra["window_rule"]) == ("2026-11-20T00:00:00+00:00", "partition")
+    assert (extra["start"], extra["window_rule"]) == ("2026-11-20T00:00:00Z", "partition")

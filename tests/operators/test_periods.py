@@ -209,7 +209,7 @@ def test_a_timetable_of_a_plugin_that_ticks_from_anywhere_fails():
             last = last_automated_data_interval
             return DagRunInfo.exact(last.end.add(hours=1) if last else restriction.earliest)
 
-    assert "no full period" in error(timetable=Adrift(), run_after=utc(2026, 11, 23, 5))
+    assert "no complete period" in error(timetable=Adrift(), run_after=utc(2026, 11, 23, 5))
 
 
 def test_a_timetable_of_a_plugin_that_does_not_answer_fails():
@@ -219,4 +219,4 @@ def test_a_timetable_of_a_plugin_that_does_not_answer_fails():
     class Silent(Timetable):
         pass
 
-    assert "no full period" in error(timetable=Silent(), run_after=utc(2026, 11, 23, 5))
+    assert "no complete period" in error(timetable=Silent(), run_after=utc(2026, 11, 23, 5))

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_secoda.windows import split_window
+from tests.helpers import timestamps
 
 ZONES = [timezone.utc, timezone(timedelta(hours=-9, minutes=-30)), *map(ZoneInfo, ("Europe/Berlin", "Asia/Kathmandu"))]
 MOMENTS = st.datetimes(datetime(1990, 1, 1), datetime(2090, 1, 1), timezones=st.just(timezone.utc))  # noqa: DTZ001
@@ -20,7 +21,7 @@ FORMS = st.sampled_from([lambda moment: moment, datetime.isoformat, pendulum.ins
 
 
 def edges(pieces):
-    return [[datetime.fromisoformat(piece[name]) for name in ("start", "end")] for piece in pieces]
+    return [[timestamps.read(piece[name]) for name in ("start", "end")] for piece in pieces]
 
 
 @given(MOMENTS, LENGTHS, LENGTHS, st.sampled_from(ZONES), st.sampled_from(ZONES), FORMS, FORMS)
@@ -40,8 +41,8 @@ def test_a_day_has_24_hours():
     """Where clocks change, the pieces are still days of UTC: as long as each other, none twice."""
     berlin = ZoneInfo("Europe/Berlin")
     pieces = split_window(datetime(2026, 10, 24, 2, tzinfo=berlin), datetime(2026, 10, 27, 2, tzinfo=berlin))
-    assert [piece["start"] for piece in pieces] == [f"2026-10-{day}T00:00:00+00:00" for day in (24, 25, 26, 27)]
-    assert pieces[-1]["end"] == "2026-10-27T01:00:00+00:00"
+    assert [piece["start"] for piece in pieces] == [f"2026-10-{day}T00:00:00Z" for day in (24, 25, 26, 27)]
+    assert pieces[-1]["end"] == "2026-10-27T01:00:00Z"
 
 
 def test_a_window_that_is_short_stays_whole():
@@ -61,7 +62,7 @@ def test_a_window_that_is_short_stays_whole():
         ("2026-01-01", "soon", timedelta(1), "end='soon'"),
         ("None", "2026-01-02", timedelta(1), "`start` must be a non-empty string"),
         (datetime(2026, 1, 1), "2026-01-02", timedelta(1), "start=2026-01-01T00:00:00 has no time zone"),  # noqa: DTZ001
-        ("2026-01-01", "2026-01-12", timedelta(1), "11 windows of 1 day, 0:00:00; one task is mapped to at most 10"),
+        ("2026-01-01", "2026-01-12", timedelta(1), "11 windows of 1 day, 0:00:00, and a task is mapped to at most 10"),
         ("1970-01-01", "2026-01-01", timedelta(microseconds=1), "at most 10"),
     ],
 )

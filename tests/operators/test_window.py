@@ -152,4 +152,4 @@ def test_the_partition_of_an_asset_is_as_long_as_its_mapper_means(name, start, e
     timetable = sdk.PartitionedAssetTimetable(
         assets=asset | other, partition_mapper_config={asset: mapper, other: hour}
     )
-    assert "begins no period" in error(timetable=timetable, partition_date=start)
+    assert "does not start a period" in error(timetable=timetable, partition_date=start)

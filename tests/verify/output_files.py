@@ -62,8 +62,8 @@ def write(
                 "sha256": written.sha256,
                 "count": len(triples),
             }
-            window = {"start": start.isoformat(), "end": end.isoformat(), "timestamp_field": field, "filter": filter}
-            return ledger.manifest({"file": file, "window": window, "source": source, **header})
+            query = {"start": start.isoformat(), "end": end.isoformat(), "timestamp_field": field, "filter": filter}
+            return ledger.manifest({"file": file, "query": query, "source": source, **header})
 
         write_atomically(ledger.watch(triples), name, manifest=manifest)
     return path

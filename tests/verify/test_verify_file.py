@@ -292,11 +292,11 @@ def test_an_altered_manifest_is_a_finding(path, old, new, kind):
     assert (result.errors, result.exit_code) == ([], 1)
 
 
-@pytest.mark.parametrize(("began", "early"), [(0, 1), (59.5, 1), (60, 0), (3600, 0)])
-def test_a_window_that_was_read_too_early_is_a_finding(tmp_path, began, early):
+@pytest.mark.parametrize(("started", "early"), [(0, 1), (59.5, 1), (60, 0), (3600, 0)])
+def test_a_window_that_was_read_too_early_is_a_finding(tmp_path, started, early):
     """A file is complete only if its reading began when the window had settled."""
-    moment = (UNTIL + timedelta(seconds=began)).isoformat()
-    path = write(tmp_path / "a.jsonl", START, UNTIL, reading={"began": moment, "settle_seconds": 60})
+    moment = (UNTIL + timedelta(seconds=started)).isoformat()
+    path = write(tmp_path / "a.jsonl", START, UNTIL, read={"started_at": moment, "settle_seconds": 60})
     result = check(path)
     assert [kind for kind, *_ in found(result)] == ["early"] * early
     assert result.exit_code == early

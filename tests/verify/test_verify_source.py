@@ -89,7 +89,7 @@ def test_what_the_operator_wrote_is_what_the_api_shows(written, workspace, suffi
     assert len(result.files) == 3
     assert all(file.compared and file.records for file in result.files)
     summary = json.loads((path / f"2026-02-26.{suffix}.manifest.json").read_text())
-    assert result.series[0].key.timestamp_field == summary["window"]["timestamp_field"]
+    assert result.series[0].key.timestamp_field == summary["query"]["timestamp_field"]
 
 
 def test_what_a_run_returned_is_what_is_printed(airflow, sandbox, tmp_path, capsys):

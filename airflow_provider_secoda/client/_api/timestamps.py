@@ -53,7 +53,8 @@ def to_instant(moment: datetime) -> Instant:
 
     :raises TypeError: if the datetime has no time zone
     """
-    return (moment - _EPOCH) // timedelta(microseconds=1)
+    # Of the base class: pendulum's datetimes, which Airflow passes to tasks, subtract to a type that cannot be divided.
+    return datetime.__sub__(moment, _EPOCH) // timedelta(microseconds=1)
 
 
 _FIRST = to_instant(datetime.min.replace(tzinfo=timezone.utc))

@@ -1,0 +1,103 @@
+"""The header of a manifest: what a file contains, where the logs came from, and which task read them when."""
+
+from __future__ import annotations
+
+import platform
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_secoda.client._api.timestamps import format_datetime
+from airflow_provider_secoda.operators._read import iso
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_secoda._storage.write import WrittenFile
+    from airflow_provider_secoda.operators._read import ReadResult
+
+
+def manifest_header(written: WrittenFile, result: ReadResult, *, settle: timedelta, context: Context) -> dict[str, Any]:
+    """Return the header of the manifest of a file: JSON values.
+
+    It does not contain the API key; of the connection it contains the id and the address of the API.
+
+    :param written: the file
+    :param result: what was read
+    :param settle: how long after the end of the window the task waited before it read
+    :param context: the context of the task, for the names of the DAG, the task and the run
+    """
+    report, stats = result.report, result.stats
+    return {
+        "file": {
+            "name": written.path.rpartition("/")[2],
+            "format": written.format,
+            "bytes": written.bytes,
+            "sha256": written.sha256,
+            "count": result.count,
+        },
+        "query": result.query.as_dict(),
+        "source": {"connection_id": result.connection_id, "base_url": result.base_url},
+        "listing": {
+            "sort": report.sort,
+            "oldest_timestamp": iso(report.history_from),
+            "newest_timestamp": iso(report.history_to),
+            "count": report.count,
+            "total_pages": report.total_pages,
+        },
+        "read": {
+            "started_at": format_datetime(result.started_at),
+            "finished_at": format_datetime(datetime.now(timezone.utc)),
+            "settle_seconds": settle.total_seconds(),
+            "order": report.order,
+            "pages": report.pages,
+            "requests": stats.requests,
+            "retries": stats.retries,
+            "throttled": stats.throttled,
+            "rereads": report.rereads,
+            "duplicates_dropped": report.repeats_dropped,
+            "first_timestamp": iso(result.first),
+            "last_timestamp": iso(result.last),
+            "max_lag_seconds": result.max_lag_seconds,
+            "warnings": report.warnings,
+            "page_ranges": [
+                {
+                    "sort": pages.sort,
+                    "first_page": pages.first_page,
+                    "last_page": pages.last_page,
+                    "newest_timestamp": iso(pages.newest),
+                    "oldest_timestamp": iso(pages.oldest),
+                    "listing_count": pages.count,
+                }
+                for pages in report.pieces
+            ],
+        },
+        "run": _run(context),
+        "versions": _versions(written.format),
+    }
+
+
+def _run(context: Context) -> dict[str, Any]:
+    instance: Any = context.get("ti")
+    logical_date: datetime | None = context.get("logical_date")
+    return {
+        # Where a caller executes the operator by hand there may be no task instance.
+        **{name: getattr(instance, name, None) for name in ("dag_id", "task_id", "run_id", "map_index", "try_number")},
+        "logical_date": None if logical_date is None else format_datetime(logical_date),
+    }
+
+
+def _versions(file_format: str) -> dict[str, str]:
+    import airflow  # noqa: PLC0415 - a lazy module
+
+    from airflow_provider_secoda import __version__  # noqa: PLC0415
+
+    versions = {
+        "airflow_provider_secoda": __version__,
+        "airflow": airflow.__version__,
+        "python": platform.python_version(),
+    }
+    if file_format == "parquet":
+        import pyarrow as pa  # noqa: PLC0415 - an extra
+
+        versions["pyarrow"] = pa.__version__
+    return versions

@@ -1,0 +1,171 @@
+"""Read the logs of a window, and keep what was observed: pages, requests, the largest lag."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
+
+from airflow_provider_secoda.client._api.timestamps import Instant, format_datetime, format_instant, to_instant
+from airflow_provider_secoda.client._audit_logs.listing import Report
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from airflow_provider_secoda.client._api.audit_log_page import Log
+    from airflow_provider_secoda.client._http.exchange import RequestStats
+    from airflow_provider_secoda.hooks.secoda import SecodaHook
+    from airflow_provider_secoda.operators._query import AuditLogQuery
+
+_PROGRESS_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class ReadResult:
+    """What was read, and how.
+
+    :ivar query: which logs were read
+    :ivar connection_id: the id of the Airflow connection
+    :ivar base_url: the address of the API
+    :ivar started_at: when the first request was sent, UTC
+    :ivar count: number of logs, each counted once
+    :ivar first: timestamp of the first log in microseconds since the epoch, UTC; None without logs
+    :ivar last: timestamp of the last log, same unit
+    :ivar max_lag: the largest ``created_at - logged_at`` in microseconds; None where no log has both
+    :ivar report: what the client observed
+    :ivar stats: requests, retries and throttled requests
+    """
+
+    query: AuditLogQuery
+    connection_id: str
+    base_url: str
+    started_at: datetime
+    count: int
+    first: Instant | None
+    last: Instant | None
+    max_lag: int | None
+    report: Report
+    stats: RequestStats
+
+    @property
+    def max_lag_seconds(self) -> float | None:
+        """The largest ``created_at - logged_at`` in seconds."""
+        return None if self.max_lag is None else self.max_lag / 1_000_000
+
+    @property
+    def history(self) -> str:
+        """The oldest log that the API returns, as text."""
+        oldest = self.report.history_from
+        return (
+            "the API returns no logs"
+            if oldest is None
+            else f"the oldest log that the API returns is from {iso(oldest)}"
+        )
+
+    def check(self, *, require_history: bool, skip_if_empty: bool) -> None:
+        """Check the result against the arguments of the task.
+
+        :param require_history: fail if the API returned no log from before the window
+        :param skip_if_empty: skip the task if there are no logs
+        :raises AirflowFailException: the history starts too late
+        :raises AirflowSkipException: there are no logs
+        """
+        window, oldest = self.query.window, self.report.history_from
+        if require_history and (oldest is None or oldest >= to_instant(window.start)):
+            raise AirflowFailException(
+                f"`require_history`: the window starts at {format_datetime(window.start)}, but {self.history}. Older "
+                "logs may have expired. Read a later window, or set require_history=False to accept what is left"
+            )
+        if skip_if_empty and self.count == 0:
+            raise AirflowSkipException(f"There are no logs in {window}")
+
+    def summary(self) -> dict[str, Any]:
+        """Return what the task reports about the read: JSON values."""
+        query, report = self.query, self.report
+        return {
+            "count": self.count,
+            **query.window.as_dict(),
+            "timestamp_field": query.timestamp_field,
+            "first_timestamp": iso(self.first),
+            "last_timestamp": iso(self.last),
+            "pages": report.pages,
+            "requests": self.stats.requests,
+            "duplicates_dropped": report.repeats_dropped,
+            "max_lag_seconds": self.max_lag_seconds,
+            "history_from": iso(report.history_from),
+        }
+
+
+@dataclass
+class WindowRead:
+    """One read of a window.
+
+    :param hook: the hook of the connection to read
+    :param query: which logs to read
+    :param concurrency: the number of pages to read at the same time
+    :param log: the logger of the task, for progress and warnings
+    """
+
+    hook: SecodaHook
+    query: AuditLogQuery
+    concurrency: int
+    log: Any
+    report: Report = field(default_factory=Report, init=False)
+    _started_at: datetime = field(default_factory=lambda: datetime.now(timezone.utc), init=False)
+    _max_lag: int | None = field(default=None, init=False)
+
+    def batches(self) -> Iterator[list[Log]]:
+        """Yield the logs in batches, and log the progress every ten seconds."""
+        started = logged = time.monotonic()
+        count = 0
+        window = self.query.window
+        for batch in self.hook.iter_raw_audit_logs(
+            window.start,
+            window.end,
+            filter=self.query.filter,
+            timestamp_field=self.query.timestamp_field,
+            concurrency=self.concurrency,
+            report=self.report,
+        ):
+            lags = (self._max_lag, *(log.lag for log in batch))
+            self._max_lag = max((lag for lag in lags if lag is not None), default=None)
+            count += len(batch)
+            yield batch
+            now = time.monotonic()
+            if now - logged >= _PROGRESS_SECONDS:
+                logged = now
+                self.log.info(
+                    "Read %d logs from %d pages so far (the listing has %d pages), %.0f logs per second",
+                    count, self.report.pages, self.report.total_pages, count / (now - started),
+                )  # fmt: skip
+
+    def result(self, count: int, first: Instant | None, last: Instant | None) -> ReadResult:
+        """Log the warnings of the client and return what was read; call it after the last batch.
+
+        :param count: number of logs, each counted once
+        :param first: timestamp of the first log in microseconds since the epoch, UTC; None without logs
+        :param last: timestamp of the last log, same unit
+        """
+        for warning in self.report.warnings:
+            self.log.warning("%s", warning)
+        client = self.hook.get_conn()
+        return ReadResult(
+            query=self.query,
+            connection_id=self.hook.secoda_conn_id,
+            base_url=client.base_url,
+            started_at=self._started_at,
+            count=count,
+            first=first,
+            last=last,
+            max_lag=self._max_lag,
+            report=self.report,
+            stats=replace(client.stats),
+        )
+
+
+def iso(instant: Instant | None) -> str | None:
+    """Format microseconds since the epoch as RFC 3339 text in UTC; None for None."""
+    return None if instant is None else format_instant(instant)
