@@ -58,7 +58,8 @@ class Window:
     @classmethod
     def from_dict(cls, window: Mapping[str, str]) -> Window:
         """Return the window that :meth:`as_dict` was called on."""
-        return cls(*(from_instant(parse_instant(window[name])) for name in ("start", "end")), window["window_rule"])
+        start, end = (from_instant(parse_instant(window[name])) for name in ("start", "end"))
+        return cls(start, end, window["window_rule"])
 
 
 class WindowError(ValueError):
