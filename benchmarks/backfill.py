@@ -31,13 +31,13 @@ CHANGES = {
     "timedelta(minutes=5)": "timedelta(seconds=5)",
     "catchup=False": "catchup=False, end_date=datetime.fromisoformat({end!r})",
 }
-#: Exactly a million may be where a listing is cut, so that the operator would read every page twice.
+#: Exactly a million may be where a listing is truncated, so that the operator would read every page twice.
 MILLION = 1_000_003
 _RUN_SECONDS = 3600
 
 
 def run(executor: str, scale: Scale, sandbox: dict[str, Any], lose: bool) -> Outcome:
-    """Run the backfill on an executor, and look at all that it left.
+    """Run the backfill on an executor, and check the results.
 
     :param lose: whether a Celery worker is killed when half of the runs have ended.
     """
@@ -67,10 +67,10 @@ def run(executor: str, scale: Scale, sandbox: dict[str, Any], lose: bool) -> Out
             ids = [one["dag_run_id"] for one in runs]
             tries = [one for run_id in ids for one in airflow.tries(DAG_ID, run_id, TASK_ID)]
             succeeded = [one["dag_run_id"] for one in runs if one["state"] == "success"]
-            told = _told(airflow, succeeded)
+            counted = _counted(airflow, succeeded)
         _say(f"{executor}: verify")
         days = [_day(sandbox, output, START + number * DAY) for number in range(scale.days)]
-        outcome = Outcome(executor, len(succeeded), wall, tries, told, stats, days, _verify(output, scale))
+        outcome = Outcome(executor, len(succeeded), wall, tries, counted, stats, days, _verify(output, scale))
         _say(report([outcome], scale))
         return outcome
 
@@ -100,7 +100,7 @@ def main() -> None:
         f"{SLOTS} by the pool, each with a concurrency of {CONCURRENCY}."
     )
     if options.lose_worker:
-        print("With Celery, a worker was killed (`kill -9`) amid its tasks when half of the runs had ended.")
+        print("With Celery, a worker was killed (`kill -9`) during its tasks when half of the runs had ended.")
     _say(f"a workspace of {scale.logs:,} logs")
     with place.sandbox(scale.logs, scale.days, 0, scale.end) as sandbox:
         found = [run(one, scale, sandbox, options.lose_worker and one == CELERY) for one in executors]
@@ -109,7 +109,7 @@ def main() -> None:
         sys.exit("an aim is missed")
 
 
-def _told(airflow: Fleet, runs: list[str]) -> int:
+def _counted(airflow: Fleet, runs: list[str]) -> int:
     return sum(airflow.xcom(DAG_ID, run_id, TASK_ID)["requests"] for run_id in runs)
 
 

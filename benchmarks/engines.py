@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 PACKAGES = ("postgresql", "redis-server")
 _START_SECONDS = 60
 _STOP_SECONDS = 20
-#: PostgreSQL will not run as root; Debian's package brings this user.
+#: PostgreSQL will not run as root; Debian's package creates this user.
 _POSTGRES_USER = "postgres"
 
 

@@ -31,7 +31,7 @@ _START_SECONDS = 600
 _POLL_SECONDS = 1.0
 _ASKED_AGAIN = 10
 _FINAL = ("success", "failed")
-#: A task whose worker was killed is begun anew after this; Airflow's own default is 300 s.
+#: A task whose worker was killed is started again after this; Airflow's own default is 300 s.
 _LOST_SECONDS = 60
 
 
@@ -127,7 +127,7 @@ class Fleet:
         return " ready." in self._processes.log_file(worker).read_text(errors="replace")
 
     def _runs_a_task(self, worker: str) -> bool:
-        """Tell whether a process of the worker's pool has a child, which is a task."""
+        """Return whether a process of the worker's pool has a child, which is a task."""
         pool = psutil.Process(self._processes.pid(worker)).children()
         return any(process.children() for process in pool if process.is_running())
 

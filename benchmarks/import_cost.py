@@ -61,9 +61,9 @@ AIRFLOWS = {
 }
 ENTRIES = IN_DAG_FILES | ELSEWHERE | AIRFLOWS
 AIM_MS = 30.0
-#: So many allocations bring Python's garbage collector once through its cycle of three generations.
+#: Number of allocations after which Python's garbage collector has collected each of its three generations.
 _GC_CYCLE = 70_000
-#: So many of the other packages are named.
+#: Number of other packages to name.
 _NAMED = 5
 
 
@@ -140,7 +140,7 @@ def _import(modules: tuple[str, ...], ballast: int) -> dict[str, Any] | None:
 
 
 def measure(number: int) -> list[dict[str, Any]]:
-    """Run so many rounds, each in a fresh interpreter, after one that leaves Python's and the disk's caches filled."""
+    """Run a number of rounds, each in a new interpreter, after one that fills the caches of Python and the disk."""
     found = []
     with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
         environment = os.environ | {"AIRFLOW_HOME": folder, "AIRFLOW__CORE__LOAD_EXAMPLES": "False"}
@@ -176,7 +176,7 @@ def report(rounds: list[dict[str, Any]]) -> str:
         f"Medians (and quartiles) of {len(rounds)} rounds."
     )
     verdict = (
-        f"Whatever DAG files import of this provider (bold) costs under {AIM_MS:.0f} ms of processor time: "
+        f"What DAG files import of this provider (bold) costs under {AIM_MS:.0f} ms of processor time: "
         f"{'yes' if most < AIM_MS else 'NO'}; the most is {most:.1f} ms ({entry})."
     )
     note = (

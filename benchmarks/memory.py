@@ -26,7 +26,7 @@ _READERS = (
 
 
 def measure(sandbox: dict[str, Any], reader: str, kind: str, logs: int) -> dict[str, Any]:
-    """Read the whole history once, in a process of its own."""
+    """Read the complete history once, in a process of its own."""
     print(f"{logs:,} logs: {reader}, {kind}", file=sys.stderr, flush=True)
     job = {
         "sandbox": sandbox,

@@ -43,7 +43,7 @@ class Outcome:
 
     :param wall: seconds from the creation of the backfill to the end of its last run.
     :param tries: of all tasks, the killed ones included.
-    :param told: the requests that the tasks themselves counted, in the tries that succeeded.
+    :param counted: the requests that the tasks themselves counted, in the tries that succeeded.
     :param stats: what the sandbox counted.
     :param verified: what ``airflow_provider_secoda.verify --json`` printed.
     """
@@ -52,7 +52,7 @@ class Outcome:
     succeeded: int
     wall: float
     tries: list[dict[str, Any]]
-    told: int
+    counted: int
     stats: dict[str, Any]
     days: list[Day]
     verified: dict[str, Any]
@@ -68,7 +68,7 @@ class Outcome:
 
     @property
     def pages(self) -> int:
-        """Return how many pages the windows lie on, each window counted for itself."""
+        """Return how many pages the windows are on, each window counted for itself."""
         found = newer = 0
         for day in reversed(self.days):
             found += -(-(newer + day.logs) // place.PAGE_SIZE) - newer // place.PAGE_SIZE if day.logs else 0
@@ -94,7 +94,8 @@ class Outcome:
                 and all(day.exact for day in self.days)
                 and sum(day.logs for day in self.days) == self.stats["logs"] == scale.logs == totals["records"]
             ),
-            "`verify` finds the windows whole and tiling": self.verified["verdict"] == "ok" and totals["series"] == 1,
+            "`verify` finds no gap, overlap or incomplete window": self.verified["verdict"] == "ok"
+            and totals["series"] == 1,
             "throttled, and never more requests in flight than configured": (
                 self.answers.get("429", 0) > 0 and self.stats["peak_in_flight"] <= SLOTS * CONCURRENCY
             ),
@@ -102,7 +103,7 @@ class Outcome:
 
 
 def report(found: list[Outcome], scale: Scale) -> str:
-    """Return the outcomes beside each other, as Markdown."""
+    """Return the outcomes next to each other, as Markdown."""
     names = {LOCAL: "LocalExecutor", CELERY: f"CeleryExecutor, {WORKERS} workers"}
     rows = {
         "runs that succeeded, of windows": lambda one: f"{one.succeeded} of {scale.days}",
@@ -118,7 +119,7 @@ def report(found: list[Outcome], scale: Scale) -> str:
         "… other answers than 200 and 429": lambda one: (
             f"{sum(count for status, count in one.answers.items() if status not in ('200', '429')):,}"
         ),
-        "requests that the tasks returned": lambda one: f"{one.told:,}",
+        "requests that the tasks returned": lambda one: f"{one.counted:,}",
         "pages that hold the windows": lambda one: f"{one.pages:,}",
         f"requests in flight, most (at most {SLOTS} · {CONCURRENCY} = {SLOTS * CONCURRENCY})": lambda one: one.stats[
             "peak_in_flight"

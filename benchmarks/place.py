@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-#: All logs lie before it: a Thursday, so that the first, the middle and the last of 90 days are weekdays.
+#: All logs are before it: a Thursday, so that the first, the middle and the last of 90 days are weekdays.
 UNTIL = datetime(2026, 1, 1, tzinfo=timezone.utc)
 SEED = 7
 PAGE_SIZE = 100
@@ -31,7 +31,7 @@ def sandbox(logs: int, days: float, latency: float, until: datetime = UNTIL) -> 
     """Run the sandbox as a process of its own; yield its ``url``, ``api_key`` and ``connection``.
 
     :param latency: seconds that each answer takes at least.
-    :param until: all logs lie before it.
+    :param until: all logs are before it.
     """
     with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
         ready = Path(folder, "ready.json")

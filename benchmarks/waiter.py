@@ -1,7 +1,7 @@
 """Wait for many resources at once, in this process alone: ``waiter.py job.json result.json``.
 
 The triggers run as in Airflow's triggerer: each a task in one event loop. After a warm-up (everything is imported, and
-a hundredth of the triggers looked once) all start; after their first look the rounds are measured. Then versions are
+a hundredth of the triggers polled once) all start; after their first poll the rounds are measured. Then versions are
 added for a tenth of the resources, at random moments of an interval, and the delays until their events are taken.
 """
 
@@ -86,7 +86,7 @@ async def measure(job: dict[str, Any]) -> dict[str, Any]:
         await asyncio.sleep(0.5)
     before = rss.start()
     async for _ in wait(job, fire, range(count)):
-        await asyncio.sleep(interval)  # the first look of all is over
+        await asyncio.sleep(interval)  # all triggers have polled once
         kib = (rss.now() - before) * 1024 / count
         asked, clock, processor = await _requests(job), time.perf_counter(), time.process_time()
         await asyncio.sleep(interval * job["rounds"])
@@ -98,7 +98,7 @@ async def measure(job: dict[str, Any]) -> dict[str, Any]:
     return {
         "requests_a_minute": requests * 60 / seconds,
         "requests_an_interval": requests * interval / seconds,
-        # A poll of the watchers is one resource looked after for one interval, whoever asks.
+        # A poll of the watchers is one resource for one interval, with any number of requests.
         "processor_ms": busy * 1000 / (count * seconds / interval if job["reader"] == "watchers" else requests),
         "processor_share": busy / seconds,
         "kib": kib,

@@ -60,7 +60,7 @@ def main() -> None:
             f"{one['largest_delay']:.1f} s",
             f"{one['fired']} of {one['added']}",
         ])  # fmt: skip
-    print(f"# Waiting\n\n{place.facts()}\n\n{count:,} of each, looking every {interval:g} s, in one process.\n")
+    print(f"# Waiting\n\n{place.facts()}\n\n{count:,} of each, polling every {interval:g} s, in one process.\n")
     head = ["", "requests a minute", "requests an interval", "processor time a poll, ms", "share of a core"]
     print(place.table([*head, "memory of each, KiB", "largest delay", "fired"], rows))
     verdicts = []

@@ -19,12 +19,12 @@ async def watch(numbers: range, interval: float, fire: Callable[[int], None]) ->
     supervisor = Supervisor()
 
     async def tell() -> None:
-        told = 0
+        reported = 0
         while True:
             await asyncio.sleep(0.05)
-            for number, _ in supervisor.stored[told:]:
+            for number, _ in supervisor.stored[reported:]:
                 fire(number)
-            told = len(supervisor.stored)
+            reported = len(supervisor.stored)
 
     async with Triggerer(supervisor) as triggerer:
         telling = asyncio.create_task(tell())

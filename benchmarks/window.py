@@ -192,7 +192,7 @@ def main() -> None:
             breakdowns.append([name, *breakdown(found[0], found[-1], total_pages)])
             exact &= all(one.row(1)[-1] != "WRONG" for one in found)
     print("\n## Where this operator's requests and time go\n")
-    head = ["", "window's pages", "search", "re-reads", "ahead in vain", "above the window's pages"]
+    head = ["", "window's pages", "search", "re-reads", "ahead, unused", "above the window's pages"]
     head += ["search, ms", "reading, ms", "file, ms", "aim for the wall time"]
     print(place.table(head, breakdowns))
     if not exact:

@@ -1,7 +1,7 @@
 """Measure one reader of one window, in this process alone: ``worker.py job.json result.json``.
 
 First everything is imported, and (unless the job says no) a window of one minute is read to warm up: the
-start of the memory. Then the window is read so many times; requests are those that the sandbox counted.
+start of the memory. Then the window is read a number of times; the sandbox counts the requests.
 """
 
 from __future__ import annotations

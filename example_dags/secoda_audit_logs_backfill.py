@@ -1,18 +1,18 @@
-r"""Many days at once, but never more requests at a time than Secoda should get.
+r"""Fetch many days concurrently, with a limit on the number of concurrent requests.
 
-A pool bounds the whole fleet of workers: a task holds one of its slots while it reads, and has at most ``concurrency``
-requests in flight. So with 4 slots there are never more than 4 x 4 = 16. Make the pool once:
+A pool limits all workers together: a task holds a slot while it reads, and has at most ``concurrency`` requests in
+flight. With 4 slots there are at most 4 x 4 = 16. Create the pool once:
 
-    airflow pools set secoda 4 "tasks that read Secoda at once"
+    airflow pools set secoda 4 "tasks that read Secoda at the same time"
 
-Then backfill (Airflow 2: ``airflow dags backfill``), and have it proven that the days tile the quarter:
+Then start the backfill (Airflow 2: ``airflow dags backfill``), and check that the days cover the quarter without gaps:
 
     airflow backfill create --dag-id secoda_audit_logs_backfill \
         --from-date 2026-01-01 --to-date 2026-03-31 --max-active-runs 8
     python -m airflow_provider_secoda.verify /tmp/secoda/audit_logs_backfill --start 2026-01-01 --end 2026-04-01
 
-A task that waits in the triggerer for its window to settle asks for nothing and holds no slot, unless the pool was made
-with ``--include-deferred``.
+A task that waits in the triggerer for its window to settle sends no request and holds no slot, unless the pool was
+created with ``--include-deferred``.
 """
 
 import os

@@ -1,7 +1,7 @@
-"""Only what people did: the logs of one performer type, skipping days on which nobody did anything.
+"""Fetch the logs of one performer type only, and skip days without such logs.
 
-The filter is Secoda's own grammar. It is plain data, so it may be written out, built by the functions used here, or
-rendered from a template.
+The filter uses Secoda's grammar. It is plain data: you can write it out, build it with the functions used here, or
+render it from a template.
 """
 
 import os

@@ -1,7 +1,7 @@
-"""Yesterday's audit logs in a file, every day.
+"""Write yesterday's audit logs to a file, every day.
 
-The timetable gives each run a data interval, so the window is the interval: midnight to midnight, UTC. Clear a run,
-let it retry or backfill it: the same file is written again.
+The timetable gives each run a data interval, which is the window: midnight to midnight, UTC. If a run is cleared,
+retried or backfilled, it writes the same file again.
 """
 
 import os

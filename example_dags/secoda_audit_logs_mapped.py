@@ -1,8 +1,7 @@
-"""A whole month at once, or any stretch of time that you give when you trigger it: one task for each day of it.
+"""Fetch a month, or a window that you enter when you trigger the DAG, with one task for each day.
 
-The days tile the month, and each is a task of its own: it retries alone, and writes a file of its own. How many of them
-ask Secoda at once is up to an Airflow pool, which all DAGs can share; make it first:
-``airflow pools set secoda 2 "tasks that read Secoda"``.
+Each day is a task that retries separately and writes its own file. An Airflow pool, which all DAGs can share, limits
+how many tasks read Secoda at the same time. Create it first: ``airflow pools set secoda 2 "tasks that read Secoda"``.
 """
 
 import os
@@ -19,7 +18,7 @@ OUTPUT = os.environ.get("SECODA_OUTPUT", "/tmp/secoda")  # noqa: S108 - an examp
 
 @task
 def split() -> list[dict[str, str]]:
-    """Return the days of the run's window, or of the one that was given when it was triggered."""
+    """Return the days of the run's window, or of the window that was entered when the run was triggered."""
     from airflow_provider_secoda.windows import resolve_window, split_window  # noqa: PLC0415 - DAG files are parsed often
 
     context: Any = get_current_context()
@@ -34,7 +33,7 @@ with DAG(
     start_date=datetime(2026, 1, 1, tzinfo=timezone.utc),
     catchup=False,
     params={
-        "start": Param(None, type=["null", "string"], format="date-time", description="the month before, if left out"),
+        "start": Param(None, type=["null", "string"], format="date-time", description="default: the previous month"),
         "end": Param(None, type=["null", "string"], format="date-time", description="exclusive"),
     },
     default_args={"retries": 3, "retry_delay": timedelta(minutes=5)},

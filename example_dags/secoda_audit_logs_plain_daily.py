@@ -1,7 +1,7 @@
-"""The same with a plain ``@daily``.
+"""Write yesterday's audit logs to a file, with the schedule ``@daily``.
 
-Airflow 3 gives such a run an empty data interval. The operator then takes the last full period of the schedule:
-yesterday, midnight to midnight in the DAG's time zone, whether the run was scheduled, triggered, cleared or backfilled.
+Airflow 3 gives such a run an empty data interval. The operator then uses the last complete period of the schedule:
+yesterday, midnight to midnight in the DAG's time zone, for scheduled, triggered, cleared and backfilled runs.
 """
 
 import os

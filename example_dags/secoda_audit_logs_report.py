@@ -1,8 +1,8 @@
-"""Who did what: load each day's file with DuckDB and print a table.
+"""Load each day's file with DuckDB and print a table of who did what.
 
-Made for backfills: runs do not depend on one another, each writes its own file, and a pool
-(``airflow pools set secoda 2 "requests to Secoda"``) can bound how many read Secoda at once: give the task
-``pool="secoda"``. Needs ``pip install duckdb``.
+Suitable for backfills: the runs are independent and each writes its own file. To limit how many read Secoda at the
+same time, create a pool (``airflow pools set secoda 2 "requests to Secoda"``) and add ``pool="secoda"`` to the task.
+Needs ``pip install duckdb``.
 """
 
 import os

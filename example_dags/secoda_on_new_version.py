@@ -1,7 +1,7 @@
-"""Run whenever a resource in Secoda gets a new version, without a task that waits (Airflow 3).
+"""Run a DAG for each new version of a resource, without a task that waits (Airflow 3).
 
-The triggerer watches; all watchers of a connection share one request an interval (Airflow 3.3). An event may come twice
-after a crash: the version's id tells.
+The triggerer polls; all watchers of a connection share one request per interval (Airflow 3.3). After a crash an event
+can be repeated, so the task uses each version id once.
 """
 
 import os
@@ -23,8 +23,8 @@ revenue = Asset(
 
 
 @task
-def tell(**context: Any) -> list[str]:
-    """Print what happened, and return the ids of the versions, each once."""
+def print_changes(**context: Any) -> list[str]:
+    """Print the new versions, and return their ids, each once."""
     versions = {}
     for event in context["triggering_asset_events"][revenue]:
         version = event.extra["payload"]
@@ -42,4 +42,4 @@ with DAG(
     tags=["secoda"],
     doc_md=__doc__,
 ):
-    tell()
+    print_changes()

@@ -1,7 +1,7 @@
-"""Wait until somebody edits a resource in Secoda, then say who changed what.
+"""Wait until a resource in Secoda is edited, then print who changed what.
 
-Every Monday at 06:00 the run begins to wait, in the triggerer, for at most a day; a change made between 06:00 and the
-moment at which the task really starts counts, too. A week without a change is a skipped task, not a failed one.
+Every Monday at 06:00 the task starts to wait, in the triggerer, for at most a day. An edit between 06:00 and the start
+of the task counts too. If there is no edit, the task is skipped, not failed.
 """
 
 import os
@@ -16,12 +16,12 @@ RESOURCE_ID = os.environ.get("SECODA_RESOURCE_ID", "the-id-in-the-resource's-url
 
 
 @task
-def tell(entries: list[dict[str, Any]]) -> list[str]:
+def print_changes(entries: list[dict[str, Any]]) -> list[str]:
     """Print who changed what, and return it."""
     lines = []
     for entry in entries:
         who = ", ".join(performer["name"] or performer["id"] or performer["type"] for performer in entry["performers"])
-        what = ", ".join(entry["changed_properties"]) or "nothing that shows"
+        what = ", ".join(entry["changed_properties"]) or "no documented property"
         lines.append(f"{entry['created_at']}: {who} changed {what} (version {entry['id']})")
     print(*lines, sep="\n")
     return lines
@@ -43,4 +43,4 @@ with DAG(
         timeout=timedelta(days=1),
         soft_fail=True,
     )
-    tell(edited.output)
+    print_changes(edited.output)

@@ -140,5 +140,5 @@ def test_wait_for_new_version(airflow, workspace, secoda_sandbox_factory, monkey
     timer.join()
     assert ran.state == "success", ran.log
     assert [entry["id"] for entry in ran.xcoms["wait_for_an_edit"]] == ["new"]
-    (line,) = ran.xcoms["tell"]
+    (line,) = ran.xcoms["print_changes"]
     assert re.fullmatch(r"\S+: Ada changed description \(version new\)", line)

@@ -1,4 +1,4 @@
-"""SecodaAuditLogsOperator, executed as a task executes it, and a watch on what it asks for and when."""
+"""Execute SecodaAuditLogsOperator as a task does, and record its requests and their times."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from tests.browser.where import button
 
 DAILY, FETCH = "secoda_audit_logs_daily", "fetch_audit_logs"
 WAITING, WAIT = "secoda_wait_for_new_version", "wait_for_an_edit"
-WATCHING, TELL = "secoda_on_new_version", "tell"
+WATCHING, PRINT_CHANGES = "secoda_on_new_version", "print_changes"
 JSON, FOLD = "//*[@role='code']", "//*[contains(@class, 'codicon-folding-collapsed')]"
 
 

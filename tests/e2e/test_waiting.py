@@ -106,7 +106,7 @@ def test_a_dag_is_run_by_a_new_version(standalone):
     standalone.sandbox.workspace.add_version(resource_id, id="fired")
     (run,) = standalone.until(lambda: standalone.runs("secoda_on_new_version"), "a run", 60)
     assert standalone.wait("secoda_on_new_version", run["dag_run_id"]) == "success"
-    assert standalone.xcom("secoda_on_new_version", run["dag_run_id"], "tell") == ["fired"]
+    assert standalone.xcom("secoda_on_new_version", run["dag_run_id"], "print_changes") == ["fired"]
     (event,) = standalone.asset_events("secoda_revenue_metric")
     assert event["extra"]["payload"]["id"] == "fired"
 
