@@ -94,7 +94,7 @@ class Outcome:
                 and all(day.exact for day in self.days)
                 and sum(day.logs for day in self.days) == self.stats["logs"] == scale.logs == totals["records"]
             ),
-            "`verify` finds no gap, overlap or incomplete window": self.verified["verdict"] == "ok"
+            "`verify` finds no gap, overlap or incomplete window": self.verified["status"] == "ok"
             and totals["series"] == 1,
             "throttled, and never more requests in flight than configured": (
                 self.answers.get("429", 0) > 0 and self.stats["peak_in_flight"] <= SLOTS * CONCURRENCY
@@ -112,7 +112,7 @@ def report(found: list[Outcome], scale: Scale) -> str:
             f"{one.verified['totals']['records']:,} of {one.stats['logs']:,}"
         ),
         "`verify`: verdict, findings, series": lambda one: "{verdict}, {findings}, {series}".format(
-            verdict=one.verified["verdict"], **one.verified["totals"]
+            verdict=one.verified["status"], **one.verified["totals"]
         ),
         "requests that the sandbox counted": lambda one: f"{one.stats['requests']:,}",
         "… of these throttled (429)": lambda one: f"{one.answers.get('429', 0):,}",

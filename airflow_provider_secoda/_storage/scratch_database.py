@@ -57,7 +57,7 @@ class ScratchDatabase:
 
 
 def encode_text(text: str) -> bytes:
-    """Return text as a BLOB: JSON strings may contain lone surrogates, which a TEXT column cannot hold."""
+    """Return text as a BLOB: JSON strings may contain lone surrogates, which a column of type TEXT cannot hold."""
     return text.encode("utf-8", "surrogatepass")
 
 

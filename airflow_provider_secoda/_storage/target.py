@@ -61,7 +61,7 @@ class StorageTarget(Protocol):
         """Open the file for reading; None when it does not exist, or when the store does not permit to read it."""
 
     def exists(self) -> bool:
-        """Tell whether there is a file here, not only a directory."""
+        """Return whether there is a file here, not only a directory."""
 
     def files(self) -> Iterator[StorageTarget]:
         """Yield this file, or the files in this directory at any depth, or else those whose keys begin like this.
@@ -251,5 +251,5 @@ def _raise(error: OSError) -> None:
 
 
 def _is_forbidden(exc: OSError) -> bool:
-    """Tell whether an object store answered that something is not permitted; gcsfs says so only in the text."""
+    """Return whether an object store answered that something is not permitted; gcsfs says so only in the text."""
     return isinstance(exc, PermissionError) or str(exc).startswith("Forbidden: ")

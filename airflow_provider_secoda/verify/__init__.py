@@ -1,9 +1,67 @@
-"""Check output files by their manifests: ``python -m airflow_provider_secoda.verify PATH_OR_PREFIX...``.
+"""Check output files against their manifests: ``python -m airflow_provider_secoda.verify PATH_OR_PREFIX...``.
 
-In Python: ``verify(["s3://conn@bucket/secoda"]).exit_code``.
+In Python: ``verify(["s3://conn@bucket/secoda"]).exit_code``. Exit codes: 0 no findings, 1 findings, 2 something could
+not be checked, or there was nothing to check.
+
+With ``--json`` the command prints::
+
+    {
+      "status": "ok" | "failed" | "incomplete",       for exit_code 0, 1, 2
+      "exit_code": 0,
+      "checked_at": "2026-11-23T11:10:02Z",
+      "provider_version": "0.4.0",
+      "paths": ["..."],                               as given
+      "start": iso | null, "end": iso | null,         the span that each series has to cover
+      "against_source": false,
+      "totals": {"files": 3, "series": 1, "records": 870, "findings": 0, "notes": 0, "other_files": 0},
+      "errors": ["..."],                              what could not be checked, and why
+      "series": [{
+        "connection_id": "...", "base_url": "...", "timestamp_field": "...", "filter": {...} | null, "format": "...",
+        "start": iso | null, "end": iso | null, "windows": 3, "records": 870, "counts": {...}, "findings": [...]
+      }],
+      "files": [{
+        "path": "...", "format": "...", "series": 0 | null,         index in "series"
+        "window": {"start": iso, "end": iso} | null,
+        "records": 290, "bytes": 335528 | null, "sha256": "..." | null,        as found; null: the file is missing
+        "manifest": {"sha256": "...", "file_sha256": "..." | null, "count": 290 | null} | null,
+        "compared_with_source": false, "error": "..." | null, "counts": {"altered": 1}, "findings": [...]
+      }]
+    }
+
+``counts`` has the number of all findings of each kind, ``findings`` the first of each kind: ``{"kind", "text",
+"position", "id", "timestamp", "created_at", "other_path"}``, of which all except the first two may be null. Kinds:
+
+=================  ====================================================================================================
+manifest_missing   the file has no manifest
+file_missing       the manifest has no file
+manifest_invalid   the manifest is truncated, malformed, or of an unknown version
+wrong_manifest     the manifest is for another file
+inconsistent       the manifest contradicts itself or the file: it was altered
+early              the window was read before it ended, or before it had settled
+checksum           size or sha256 of the file are not the recorded ones
+reencoded          sha256 of the file is not the recorded one, but all its records are the listed ones
+damaged            the file cannot be read to its end
+altered            a record has other bytes than the manifest lists
+removed            a listed record is not in the file; ``position`` is its position in the manifest
+added              a record is not listed in the manifest
+moved              the order of the records differs from the manifest, from ``position`` on
+column_mismatch    a typed column of a Parquet file differs from the record
+invalid_record     a record is not a JSON object with an id
+no_timestamp       a record has no usable timestamp
+outside_window     the timestamp of a record is outside the window
+out_of_order       a record comes after a later one
+duplicate          an id is in the file twice
+in_two_files       an id is in two files of the series; ``other_path`` is the first
+gap, overlap       between windows of a series, from ``timestamp`` on
+inside_window      the requested start or end is inside a window
+outside_span       (a note) there are windows outside the requested span
+late               the API returns a log that is not in the file
+changed            the API returns a log with other content
+expired            (a note) the API does not return a log any more
+=================  ====================================================================================================
 """
 
-from airflow_provider_secoda.verify._check import verify
 from airflow_provider_secoda.verify._result import Result
+from airflow_provider_secoda.verify._verify import verify
 
 __all__ = ["Result", "verify"]

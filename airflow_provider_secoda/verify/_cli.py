@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, TextIO
 
 from airflow_provider_secoda._arguments import parse_datetime
 from airflow_provider_secoda.get_provider_info import __version__
-from airflow_provider_secoda.verify._check import verify
-from airflow_provider_secoda.verify._json_report import as_json
 from airflow_provider_secoda.verify._progress import Progress
-from airflow_provider_secoda.verify._text_report import table
+from airflow_provider_secoda.verify._report.json_report import as_json
+from airflow_provider_secoda.verify._report.text_report import as_lines
+from airflow_provider_secoda.verify._verify import check_paths
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -25,33 +25,33 @@ _INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Check what the arguments name, print the result, and return the exit status."""
+    """Check the files that the arguments name, print the result, and return the exit status."""
     parser = _parser()
     options = parser.parse_args(arguments)
     if options.conn_id is not None and not options.against_source:
-        parser.error("--conn-id is for --against-source")
+        parser.error("--conn-id requires --against-source")
     out = sys.stdout
-    progress = Progress(None if options.quiet else sys.stderr, options.every)
+    progress = Progress(None if options.quiet else sys.stderr, options.progress_seconds)
     try:
-        # Only the result goes to standard output, whatever Airflow has to say when it is needed.
+        # Airflow may print when it is imported or used; only the result goes to standard output.
         with contextlib.redirect_stdout(sys.stderr):
-            result = verify(
+            result = check_paths(
                 options.paths,
+                progress,
                 start=options.start,
                 end=options.end,
                 against_source=options.against_source,
                 conn_id=options.conn_id,
-                listed=options.list,
-                progress=progress,
+                max_findings=options.max_findings,
             )
-        _print(as_json(result).splitlines() if options.json else table(result), out)
+        _print(as_json(result).splitlines() if options.json else as_lines(result), out)
     except ValueError as exc:
         sys.stderr.write(f"verify: {exc}\n")
         return _FAILED
     except KeyboardInterrupt:
-        sys.stderr.write("verify: interrupted, so nothing is said\n")
+        sys.stderr.write("verify: interrupted, there is no result\n")
         return _INTERRUPTED
-    except Exception:  # noqa: BLE001 - Python's own exit status would say "findings"
+    except Exception:  # noqa: BLE001 - Python's own exit status, 1, would mean findings
         traceback.print_exc()
         return _FAILED
     return result.exit_code
@@ -64,15 +64,15 @@ def _print(lines: Iterable[str], out: TextIO) -> None:
     try:
         out.writelines(f"{line}\n" for line in lines)
         out.flush()
-    except BrokenPipeError:  # the reader has seen enough, as `head` has
+    except BrokenPipeError:  # the reader, such as `head`, has closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m airflow_provider_secoda.verify",
-        description="Check output files against their manifests, their windows against time, their ids against each "
-        "other. Exit status: 0 all is as it should be, 1 something is not, 2 something could not be checked.",
+        description="Check audit log files against their manifests, the windows of each series for gaps and overlaps, "
+        "and ids against each other. Exit status: 0 no findings, 1 findings, 2 something could not be checked.",
     )
     add = parser.add_argument
     add(
@@ -81,25 +81,31 @@ def _parser() -> argparse.ArgumentParser:
         metavar="PATH_OR_PREFIX",
         help="a file, a directory, or a URL that Airflow's object storage takes, such as s3://conn@bucket/prefix",
     )
-    add("--start", type=_moment, help="each series must begin a window here, and leave no gap after (ISO 8601)")
-    add("--end", type=_moment, help="each series must end a window here, and leave no gap before (ISO 8601)")
+    add("--start", type=_datetime, help="a window of each series must begin here, with no gap after it (ISO 8601)")
+    add("--end", type=_datetime, help="a window of each series must end here, with no gap before it (ISO 8601)")
     add("--against-source", action="store_true", help="also read the windows again from the API, and compare")
-    add("--conn-id", help="the Airflow connection for that (default: the one that each manifest names)")
-    add("--list", type=_count, default=100, help="findings of each kind to list for each file (default %(default)s)")
+    add("--conn-id", help="Airflow connection for --against-source (default: the one that each manifest names)")
+    add(
+        "--max-findings",
+        type=_count,
+        default=100,
+        metavar="N",
+        help="list at most N findings of each kind for each file and series (default %(default)s)",
+    )
     add(
         "--json",
         action="store_true",
-        help="print JSON; python -m pydoc airflow_provider_secoda.verify._json_report says what",
+        help="print JSON, as `python -m pydoc airflow_provider_secoda.verify` describes it",
     )
-    add("--quiet", action="store_true", help="no progress on standard error")
-    add("--every", type=float, default=3.0, help=argparse.SUPPRESS)
+    add("--quiet", action="store_true", help="do not print progress on standard error")
+    add("--progress-seconds", type=float, default=3.0, help=argparse.SUPPRESS)
     add("--version", action="version", version=__version__)
     return parser
 
 
-def _moment(text: str) -> datetime:
+def _datetime(text: str) -> datetime:
     try:
-        return parse_datetime("it", text)
+        return parse_datetime("value", text)
     except ValueError as exc:
         raise argparse.ArgumentTypeError(str(exc)) from None
 

@@ -22,7 +22,7 @@ _CAUSES_SHOWN = 4
 class UnreadableError(Exception):
     """Storage cannot be read, so nothing is known about its files.
 
-    The text contains the types of errors, never their own texts: those of object stores may contain what the
+    The message contains the types of errors, never their own messages: those of object stores may contain what the
     connection contains.
     """
 

@@ -1,30 +1,33 @@
-"""Text from files and from the API, as it may be shown to a person at a terminal."""
+"""Format text from files and from the API for a terminal."""
 
 from __future__ import annotations
 
-_LONGEST = 120
+_MAX_CHARACTERS = 120
 
 
-def shown(text: str, longest: int = _LONGEST) -> str:
-    """Return text on one line, with everything escaped that a terminal would obey or hide.
+def escape(text: str, max_characters: int = _MAX_CHARACTERS) -> str:
+    """Return text on one line, without anything that a terminal would obey or hide.
 
-    Control signs, halves of surrogate pairs, signs that change the direction of writing and those without a width
-    become escapes; so does the backslash, so that no two texts look alike.
+    Control characters, lone surrogates, characters that change the direction of writing and those without a width
+    become escapes; so does the backslash, so that two different strings never have the same result.
 
-    :param longest: what is longer is cut, and says how long it was
+    :param max_characters: longer text is truncated, and its length is added
     """
-    cut = text[:longest]
-    safe = "".join(sign if sign.isprintable() and sign != "\\" else _escape(sign) for sign in cut)
-    return safe if len(text) <= longest else f"{safe}... ({len(text):,} characters)"
+    safe = "".join(
+        character if character.isprintable() and character != "\\" else character.encode("unicode_escape").decode()
+        for character in text[:max_characters]
+    )
+    return safe if len(text) <= max_characters else f"{safe}... ({len(text):,} characters)"
 
 
-def quoted(text: str) -> str:
-    """Return text as :func:`shown` does, between quotation marks."""
-    return f'"{shown(text)}"'
+def quote(text: str) -> str:
+    """Return text as :func:`escape` does, in quotation marks."""
+    return f'"{escape(text)}"'
 
 
-def _escape(sign: str) -> str:
-    return sign.encode("unicode_escape").decode("ascii")
+def record_name(position: int, record_id: str | None) -> str:
+    """Return how a finding calls a record: by its position and, if it has one, its id."""
+    return f"record {position}" if record_id is None else f"record {position} ({quote(record_id)})"
 
 
 def plural(count: int, one: str, many: str | None = None) -> str:

@@ -1,4 +1,4 @@
-"""Say on long work how far it got: what a person needs, every few seconds."""
+"""Report the progress of a long check every few seconds."""
 
 from __future__ import annotations
 
@@ -6,53 +6,47 @@ import time
 from dataclasses import dataclass, field
 from typing import TextIO
 
-from airflow_provider_secoda.verify._messages import shown
+from airflow_provider_secoda.verify._messages import escape
 
 
 @dataclass
 class Progress:
-    """Count, and write a line when some seconds have passed; the first not before, so that short work says nothing.
+    """Count files and records, and write a line every few seconds; a short check writes none.
 
-    :param stream: where to write; None counts in silence
-    :param seconds: between two lines
+    :param stream: where to write; None: do not write
+    :param seconds: between two lines, and before the first
     """
 
     stream: TextIO | None = None
     seconds: float = 3.0
-    files: int = 0
     total: int = 0
-    records: int = 0
-    _path: str = ""
-    _doing: str = ""
-    _said: float = field(default_factory=time.monotonic)
+    _files: int = 0
+    _records: int = 0
+    _now: str = ""
+    _written: float = field(default_factory=time.monotonic)
 
-    def begin(self, path: str) -> None:
-        """Note which file comes next."""
-        self._path, self._doing = path, ""
+    def start(self, activity: str, path: str) -> None:
+        """Note what is done now, and with which file."""
+        self._now = f"{activity} {escape(path)}"
+        self.write_if_due()
 
-    def doing(self, what: str) -> None:
-        """Note what is done with the file."""
-        self._doing = what
-        self.tick()
+    def count_file(self) -> None:
+        """Count a file that was checked."""
+        self._files += 1
+        self.write_if_due()
 
-    def done(self) -> None:
-        """Count a file."""
-        self.files += 1
-        self.tick()
+    def count_record(self) -> None:
+        """Count a record that was read."""
+        self._records += 1
+        if not self._records % 1000:
+            self.write_if_due()
 
-    def record(self) -> None:
-        """Count a record."""
-        self.records += 1
-        if not self.records % 1000:
-            self.tick()
-
-    def tick(self) -> None:
-        """Write a line if it is time."""
+    def write_if_due(self) -> None:
+        """Write a line if enough time has passed."""
         now = time.monotonic()
-        if self.stream is None or now - self._said < self.seconds:
+        if self.stream is None or now - self._written < self.seconds:
             return
-        self._said = now
-        doing = f"{self._doing} " if self._doing else ""
-        counts = f"{self.files:,} of {self.total:,} files checked, {self.records:,} records"
-        self.stream.write(f"{counts}, now {doing}{shown(self._path)}\n")
+        self._written = now
+        counts = f"{self._files:,} of {self.total:,} files checked, {self._records:,} records"
+        self.stream.write(f"{counts}, now {self._now}\n")
         self.stream.flush()

@@ -1,64 +1,74 @@
-"""What a check found: plain values, for a table, for machines and for people who call :func:`~.verify`."""
+"""The result of a check, as plain values."""
 
 from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
 
-#: Kinds that say something without saying that anything is wrong.
-NOTES = frozenset({"expired", "beyond"})
+#: Kinds of findings that are not errors.
+NOTES = frozenset({"expired", "outside_span"})
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is not as it should be, or (:data:`NOTES`) that is good to know.
+    """One error in a file or series, or a note (:data:`NOTES`).
 
-    :ivar kind: a word for machines; :mod:`~.machine` lists them
-    :ivar text: a sentence for people; ids and names from files stand in it escaped
-    :ivar position: of the record in the file, the first is 1; of a removed one, its position in the manifest
-    :ivar id: of the record, as it is: it may hold anything
-    :ivar at: the record's timestamp, ISO 8601, where it matters
-    :ivar created_at: the record's own, as the API sent it, of a late arrival
-    :ivar other: path of the other file that is concerned
+    :param kind: one of the words that :mod:`airflow_provider_secoda.verify` lists
+    :param text: a sentence; ids and names from files are escaped in it
+    :param position: of the record in the file, from 1; of a removed record, its position in the manifest
+    :param id: of the record, unescaped
+    :param timestamp: of the record, or the first moment of a gap or overlap; ISO 8601
+    :param created_at: of a late log, as the API sent it
+    :param other_path: of the other file that is concerned
     """
 
     kind: str
     text: str
     position: int | None = None
     id: str | None = None
-    at: str | None = None
+    timestamp: str | None = None
     created_at: str | None = None
-    other: str | None = None
+    other_path: str | None = None
 
 
 @dataclass
 class Findings:
-    """Findings in the order in which they were made: all counted, so many of each kind kept as memory shall hold."""
+    """The findings of one file or series: all are counted, the first of each kind are listed.
 
-    listed: int
-    kept: list[Finding] = field(default_factory=list)
+    :param limit: how many of each kind are listed
+    """
+
+    limit: int
+    listed: list[Finding] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
 
-    def add(self, finding: Finding) -> None:
-        """Count a finding, and keep it if there is room."""
-        self.counts[finding.kind] += 1
-        if self.counts[finding.kind] <= self.listed:
-            self.kept.append(finding)
+    def add(
+        self,
+        kind: str,
+        text: str,
+        position: int | None = None,
+        record_id: str | None = None,
+        **details: str | None,
+    ) -> None:
+        """Count a finding, and list it if the limit of its kind permits; parameters as of :class:`Finding`."""
+        self.counts[kind] += 1
+        if self.counts[kind] <= self.limit:
+            self.listed.append(Finding(kind, text, position, record_id, **details))
 
     @property
-    def wrong(self) -> int:
-        """How many things are not as they should be."""
-        return sum(count for kind, count in self.counts.items() if kind not in NOTES)
+    def error_count(self) -> int:
+        """How many findings are errors."""
+        return self.counts.total() - self.note_count
 
     @property
-    def notes(self) -> int:
-        """How many things are good to know."""
-        return sum(count for kind, count in self.counts.items() if kind in NOTES)
+    def note_count(self) -> int:
+        """How many findings are notes."""
+        return sum(self.counts[kind] for kind in NOTES)
 
 
 @dataclass(frozen=True)
 class Span:
-    """A half-open window, ``[start, end)``, in microseconds since the epoch, UTC."""
+    """A half-open span of time, ``[start, end)``, in microseconds since the epoch, UTC."""
 
     start: int
     end: int
@@ -66,46 +76,55 @@ class Span:
 
 @dataclass(frozen=True)
 class SeriesKey:
-    """What the files of one series have in common: only these windows can be expected to tile time."""
+    """What the files of one series have in common: their windows must not leave gaps or overlap.
+
+    :param filter: canonical JSON; None without a filter
+    """
 
     connection_id: str
     base_url: str
     timestamp_field: str
-    filter: str | None  # canonical JSON
+    filter: str | None
     format: str
 
 
 @dataclass
 class FileResult:
-    """One file and its manifest: what is there, and what is wrong with it."""
+    """One file and its manifest.
+
+    :param records: how many records could be read from the file
+    :param bytes: size of the file; None: it is missing
+    :param series: as the manifest records it, like ``window`` and ``recorded_…``; None without a valid manifest
+    :param error: why the file could not be checked completely
+    :param compared: whether its window was read again from the API
+    """
 
     path: str
     format: str
     findings: Findings
-    #: Records that could be told apart in the file.
     records: int = 0
     bytes: int | None = None
     sha256: str | None = None
     manifest_sha256: str | None = None
-    #: What the manifest says; None without a manifest that can be read.
     series: SeriesKey | None = None
     window: Span | None = None
-    stated_sha256: str | None = None
-    stated_count: int | None = None
-    #: Why the file could not be checked to its end, if so.
+    recorded_sha256: str | None = None
+    recorded_count: int | None = None
     error: str | None = None
-    #: Whether the window was read again from the API.
     compared: bool = False
 
     @property
-    def present(self) -> bool:
-        """Whether the file is there."""
+    def exists(self) -> bool:
+        """Whether the file exists; else there is only its manifest."""
         return self.bytes is not None
 
 
 @dataclass
 class SeriesResult:
-    """The files of one series, and whether their windows tile time."""
+    """The files of one series, and whether their windows leave gaps or overlap.
+
+    :param span: from the first to the last edge of the windows; None: all files are missing
+    """
 
     key: SeriesKey
     findings: Findings
@@ -116,41 +135,54 @@ class SeriesResult:
 
 @dataclass
 class Result:
-    """All that a check found.
+    """The result of :func:`airflow_provider_secoda.verify.verify`.
 
-    :ivar errors: what could not be checked, and why
-    :ivar others: how many files were passed over because their names are none of ours
+    :param checked_at: when the check began, ISO 8601, UTC
+    :param provider_version: of this provider
+    :param errors: what could not be checked, and why
+    :param other_files: how many files were ignored because their names have no known suffix
+    :param start: of the span that each series has to cover, microseconds since the epoch
+    :param end: of that span
     """
 
     paths: tuple[str, ...]
     checked_at: str
-    version: str
-    files: list[FileResult] = field(default_factory=list)
-    series: list[SeriesResult] = field(default_factory=list)
-    errors: list[str] = field(default_factory=list)
-    others: int = 0
-    #: What the series had to cover, as far as it was asked.
+    provider_version: str
     start: int | None = None
     end: int | None = None
     against_source: bool = False
+    files: list[FileResult] = field(default_factory=list)
+    series: list[SeriesResult] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+    other_files: int = 0
 
     @property
-    def findings(self) -> int:
-        """How many things are not as they should be."""
-        return sum(findings.wrong for findings in self._all)
+    def records(self) -> int:
+        """How many records the files have."""
+        return sum(file.records for file in self.files)
 
     @property
-    def notes(self) -> int:
-        """How many things are good to know."""
-        return sum(findings.notes for findings in self._all)
+    def finding_count(self) -> int:
+        """How many errors were found in files and series."""
+        return sum(findings.error_count for findings in self._all_findings)
 
     @property
-    def _all(self) -> list[Findings]:
+    def note_count(self) -> int:
+        """How many notes there are."""
+        return sum(findings.note_count for findings in self._all_findings)
+
+    @property
+    def _all_findings(self) -> list[Findings]:
         return [*(file.findings for file in self.files), *(series.findings for series in self.series)]
 
     @property
     def exit_code(self) -> int:
-        """0: all was checked and is as it should be; 1: something is not; 2: something could not be checked."""
+        """0: everything was checked, without findings; 1: there are findings; 2: something could not be checked."""
         if self.errors or not self.files:
             return 2
-        return 1 if self.findings else 0
+        return 1 if self.finding_count else 0
+
+    @property
+    def status(self) -> str:
+        """``ok``, ``failed`` or ``incomplete``, for exit code 0, 1 and 2."""
+        return ("ok", "failed", "incomplete")[self.exit_code]

@@ -85,4 +85,4 @@ def lines_of(path) -> list[bytes]:
 
 def found(result) -> list[tuple]:
     """Return kind, position and id of every finding of every file."""
-    return [(finding.kind, finding.position, finding.id) for file in result.files for finding in file.findings.kept]
+    return [(finding.kind, finding.position, finding.id) for file in result.files for finding in file.findings.listed]

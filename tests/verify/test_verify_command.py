@@ -6,10 +6,12 @@ import json
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from airflow_provider_secoda import __version__
+from airflow_provider_secoda.sandbox import Workspace
 from airflow_provider_secoda.verify._cli import main
 from tests.verify.output_files import DAY, START, UNTIL, lines_of, log, manifest_of, write, write_days
 
@@ -52,11 +54,11 @@ def test_the_table_has_what_an_auditor_needs(run, tmp_path):
     assert any("no gap, no overlap" in line for line in lines)
     for path in paths:
         (row,) = [line for line in lines if line.endswith(path.name)]
-        assert re.search(r" [0-9a-f]{16}  ok ", row)
+        assert re.search(r" [0-9a-f]{16}  OK ", row)
         assert f"{path.stem}T00:00:00Z" in row
         assert f" {len(lines_of(path))} " in row
     records = sum(len(lines_of(path)) for path in paths)
-    verdict = rf"ALL AS IT SHOULD BE: 3 files, 1 series, {records} records, 0 findings; {DATE}, {NAME}"
+    verdict = rf"OK: 3 files, 1 series, {records} records, 0 findings; {DATE}, {NAME}"
     assert re.fullmatch(verdict, lines[-1])
 
 
@@ -69,8 +71,34 @@ def test_findings_stand_beneath_their_file(run, tmp_path):
     lines = out.splitlines()
     row = next(number for number, line in enumerate(lines) if paths[1].name in line)
     assert "2 FINDINGS" in lines[row]
-    assert lines[row + 1].split() == f'altered record 17, "{name}", has other bytes than listed'.split()
-    assert "NOT AS IT SHOULD BE" in out
+    assert lines[row + 1].split() == f'altered record 17 ("{name}") differs from the manifest'.split()
+    assert "FAILED: 3 files" in out
+
+
+def test_the_documented_example(run, tmp_path, monkeypatch):
+    """The output that docs/verify.md shows is the output for such files, except for digests, ids and numbers."""
+    monkeypatch.chdir(tmp_path)
+    directory = Path("audit_logs")
+    source = {"connection_id": "secoda_default", "base_url": "https://eapi.secoda.co"}
+    workspace = Workspace.generate(seed=11, logs=1200, days=5, until=UNTIL)
+    starts = [UNTIL - number * DAY for number in (5, 4, 3, 1)]
+    paths = [
+        write(directory / f"{day:%Y-%m-%d}.jsonl", day, day + DAY, workspace.window(day, day + DAY), source=source)
+        for day in starts
+    ]
+    lines = lines_of(paths[1])
+    lines[16] = lines[16].replace(b'"is_legacy":false', b'"is_legacy":null')
+    paths[1].write_bytes(b"".join(lines[:40] + lines[41:]))
+    paths[3].write_bytes(paths[3].read_bytes().replace(b"\n", b"\r\n"))
+    status, out, _ = run("audit_logs", "--start", "2026-02-24", "--end", "2026-03-01")
+    document = (Path(__file__).parent.parent.parent / "docs" / "verify.md").read_text()
+    (shown,) = re.findall(r"^```text\n(Secoda audit logs, checked .*?)^```", document, re.DOTALL | re.MULTILINE)
+    assert status == 1
+    assert _normalized(shown) == _normalized(out)
+
+
+def _normalized(text):
+    return re.sub(r"\s+", " ", re.sub(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{16,64}|[\d,]+", "#", text))
 
 
 def test_every_line_fits(run, tmp_path):
@@ -101,21 +129,21 @@ def test_nothing_from_a_file_reaches_the_terminal_raw(run, tmp_path):
 
 def test_json_is_what_its_description_says(run, tmp_path):
     """The JSON has the members that the module describes, with full digests and findings as data."""
-    from airflow_provider_secoda.verify import _json_report as machine
+    from airflow_provider_secoda import verify
 
     paths = write_days(tmp_path)
     name = alter(paths[0])
     paths[2].unlink()
     status, out, err = run(tmp_path, "--json", "--quiet")
     told = json.loads(out)
-    assert (status, told["exit_code"], told["verdict"], err) == (1, 1, "findings", "")
+    assert (status, told["exit_code"], told["status"], err) == (1, 1, "failed", "")
     assert told["totals"] == {
         "files": 3,
         "series": 1,
         "records": sum(len(lines_of(path)) for path in paths[:2]),
         "findings": 3,
         "notes": 0,
-        "others": 0,
+        "other_files": 0,
     }
     first = told["files"][0]
     assert first["manifest"]["sha256"] == _sha256(manifest_of(paths[0]))
@@ -128,9 +156,9 @@ def test_json_is_what_its_description_says(run, tmp_path):
     )
     assert told["files"][2]["bytes"] is None
     assert told["series"][0]["end"] == "2026-02-28T00:00:00Z"
-    described = set(re.findall(r'"(\w+)":', machine.__doc__))
+    described = set(re.findall(r'"(\w+)":', verify.__doc__))
     assert {*told, *told["files"][0], *told["series"][0], *told["totals"]} <= described
-    kinds = set(re.findall(r"^(\w+(?:, \w+)*)  ", machine.__doc__, re.MULTILINE))
+    kinds = set(re.findall(r"^(\w+(?:, \w+)*)  ", verify.__doc__, re.MULTILINE))
     assert {finding["kind"] for file in told["files"] for finding in file["findings"]} <= kinds
 
 
@@ -155,7 +183,7 @@ def test_json_holds_any_id(run, tmp_path):
         [],
         ["--no-such-option", "x"],
         ["x", "--start", "yesterday"],
-        ["x", "--list", "0"],
+        ["x", "--max-findings", "0"],
         ["x", "--conn-id", "y"],
         ["x", "--start", "2026-01-02", "--end", "2026-01-01"],
         ["/no/such/place"],
@@ -175,12 +203,12 @@ def test_progress_is_said_on_long_work_only(run, tmp_path):
     write_days(tmp_path)
     _, plain, err = run(tmp_path)
     assert err == ""
-    _, out, err = run(tmp_path, "--every", "0")
+    _, out, err = run(tmp_path, "--progress-seconds", "0")
     assert "1 of 3 files checked" in err
     assert "3 of 3 files checked" in err
-    assert re.search(r"\d records, now .*2026-02-27.jsonl\n", err)
+    assert re.search(r"\d records, now checking .*2026-02-27.jsonl\n", err)
     assert out.splitlines()[:8] == plain.splitlines()[:8]
-    _, _, err = run(tmp_path, "--every", "0", "--quiet")
+    _, _, err = run(tmp_path, "--progress-seconds", "0", "--quiet")
     assert err == ""
 
 
@@ -189,8 +217,8 @@ def test_findings_listed_are_limited_and_counted(run, tmp_path):
     path = write(tmp_path / "logs.jsonl", START, UNTIL)
     count = len(lines_of(path))
     path.write_bytes(b"")
-    _, out, _ = run(tmp_path, "--list", "2")
-    assert out.count(" was removed\n") == 2
+    _, out, _ = run(tmp_path, "--max-findings", "2")
+    assert out.count("missing from the file") == 2
     assert f"and {count - 2} more of this kind" in out
 
 
@@ -199,7 +227,7 @@ def test_an_edge_is_a_date_or_a_time(run, tmp_path):
     write_days(tmp_path)
     status, out, _ = run(tmp_path, "--start", "2026-02-26", "--end", "2026-03-01T01:00+01:00")
     assert status == 0
-    assert "to be covered from 2026-02-26T00:00:00Z until 2026-03-01T00:00:00Z" in out
+    assert "requested span: from 2026-02-26T00:00:00Z until 2026-03-01T00:00:00Z" in out
     assert run(tmp_path, "--start", "2026-02-25", "--end", "2026-03-01")[0] == 1
 
 
@@ -209,7 +237,7 @@ def test_the_process_itself(tmp_path):
     command = [sys.executable, "-m", "airflow_provider_secoda.verify", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, env={"PYTHONIOENCODING": "ascii"}, check=False)
     assert (done.returncode, done.stderr) == (0, "")
-    assert "ALL AS IT SHOULD BE" in done.stdout
+    assert "OK: 3 files" in done.stdout
     alter(paths[0])
     code = (
         "import sys; from airflow_provider_secoda.verify import verify; "

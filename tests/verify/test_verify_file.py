@@ -30,7 +30,7 @@ def check(path, **options):
 
 
 def texts(result):
-    return [finding.text for file in result.files for finding in file.findings.kept]
+    return [finding.text for file in result.files for finding in file.findings.listed]
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
@@ -40,9 +40,9 @@ def test_what_was_written_is_as_it_should_be(tmp_path, suffix):
     result = check(path)
     assert (found(result), result.errors, result.exit_code) == ([], [], 0)
     (file,) = result.files
-    assert file.records == file.stated_count == len(IDS) > 100
+    assert file.records == file.recorded_count == len(IDS) > 100
     assert file.bytes == path.stat().st_size
-    assert file.sha256 == file.stated_sha256
+    assert file.sha256 == file.recorded_sha256
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
@@ -73,8 +73,8 @@ def test_an_altered_record_is_named(path):
     lines[16] = lines[16].replace(b'"is_legacy":false', b'"is_legacy": true')
     path.write_bytes(b"".join(lines))
     result = check(path)
-    assert found(result) == [("altered", 17, IDS[16]), ("bytes", None, None)]
-    assert f'record 17, "{IDS[16]}"' in texts(result)[0]
+    assert found(result) == [("altered", 17, IDS[16]), ("checksum", None, None)]
+    assert f'record 17 ("{IDS[16]}")' in texts(result)[0]
     assert result.exit_code == 1
 
 
@@ -83,7 +83,7 @@ def test_a_removed_record_is_named(path):
     lines = lines_of(path)
     for place in (0, 16, len(lines) - 1):
         path.write_bytes(b"".join(lines[:place] + lines[place + 1 :]))
-        assert found(check(path)) == [("removed", place + 1, IDS[place]), ("bytes", None, None)]
+        assert found(check(path)) == [("removed", place + 1, IDS[place]), ("checksum", None, None)]
 
 
 def test_an_added_record_is_named(path):
@@ -93,18 +93,22 @@ def test_an_added_record_is_named(path):
         moment = json.loads(lines[min(place, len(lines) - 1)])["logged_at"]
         new = log("\x00" if place < len(lines) else "~", UNTIL).replace(UNTIL.isoformat().encode(), moment.encode())
         path.write_bytes(b"".join([*lines[:place], new + b"\n", *lines[place:]]))
-        assert found(check(path)) == [("added", place + 1, json.loads(new)["id"]), ("bytes", None, None)]
+        assert found(check(path)) == [("added", place + 1, json.loads(new)["id"]), ("checksum", None, None)]
 
 
 def test_a_moved_record_is_named(path):
-    """A record that stands elsewhere is named alone: not all those that moved up for it."""
+    """The first record at which the order differs is named, with its position in the manifest: one finding."""
     lines = lines_of(path)
     path.write_bytes(b"".join([lines[-1], *lines[:-1]]))
     result = check(path)
-    assert found(result) == [("order", 2, IDS[0]), ("moved", 1, IDS[-1]), ("bytes", None, None)]
-    assert f"the manifest lists it as record {len(IDS)}" in texts(result)[1]
+    assert found(result) == [("out_of_order", 2, IDS[0]), ("moved", 1, IDS[-1]), ("checksum", None, None)]
+    assert f"which lists it as record {len(IDS)}" in texts(result)[1]
     path.write_bytes(b"".join([*lines[1:], lines[0]]))
-    assert found(check(path)) == [("order", len(IDS), IDS[0]), ("moved", len(IDS), IDS[0]), ("bytes", None, None)]
+    result = check(path)
+    assert found(result) == [("out_of_order", len(IDS), IDS[0]), ("moved", 1, IDS[1]), ("checksum", None, None)]
+    assert "which lists it as record 2" in texts(result)[1]
+    path.write_bytes(b"".join([*lines[:20], lines[70], *lines[20:40], *lines[41:70], lines[40], *lines[71:]]))
+    assert [each for each in found(check(path)) if each[0] == "moved"] == [("moved", 21, IDS[70])]
 
 
 def test_several_ways_of_tampering_are_told_apart(path):
@@ -116,11 +120,11 @@ def test_several_ways_of_tampering_are_told_apart(path):
     path.write_bytes(
         b"".join([*lines[:10], *lines[11:30], new, *lines[30:60], altered, *lines[62:90], lines[61], *lines[90:]])
     )
-    kinds = [each for each in found(check(path)) if each[0] not in ("order", "bytes")]
+    kinds = [each for each in found(check(path)) if each[0] not in ("out_of_order", "checksum")]
     assert sorted(kinds) == [
         ("added", 30, "new"),
         ("altered", 61, IDS[60]),
-        ("moved", 90, IDS[61]),
+        ("moved", 62, IDS[62]),
         ("removed", 11, IDS[10]),
     ]
 
@@ -144,7 +148,7 @@ def test_random_tampering_is_told_exactly(tmp_path):
                 lines.append(log(f"id-{number:04}+", START + number * DAY / 500))
                 expected.add(("added", len(lines), f"id-{number:04}+"))
         path.write_bytes(b"".join(line + b"\n" for line in lines))
-        assert {each for each in found(check(path)) if each[0] != "bytes"} == expected
+        assert {each for each in found(check(path)) if each[0] != "checksum"} == expected
 
 
 def test_a_record_that_is_no_json_any_more_is_named_by_its_place(path):
@@ -153,19 +157,19 @@ def test_a_record_that_is_no_json_any_more_is_named_by_its_place(path):
     for place in (0, 16, len(lines) - 1):
         path.write_bytes(b"".join([*lines[:place], lines[place][:40] + b"\n", *lines[place + 1 :]]))
         assert found(check(path)) == [
-            ("not_json", place + 1, None),
+            ("invalid_record", place + 1, None),
             ("altered", place + 1, IDS[place]),
-            ("bytes", None, None),
+            ("checksum", None, None),
         ]
     path.write_bytes(b"".join([*lines[:5], b"[]\n", *lines[5:]]))
-    assert found(check(path)) == [("not_json", 6, None), ("added", 6, None), ("bytes", None, None)]
+    assert found(check(path)) == [("invalid_record", 6, None), ("added", 6, None), ("checksum", None, None)]
 
 
 def test_a_copy_of_a_record_is_named(path):
     """A record that stands there twice is an added one, and its id stands twice."""
     lines = lines_of(path)
     path.write_bytes(b"".join([*lines[:17], lines[16], *lines[17:]]))
-    assert found(check(path)) == [("twice", 18, IDS[16]), ("added", 18, IDS[16]), ("bytes", None, None)]
+    assert found(check(path)) == [("duplicate", 18, IDS[16]), ("added", 18, IDS[16]), ("checksum", None, None)]
 
 
 # --- the same records, other bytes -----------------------------------------------------------------------------
@@ -215,7 +219,7 @@ def test_a_parquet_column_that_was_altered_is_named(tmp_path):
     forged = table.set_column(place, "performer_id", pa.array(names)).drop_columns(["metadata"])
     pq.write_table(forged, path)
     result = check(path)
-    assert found(result) == [("columns", None, None), ("columns", 261, None), ("bytes", None, None)]
+    assert found(result) == [("column_mismatch", None, None), ("column_mismatch", 261, None), ("checksum", None, None)]
     assert {"column metadata is missing"} < set(texts(result))
 
 
@@ -227,7 +231,7 @@ def test_a_parquet_record_that_was_altered_is_named(tmp_path):
     raws[4] = raws[4].replace('"performer_type":"', '"performer_type":"X')
     pq.write_table(table.set_column(table.schema.get_field_index("raw"), "raw", pa.array(raws)), path)
     assert ("altered", 5, IDS[4]) in found(check(path))
-    assert ("columns", 5, None) in found(check(path))
+    assert ("column_mismatch", 5, None) in found(check(path))
 
 
 # --- files and manifests that are none -------------------------------------------------------------------------
@@ -237,7 +241,9 @@ def test_a_file_without_a_manifest_is_not_taken_for_whole(path):
     """Without its manifest a file is a finding, which says what that may mean."""
     manifest_of(path).unlink()
     result = check(path)
-    assert texts(result) == ["no manifest: not whole, or written with write_manifest=False"]
+    assert texts(result) == [
+        "manifest missing: the file may be incomplete, or it was written with write_manifest=False"
+    ]
     assert (result.exit_code, result.files[0].records) == (1, len(IDS))
 
 
@@ -246,7 +252,7 @@ def test_a_manifest_without_a_file_is_a_finding(path):
     path.unlink()
     for given in (path, manifest_of(path), path.parent):
         result = check(given)
-        assert texts(result) == ["file missing: only its manifest is there"]
+        assert texts(result) == ["file missing: only its manifest exists"]
         assert result.exit_code == 1
 
 
@@ -257,28 +263,28 @@ def test_a_manifest_of_another_file_is_a_finding(path):
         text = json.loads(path_text := manifest.read_text())
         manifest.write_text(path_text.replace(json.dumps(text["file"]["name"]), json.dumps(name)))
         result = check(path)
-        assert [kind for kind, *_ in found(result)] == ["other_file"]
+        assert [kind for kind, *_ in found(result)] == ["wrong_manifest"]
         assert f'"{name}"' in texts(result)[0]
 
 
 @pytest.mark.parametrize(
     ("old", "new", "kind"),
     [
-        ('"format": "jsonl"', '"format": "parquet"', "contradiction"),
-        ('"bytes": ', '"bytes": 1', "contradiction"),
-        ('"count": ', '"count": 1', "contradiction"),
+        ('"format": "jsonl"', '"format": "parquet"', "inconsistent"),
+        ('"bytes": ', '"bytes": 1', "inconsistent"),
+        ('"count": ', '"count": 1', "inconsistent"),
         ('"sha256": "', '"sha256": "0', "reencoded"),
-        ('"start": "2026-02-26', '"start": "2026-02-27', "outside"),
-        ('"start": "2026-02-26', '"start": "2026-03-26', "manifest"),
-        ('"start": "2026-02-26', '"start": "yesterday', "manifest"),
-        ('"timestamp_field": "logged_at"', '"timestamp_field": "__class__"', "manifest"),
-        ('"connection_id": "', '"connection_id": 1, "x": "', "manifest"),
-        ('"manifest_version": 1', '"manifest_version": 2', "manifest"),
-        ('"manifest_version"', '"manifest_version', "manifest"),
-        ("\n  ]\n}\n", "\n  ]\n} \n", "manifest"),
-        ('"records": [\n', '"records": [\n    ["x", 1],\n', "manifest"),
-        ('"records": [\n', '"records": [\n    [' + "[" * 100_000 + '"x"],\n', "manifest"),
-        ('"file": ', '"file": ' + '{"a":' * 100_000 + "1" + "}" * 100_000 + ', "filf": ', "manifest"),
+        ('"start": "2026-02-26', '"start": "2026-02-27', "outside_window"),
+        ('"start": "2026-02-26', '"start": "2026-03-26', "manifest_invalid"),
+        ('"start": "2026-02-26', '"start": "yesterday', "manifest_invalid"),
+        ('"timestamp_field": "logged_at"', '"timestamp_field": "__class__"', "manifest_invalid"),
+        ('"connection_id": "', '"connection_id": 1, "x": "', "manifest_invalid"),
+        ('"manifest_version": 1', '"manifest_version": 2', "manifest_invalid"),
+        ('"manifest_version"', '"manifest_version', "manifest_invalid"),
+        ("\n  ]\n}\n", "\n  ]\n} \n", "manifest_invalid"),
+        ('"records": [\n', '"records": [\n    ["x", 1],\n', "manifest_invalid"),
+        ('"records": [\n', '"records": [\n    [' + "[" * 100_000 + '"x"],\n', "manifest_invalid"),
+        ('"file": ', '"file": ' + '{"a":' * 100_000 + "1" + "}" * 100_000 + ', "filf": ', "manifest_invalid"),
     ],
 )
 def test_an_altered_manifest_is_a_finding(path, old, new, kind):
@@ -310,8 +316,8 @@ def test_records_altered_in_the_manifest_are_not_the_files_fault(path):
     del lines[place]
     manifest.write_text("".join(lines))
     result = check(path)
-    assert found(result) == [("added", 4, IDS[3]), ("contradiction", None, None)]
-    assert "the manifest's records were altered" in texts(result)[1]
+    assert found(result) == [("added", 4, IDS[3]), ("inconsistent", None, None)]
+    assert "the manifest was altered" in texts(result)[1]
 
 
 @pytest.mark.parametrize("cut", [0.0, 0.3, 0.8, 0.999])
@@ -320,7 +326,7 @@ def test_a_manifest_that_was_cut_is_a_finding(path, cut):
     content = manifest_of(path).read_bytes()
     manifest_of(path).write_bytes(content[: int(len(content) * cut)])
     result = check(path)
-    assert [kind for kind, *_ in found(result)] == ["manifest"]
+    assert [kind for kind, *_ in found(result)] == ["manifest_invalid"]
     assert result.exit_code == 1
 
 
@@ -347,15 +353,15 @@ def test_files_of_something_else_are_findings(tmp_path, suffix, content):
     path.write_bytes(content)
     result = check(path)
     assert (result.errors, result.exit_code) == ([], 1)
-    assert {kind for kind, *_ in found(result)} & {"damaged", "not_json"}
+    assert {kind for kind, *_ in found(result)} & {"damaged", "invalid_record"}
 
 
 def test_a_line_of_any_length_does_not_fill_the_memory(path, monkeypatch):
     """A line longer than any record can be ends the reading."""
-    monkeypatch.setattr("airflow_provider_secoda.verify._reading.MAX_RECORD_BYTES", 10_000)
+    monkeypatch.setattr("airflow_provider_secoda.verify._checks.reading.MAX_RECORD_BYTES", 10_000)
     path.write_bytes(path.read_bytes() + b"x" * 50_000)
     result = check(path)
-    assert [kind for kind, *_ in found(result)] == ["damaged", "bytes"]
+    assert [kind for kind, *_ in found(result)] == ["damaged", "checksum"]
     assert "longer than 10,000 bytes" in texts(result)[0]
 
 
@@ -367,7 +373,7 @@ def test_a_record_outside_of_its_window_is_named(tmp_path):
     tick = DAY / 86_400_000_000
     records = [log("early", START - tick), log("first", START), log("last", UNTIL - tick), log("end", UNTIL)]
     result = check(write(tmp_path / "logs.jsonl", START, UNTIL, records))
-    assert found(result) == [("outside", 1, "early"), ("outside", 4, "end")]
+    assert found(result) == [("outside_window", 1, "early"), ("outside_window", 4, "end")]
     assert "2026-03-01T00:00:00Z" in texts(result)[1]
 
 
@@ -383,7 +389,10 @@ def test_the_window_is_over_the_timestamp_that_was_chosen(tmp_path):
 def test_records_out_of_order_are_named(tmp_path):
     """Records ascend by timestamp and, at the same time, by id."""
     records = [log("a", START), log("c", START + DAY), log("b", START + DAY), log("d", START), log("e", START + DAY)]
-    assert found(check(write(tmp_path / "logs.jsonl", START, UNTIL, records))) == [("order", 3, "b"), ("order", 4, "d")]
+    assert found(check(write(tmp_path / "logs.jsonl", START, UNTIL, records))) == [
+        ("out_of_order", 3, "b"),
+        ("out_of_order", 4, "d"),
+    ]
 
 
 def test_a_record_without_a_time_is_named(tmp_path):
@@ -396,7 +405,7 @@ def test_a_record_without_a_time_is_named(tmp_path):
 def test_an_id_that_stands_twice_is_named(tmp_path):
     """Each id stands in a file once, also where its manifest lists it twice."""
     path = write(tmp_path / "logs.jsonl", START, UNTIL, [log("a", START), log("a", START), log("b", START)])
-    assert found(check(path)) == [("twice", 2, "a")]
+    assert found(check(path)) == [("duplicate", 2, "a")]
 
 
 # --- how much is said ------------------------------------------------------------------------------------------
@@ -405,18 +414,18 @@ def test_an_id_that_stands_twice_is_named(tmp_path):
 def test_findings_are_counted_beyond_those_listed(path):
     """So many findings of a kind are kept as were asked for; the counts are of all."""
     path.write_bytes(b"")
-    result = check(path, listed=3)
+    result = check(path, max_findings=3)
     (file,) = result.files
-    assert [finding.kind for finding in file.findings.kept] == ["removed"] * 3 + ["bytes"]
+    assert [finding.kind for finding in file.findings.listed] == ["removed"] * 3 + ["checksum"]
     assert file.findings.counts["removed"] == len(IDS)
-    assert result.findings == len(IDS) + 1
+    assert result.finding_count == len(IDS) + 1
 
 
 def test_so_much_garbage_is_not_matched_by_place(path, monkeypatch):
     """A long run of lines that are no JSON is not held in memory to be matched: it was added, the records removed."""
-    monkeypatch.setattr("airflow_provider_secoda.verify._difference._MOST_UNREAD", 3)
+    monkeypatch.setattr("airflow_provider_secoda.verify._checks.difference._MAX_UNREADABLE", 3)
     lines = lines_of(path)
     for count, expected in ((3, {"altered": 3}), (5, {"removed": 5, "added": 5})):
         path.write_bytes(b"".join([*lines[:10], *([b"?\n"] * count), *lines[10 + count :]]))
         (file,) = check(path).files
-        assert file.findings.counts == expected | {"not_json": count, "bytes": 1}
+        assert file.findings.counts == expected | {"invalid_record": count, "checksum": 1}

@@ -18,7 +18,7 @@ HOUR = timedelta(hours=1)
 
 def told(result):
     """Return kind and text of every finding of every series."""
-    return [(finding.kind, finding.text) for series in result.series for finding in series.findings.kept]
+    return [(finding.kind, finding.text) for series in result.series for finding in series.findings.listed]
 
 
 def kinds(result):
@@ -73,7 +73,7 @@ def test_windows_that_overlap_are_told(tmp_path, start, end, common):
     write(tmp_path / "other.jsonl", start, end, [])
     result = verify([str(tmp_path)])
     assert set(kinds(result)) == {"overlap"}
-    assert any(f"{common} is covered twice" in text and "other.jsonl" in text for _, text in told(result))
+    assert any(f"{common} is covered by two files" in text and "other.jsonl" in text for _, text in told(result))
 
 
 def test_a_wide_window_hides_no_gap_and_makes_none(tmp_path):
@@ -90,9 +90,9 @@ def test_an_id_in_two_windows_is_named(tmp_path):
     write(tmp_path / "2.jsonl", START + DAY, UNTIL, [log("b", START + DAY), log("c", START + DAY)])
     result = verify([str(tmp_path)])
     assert found(result) == [("in_two_files", 1, "b")]
-    (finding,) = result.files[1].findings.kept
-    assert finding.other == str(first)
-    assert "as record 2" in finding.text
+    (finding,) = result.files[1].findings.listed
+    assert finding.other_path == str(first)
+    assert "record 2 of" in finding.text
 
 
 def test_files_without_manifests_are_no_series(tmp_path):
@@ -101,7 +101,11 @@ def test_files_without_manifests_are_no_series(tmp_path):
         path = write(tmp_path / f"{name}.jsonl", START, UNTIL, [log("a", START), log("b", START), log(name, START)])
         manifest_of(path).unlink()
     path.write_bytes(path.read_bytes() * 2)
-    expected = [("no_manifest", None, None)] * 2 + [("twice", 4, "a"), ("twice", 5, "b"), ("twice", 6, "2")]
+    expected = [("manifest_missing", None, None)] * 2 + [
+        ("duplicate", 4, "a"),
+        ("duplicate", 5, "b"),
+        ("duplicate", 6, "2"),
+    ]
     assert found(verify([str(tmp_path)])) == expected
 
 
@@ -140,7 +144,7 @@ def test_a_span_that_is_covered_to_its_edges_is_as_it_should_be(tmp_path):
     write_days(tmp_path)
     assert verify([str(tmp_path)], start=START, end=UNTIL).exit_code == 0
     result = verify([str(tmp_path)], start=START + DAY, end=UNTIL - DAY)
-    assert (kinds(result), result.notes, result.exit_code) == (["beyond"], 1, 0)
+    assert (kinds(result), result.note_count, result.exit_code) == (["outside_span"], 1, 0)
     assert told(result)[0][1].startswith("2 windows outside")
 
 
@@ -156,7 +160,7 @@ def test_a_span_that_is_not_covered_is_a_gap(tmp_path):
         (START - 2 * DAY, "[2026-02-24T"),
     ):
         result = verify([str(tmp_path)], start=start, end=start + DAY)
-        assert kinds(result) == ["gap", "beyond"]
+        assert kinds(result) == ["gap", "outside_span"]
         assert span in told(result)[0][1]
         assert "2026-02-26" not in told(result)[0][1]
 
@@ -165,7 +169,7 @@ def test_an_edge_inside_a_window_is_told(tmp_path):
     """The asked span is made of whole windows."""
     write_days(tmp_path)
     result = verify([str(tmp_path)], start=START + HOUR, end=UNTIL - HOUR)
-    assert kinds(result) == ["edge", "edge"]
+    assert kinds(result) == ["inside_window", "inside_window"]
 
 
 def test_edges_that_make_no_span_are_refused():
@@ -190,7 +194,7 @@ def test_folders_are_searched_to_the_bottom(tmp_path):
         result = verify([str(path) for path in given])
         assert (len(result.files), result.exit_code) == (3, 0)
         assert {file.path for file in result.files} == {str(path) for path in paths}
-    assert verify([str(tmp_path)]).others == 2
+    assert verify([str(tmp_path)]).other_files == 2
 
 
 @pytest.mark.parametrize("name", ["a#b", "a?b", "a b%20c", "é", "-x", "x\ny", "\udcff"])
@@ -288,7 +292,7 @@ def test_memory_does_not_grow_with_the_records(tmp_path):
         for content in (lines, lines[1:]):
             path.write_bytes(b"".join(content))
             tracemalloc.start()
-            result = verify([str(path)], listed=10)
+            result = verify([str(path)], max_findings=10)
             peaks.append(tracemalloc.get_traced_memory()[1])
             tracemalloc.stop()
             assert result.files[0].records == len(content)

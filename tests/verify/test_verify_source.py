@@ -67,7 +67,7 @@ def compare(path, **options):
 
 
 def found(result):
-    return [(finding.kind, finding.id) for file in result.files for finding in file.findings.kept]
+    return [(finding.kind, finding.id) for file in result.files for finding in file.findings.listed]
 
 
 @pytest.mark.parametrize(
@@ -112,8 +112,8 @@ def test_a_log_that_arrives_late_is_named(written, workspace):
     workspace.add_log(id="late-one", logged_at=at, created_at=made)
     result = compare(path)
     assert (found(result), result.exit_code) == ([("late", "late-one")], 1)
-    (finding,) = result.files[1].findings.kept
-    assert finding.at == "2026-02-27T12:00:00Z"
+    (finding,) = result.files[1].findings.listed
+    assert finding.timestamp == "2026-02-27T12:00:00Z"
     assert datetime.fromisoformat(finding.created_at.replace("Z", "+00:00")) == made
     assert finding.created_at in finding.text
     assert verify([str(path)]).exit_code == 0  # by itself the file is in order
@@ -126,12 +126,12 @@ def test_logs_that_expired_are_a_note(written, workspace):
     before = sum(len((path / f"2026-02-{day}.jsonl").read_bytes().splitlines()) for day in (26, 27, 28))
     workspace.expire(len(workspace) - before + 3)
     result = compare(path)
-    kept = result.files[0].findings.kept
+    kept = result.files[0].findings.listed
     assert {finding.kind for finding in kept} == {"expired"}
     assert {finding.id for finding in kept} <= set(gone)
     assert [finding.position for finding in kept] == [1, 2, 3]
-    assert "older than all that the API shows" in kept[0].text
-    assert (result.findings, result.notes, result.exit_code) == (0, 3, 0)
+    assert "older than all logs of the API" in kept[0].text
+    assert (result.finding_count, result.note_count, result.exit_code) == (0, 3, 0)
 
 
 def test_a_log_that_changed_at_the_source_is_named(secoda_sandbox_factory, written, workspace):
@@ -148,9 +148,9 @@ def test_a_log_that_changed_at_the_source_is_named(secoda_sandbox_factory, writt
         result = compare(path, conn_id="second")
     ids = [json.loads(raw)["id"] for raw in raws]
     assert found(result) == [("changed", ids[4]), ("expired", ids[7])]
-    changed, gone = result.files[0].findings.kept
+    changed, gone = result.files[0].findings.listed
     assert (changed.position, gone.position) == (5, 8)
-    assert "though it shows older ones" in gone.text
+    assert "although older logs are returned" in gone.text
     assert result.exit_code == 1
 
 
@@ -208,8 +208,8 @@ def test_the_key_is_in_no_output(sandbox, written, capsys):
     """Neither the table nor the JSON nor the progress holds the key."""
     path = written()
     for form in ([], ["--json"]):
-        assert main([str(path), "--against-source", "--every", "0", *form]) == 0
+        assert main([str(path), "--against-source", "--progress-seconds", "0", *form]) == 0
         out, err = capsys.readouterr()
-        assert "asking the source" in err
+        assert "comparing with the API" in err
         assert KEY not in out + err
         assert sandbox.url in out

@@ -52,7 +52,7 @@ def test_tampering_in_a_store_is_named(bucket, tmp_path):
     bucket.write("altered/x.jsonl.gz.manifest.json", manifest)
     bucket.write("altered/x.jsonl.gz", gzip.compress(log("a", START) + b"\n" + log("b", START, more=1) + b"\n"))
     result = verify([f"{bucket.url}/altered"])
-    assert found(result) == [("altered", 2, "b"), ("bytes", None, None)]
+    assert found(result) == [("altered", 2, "b"), ("checksum", None, None)]
 
 
 def test_what_was_written_meanwhile_is_seen(bucket, tmp_path):

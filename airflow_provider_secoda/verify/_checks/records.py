@@ -1,0 +1,107 @@
+"""Check the records of one file: each by itself, against the window, and their order."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+
+from airflow_provider_secoda._storage.scratch_database import encode_text
+from airflow_provider_secoda.client._api.json_checks import without_half_pairs
+from airflow_provider_secoda.client._api.timestamps import format_instant, parse_instant
+from airflow_provider_secoda.verify._messages import escape, record_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from airflow_provider_secoda.verify._checks.manifest_header import ManifestHeader
+    from airflow_provider_secoda.verify._result import Findings
+
+
+class _Head(msgspec.Struct):
+    id: str
+    logged_at: Any = None
+    created_at: Any = None
+
+
+_decode = msgspec.json.Decoder(_Head).decode
+
+
+class Record(NamedTuple):
+    """One record of a file.
+
+    :param position: in the file, from 1
+    :param id: None where the record is not a JSON object with an id
+    :param at: the timestamp by which the file is ordered, microseconds; None where it is unknown or unusable
+    :param sha256: of the record as it is in the file
+    """
+
+    position: int
+    id: str | None
+    at: int | None
+    sha256: str
+
+    @property
+    def key(self) -> bytes:
+        """The key of the id in tables."""
+        return id_key(self.id or "")
+
+
+def id_key(record_id: str) -> bytes:
+    """Return 16 bytes that represent an id of any length in tables."""
+    return hashlib.blake2b(encode_text(record_id), digest_size=16).digest()
+
+
+def read_head(raw: bytes) -> _Head:
+    """Read id and timestamps of a record, as the client does when it receives it from the API.
+
+    :raises ValueError: it is not a JSON object with an id
+    """
+    try:
+        if not raw.isascii():
+            raw.decode()  # the decoder does not check the text of fields that it skips
+        return _decode(without_half_pairs(raw))
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def check_records(raws: Iterable[bytes], header: ManifestHeader | None, findings: Findings) -> Iterator[Record]:
+    """Yield the records of a file, and add findings about each and about the order.
+
+    That each id is in the file once is checked by :class:`~airflow_provider_secoda.verify._checks.series.IdIndex`.
+
+    :param header: of the manifest, for the window; None without a valid manifest
+    """
+    last: tuple[int, str] | None = None
+    for position, raw in enumerate(raws, 1):
+        sha256 = hashlib.sha256(raw).hexdigest()
+        try:
+            head = read_head(raw)
+        except (ValueError, msgspec.MsgspecError) as exc:
+            text = f"record {position} is not a JSON object with an id: {escape(str(exc))}"
+            findings.add("invalid_record", text, position)
+            yield Record(position, None, None, sha256)
+            continue
+        at = None if header is None else _check_timestamp(head, header, position, findings)
+        if at is not None:
+            if last is not None and (at, head.id) < last:
+                text = f"{record_name(position, head.id)} comes after a record that is later by (timestamp, id)"
+                findings.add("out_of_order", text, position, head.id)
+            last = at, head.id
+        yield Record(position, head.id, at, sha256)
+
+
+def _check_timestamp(head: _Head, header: ManifestHeader, position: int, findings: Findings) -> int | None:
+    name = record_name(position, head.id)
+    field = header.timestamp_field
+    try:
+        at = parse_instant(getattr(head, field))
+    except ValueError as exc:
+        findings.add("no_timestamp", f"{name} has no usable {field}: {escape(str(exc))}", position, head.id)
+        return None
+    if not header.window.start <= at < header.window.end:
+        timestamp = format_instant(at)
+        text = f"{name} is outside the window: its {field} is {timestamp}"
+        findings.add("outside_window", text, position, head.id, timestamp=timestamp)
+    return at

@@ -1,0 +1,115 @@
+"""Check the files of a series against each other: no gap or overlap of their windows, and no id in two of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from airflow_provider_secoda._storage.scratch_database import ScratchDatabase
+from airflow_provider_secoda.client._api.timestamps import format_instant
+from airflow_provider_secoda.verify._messages import escape, plural
+from airflow_provider_secoda.verify._result import FileResult, Findings, SeriesResult, Span
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from airflow_provider_secoda.verify._checks.records import Record
+    from airflow_provider_secoda.verify._result import SeriesKey
+
+_SCHEMA = """
+CREATE TABLE seen (series INTEGER, key BLOB, file INTEGER NOT NULL, position INTEGER NOT NULL,
+  PRIMARY KEY (series, key)) WITHOUT ROWID;
+"""
+
+
+class IdIndex(ScratchDatabase):
+    """Remember in which file, and at which position in it, each id of each series was first found."""
+
+    def __init__(self) -> None:
+        super().__init__(_SCHEMA)
+
+    def add(self, series: int, file: int, record: Record) -> tuple[int, int] | None:
+        """Add the id of a record; return (file, position) of the record that had it first, if there is one."""
+        row = (series, record.key, file, record.position)
+        inserted = self.database.execute("INSERT INTO seen VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING", row)
+        if inserted.rowcount:
+            return None
+        query = "SELECT file, position FROM seen WHERE series = ? AND key = ?"
+        found: tuple[int, int] = self.database.execute(query, (series, record.key)).fetchone()
+        return found
+
+
+def check_windows(
+    files: Iterable[FileResult], start: int | None, end: int | None, max_findings: int
+) -> list[SeriesResult]:
+    """Group files into series, and check that the windows of each leave no gap and do not overlap.
+
+    Only the windows of files that exist count.
+
+    :param start: microseconds; a window of each series must begin here, without a gap after it
+    :param end: microseconds; a window of each series must end here, without a gap before it
+    """
+    series: dict[SeriesKey, list[FileResult]] = {}
+    for file in files:
+        if file.series is not None:
+            series.setdefault(file.series, []).append(file)
+    results = []
+    for key in sorted(series, key=_sort_key):
+        result = SeriesResult(key, Findings(max_findings))
+        windows = [(file.window, file) for file in series[key] if file.window is not None and file.exists]
+        windows.sort(key=lambda each: (each[0].start, each[0].end, each[1].path))
+        result.windows = len(windows)
+        result.records = sum(file.records for _, file in windows)
+        if windows:
+            result.span = Span(windows[0][0].start, max(window.end for window, _ in windows))
+            _check_adjacent(windows, result.findings)
+            _check_span(result.span, [window for window, _ in windows], start, end, result.findings)
+        else:
+            result.findings.add("gap", "there are no windows: all files of this series are missing")
+        results.append(result)
+    return results
+
+
+def _sort_key(key: SeriesKey) -> tuple[str, ...]:
+    return (key.connection_id, key.base_url, key.timestamp_field, key.filter or "", key.format)
+
+
+def _check_adjacent(windows: list[tuple[Span, FileResult]], findings: Findings) -> None:
+    until, last = windows[0][0].start, windows[0][1]
+    for window, file in windows:
+        if window.start > until:
+            _add_gap(findings, until, window.start, f"between {escape(last.path)} and {escape(file.path)}")
+        elif window.start < until:
+            common = Span(window.start, min(window.end, until))
+            text = f"{_interval(common)} is covered by two files: {escape(last.path)} and {escape(file.path)}"
+            findings.add("overlap", text, timestamp=format_instant(common.start), other_path=file.path)
+        if window.end > until:
+            until, last = window.end, file
+
+
+def _check_span(span: Span, windows: list[Span], start: int | None, end: int | None, findings: Findings) -> None:
+    if start is not None and span.start > start:
+        _add_gap(findings, start, min(span.start, end or span.start), "no window begins at the requested start")
+    if end is not None and span.end < end:
+        _add_gap(findings, max(span.end, start or span.end), end, "no window ends at the requested end")
+    for name, edge in (("start", start), ("end", end)):
+        if edge is not None and any(window.start < edge < window.end for window in windows):
+            moment = format_instant(edge)
+            text = f"the requested {name} {moment} is inside a window, not at its edge"
+            findings.add("inside_window", text, timestamp=moment)
+    outside = [
+        window
+        for window in windows
+        if (start is not None and window.end <= start) or (end is not None and window.start >= end)
+    ]
+    if outside:
+        text = f"{plural(len(outside), 'window')} outside of the requested span: checked like the others"
+        findings.add("outside_span", text)
+
+
+def _add_gap(findings: Findings, start: int, end: int, where: str) -> None:
+    text = f"no file covers {_interval(Span(start, end))}: {where}"
+    findings.add("gap", text, timestamp=format_instant(start))
+
+
+def _interval(span: Span) -> str:
+    return f"[{format_instant(span.start)}, {format_instant(span.end)})"

@@ -1,0 +1,131 @@
+"""The result as plain text for an auditor; every line fits into 120 columns."""
+
+from __future__ import annotations
+
+import os
+import textwrap
+from typing import TYPE_CHECKING
+
+from airflow_provider_secoda.client._api.timestamps import format_instant
+from airflow_provider_secoda.verify._messages import escape, plural
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from airflow_provider_secoda.verify._result import FileResult, Findings, Result, SeriesResult
+
+_WIDTH = 120
+_DIGITS = 16
+_PATH_CHARACTERS = 1000
+_ROW = "  {:<21} {:<21} {:>11}  {:<16}  {}"
+
+
+def as_lines(result: Result) -> Iterator[str]:
+    """Yield the lines of the report."""
+    yield "Secoda audit logs, checked against their manifests" + (" and the API" if result.against_source else "")
+    for path in result.paths:
+        yield from _wrap(escape(path, _PATH_CHARACTERS), "  ")
+    requested = [(name, edge) for name, edge in (("from", result.start), ("until", result.end)) if edge is not None]
+    if requested:
+        yield f"  requested span: {' '.join(f'{name} {format_instant(edge)}' for name, edge in requested)}"
+    directory = _common_directory([file.path for file in result.files])
+    if directory and [directory] != [f"{path.rstrip('/')}/" for path in result.paths]:
+        yield from _wrap(f"directory of the files: {escape(directory, _PATH_CHARACTERS)}", "  ")
+    for number, series in enumerate(result.series, 1):
+        yield ""
+        yield from _series(number, series)
+        yield from _files([file for file in result.files if file.series == series.key], directory)
+    rest = [file for file in result.files if file.series is None]
+    if rest:
+        yield ""
+        yield "Files of no known series"
+        yield from _files(rest, directory)
+    yield ""
+    for error in result.errors:
+        yield from _wrap(f"NOT CHECKED  {error}", "", "             ")
+    yield from _summary(result)
+
+
+def _series(number: int, series: SeriesResult) -> Iterator[str]:
+    key = series.key
+    about = f"{escape(key.connection_id)}, {escape(key.base_url)}, by {key.timestamp_field}, {escape(key.format)}"
+    about += ", no filter" if key.filter is None else f", filter {escape(key.filter)}"
+    yield from _wrap(f"Series {number}: {about}", "", "          ")
+    if series.span is not None:
+        counts = series.findings.counts
+        edges = [f"no {kind}" if not counts[kind] else plural(counts[kind], kind) for kind in ("gap", "overlap")]
+        span = f"from {format_instant(series.span.start)} until {format_instant(series.span.end)}"
+        size = f"{plural(series.windows, 'window')}, {plural(series.records, 'record')}"
+        yield from _wrap(f"{span}, {size}, {', '.join(edges)}", "  ")
+    yield from _findings(series.findings)
+
+
+def _files(files: list[FileResult], directory: str) -> Iterator[str]:
+    yield _ROW.format("from", "until", "records", "manifest sha256", "result, file").rstrip()
+    for file in sorted(files, key=lambda file: (file.window.start if file.window else 0, file.path)):
+        start, end = "-", "-"
+        if file.window is not None:
+            start, end = format_instant(file.window.start), format_instant(file.window.end)
+        digest = (file.manifest_sha256 or "-")[:_DIGITS]
+        row = _ROW.format(start, end, f"{file.records:,}" if file.exists else "-", digest, "")
+        name = escape(file.path.removeprefix(directory), _PATH_CHARACTERS)
+        line = f"{row}{_file_status(file):<11}  {name}"
+        if len(line) <= _WIDTH:
+            yield line
+        else:
+            yield f"{row}{_file_status(file)}"
+            yield from _wrap(name, " " * 6)
+        yield from _findings(file.findings)
+
+
+def _common_directory(paths: list[str]) -> str:
+    """Return the directory that contains all files, with a slash at its end, or an empty string."""
+    directory, slash, _ = os.path.commonprefix(paths).rpartition("/")  # noqa: RUF071 - up to the last slash it is a path
+    return directory + slash
+
+
+def _file_status(file: FileResult) -> str:
+    if file.error is not None:
+        return "NOT CHECKED"
+    if not file.findings.error_count:
+        return "OK"
+    return plural(file.findings.error_count, "FINDING", "FINDINGS")
+
+
+def _findings(findings: Findings) -> Iterator[str]:
+    for kind in dict.fromkeys(finding.kind for finding in findings.listed):
+        listed = [finding for finding in findings.listed if finding.kind == kind]
+        for finding in listed:
+            yield from _wrap(f"{kind:<16} {finding.text}", " " * 6, " " * 23)
+        more = findings.counts[kind] - len(listed)
+        if more:
+            yield f"{'':23}and {more:,} more of this kind"
+
+
+def _summary(result: Result) -> Iterator[str]:
+    counts = [
+        plural(len(result.files), "file"),
+        plural(len(result.series), "series", "series"),
+        plural(result.records, "record"),
+        plural(result.finding_count, "finding"),
+    ]
+    if result.note_count:
+        counts.append(plural(result.note_count, "note"))
+    if result.errors:
+        counts.append(f"{len(result.errors):,} not checked")
+    about = f"{result.checked_at}, airflow-provider-secoda {result.provider_version}"
+    yield from _wrap(f"{result.status.upper()}: {', '.join(counts)}; {about}", "", "  ")
+    if result.other_files:
+        yield f"({plural(result.other_files, 'other file')} ignored)"
+
+
+def _wrap(text: str, first_indent: str, indent: str | None = None) -> list[str]:
+    return textwrap.wrap(
+        text,
+        _WIDTH,
+        initial_indent=first_indent,
+        subsequent_indent=first_indent if indent is None else indent,
+        break_on_hyphens=False,
+        expand_tabs=False,
+        replace_whitespace=False,
+    )
