@@ -1,38 +1,49 @@
-"""How far a watcher has come, and where that is kept: in the state store of the assets it watches for (Airflow 3.3).
+"""How far a watcher has come, and where this is stored: in the state store of the watcher's assets (Airflow 3.3).
 
-A cursor says what is done with. What lies before ``since`` is; of what lies after it, what is listed in ``delivered``.
-So a watcher that begins again reads from ``since`` on and fires for what is not listed: also for logs that were stored
-with an older time than others that had been seen.
+Events from before ``since`` are done. Of the later ones, those that are listed in ``delivered`` are done. So a watcher
+that starts again reads from ``since`` on and fires for what is not listed. This includes logs that were stored with an
+older time than logs that had been read before.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import logging
+import math
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from airflow_provider_secoda._compat import read_state, write_state
+from airflow_provider_secoda._events.background import wait_for_event
 from airflow_provider_secoda.client._api.timestamps import format_instant, parse_instant
+from airflow_provider_secoda.client._http.backoff import Backoff
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from airflow_provider_secoda.client._api.timestamps import Instant
 
-#: More are not written down; a cursor that would need to is moved on instead.
+log = logging.getLogger(__name__)
+
+#: How many keys a cursor lists at most; a cursor that would need more is moved forward instead.
 MAX_DELIVERED = 500
-#: Seconds that the store may take.
-_PATIENCE = 30.0
+#: Seconds until a call of a state store times out.
+_TIMEOUT = 30.0
+#: Seconds from one round over the watchers to the next, and between two rounds that are requested.
+_ROUND, _REST = 30.0, 0.2
+#: A round ends after this many consecutive failures.
+_MAX_FAILURES = 3
+_BACKOFF = Backoff(first=1.0, longest=300.0)
 
 
 @dataclass(frozen=True)
 class Cursor:
     """How far a watcher has come.
 
-    :param since: what was stored before is done with
-    :param delivered: the keys of what was delivered since then, each with its own time
+    :param since: everything that was stored earlier is done
+    :param delivered: the keys of the events that were delivered since then, each with its own time
     """
 
     since: Instant
@@ -47,7 +58,7 @@ class Cursor:
 
     @classmethod
     def from_json(cls, value: Any) -> Cursor | None:
-        """Return what was kept, or None for what is no cursor."""
+        """Return the cursor, or None if the value is not a cursor."""
         try:
             delivered = {str(key): parse_instant(at) for key, at in value["delivered"].items()}
             return cls(parse_instant(value["since"]), delivered)
@@ -56,41 +67,122 @@ class Cursor:
 
 
 class CursorStore:
-    """The place of one watcher's cursor in the state stores of its assets.
+    """The cursor of one watcher in the state stores of its assets.
 
-    Identical watchers of several assets are one trigger to Airflow, so that each of these assets gets every event;
-    the cursor is kept with all of them, and the one that is furthest on is right: nothing is written before all of
-    the assets have what it covers.
+    Airflow runs one trigger for identical watchers of several assets, and each of these assets gets every event. The
+    cursor is stored with each asset. The latest one is valid, because a cursor is written only when all the assets
+    have the events that it covers.
 
-    :param accessors: what the triggerer puts into ``asset_state_store``
-    :param name: what is watched, apart from how often: the same after a restart
+    :param accessors: what the triggerer sets as ``asset_state_store``
+    :param name: what is watched, without the interval: the same after a restart
     """
 
     def __init__(self, accessors: Any, name: Mapping[str, Any]) -> None:
         digest = blake2b(json.dumps(name, sort_keys=True).encode(), digest_size=12).hexdigest()
-        self.key = f"airflow_provider_secoda.{digest}"
-        self._stores = _each(accessors)
+        self.key = f"airflow_provider_secoda.cursor.{digest}"
+        self._stores = _store_of_each_asset(accessors)
 
     def __bool__(self) -> bool:
-        """Whether there is a place at all."""
+        """Return whether there is a store."""
         return bool(self._stores)
 
     async def load(self) -> Cursor | None:
         """Return the cursor, or None if none was saved yet."""
         found = [
-            Cursor.from_json(await asyncio.wait_for(read_state(store, self.key), _PATIENCE)) for store in self._stores
+            Cursor.from_json(await asyncio.wait_for(read_state(store, self.key), _TIMEOUT)) for store in self._stores
         ]
         return max((cursor for cursor in found if cursor), key=lambda cursor: cursor.since, default=None)
 
     async def save(self, cursor: Cursor) -> None:
         """Save the cursor."""
         for store in self._stores:
-            await asyncio.wait_for(write_state(store, self.key, cursor.to_json()), _PATIENCE)
+            await asyncio.wait_for(write_state(store, self.key, cursor.to_json()), _TIMEOUT)
 
 
-def _each(accessors: Any) -> list[Any]:
-    """Return the store of each asset; Airflow gives no public way to them to those who do not know the assets."""
+def _store_of_each_asset(accessors: Any) -> list[Any]:
+    """Return the store of each asset; Airflow has no public way to get them without knowing the assets."""
     by_asset = [store for name in ("_by_name", "_by_uri") for store in (getattr(accessors, name, None) or {}).values()]
     if by_asset or accessors is None:
         return by_asset
     return [accessors]
+
+
+class HasCursor(Protocol):
+    """A watcher, as far as its cursor is concerned."""
+
+    closed: bool
+
+    async def sync_cursor(self, position: Instant, now: float) -> bool:
+        """Load or save the cursor if necessary; return whether the store was used."""
+
+
+class CursorSaver:
+    """Load the cursors of a stream's watchers, and save them: soon after deliveries, otherwise rarely.
+
+    :param stream: the name of the stream, for the log
+    :param watchers: the watchers of the stream
+    :param position: returns the time up to which the stream was read
+    :param store_used: called after a cursor was loaded or saved
+    """
+
+    def __init__(
+        self,
+        stream: str,
+        watchers: Collection[HasCursor],
+        position: Callable[[], Instant],
+        store_used: Callable[[], None],
+    ) -> None:
+        #: Set when there may be a cursor to load or to save.
+        self.wake = asyncio.Event()
+        self._stream = stream
+        self._watchers = watchers
+        self._position = position
+        self._store_used = store_used
+        #: For each watcher whose store failed: the number of consecutive failures, and when to try again.
+        self._failing: dict[HasCursor, tuple[int, float]] = {}
+
+    async def run(self) -> None:
+        """Load and save until cancelled."""
+        now = asyncio.get_running_loop().time
+        while True:
+            self.wake.clear()
+            await self._sync_all()
+            await asyncio.sleep(_REST)
+            next_retry = min((retry_at for _, retry_at in self._failing.values()), default=math.inf)
+            await wait_for_event(self.wake, min(_ROUND, next_retry - now()))
+
+    async def _sync_all(self) -> None:
+        now = asyncio.get_running_loop().time
+        consecutive_failures = 0
+        for watcher in list(self._watchers):
+            failures, retry_at = self._failing.get(watcher, (0, 0.0))
+            if consecutive_failures >= _MAX_FAILURES or now() < retry_at:
+                continue
+            try:
+                used = await watcher.sync_cursor(self._position(), now())
+            except Exception as error:  # noqa: BLE001 - a state store may raise any error; it is retried
+                consecutive_failures += 1
+                self._log_failure(error)
+                self._failing[watcher] = (failures + 1, now() + _BACKOFF.delay(failures + 1))
+            else:
+                if used:
+                    consecutive_failures = 0
+                    self._store_used()
+                    self._forget_failure(watcher)
+        for watcher in [watcher for watcher in self._failing if watcher.closed]:
+            self._forget_failure(watcher)
+
+    def _log_failure(self, error: Exception) -> None:
+        if not self._failing:
+            log.warning(
+                "%s: the state store of an asset failed (%s: %s). Retrying with exponential backoff, at most every "
+                "%.0f min",
+                self._stream,
+                type(error).__name__,
+                error,
+                _BACKOFF.longest / 60,
+            )
+
+    def _forget_failure(self, watcher: HasCursor) -> None:
+        if self._failing.pop(watcher, None) and not self._failing:
+            log.info("%s: the state stores of its assets work again", self._stream)

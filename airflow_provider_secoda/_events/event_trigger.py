@@ -35,7 +35,7 @@ class SecodaEventTrigger(BaseEventTrigger):
 
     :param secoda_conn_id: the Airflow connection
     :param poke_interval: seconds between two polls
-    :param lookback: without a saved cursor, deliver events from so many seconds before the start on
+    :param lookback: seconds before the start from which on events are delivered if no cursor is saved
     :raises ArgumentError: naming the argument that is wrong
     """
 
@@ -76,9 +76,9 @@ class SecodaEventTrigger(BaseEventTrigger):
         from airflow_provider_secoda._events import stream  # noqa: PLC0415
 
         watcher = self._make_watcher(self._cursor_store())
-        with stream.shared_stream(self.secoda_conn_id, self.filter, self.poke_interval).joined(watcher):
+        with stream.shared_stream(self.secoda_conn_id, self.filter, self.poke_interval).join(watcher):
             async for tick in shared_stream:
-                for payload in watcher.take(tick):
+                for payload in watcher.drain(tick):
                     yield TriggerEvent(payload)
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
@@ -87,12 +87,12 @@ class SecodaEventTrigger(BaseEventTrigger):
 
         stream = Stream(self.secoda_conn_id, self.filter, self.poke_interval)
         watcher = self._make_watcher(None)
-        with stream.joined(watcher):
+        with stream.join(watcher):
             async with aclosing(stream.ticks()) as ticks:
                 async for tick in ticks:
-                    for payload in watcher.take(tick):
+                    for payload in watcher.drain(tick):
                         yield TriggerEvent(payload)
-                    stream.acked(tick)
+                    stream.confirm(tick)
 
     def _cursor_store(self) -> CursorStore | None:
         """Return the store of the watcher's cursor, or None where Airflow gives the trigger no state store."""

@@ -1,16 +1,22 @@
-"""When which resource is looked at: after a wake-up at once; where nothing wakes, every interval, evenly spread."""
+"""Schedule the polls of single resources: at once after an announcement; standalone watchers at every interval."""
 
 from __future__ import annotations
 
 import asyncio
 import heapq
+import math
 import time
 from hashlib import blake2b
 from itertools import count
 from typing import TYPE_CHECKING
 
-from airflow_provider_secoda._events.failure_backoff import FailureBackoff
-from airflow_provider_secoda._events.tasks import end, pause
+from airflow_provider_secoda._events.background import (
+    FailureBackoff,
+    cancel_all,
+    is_airflow_error,
+    wait_for_event,
+)
+from airflow_provider_secoda.client._http.backoff import Backoff
 from airflow_provider_secoda.client.errors import (
     SecodaAuthenticationError,
     SecodaConfigurationError,
@@ -28,10 +34,10 @@ if TYPE_CHECKING:
     from airflow_provider_secoda.client._api.timestamps import Instant
     from airflow_provider_secoda.hooks._shared_client import SharedClient
 
-#: How many resources are looked at at once.
-_AT_ONCE = 4
-#: What the look at one resource says of all of them.
-_CONCERNS_ALL = (
+#: How many resources are polled at the same time.
+_CONCURRENCY = 4
+#: Errors that polls of the other resources would have, too.
+_COMMON_ERRORS = (
     SecodaAuthenticationError,
     SecodaConfigurationError,
     SecodaRedirectError,
@@ -46,91 +52,96 @@ def now_instant() -> Instant:
 
 
 class ResourcePoller:
-    """The looks at single resources that a stream's watchers need.
+    """Poll the resources of a stream's version watchers.
 
-    :param what: the stream, in words
-    :param poke_interval: seconds between two looks at a resource that nothing else tells of
-    :param delivered: called when there may be something to deliver
+    :param stream: the name of the stream, for the log
+    :param poke_interval: seconds between two polls of a standalone watcher
+    :param polled: called after each poll, as there may be something to deliver
     """
 
-    def __init__(self, what: str, poke_interval: float, delivered: Callable[[], None]) -> None:
-        self.poke_interval = poke_interval
-        #: Whether every watcher looks for itself, as the audit log cannot be read.
-        self.alone = False
-        self._delivered = delivered
+    def __init__(self, stream: str, poke_interval: float, polled: Callable[[], None]) -> None:
+        #: Whether every watcher polls its own resource, as the audit log cannot be read.
+        self.standalone = False
+        self._poke_interval = poke_interval
+        self._polled = polled
         self._due: dict[VersionWatcher, float] = {}
         self._queue: list[tuple[float, int, VersionWatcher]] = []
         self._numbers = count()
         self._changed = asyncio.Event()
-        self._trouble = FailureBackoff(f"{what}: the logs of resources cannot be read", max(1.0, poke_interval))
-        self._closed_until = 0.0
+        self._backoff = FailureBackoff(f"{stream}: polling resources", max(1.0, poke_interval))
+        self._paused_until = 0.0
+        # For versions that are announced, but not listed yet; the number of tries is limited.
+        self._retries = Backoff(poke_interval, math.inf)
 
-    def wake(self, watcher: VersionWatcher, delay: float = 0.0) -> None:
-        """Look at a watcher's resource, after a delay in seconds; earlier, if that was planned."""
+    def schedule(self, watcher: VersionWatcher, delay: float = 0.0) -> None:
+        """Poll a watcher's resource after a delay in seconds, unless an earlier poll is scheduled."""
         due = asyncio.get_running_loop().time() + delay
-        if not watcher.left and due < self._due.get(watcher, float("inf")):
+        if not watcher.closed and due < self._due.get(watcher, math.inf):
             self._due[watcher] = due
             heapq.heappush(self._queue, (due, next(self._numbers), watcher))
             self._changed.set()
 
-    def take_turn(self, watcher: VersionWatcher) -> None:
-        """Look at a watcher's resource within the next interval, at a moment that is its own in every interval."""
+    def schedule_within_interval(self, watcher: VersionWatcher) -> None:
+        """Poll a watcher's resource within the next interval, at an offset that depends on the resource's id.
+
+        So the polls of many standalone watchers are spread evenly over the interval.
+        """
         digest = blake2b(watcher.resource_id.encode("utf-8", "surrogatepass"), digest_size=4).digest()
-        turn = self.poke_interval * int.from_bytes(digest, "big") / 2**32
-        self.wake(watcher, (turn - asyncio.get_running_loop().time()) % self.poke_interval)
+        offset = self._poke_interval * int.from_bytes(digest, "big") / 2**32
+        self.schedule(watcher, (offset - asyncio.get_running_loop().time()) % self._poke_interval)
 
     async def run(self, client: SharedClient) -> None:
-        """Look at what is due, for ever."""
-        workers = [asyncio.create_task(self._work(client), name="secoda-look") for _ in range(_AT_ONCE)]
+        """Poll until cancelled."""
+        workers = [asyncio.create_task(self._work(client), name="secoda-resource-poll") for _ in range(_CONCURRENCY)]
         try:
             await asyncio.gather(*workers)
         finally:
-            await end(workers)
+            await cancel_all(workers)
 
     async def _work(self, client: SharedClient) -> None:
         while True:
             watcher = await self._next()
             try:
-                if self._trouble.key_in_doubt:
+                if self._backoff.needs_reread:
                     await client.reread()
-                again = await watcher.look(client, now_instant(), alone=self.alone)
-            except Exception as error:  # noqa: BLE001 - whatever it is, the triggerer would start it anew at once
-                self._failed(watcher, error)
+                again = await watcher.poll(client, now_instant(), standalone=self.standalone)
+            except Exception as error:  # noqa: BLE001 - an error would end all watchers, and Airflow restarts them at once
+                self._reschedule_failed(watcher, error)
                 continue
-            self._trouble.succeed()
-            watcher.trouble.succeed()
+            self._backoff.succeed()
+            watcher.backoff.succeed()
             if again:
-                tries = min(wake.tries for wake in watcher.wakes.values())
-                self.wake(watcher, self.poke_interval * 2.0 ** (tries - 1) if tries else 0.0)
-            elif self.alone:
-                await asyncio.sleep(0)  # or its turn might be this very moment
-                self.take_turn(watcher)
-            self._delivered()
+                tries = min(version.tries for version in watcher.announced.values())
+                self.schedule(watcher, self._retries.delay(tries) if tries else 0.0)
+            elif self.standalone:
+                await asyncio.sleep(0)  # otherwise the watcher's offset might be the present moment
+                self.schedule_within_interval(watcher)
+            self._polled()
 
     async def _next(self) -> VersionWatcher:
-        """Return the next watcher, when it is due."""
+        """Return the next watcher when it is due."""
         loop = asyncio.get_running_loop()
         while True:
             while self._queue and self._due.get(self._queue[0][2]) != self._queue[0][0]:
-                heapq.heappop(self._queue)  # was planned for an earlier moment since
-            delay = max(self._queue[0][0], self._closed_until) - loop.time() if self._queue else None
+                heapq.heappop(self._queue)  # an earlier poll was scheduled since
+            delay = max(self._queue[0][0], self._paused_until) - loop.time() if self._queue else None
             if delay is not None and delay <= 0:
                 _, _, watcher = heapq.heappop(self._queue)
                 del self._due[watcher]
-                if not watcher.left:
+                if not watcher.closed:
                     return watcher
                 continue
             self._changed.clear()
-            await pause(self._changed, delay)
+            await wait_for_event(self._changed, delay)
 
-    def _failed(self, watcher: VersionWatcher, error: Exception) -> None:
-        """Plan a watcher's next look after one that failed; close the way for all where all would fail."""
-        foreign = type(error).__module__.startswith("airflow.")  # there is no connection, or no way to it
-        if foreign or (isinstance(error, _CONCERNS_ALL) and not isinstance(error, SecodaResponseError)):
-            delay = self._trouble.fail(error)
-            self._closed_until = max(self._closed_until, asyncio.get_running_loop().time() + delay)
-            self.wake(watcher, delay)
+    def _reschedule_failed(self, watcher: VersionWatcher, error: Exception) -> None:
+        """Schedule a watcher's next poll after a failure; pause all polls if all of them would fail."""
+        common = isinstance(error, _COMMON_ERRORS) and not isinstance(error, SecodaResponseError)
+        if common or is_airflow_error(error):
+            delay = self._backoff.fail(error)
+            self._paused_until = max(self._paused_until, asyncio.get_running_loop().time() + delay)
+            self.schedule(watcher, delay)
             return
-        delay = watcher.trouble.fail(error)
-        if self.alone or not isinstance(error, SecodaNotFoundError) or watcher.missed():
-            self.wake(watcher, max(delay, self.poke_interval))
+        delay = watcher.backoff.fail(error)
+        if self.standalone or not isinstance(error, SecodaNotFoundError) or watcher.resource_not_found():
+            self.schedule(watcher, max(delay, self._poke_interval))

@@ -1,20 +1,18 @@
 """A watcher for the versions of one resource.
 
-A log that names a version of the resource is a wake-up only: what is new is decided by one look at the resource's own
-logs. Where the audit log may not be read, the watcher looks at every
-interval instead.
+An audit log that names a version of the resource only announces it; one poll of the resource's own logs decides what is
+new. If the audit log cannot be read, the watcher is standalone: it polls its resource at every interval.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from airflow_provider_secoda._events.failure_backoff import FailureBackoff
-from airflow_provider_secoda._events.payloads import describe_version
-from airflow_provider_secoda._events.watchers import Item, Watcher
-from airflow_provider_secoda._storable import read_record
+from airflow_provider_secoda._events.background import FailureBackoff
+from airflow_provider_secoda._events.watchers import Event, Watcher
+from airflow_provider_secoda._storable import read_record, storable
 from airflow_provider_secoda.client._api.timestamps import parse_instant
 from airflow_provider_secoda.client._audit_logs.follow import LATE
 from airflow_provider_secoda.client._versions.history import Baseline, Match, VersionEntry
@@ -22,27 +20,30 @@ from airflow_provider_secoda.client._versions.poll import poll_versions
 
 if TYPE_CHECKING:
     from airflow_provider_secoda._events.cursors import CursorStore
-    from airflow_provider_secoda._events.log_fields import LogFields
+    from airflow_provider_secoda._events.matching import LogFields
     from airflow_provider_secoda.client._api.audit_log_page import Log
     from airflow_provider_secoda.client._api.timestamps import Instant
     from airflow_provider_secoda.client._versions.page_order import PageOrder
     from airflow_provider_secoda.hooks._shared_client import SharedClient
 
-#: How often a version that was named, but is not shown, is looked for again; at ever longer intervals.
+#: How often to poll again for an announced version that the resource does not list, with exponential backoff.
 MAX_TRIES = 4
-#: Versions that are known not to be new any more: so many are remembered.
-_MAX_SETTLED = 256
-#: Clocks and roundings of one server may differ by so much, in microseconds.
-_SLACK = 60_000_000
-#: Some write times with fewer digits than others.
-_ROUNDING = 1_000_000
-#: What a look at the resource shows is all there is up to so long before it, by this machine's clock.
+#: How many finished versions, which need no poll if a log names them again, are remembered.
+_MAX_FINISHED = 256
+#: Tolerance in microseconds between the clocks of one server, and for timestamps that have fewer digits than others.
+_CLOCK_TOLERANCE, _ROUNDING = 60_000_000, 1_000_000
+#: A poll lists every version that is older than this, in microseconds, by this machine's clock.
 _HOUR = 3_600_000_000
 
 
 @dataclass
-class Wake:
-    """A version that logs named: since when, when it was last active, and how often it was looked for in vain."""
+class AnnouncedVersion:
+    """A version that audit logs named, and that no poll has confirmed yet.
+
+    :param at: when the first of these logs was stored; the cursor stays here
+    :param logged: the latest activity that these logs record
+    :param tries: the number of polls that did not list the version, or not with this activity
+    """
 
     at: Instant
     logged: Instant
@@ -53,114 +54,126 @@ class VersionWatcher(Watcher):
     """A watcher for the versions of one resource.
 
     :param resource_id: the resource
-    :param match: ``new_version``, or ``any_activity`` to hear of versions that grow, too
+    :param match: ``new_version``, or ``any_activity`` to deliver also versions that are extended
     """
 
     #: Versions may be older than the log that names them.
     margin = LATE
 
-    def __init__(self, resource_id: str, match: Match, shelf: CursorStore | None = None, lookback: float = 0.0) -> None:
-        super().__init__(shelf, lookback)
+    def __init__(self, resource_id: str, match: Match, store: CursorStore | None = None, lookback: float = 0.0) -> None:
+        super().__init__(store, lookback)
         self.resource_id = resource_id
-        self.match: Match = match
-        #: Whether it looks for itself at every interval.
-        self.alone = False
-        #: Entries from here on are new; None while it is not known.
-        self.origin: Instant | None = None
-        self.wakes: dict[str, Wake] = {}
-        self.trouble = FailureBackoff(f"Resource {resource_id}: its logs cannot be read", 60.0)
+        self.match_mode: Match = match
+        self.standalone = False
+        #: Entries from this time on are new; None until it is known.
+        self.new_from: Instant | None = None
+        self.announced: dict[str, AnnouncedVersion] = {}
+        self.backoff = FailureBackoff(f"Reading the logs of resource {resource_id}", 60.0)
         self._page_order: PageOrder | None = None
-        self._settled: dict[str, None] = {}
+        self._finished: dict[str, None] = {}
 
-    def place(self, newest: Instant, now: Instant) -> None:
-        """Give the watcher its position, once that of the stream is known."""
-        if self.placed:  # it looked for itself until now
-            return
-        super().place(newest, now)
-        self.origin = self.since
+    def start(self, newest: Instant, now: Instant) -> None:
+        """Set the position of the watcher, unless it started standalone."""
+        if not self.started:
+            super().start(newest, now)
+            self.new_from = self.since
 
-    def place_alone(self, now: Instant) -> None:
-        """Give the watcher its position where there is no stream; without a cursor its first look does that."""
-        self.alone = True
-        if not self.placed and (self.found is not None or self.lookback > 0):
-            self.place(0, now)
+    def start_standalone(self, now: Instant) -> None:
+        """Set the position of the watcher without a stream; if there is no cursor, the first poll sets it."""
+        self.standalone = True
+        if self.loaded_cursor is not None or self.lookback > 0:
+            self.start(0, now)
 
-    def offer(self, log: Log, facts: LogFields) -> bool:
-        """Wake up when a log names a version of the resource."""
-        version_id = facts.version_history_id
-        if not isinstance(version_id, str) or self.resource_id not in facts.resources:
+    def match(self, log: Log, fields: LogFields) -> bool:
+        """Record a version of the resource that a log names; return whether to poll the resource."""
+        version_id = fields.version_history_id
+        if not isinstance(version_id, str) or self.resource_id not in fields.resources:
             return False
-        if self.match == "new_version" and version_id in self._settled:
+        if self.match_mode == "new_version" and version_id in self._finished:
             return False
-        logged = facts.logged
-        wake = self.wakes.setdefault(version_id, Wake(log.at, log.at if logged is None else logged))
-        wake.at, wake.tries = min(wake.at, log.at), 0
-        if logged is not None:
-            wake.logged = max(wake.logged, logged)
+        logged = log.at if fields.logged is None else fields.logged
+        version = self.announced.setdefault(version_id, AnnouncedVersion(log.at, logged))
+        version.at, version.tries = min(version.at, log.at), 0
+        if fields.logged is not None:
+            version.logged = max(version.logged, fields.logged)
         return True
 
-    def waiting(self) -> list[Instant]:
-        """Return where the cursor must stay because of what is not done yet."""
-        return [*super().waiting(), *(wake.at for wake in self.wakes.values())]
+    def unfinished(self) -> list[Instant]:
+        """Return the times that the cursor must not pass yet."""
+        return [*super().unfinished(), *(version.at for version in self.announced.values())]
 
-    async def look(self, client: SharedClient, now: Instant, *, alone: bool) -> bool:
-        """Look at the resource's own logs once, and put what is new in line.
+    async def poll(self, client: SharedClient, now: Instant, *, standalone: bool) -> bool:
+        """Read the resource's own logs once, and enqueue what is new.
 
-        :param alone: whether nothing wakes this watcher, so that it looks for itself
-        :return: whether there is reason to look again soon
+        :param now: the present time by this machine's clock
+        :param standalone: whether no audit log announces versions
+        :return: whether announced versions are left, so that another poll is needed soon
         """
-        wakes = {version_id: Wake(wake.at, wake.logged) for version_id, wake in self.wakes.items()}
-        least = 0 if self.origin is None else max(0, self.since - LATE)
-        # Growth is looked for, too, where a version was named: an old one that grew is told from one not shown yet.
-        baseline = Baseline(
-            max(0, min([least, *(wake.logged - LATE for wake in wakes.values())])),
-            match="any_activity" if wakes else self.match,
-        )
+        announced = {id_: replace(version) for id_, version in self.announced.items()}  # more may come during the poll
+        oldest = 0 if self.new_from is None else max(0, self.since - LATE)
+        # With any_activity, an announced version that is old is distinguished from one that is not listed yet.
+        match = "any_activity" if announced else self.match_mode
+        since = max(0, min([oldest, *(version.logged - LATE for version in announced.values())]))
+        baseline = Baseline(since, match=match)
         poll = await client.value(poll_versions(self.resource_id, baseline, self._page_order), concurrency=4)
         self._page_order = poll.page_order
-        entries = [_Shown.of(entry, self.match) for entry in poll.entries]
-        if self.origin is None:
-            newest = max((one.time for one in entries), default=0)
-            self.placed, self.origin, self.since = True, newest + 1, newest
-            self.delivered = {one.key: one.time for one in entries if one.time >= newest - LATE}
-        for one in entries:
-            wake = wakes.get(one.entry.id)
-            if one.time >= max(self.origin, least) or (wake is not None and one.time >= wake.logged - _SLACK):
-                at = min([one.time, *(other.at for other in wakes.values())])
-                self.owe(Item(at, one.key, one.time, partial(_describe, one.entry)))
-        shown = {one.entry.id: one.active for one in entries}
-        for version_id, wake in wakes.items():
-            self._settle(version_id, wake, shown.get(version_id))
-        if alone:
-            self.since = max(self.since, min([now - _HOUR, *self.waiting()]))
-            self.behind = None
-        return bool(self.wakes)
+        listed = [_ListedVersion.of(entry, self.match_mode) for entry in poll.entries]
+        if self.new_from is None:
+            self._start_after(listed)
+        self._enqueue_new(listed, announced, oldest)
+        active = {version.entry.id: version.active for version in listed}
+        for id_, version in announced.items():
+            self._record_poll(id_, version.logged, active.get(id_))
+        if standalone:
+            self.since = max(self.since, min([now - _HOUR, *self.unfinished()]))
+            self.missed_from = None
+        return bool(self.announced)
 
-    def missed(self) -> bool:
-        """Take note that the resource was not there; return whether there is reason to look again."""
-        for version_id in list(self.wakes):
-            self._settle(version_id, self.wakes[version_id], None)
-        return bool(self.wakes)
+    def resource_not_found(self) -> bool:
+        """Record that the resource does not exist; return whether announced versions are left."""
+        for id_, version in list(self.announced.items()):
+            self._record_poll(id_, version.logged, None)
+        return bool(self.announced)
 
-    def _settle(self, version_id: str, asked: Wake, active: Instant | None) -> None:
-        """Take note of what a look brought about a version that was named.
+    def _start_after(self, listed: list[_ListedVersion]) -> None:
+        """Set the position after the versions that the first poll listed."""
+        newest = max((version.time for version in listed), default=0)
+        self.started, self.new_from, self.since = True, newest + 1, newest
+        self.delivered = {version.key: version.time for version in listed if version.time >= newest - LATE}
 
-        :param active: the version's latest activity as it was shown; None when it was not
+    def _enqueue_new(
+        self, listed: list[_ListedVersion], announced: dict[str, AnnouncedVersion], oldest: Instant
+    ) -> None:
+        assert self.new_from is not None
+        for version in listed:
+            named = announced.get(version.entry.id)
+            is_new = version.time >= max(self.new_from, oldest)
+            if is_new or (named is not None and version.time >= named.logged - _CLOCK_TOLERANCE):
+                at = min([version.time, *(one.at for one in announced.values())])
+                self.enqueue(Event(at, version.key, version.time, partial(_payload, version.entry)))
+
+    def _record_poll(self, version_id: str, logged: Instant, active: Instant | None) -> None:
+        """Record what a poll listed of an announced version; it is finished when it is listed, or after the last try.
+
+        :param logged: the latest activity that logs recorded before the poll
+        :param active: the latest activity of the version that the poll listed; None if it did not list the version
         """
-        wake = self.wakes[version_id]
-        if active is None or (self.match == "any_activity" and active < asked.logged - _ROUNDING):
-            wake.tries += 1
-        elif self.match == "new_version" or wake.logged == asked.logged:
-            wake.tries = MAX_TRIES + 1
-        if wake.tries > MAX_TRIES:
-            del self.wakes[version_id]
-            self._settled[version_id] = None
-            if len(self._settled) > _MAX_SETTLED:
-                del self._settled[next(iter(self._settled))]
+        version = self.announced.get(version_id)
+        if version is None:  # another poll at the same time finished it
+            return
+        if active is None or (self.match_mode == "any_activity" and active < logged - _ROUNDING):
+            version.tries += 1
+        elif self.match_mode == "new_version" or version.logged == logged:
+            version.tries = MAX_TRIES + 1
+        if version.tries > MAX_TRIES:
+            del self.announced[version_id]
+            self._finished[version_id] = None
+            if len(self._finished) > _MAX_FINISHED:
+                del self._finished[next(iter(self._finished))]
 
 
-class _Shown(NamedTuple):
-    """An entry as a look showed it: when it became news, when it was last active, and its key."""
+class _ListedVersion(NamedTuple):
+    """An entry that a poll listed: when it became new, when it was last active, and the key of its event."""
 
     entry: VersionEntry
     time: Instant
@@ -168,18 +181,24 @@ class _Shown(NamedTuple):
     key: str
 
     @classmethod
-    def of(cls, entry: VersionEntry, match: Match) -> _Shown:
-        active = max(_active(raw) for raw in entry.raws)
+    def of(cls, entry: VersionEntry, match: Match) -> _ListedVersion:
+        active = max(_latest_activity(raw) for raw in entry.raws)
         if match == "new_version":
             return cls(entry, entry.created, active, entry.id)
         return cls(entry, max(entry.created, active), active, f"{entry.id}@{active}")
 
 
-def _describe(entry: VersionEntry) -> dict[str, Any]:
-    return describe_version(entry.summary())
+def version_payload(summary: dict[str, Any]) -> dict[str, Any]:
+    """Return the payload of a version's event: ``kind`` (``version``), and the keys of the entry's summary."""
+    payload: dict[str, Any] = storable({"kind": "version", **summary})
+    return payload
 
 
-def _active(raw: bytes) -> Instant:
+def _payload(entry: VersionEntry) -> dict[str, Any]:
+    return version_payload(entry.summary())
+
+
+def _latest_activity(raw: bytes) -> Instant:
     try:
         return parse_instant(read_record(raw).get("latest_activity_logged_at"))
     except ValueError:

@@ -1,43 +1,46 @@
-"""One watcher of a stream: what it is owed, what it was given, and what of that is safe.
+"""A watcher of a stream: the events that it has to deliver, those that it delivered, and those that are stored.
 
-What a watcher yields is safe when Airflow has stored it, which the triggerer tells later (:mod:`.stream`). Until then
-the cursor stays behind it, so that a triggerer that dies delivers it again: at least once, never not at all.
+An event is safe when Airflow has stored it, which the triggerer confirms later (:mod:`.stream`). Until then the cursor
+stays before the event. A triggerer that dies therefore delivers the event again: at least once, never not at all.
 """
 
 from __future__ import annotations
 
 import logging
+import random
 from collections import deque
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_secoda._events.cursors import MAX_DELIVERED, Cursor, CursorStore
-from airflow_provider_secoda._events.payloads import describe_log
+from airflow_provider_secoda._storable import read_record
+from airflow_provider_secoda.client._api.fields import participant
 from airflow_provider_secoda.client._audit_logs.follow import LATE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from airflow_provider_secoda._events.log_fields import LogFields
-    from airflow_provider_secoda._events.predicates import Predicates
+    from airflow_provider_secoda._events.matching import LogFields, Predicates
     from airflow_provider_secoda.client._api.audit_log_page import Log
     from airflow_provider_secoda.client._api.timestamps import Instant
 
 log = logging.getLogger(__name__)
 
-#: A watcher that is owed more is offered no more: what it misses is read again, when there is room.
+#: How many events a watcher queues. What it misses then is read again when it has capacity.
 MAX_PENDING = 1_000
+#: Seconds after which the cursor of a watcher without events is saved again, so that a restart reads little.
+_SAVE_AGAIN = 600.0
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
-    """Something to deliver.
+class Event:
+    """An event to deliver.
 
-    :param at: where the cursor stays until it is delivered
-    :param key: by which repeats are told
-    :param time: its own time: until the cursor has passed it the key is remembered
-    :param payload: makes the payload, when it is its turn
+    :param at: the cursor stays here until the event is stored
+    :param key: identifies repeats
+    :param time: the event's own time; the key is remembered until the cursor has passed it
+    :param payload: creates the payload; called when the event is delivered
     """
 
     at: Instant
@@ -47,120 +50,172 @@ class Item:
 
 
 class Watcher:
-    """What all watchers have in common.
+    """The common part of all watchers.
 
-    :param shelf: where the cursor is kept; None for nowhere
-    :param lookback: seconds before its start from which on it delivers, where no cursor was kept
+    :param store: where the cursor is stored; None if there is no store
+    :param lookback: seconds before the start from which on events are delivered if no cursor is saved
     """
 
-    #: Keys are remembered until the cursor is so far beyond them, in microseconds.
+    #: Keys are remembered until the cursor is this far beyond them, in microseconds.
     margin = 0
 
-    def __init__(self, shelf: CursorStore | None = None, lookback: float = 0.0) -> None:
-        self.shelf = shelf or None
+    def __init__(self, store: CursorStore | None = None, lookback: float = 0.0) -> None:
+        self.store = store
         self.lookback = lookback
-        #: Whether the cursor was looked for, and what was found.
-        self.loaded = self.shelf is None
-        self.found: Cursor | None = None
-        #: Whether it has gone.
-        self.left = False
-        #: Whether it has a position; then what is done with, and, while it is not up to date, from where to read on.
-        self.placed = False
+        #: Whether the watcher has left the stream.
+        self.closed = False
+        #: Whether it has a position: everything before ``since`` is done. While it has to catch up with the stream,
+        #: ``missed_from`` is where to read on.
+        self.started = False
         self.since: Instant = 0
-        self.behind: Instant | None = None
-        self.pending: deque[Item] = deque()
-        self.unconfirmed: deque[tuple[int, Item]] = deque()
+        self.missed_from: Instant | None = None
+        #: Events to deliver; delivered ones with the number of the tick, until they are stored; stored ones.
+        self.pending: deque[Event] = deque()
+        self.unconfirmed: deque[tuple[int, Event]] = deque()
         self.delivered: dict[str, Instant] = {}
-        #: How many may be delivered at the next tick, and the last tick that was heard.
-        self.grant = 0
-        self.tick = 0
-        #: What is on the shelf, when it is renewed anyhow (by the event loop's clock), and whether it must be soon.
-        self.saved: Cursor | None = None
-        self.renew_at = 0.0
-        self.dirty = True
-        self._held: set[str] = set()
+        self._in_progress: set[str] = set()
+        #: How many events may be delivered at the next tick, and the last tick that the watcher received.
+        self.quota = 0
+        self.last_tick = 0
+        #: Whether the store was read, and what was found; what was saved last, whether it is outdated, and when to save
+        #: again in any case (by the event loop's clock).
+        self.loaded = store is None
+        self.loaded_cursor: Cursor | None = None
+        self._saved: Cursor | None = None
+        self._changed = True
+        self._save_at = 0.0
 
-    def place(self, newest: Instant, now: Instant) -> None:
-        """Give the watcher its position, once that of the stream is known."""
-        self.placed = True
-        if self.found is not None:
-            self.since, self.delivered = self.found.since, dict(self.found.delivered)
-            self.saved, self.dirty = self.found, False
+    def start(self, newest: Instant, now: Instant) -> None:
+        """Set the position of the watcher.
+
+        :param newest: the position of the stream
+        :param now: the present time
+        """
+        self.started = True
+        if self.loaded_cursor is not None:
+            self.since, self.delivered = self.loaded_cursor.since, dict(self.loaded_cursor.delivered)
+            self._saved, self._changed = self.loaded_cursor, False
         elif self.lookback > 0:
             self.since = max(0, now - round(self.lookback * 1_000_000))
         else:
             self.since = newest + 1
-        self.behind = self.since if self.since <= newest else None
-        self.found = None
+        self.missed_from = self.since if self.since <= newest else None
+        self.loaded_cursor = None
 
-    def offer(self, log: Log, facts: LogFields) -> bool:
-        """Look at a log that was stored; keep what is of interest. Return whether to look at the resource's own."""
+    def match(self, log: Log, fields: LogFields) -> bool:
+        """Process a new log; return whether the watcher has to poll its resource because of it."""
         raise NotImplementedError
 
-    def owe(self, item: Item) -> None:
-        """Put something in line to be delivered, unless it is there, or was."""
-        if item.key not in self.delivered and item.key not in self._held:
-            self._held.add(item.key)
-            self.pending.append(item)
+    def enqueue(self, event: Event) -> None:
+        """Add an event to the queue, unless it is in progress or was delivered before."""
+        if event.key not in self.delivered and event.key not in self._in_progress:
+            self._in_progress.add(event.key)
+            self.pending.append(event)
 
-    def take(self, tick: int) -> Iterator[dict[str, Any]]:
-        """Yield the payloads of what is to be delivered at a tick."""
-        self.tick = tick
-        while self.grant > 0 and self.pending:
-            self.grant -= 1
-            item = self.pending.popleft()
-            self.unconfirmed.append((tick, item))
-            yield _payload(item)
-        self.grant = 0
+    def drain(self, tick: int) -> Iterator[dict[str, Any]]:
+        """Yield the payloads of the events to deliver at a tick: as many as the quota allows."""
+        self.last_tick = tick
+        while self.quota > 0 and self.pending:
+            self.quota -= 1
+            event = self.pending.popleft()
+            self.unconfirmed.append((tick, event))
+            yield _payload(event)
+        self.quota = 0
 
     def confirm(self, tick: int) -> None:
-        """Take note that what was delivered up to a tick is stored."""
+        """Record that the events that were delivered up to a tick are stored."""
         while self.unconfirmed and self.unconfirmed[0][0] <= tick:
-            _, item = self.unconfirmed.popleft()
-            self._held.discard(item.key)
-            self.delivered[item.key] = item.time
-            self.dirty = True
+            _, event = self.unconfirmed.popleft()
+            self._in_progress.discard(event.key)
+            self.delivered[event.key] = event.time
+            self._changed = True
 
-    def waiting(self) -> list[Instant]:
-        """Return where the cursor must stay because of what is not done yet."""
-        return [item.at for item in self.pending] + [item.at for _, item in self.unconfirmed]
+    def unfinished(self) -> list[Instant]:
+        """Return the times that the cursor must not pass yet."""
+        return [event.at for event in self.pending] + [event.at for _, event in self.unconfirmed]
 
     def cursor(self, position: Instant) -> Cursor:
-        """Return how far this watcher has come, and forget what is older.
+        """Return how far this watcher has come, and forget older keys.
 
-        :param position: up to where everything was offered to those that are up to date
+        The cursor stays :data:`~.follow.LATE` behind the position, as logs may be stored that late. It never goes back.
+
+        :param position: the time up to which the stream was read
         """
-        offered = position if self.behind is None else self.behind
-        bound = min([offered, *self.waiting()])
-        since = min(bound, offered - LATE)
+        read_until = position if self.missed_from is None else self.missed_from
+        limit = min([read_until, *self.unfinished()])
+        since = min(limit, read_until - LATE)
         if len(self.delivered) > MAX_DELIVERED:
-            since = max(since, min(bound, sorted(self.delivered.values())[-MAX_DELIVERED] - self.margin))
+            since = max(since, min(limit, sorted(self.delivered.values())[-MAX_DELIVERED] - self.margin))
         self.since = max(self.since, since)
         self.delivered = {key: at for key, at in self.delivered.items() if at >= self.since - self.margin}
         return Cursor(self.since, dict(self.delivered))
+
+    async def sync_cursor(self, position: Instant, now: float) -> bool:
+        """Load the cursor if it is not loaded, or save it if it is outdated; return whether the store was used.
+
+        :param position: the time up to which the stream was read
+        :param now: the event loop's time
+        """
+        save_again_at = now + _SAVE_AGAIN * random.uniform(1.0, 2.0)  # noqa: S311 - so that not all come at once
+        if not self.loaded and self.store is not None:
+            self.loaded_cursor = await self.store.load()
+            self.loaded, self._save_at = True, save_again_at
+            return True
+        if not self.started or not (self._changed or now >= self._save_at):
+            return False
+        cursor = self.cursor(position)
+        saving = self.store is not None and cursor != self._saved
+        self._changed = False  # it may be set again while the cursor is being saved
+        try:
+            if self.store is not None and saving:
+                await self.store.save(cursor)
+        except BaseException:
+            self._changed = True
+            raise
+        self._saved, self._save_at = cursor, save_again_at
+        return saving
 
 
 class LogWatcher(Watcher):
     """A watcher for audit logs.
 
-    :param predicates: which logs; those that the server left out are none of its business
+    :param predicates: which logs to deliver, of those that the server's filter passes
     """
 
-    def __init__(self, predicates: Predicates, shelf: CursorStore | None = None, lookback: float = 0.0) -> None:
-        super().__init__(shelf, lookback)
+    def __init__(self, predicates: Predicates, store: CursorStore | None = None, lookback: float = 0.0) -> None:
+        super().__init__(store, lookback)
         self.predicates = predicates
 
-    def offer(self, log: Log, facts: LogFields) -> bool:
-        """Put a log that matches in line."""
-        if self.predicates.match(facts):
-            self.owe(Item(log.at, log.id, log.at, partial(describe_log, log.raw)))
+    def match(self, log: Log, fields: LogFields) -> bool:
+        """Enqueue a log that matches."""
+        if self.predicates.match(fields):
+            self.enqueue(Event(log.at, log.id, log.at, partial(log_payload, log.raw)))
         return False
 
 
-def _payload(item: Item) -> dict[str, Any]:
+def log_payload(raw: bytes) -> dict[str, Any]:
+    """Return the payload of an audit log's event.
+
+    Keys: ``kind`` (``audit_log``), ``id`` (it identifies repeats), ``logged_at``, ``created_at``, ``activity_type``;
+    ``performer`` and ``resource`` (``id``, ``type``, ``name``); ``record``, the complete log.
+    """
+    record = read_record(raw)
+    return {
+        "kind": "audit_log",
+        "id": record.get("id"),
+        "logged_at": record.get("logged_at"),
+        "created_at": record.get("created_at"),
+        "activity_type": record.get("activity_type"),
+        "performer": participant(record, "performer"),
+        "resource": participant(record, "resource"),
+        "record": record,
+    }
+
+
+def _payload(event: Event) -> dict[str, Any]:
     try:
-        return item.payload()
+        return event.payload()
     except (ValueError, RecursionError) as error:
-        # What cannot be read must not end the trigger, which would meet it again; its id tells where to look it up.
-        log.warning("%r cannot be read (%s): its event has its id only", item.key, error)
-        return {"id": item.key, "record": None}
+        # An error would end the trigger, which would meet the same record again after its restart.
+        log.warning("The record of event %r cannot be parsed (%s): the event has its id only", event.key, error)
+        return {"id": event.key, "record": None}

@@ -20,7 +20,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_secoda._arguments import check_match, check_text
 from airflow_provider_secoda._events.event_trigger import SecodaEventTrigger
-from airflow_provider_secoda._events.predicates import Predicates, check_filter
+from airflow_provider_secoda._events.matching import Predicates, check_filter
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
@@ -181,7 +181,7 @@ class SecodaAuditLogEventTrigger(SecodaEventTrigger):
     :param filter: Secoda's own filter, as a mapping or as JSON text, applied by the server; watchers share a poll only
         with watchers that have the same filter
     :param poke_interval: seconds between two polls; watchers share a poll only with watchers of the same interval
-    :param lookback: without a saved cursor, deliver events from so many seconds before the start on
+    :param lookback: seconds before the start from which on events are delivered if no cursor is saved
     :raises ValueError: naming the argument that is wrong
     """
 
@@ -229,7 +229,7 @@ class SecodaVersionHistoryEventTrigger(SecodaEventTrigger):
     :param secoda_conn_id: the Airflow connection
     :param match: ``new_version``, or ``any_activity`` to fire also when an existing version is extended
     :param poke_interval: seconds between two polls; watchers share a poll only with watchers of the same interval
-    :param lookback: without a saved cursor, deliver events from so many seconds before the start on
+    :param lookback: seconds before the start from which on events are delivered if no cursor is saved
     :raises ValueError: naming the argument that is wrong
     """
 

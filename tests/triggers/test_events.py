@@ -15,9 +15,9 @@ import pytest
 pytest.importorskip("airflow")
 
 from airflow_provider_secoda._compat import event_trigger_base
-from airflow_provider_secoda._events.log_fields import read_log_fields
-from airflow_provider_secoda._events.payloads import describe_log, describe_version
-from airflow_provider_secoda._events.predicates import Predicates
+from airflow_provider_secoda._events.matching import Predicates, read_log_fields
+from airflow_provider_secoda._events.version_watcher import version_payload
+from airflow_provider_secoda._events.watchers import LogWatcher, log_payload
 from airflow_provider_secoda._storable import storable
 from airflow_provider_secoda.client._api.audit_log_page import Log
 from airflow_provider_secoda.client._api.timestamps import to_instant
@@ -149,7 +149,7 @@ def test_watchers_of_a_connection_share_a_stream():
 # --- what matches, and what is told ----------------------------------------------------------------------------
 
 
-def facts_of(**fields):
+def fields_of(**fields):
     return read_log_fields(Log(0, "x", json.dumps({"id": "x", **fields}).encode()))
 
 
@@ -169,7 +169,7 @@ def facts_of(**fields):
 )
 def test_all_lists_must_have_the_log(predicates, matches):
     """A log matches when each list that is given has its value."""
-    log = facts_of(
+    log = fields_of(
         activity_type="DELETE", performer_type="USER", performer_id="p1", resource_type="TAG", resource_id="r1"
     )
     none = dict.fromkeys(("activity_types", "performer_types", "performer_ids", "resource_types", "resource_ids"))
@@ -181,16 +181,16 @@ def test_a_log_of_any_shape_is_looked_at():
     assert (
         read_log_fields(Log(0, "x", rb'{"id": "x", "activity_type": "A\ud83d", "resource_id": "r"}')).resource_id == "r"
     )
-    odd = facts_of(activity_type=None, related_resource_ids="r", resource_id=["r"], version_history_id=7, logged_at=0)
+    odd = fields_of(activity_type=None, related_resource_ids="r", resource_id=["r"], version_history_id=7, logged_at=0)
     assert odd.resources == set()
     assert odd.logged is None
-    assert facts_of(related_resource_ids=["a", 1], parent_id="b", resource_id="c").resources == {"a", "b", "c"}
+    assert fields_of(related_resource_ids=["a", 1], parent_id="b", resource_id="c").resources == {"a", "b", "c"}
 
 
 def test_the_payload_of_a_log():
     """An event tells what happened, who did it and to what, and holds the log as it was sent."""
     log = Workspace(seed=1).add_log(performer_type="USER", resource_id="r1")
-    payload = describe_log(json.dumps(log).encode())
+    payload = log_payload(json.dumps(log).encode())
     assert payload["record"] == log
     assert payload | {"record": None} == {
         "kind": "audit_log",
@@ -216,7 +216,7 @@ def test_what_cannot_be_stored_does_not_end_the_triggerer():
         + deep.encode()
         + b"}"
     )
-    record = describe_log(raw)["record"]
+    record = log_payload(raw)["record"]
     assert record["big"] == "123456789012345678901234567890"
     assert record["huge"] == "1e400"
     assert record["nul\ufffd"] == "a\ufffdb"
@@ -227,7 +227,7 @@ def test_what_cannot_be_stored_does_not_end_the_triggerer():
     assert msgspec.msgpack.decode(msgspec.msgpack.encode(record)) == record
     json.dumps(record, allow_nan=False)
     assert storable({"a": [float("nan"), -(2**63), 2**64]}) == {"a": ["nan", -(2**63), str(2**64)]}
-    assert describe_version({"id": "v", "n": 2**70})["n"] == str(2**70)
+    assert version_payload({"id": "v", "n": 2**70})["n"] == str(2**70)
 
 
 # --- polling for itself (Airflow 3.0 to 3.2) -------------------------------------------------------------------
@@ -280,78 +280,64 @@ def looked(sandbox, times):
     return lambda: sum(record.path == AUDIT for record in sandbox.requests) >= times
 
 
-def test_a_trigger_that_runs_by_itself_fires_from_now_on(sandbox):
+async def test_a_trigger_that_runs_by_itself_fires_from_now_on(sandbox):
     """Where nothing is shared a trigger polls for itself, from its start on: each event once, one request a poll."""
-
-    async def test():
-        async with (
-            Running(SecodaAuditLogEventTrigger(activity_types=["DELETE"], poke_interval=0.1)) as logs,
-            Running(SecodaVersionHistoryEventTrigger("r1", poke_interval=0.1)) as versions,
-        ):
-            await until(looked(sandbox, 6))
-            deleted = sandbox.workspace.add_log(activity_type="DELETE")
-            version = sandbox.workspace.add_version("r1")
-            await until(lambda: logs.payloads and versions.payloads)
-            before = len(sandbox.requests)
-            await asyncio.sleep(0.5)
-            assert len(sandbox.requests) - before <= 14
-            assert logs.ids == [deleted["id"]]
-            assert versions.ids == [version["id"]]
-            assert [payload["kind"] for payload in logs.payloads + versions.payloads] == ["audit_log", "version"]
-
-    asyncio.run(test())
+    async with (
+        Running(SecodaAuditLogEventTrigger(activity_types=["DELETE"], poke_interval=0.1)) as logs,
+        Running(SecodaVersionHistoryEventTrigger("r1", poke_interval=0.1)) as versions,
+    ):
+        await until(looked(sandbox, 6))
+        deleted = sandbox.workspace.add_log(activity_type="DELETE")
+        version = sandbox.workspace.add_version("r1")
+        await until(lambda: logs.payloads and versions.payloads)
+        before = len(sandbox.requests)
+        await asyncio.sleep(0.5)
+        assert len(sandbox.requests) - before <= 14
+        assert logs.ids == [deleted["id"]]
+        assert versions.ids == [version["id"]]
+        assert [payload["kind"] for payload in logs.payloads + versions.payloads] == ["audit_log", "version"]
 
 
-def test_lookback_delivers_what_happened_before_the_start(sandbox):
+async def test_lookback_delivers_what_happened_before_the_start(sandbox):
     """With ``lookback`` a trigger that is restarted delivers the last seconds again; ids tell repeats."""
-
-    async def test():
-        now = datetime.now(timezone.utc)
-        sandbox.workspace.add_log(logged_at=now - timedelta(seconds=900))
-        recent = sandbox.workspace.add_log(logged_at=now - timedelta(seconds=60))
-        version = sandbox.workspace.add_version("r1", activity_logs=[{"logged_at": now - timedelta(seconds=30)}])
-        async with (
-            Running(SecodaAuditLogEventTrigger(lookback=300, poke_interval=0.1)) as logs,
-            Running(SecodaVersionHistoryEventTrigger("r1", lookback=300, poke_interval=0.1)) as versions,
-        ):
-            await until(lambda: len(logs.payloads) == 2 and versions.payloads)
-            await asyncio.sleep(0.3)
-            assert logs.ids == [recent["id"], version["activity_logs"][0]["id"]]
-            assert versions.ids == [version["id"]]
-
-    asyncio.run(test())
+    now = datetime.now(timezone.utc)
+    sandbox.workspace.add_log(logged_at=now - timedelta(seconds=900))
+    recent = sandbox.workspace.add_log(logged_at=now - timedelta(seconds=60))
+    version = sandbox.workspace.add_version("r1", activity_logs=[{"logged_at": now - timedelta(seconds=30)}])
+    async with (
+        Running(SecodaAuditLogEventTrigger(lookback=300, poke_interval=0.1)) as logs,
+        Running(SecodaVersionHistoryEventTrigger("r1", lookback=300, poke_interval=0.1)) as versions,
+    ):
+        await until(lambda: len(logs.payloads) == 2 and versions.payloads)
+        await asyncio.sleep(0.3)
+        assert logs.ids == [recent["id"], version["activity_logs"][0]["id"]]
+        assert versions.ids == [version["id"]]
 
 
-def test_a_trigger_that_runs_by_itself_bears_failures(sandbox):
+async def test_a_trigger_that_runs_by_itself_bears_failures(sandbox):
     """A trigger that polls for itself never ends: it would be started anew at once, without an end."""
-
-    async def test():
-        async with Running(SecodaAuditLogEventTrigger(poke_interval=0.1)) as logs:
-            await until(looked(sandbox, 3))
-            sandbox.faults = Faults(script=[500] * 300)
-            log = sandbox.workspace.add_log()
-            before = len(sandbox.requests)
-            await asyncio.sleep(1.0)
-            assert len(sandbox.requests) - before <= 8
-            assert not logs.task.done()
-            sandbox.faults = Faults()
-            await until(lambda: logs.ids == [log["id"]])
-
-    asyncio.run(test())
+    async with Running(SecodaAuditLogEventTrigger(poke_interval=0.1)) as logs:
+        await until(looked(sandbox, 3))
+        sandbox.faults = Faults(script=[500] * 300)
+        log = sandbox.workspace.add_log()
+        before = len(sandbox.requests)
+        await asyncio.sleep(1.0)
+        assert len(sandbox.requests) - before <= 8
+        assert not logs.task.done()
+        sandbox.faults = Faults()
+        await until(lambda: logs.ids == [log["id"]])
 
 
 def test_what_runs_for_long_is_forgotten():
     """A watcher that delivers for months remembers what is recent, and no more."""
-    from airflow_provider_secoda._events.watchers import LogWatcher
-
     watcher = LogWatcher(SecodaAuditLogEventTrigger()._predicates)
     start = to_instant(datetime(2026, 1, 1, tzinfo=timezone.utc))
-    watcher.place(start, start)
+    watcher.start(start, start)
     for hour in range(1000):
         at = start + hour * 3_600_000_000
-        watcher.offer(Log(at, f"log {hour}", b"{}"), SimpleNamespace())
-        watcher.grant = 1
-        assert len(list(watcher.take(hour + 1))) == 1
+        watcher.match(Log(at, f"log {hour}", b"{}"), SimpleNamespace())
+        watcher.quota = 1
+        assert len(list(watcher.drain(hour + 1))) == 1
         watcher.confirm(hour + 1)
         watcher.cursor(at)
     assert len(watcher.delivered) <= 2

@@ -12,11 +12,7 @@ import pytest
 
 pytest.importorskip("airflow.triggers.shared_stream")
 
-from airflow_provider_secoda._events import audit_log_poller as follow
-from airflow_provider_secoda._events import catch_up as catchup
-from airflow_provider_secoda._events import cursor_saver as keeper
-from airflow_provider_secoda._events import failure_backoff as trouble
-from airflow_provider_secoda._events import stream
+from airflow_provider_secoda._events import background, catch_up, cursors, stream
 from airflow_provider_secoda.client._http.exchange import RetryPolicy
 from airflow_provider_secoda.hooks import _shared_client as sharing
 from airflow_provider_secoda.sandbox import Faults, Workspace
@@ -29,11 +25,6 @@ from tests.triggers.triggerer import Supervisor, Triggerer, until
 AUDIT = "/api/v1/activity_log/audit_logs/"
 RESOURCE = "/api/v1/activity_log/resource_logs/"
 INTERVAL = 0.06
-
-
-def run(test):
-    """Run a test's coroutine function with the fixtures that it asks for."""
-    asyncio.run(test)
 
 
 def versions_of(resource_id, **options):
@@ -52,7 +43,7 @@ def supervisor():
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch):
     """Save cursors without much delay, and repeat requests quickly."""
-    monkeypatch.setattr(keeper, "_REST", 0.02)
+    monkeypatch.setattr(cursors, "_REST", 0.02)
     monkeypatch.setattr(sharing, "POLL_POLICY", RetryPolicy(attempts=1))
 
 
@@ -80,354 +71,300 @@ async def intervals(number):
 # --- one poll for all ------------------------------------------------------------------------------------------
 
 
-def test_a_hundred_watchers_cost_one_request_an_interval(sandbox, supervisor):
+async def test_a_hundred_watchers_cost_one_request_an_interval(sandbox, supervisor):
     """However many resources are watched, a quiet interval costs one request in all, and their cursors no write."""
-
-    async def test():
-        async with Triggerer(supervisor) as triggerer:
-            for number in range(98):
-                triggerer.start(number, versions_of(f"r{number}"), f"asset {number}")
-            triggerer.start(98, logs(), "asset 98")
-            triggerer.start(99, logs(activity_types=["DELETE"]), "asset 99")
-            await settled(supervisor, 100)
-            before, writes, begin = len(sandbox.requests), supervisor.writes, time.monotonic()
-            await intervals(8)
-            passed = (time.monotonic() - begin) / INTERVAL
-            assert 2 <= len(sandbox.requests) - before <= passed + 1
-            assert supervisor.writes == writes
-
-    run(test())
+    async with Triggerer(supervisor) as triggerer:
+        for number in range(98):
+            triggerer.start(number, versions_of(f"r{number}"), f"asset {number}")
+        triggerer.start(98, logs(), "asset 98")
+        triggerer.start(99, logs(activity_types=["DELETE"]), "asset 99")
+        await settled(supervisor, 100)
+        before, writes, begin = len(sandbox.requests), supervisor.writes, time.monotonic()
+        await intervals(8)
+        passed = (time.monotonic() - begin) / INTERVAL
+        assert 2 <= len(sandbox.requests) - before <= passed + 1
+        assert supervisor.writes == writes
 
 
-def test_each_watcher_fires_for_its_own_and_once(sandbox, supervisor):
+async def test_each_watcher_fires_for_its_own_and_once(sandbox, supervisor):
     """Every watcher gets what it asks for, once, in one event each; the others nothing."""
-
-    async def test():
-        workspace = sandbox.workspace
-        async with Triggerer(supervisor) as triggerer:
-            for number in range(20):
-                triggerer.start(number, versions_of(f"r{number}"), f"asset {number}")
-            triggerer.start(50, logs(), "all")
-            triggerer.start(51, logs(performer_types=["API"], resource_ids=["r3"]), "some")
-            triggerer.start(52, logs(filter={"operator": "exact", "field": "resource_id", "value": "r4"}), "filtered")
-            await settled(supervisor, 23)
-            made = [workspace.add_version(f"r{number}") for number in (3, 4, 3)]
-            plain = workspace.add_log(resource_id="r3", performer_type="API")
-            await until(lambda: len(supervisor.stored) >= 3 + 4 + 1 + 1)
-            await intervals(4)
-            assert supervisor.ids(3) == [made[0]["id"], made[2]["id"]]
-            assert supervisor.ids(4) == [made[1]["id"]]
-            every = [version["activity_logs"][0]["id"] for version in made] + [plain["id"]]
-            assert sorted(supervisor.ids(50)) == sorted(every)
-            assert supervisor.ids(51) == [plain["id"]]
-            assert supervisor.ids(52) == [made[1]["activity_logs"][0]["id"]]
-            assert len(supervisor.stored) == 9
-            assert supervisor.payloads(51)[0]["record"] == plain
-            assert supervisor.payloads(3)[0]["record"]["id"] == made[0]["id"]
-
-    run(test())
+    workspace = sandbox.workspace
+    async with Triggerer(supervisor) as triggerer:
+        for number in range(20):
+            triggerer.start(number, versions_of(f"r{number}"), f"asset {number}")
+        triggerer.start(50, logs(), "all")
+        triggerer.start(51, logs(performer_types=["API"], resource_ids=["r3"]), "some")
+        triggerer.start(52, logs(filter={"operator": "exact", "field": "resource_id", "value": "r4"}), "filtered")
+        await settled(supervisor, 23)
+        made = [workspace.add_version(f"r{number}") for number in (3, 4, 3)]
+        plain = workspace.add_log(resource_id="r3", performer_type="API")
+        await until(lambda: len(supervisor.stored) >= 3 + 4 + 1 + 1)
+        await intervals(4)
+        assert supervisor.ids(3) == [made[0]["id"], made[2]["id"]]
+        assert supervisor.ids(4) == [made[1]["id"]]
+        every = [version["activity_logs"][0]["id"] for version in made] + [plain["id"]]
+        assert sorted(supervisor.ids(50)) == sorted(every)
+        assert supervisor.ids(51) == [plain["id"]]
+        assert supervisor.ids(52) == [made[1]["activity_logs"][0]["id"]]
+        assert len(supervisor.stored) == 9
+        assert supervisor.payloads(51)[0]["record"] == plain
+        assert supervisor.payloads(3)[0]["record"]["id"] == made[0]["id"]
 
 
-def test_a_watcher_that_joins_later_begins_at_its_present(sandbox, supervisor):
+async def test_a_watcher_that_joins_later_begins_at_its_present(sandbox, supervisor):
     """What happened before a watcher was first started is none of its business, however long the stream runs."""
-
-    async def test():
-        async with Triggerer(supervisor) as triggerer:
-            triggerer.start(1, logs(), "first")
-            await settled(supervisor, 1)
-            old = sandbox.workspace.add_log()
-            await until(lambda: supervisor.ids(1) == [old["id"]])
-            triggerer.start(2, logs(), "second")
-            await settled(supervisor, 2)
-            new = sandbox.workspace.add_log()
-            await until(lambda: len(supervisor.stored) == 3)
-            assert supervisor.ids(2) == [new["id"]]
-
-    run(test())
+    async with Triggerer(supervisor) as triggerer:
+        triggerer.start(1, logs(), "first")
+        await settled(supervisor, 1)
+        old = sandbox.workspace.add_log()
+        await until(lambda: supervisor.ids(1) == [old["id"]])
+        triggerer.start(2, logs(), "second")
+        await settled(supervisor, 2)
+        new = sandbox.workspace.add_log()
+        await until(lambda: len(supervisor.stored) == 3)
+        assert supervisor.ids(2) == [new["id"]]
 
 
-def test_nobody_polls_when_the_last_watcher_has_left(sandbox, supervisor):
+async def test_nobody_polls_when_the_last_watcher_has_left(sandbox, supervisor):
     """The poll ends with its last watcher, and begins again with the next one."""
-
-    async def test():
-        async with Triggerer(supervisor) as triggerer:
-            tasks = [triggerer.start(number, versions_of(f"r{number}"), f"asset {number}") for number in range(3)]
-            await settled(supervisor, 3)
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            await intervals(1)
-            before = len(sandbox.requests)
-            await intervals(4)
-            assert len(sandbox.requests) == before
-            version = sandbox.workspace.add_version("r1")
-            triggerer.start(1, versions_of("r1"), "asset 1")
-            await until(lambda: supervisor.ids(1) == [version["id"]])
-
-    run(test())
+    async with Triggerer(supervisor) as triggerer:
+        tasks = [triggerer.start(number, versions_of(f"r{number}"), f"asset {number}") for number in range(3)]
+        await settled(supervisor, 3)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await intervals(1)
+        before = len(sandbox.requests)
+        await intervals(4)
+        assert len(sandbox.requests) == before
+        version = sandbox.workspace.add_version("r1")
+        triggerer.start(1, versions_of("r1"), "asset 1")
+        await until(lambda: supervisor.ids(1) == [version["id"]])
 
 
 # --- nothing is lost -------------------------------------------------------------------------------------------
 
 
-def test_a_restart_delivers_what_happened_meanwhile(sandbox, supervisor):
+async def test_a_restart_delivers_what_happened_meanwhile(sandbox, supervisor):
     """A triggerer that was down delivers on its return what happened, once, and what it had delivered not again."""
+    workspace = sandbox.workspace
 
-    async def test():
-        workspace = sandbox.workspace
+    def start(triggerer):
+        triggerer.start(1, versions_of("r1"), "one")
+        triggerer.start(2, logs(), "two")
 
-        def start(triggerer):
-            triggerer.start(1, versions_of("r1"), "one")
-            triggerer.start(2, logs(), "two")
-
-        async with Triggerer(supervisor) as triggerer:
-            start(triggerer)
-            await settled(supervisor, 2)
-            first = workspace.add_version("r1")
-            await until(lambda: len(supervisor.stored) == 2)
-            await until(
-                lambda: all(first["id"] in str(value) or one == "two" for (one, _), value in supervisor.state.items())
-            )
-            await intervals(2)
-        second, plain = workspace.add_version("r1"), workspace.add_log()
-        async with Triggerer(supervisor) as triggerer:
-            start(triggerer)
-            await until(lambda: len(supervisor.stored) == 5)
-            await intervals(4)
-        assert supervisor.ids(1) == [first["id"], second["id"]]
-        assert supervisor.ids(2) == [
-            first["activity_logs"][0]["id"],
-            second["activity_logs"][0]["id"],
-            plain["id"],
-        ]
-
-    run(test())
+    async with Triggerer(supervisor) as triggerer:
+        start(triggerer)
+        await settled(supervisor, 2)
+        first = workspace.add_version("r1")
+        await until(lambda: len(supervisor.stored) == 2)
+        await until(
+            lambda: all(first["id"] in str(value) or one == "two" for (one, _), value in supervisor.state.items())
+        )
+        await intervals(2)
+    second, plain = workspace.add_version("r1"), workspace.add_log()
+    async with Triggerer(supervisor) as triggerer:
+        start(triggerer)
+        await until(lambda: len(supervisor.stored) == 5)
+        await intervals(4)
+    assert supervisor.ids(1) == [first["id"], second["id"]]
+    assert supervisor.ids(2) == [
+        first["activity_logs"][0]["id"],
+        second["activity_logs"][0]["id"],
+        plain["id"],
+    ]
 
 
-def test_events_that_were_never_stored_come_again(sandbox, supervisor):
+async def test_events_that_were_never_stored_come_again(sandbox, supervisor):
     """A triggerer that dies before Airflow has stored an event delivers it again: the cursor did not pass it."""
-
-    async def test():
-        async with Triggerer(supervisor) as triggerer:
-            triggerer.start(1, versions_of("r1"), "one")
-            triggerer.start(2, logs(), "two")
-            await settled(supervisor, 2)
-            await intervals(1)
-            triggerer.persist = False
-            version = sandbox.workspace.add_version("r1")
-            await until(lambda: len(triggerer.runner.events) == 2)
-            await intervals(6)
-        assert supervisor.stored == []
-        async with Triggerer(supervisor) as triggerer:
-            triggerer.start(1, versions_of("r1"), "one")
-            triggerer.start(2, logs(), "two")
-            await until(lambda: len(supervisor.stored) == 2)
-            assert supervisor.ids(1) == [version["id"]]
-            assert supervisor.ids(2) == [version["activity_logs"][0]["id"]]
-
-    run(test())
+    async with Triggerer(supervisor) as triggerer:
+        triggerer.start(1, versions_of("r1"), "one")
+        triggerer.start(2, logs(), "two")
+        await settled(supervisor, 2)
+        await intervals(1)
+        triggerer.persist = False
+        version = sandbox.workspace.add_version("r1")
+        await until(lambda: len(triggerer.runner.events) == 2)
+        await intervals(6)
+    assert supervisor.stored == []
+    async with Triggerer(supervisor) as triggerer:
+        triggerer.start(1, versions_of("r1"), "one")
+        triggerer.start(2, logs(), "two")
+        await until(lambda: len(supervisor.stored) == 2)
+        assert supervisor.ids(1) == [version["id"]]
+        assert supervisor.ids(2) == [version["activity_logs"][0]["id"]]
 
 
-def test_a_crash_before_the_cursor_is_written_repeats_with_the_same_id(sandbox, supervisor):
+async def test_a_crash_before_the_cursor_is_written_repeats_with_the_same_id(sandbox, supervisor):
     """When the events are stored, but the cursor is not, they come twice, and their ids say so: at least once."""
-
-    async def test():
-        async with Triggerer(supervisor) as triggerer:
-            triggerer.start(1, logs(), "one")
-            await settled(supervisor, 1)
-            await intervals(1)
-            kept = dict(supervisor.state)
-            log = sandbox.workspace.add_log()
-            await until(lambda: supervisor.ids(1) == [log["id"]])
-            await intervals(2)
-        supervisor.state = kept
-        async with Triggerer(supervisor) as triggerer:
-            triggerer.start(1, logs(), "one")
-            await until(lambda: supervisor.ids(1) == [log["id"], log["id"]])
-            await intervals(3)
-        async with Triggerer(supervisor) as triggerer:
-            triggerer.start(1, logs(), "one")
-            await intervals(5)
-        assert supervisor.ids(1) == [log["id"], log["id"]], "nothing is fired for ever"
-
-    run(test())
-
-
-def test_identical_watchers_of_two_assets_keep_their_cursor(sandbox, supervisor):
-    """Two assets with the same watcher share one trigger in Airflow; its cursor is kept all the same."""
-
-    async def test():
-        async with Triggerer(supervisor) as triggerer:
-            triggerer.start(1, logs(), "one", "other")
-            await settled(supervisor, 2)
-            await intervals(1)
+    async with Triggerer(supervisor) as triggerer:
+        triggerer.start(1, logs(), "one")
+        await settled(supervisor, 1)
+        await intervals(1)
+        kept = dict(supervisor.state)
         log = sandbox.workspace.add_log()
-        async with Triggerer(supervisor) as triggerer:
-            triggerer.start(1, logs(), "one", "other")
-            await until(lambda: supervisor.ids(1) == [log["id"]])
-            await until(lambda: all(log["id"] in value["delivered"] for value in supervisor.state.values()))
-        assert {name for name, _ in supervisor.state} == {"one", "other"}
+        await until(lambda: supervisor.ids(1) == [log["id"]])
+        await intervals(2)
+    supervisor.state = kept
+    async with Triggerer(supervisor) as triggerer:
+        triggerer.start(1, logs(), "one")
+        await until(lambda: supervisor.ids(1) == [log["id"], log["id"]])
+        await intervals(3)
+    async with Triggerer(supervisor) as triggerer:
+        triggerer.start(1, logs(), "one")
+        await intervals(5)
+    assert supervisor.ids(1) == [log["id"], log["id"]], "nothing is fired for ever"
 
-    run(test())
+
+async def test_identical_watchers_of_two_assets_keep_their_cursor(sandbox, supervisor):
+    """Two assets with the same watcher share one trigger in Airflow; its cursor is kept all the same."""
+    async with Triggerer(supervisor) as triggerer:
+        triggerer.start(1, logs(), "one", "other")
+        await settled(supervisor, 2)
+        await intervals(1)
+    log = sandbox.workspace.add_log()
+    async with Triggerer(supervisor) as triggerer:
+        triggerer.start(1, logs(), "one", "other")
+        await until(lambda: supervisor.ids(1) == [log["id"]])
+        await until(lambda: all(log["id"] in value["delivered"] for value in supervisor.state.values()))
+    assert {name for name, _ in supervisor.state} == {"one", "other"}
 
 
-def test_a_backlog_is_read_once_for_all(sandbox, supervisor):
+async def test_a_backlog_is_read_once_for_all(sandbox, supervisor):
     """After a restart one reading of what happened meanwhile serves all watchers."""
 
-    async def test():
-        def start(triggerer):
-            for number in range(40):
-                triggerer.start(number, logs(resource_ids=[f"r{number}"]), f"asset {number}")
+    def start(triggerer):
+        for number in range(40):
+            triggerer.start(number, logs(resource_ids=[f"r{number}"]), f"asset {number}")
 
-        async with Triggerer(supervisor) as triggerer:
-            start(triggerer)
-            await settled(supervisor, 40)
-            await intervals(1)
-        begin = datetime.now(timezone.utc) - timedelta(minutes=20)
-        made = [
-            sandbox.workspace.add_log(resource_id=f"r{number % 40}", created_at=begin + timedelta(seconds=3 * number))
-            for number in range(400)
-        ]
-        sandbox.requests.clear()
-        async with Triggerer(supervisor) as triggerer:
-            start(triggerer)
-            await until(lambda: len(supervisor.stored) == len(made))
-        assert Counter(payload["id"] for _, payload in supervisor.stored) == Counter(one["id"] for one in made)
-        assert sum(record.params["page"] != "1" for record in sandbox.requests) < 15
-
-    run(test())
+    async with Triggerer(supervisor) as triggerer:
+        start(triggerer)
+        await settled(supervisor, 40)
+        await intervals(1)
+    begin = datetime.now(timezone.utc) - timedelta(minutes=20)
+    made = [
+        sandbox.workspace.add_log(resource_id=f"r{number % 40}", created_at=begin + timedelta(seconds=3 * number))
+        for number in range(400)
+    ]
+    sandbox.requests.clear()
+    async with Triggerer(supervisor) as triggerer:
+        start(triggerer)
+        await until(lambda: len(supervisor.stored) == len(made))
+    assert Counter(payload["id"] for _, payload in supervisor.stored) == Counter(one["id"] for one in made)
+    assert sum(record.params["page"] != "1" for record in sandbox.requests) < 15
 
 
-def test_a_long_backlog_comes_in_pieces(sandbox, supervisor, monkeypatch):
+async def test_a_long_backlog_comes_in_pieces(sandbox, supervisor, monkeypatch):
     """However much has to be caught up with, only so much is held and on its way to the database at once."""
     monkeypatch.setattr(stream, "MAX_UNCONFIRMED", 20)
-    monkeypatch.setattr(follow, "MAX_PENDING", 30)
-    monkeypatch.setattr(catchup, "_FIRST", 1_000_000)
-    monkeypatch.setattr(catchup, "_FEW", 5)
+    monkeypatch.setattr(catch_up, "MAX_PENDING", 30)
+    monkeypatch.setattr(catch_up, "_FIRST", 1_000_000)
+    monkeypatch.setattr(catch_up, "_FEW", 5)
     monkeypatch.setattr("airflow_provider_secoda.client._audit_logs.follow.MAX_LOGS", 40)
 
-    async def test():
-        async with Triggerer(supervisor) as triggerer:
-            triggerer.start(1, logs(), "one")
-            triggerer.start(2, logs(activity_types=["NOBODY_DOES_THIS"]), "two")
-            await settled(supervisor, 2)
-            await intervals(1)
-        begin = datetime.now(timezone.utc) - timedelta(seconds=60)
-        made = [
-            sandbox.workspace.add_log(created_at=begin + timedelta(seconds=number / 5))["id"] for number in range(300)
-        ]
-        async with Triggerer(supervisor, persist=False) as triggerer:
-            triggerer.start(1, logs(), "one")
-            triggerer.start(2, logs(activity_types=["NOBODY_DOES_THIS"]), "two")
-            await until(lambda: len(triggerer.runner.events) == 20)
-            await intervals(5)
-            assert len(triggerer.runner.events) == 20
-            triggerer.persist = True
-            await until(lambda: len(supervisor.stored) >= 300, seconds=30)
-            await intervals(2)
-        assert supervisor.ids(1) == made, "each once, oldest first"
-
-    run(test())
+    async with Triggerer(supervisor) as triggerer:
+        triggerer.start(1, logs(), "one")
+        triggerer.start(2, logs(activity_types=["NOBODY_DOES_THIS"]), "two")
+        await settled(supervisor, 2)
+        await intervals(1)
+    begin = datetime.now(timezone.utc) - timedelta(seconds=60)
+    made = [sandbox.workspace.add_log(created_at=begin + timedelta(seconds=number / 5))["id"] for number in range(300)]
+    async with Triggerer(supervisor, persist=False) as triggerer:
+        triggerer.start(1, logs(), "one")
+        triggerer.start(2, logs(activity_types=["NOBODY_DOES_THIS"]), "two")
+        await until(lambda: len(triggerer.runner.events) == 20)
+        await intervals(5)
+        assert len(triggerer.runner.events) == 20
+        triggerer.persist = True
+        await until(lambda: len(supervisor.stored) >= 300, seconds=30)
+        await intervals(2)
+    assert supervisor.ids(1) == made, "each once, oldest first"
 
 
-def test_a_watcher_that_is_too_slow_reads_later_what_it_had_no_room_for(sandbox, supervisor, monkeypatch):
+async def test_a_watcher_that_is_too_slow_reads_later_what_it_had_no_room_for(sandbox, supervisor, monkeypatch):
     """While the database is slow a watcher is offered only so much; the rest it reads when it has room again."""
     monkeypatch.setattr(stream, "MAX_UNCONFIRMED", 2)
-    monkeypatch.setattr(follow, "MAX_PENDING", 5)
+    monkeypatch.setattr(catch_up, "MAX_PENDING", 5)
 
-    async def test():
-        async with Triggerer(supervisor) as triggerer:
-            triggerer.start(1, logs(), "one")
-            triggerer.start(2, logs(activity_types=["SELDOM"]), "two")
-            await settled(supervisor, 2)
-            triggerer.persist = False
-            made = []
-            for _ in range(5):
-                made += [sandbox.workspace.add_log(activity_type="OFTEN")["id"] for _ in range(4)]
-                await intervals(1.5)
-            made.append(sandbox.workspace.add_log(activity_type="SELDOM")["id"])
-            await intervals(2)
-            assert len(triggerer.runner.events) == 2
-            triggerer.persist = True
-            await until(lambda: len(supervisor.stored) >= len(made) + 1)
-            await intervals(3)
-        assert sorted(supervisor.ids(1)) == sorted(made)
-        assert supervisor.ids(2) == made[-1:]
-
-    run(test())
+    async with Triggerer(supervisor) as triggerer:
+        triggerer.start(1, logs(), "one")
+        triggerer.start(2, logs(activity_types=["SELDOM"]), "two")
+        await settled(supervisor, 2)
+        triggerer.persist = False
+        made = []
+        for _ in range(5):
+            made += [sandbox.workspace.add_log(activity_type="OFTEN")["id"] for _ in range(4)]
+            await intervals(1.5)
+        made.append(sandbox.workspace.add_log(activity_type="SELDOM")["id"])
+        await intervals(2)
+        assert len(triggerer.runner.events) == 2
+        triggerer.persist = True
+        await until(lambda: len(supervisor.stored) >= len(made) + 1)
+        await intervals(3)
+    assert sorted(supervisor.ids(1)) == sorted(made)
+    assert supervisor.ids(2) == made[-1:]
 
 
-def test_a_flood_between_two_polls_loses_nothing(sandbox, supervisor, monkeypatch):
+async def test_a_flood_between_two_polls_loses_nothing(sandbox, supervisor, monkeypatch):
     """More logs between two polls than a look can hold are read piece by piece, each delivered once."""
-    monkeypatch.setattr(catchup, "_FIRST", 1_000_000)
+    monkeypatch.setattr(catch_up, "_FIRST", 1_000_000)
     monkeypatch.setattr("airflow_provider_secoda.client._audit_logs.follow.MAX_LOGS", 150)
 
-    async def test():
-        async with Triggerer(supervisor) as triggerer:
-            triggerer.start(1, logs(), "one")
-            await settled(supervisor, 1)
-            begin = datetime.now(timezone.utc)
-            made = []
-            with sandbox.workspace.lock:
-                for number in range(400):
-                    at = begin + timedelta(seconds=number / 10)
-                    made.append(sandbox.workspace.add_log(logged_at=at, created_at=at)["id"])
-            await until(lambda: len(supervisor.stored) >= 400)
-            last = sandbox.workspace.add_log(created_at=begin + timedelta(seconds=60))
-            await until(lambda: len(supervisor.stored) >= 401)
-        assert sorted(supervisor.ids(1)) == sorted([*made, last["id"]])
-
-    run(test())
+    async with Triggerer(supervisor) as triggerer:
+        triggerer.start(1, logs(), "one")
+        await settled(supervisor, 1)
+        begin = datetime.now(timezone.utc)
+        made = []
+        with sandbox.workspace.lock:
+            for number in range(400):
+                at = begin + timedelta(seconds=number / 10)
+                made.append(sandbox.workspace.add_log(logged_at=at, created_at=at)["id"])
+        await until(lambda: len(supervisor.stored) >= 400)
+        last = sandbox.workspace.add_log(created_at=begin + timedelta(seconds=60))
+        await until(lambda: len(supervisor.stored) >= 401)
+    assert sorted(supervisor.ids(1)) == sorted([*made, last["id"]])
 
 
 # --- what Airflow gives up on ----------------------------------------------------------------------------------
 
 
-def test_a_watcher_that_airflow_gives_up_on_repeats_after_its_restart(sandbox, supervisor):
+async def test_a_watcher_that_airflow_gives_up_on_repeats_after_its_restart(sandbox, supervisor):
     """When events are not stored within Airflow's time, it ends the watcher; its cursor has not passed them."""
-
-    async def test():
-        async with Triggerer(supervisor, ack_timeout=0.4) as triggerer:
-            doomed = triggerer.start(1, versions_of("r1"), "one")
-            spared = triggerer.start(2, versions_of("r2"), "two")
-            await settled(supervisor, 2)
-            triggerer.persist = False
-            version = sandbox.workspace.add_version("r1")
-            await until(doomed.done)
-            assert type(doomed.exception()).__name__ == "AckTimeout"
-            assert not spared.done()
-            triggerer.runner.events.clear()
-            triggerer.persist = True
-            await intervals(3)
-            assert version["id"] not in json.dumps(list(supervisor.state.values()))
-            triggerer.start(1, versions_of("r1"), "one")
-            other = sandbox.workspace.add_version("r2")
-            await until(lambda: len(supervisor.stored) == 2)
-            assert (supervisor.ids(1), supervisor.ids(2)) == ([version["id"]], [other["id"]])
-            await until(lambda: other["id"] in json.dumps(list(supervisor.state.values())))
-
-    run(test())
+    async with Triggerer(supervisor, ack_timeout=0.4) as triggerer:
+        doomed = triggerer.start(1, versions_of("r1"), "one")
+        spared = triggerer.start(2, versions_of("r2"), "two")
+        await settled(supervisor, 2)
+        triggerer.persist = False
+        version = sandbox.workspace.add_version("r1")
+        await until(doomed.done)
+        assert type(doomed.exception()).__name__ == "AckTimeout"
+        assert not spared.done()
+        triggerer.runner.events.clear()
+        triggerer.persist = True
+        await intervals(3)
+        assert version["id"] not in json.dumps(list(supervisor.state.values()))
+        triggerer.start(1, versions_of("r1"), "one")
+        other = sandbox.workspace.add_version("r2")
+        await until(lambda: len(supervisor.stored) == 2)
+        assert (supervisor.ids(1), supervisor.ids(2)) == ([version["id"]], [other["id"]])
+        await until(lambda: other["id"] in json.dumps(list(supervisor.state.values())))
 
 
-def test_a_state_store_that_is_away_delays_and_loses_nothing(sandbox, supervisor, caplog):
+async def test_a_state_store_that_is_away_delays_and_loses_nothing(sandbox, supervisor, caplog):
     """A watcher whose cursor cannot be loaded waits for it, rather than begin at the present; and it is said once."""
-
-    async def test():
-        async with Triggerer(supervisor) as triggerer:
-            triggerer.start(1, logs(), "one")
-            await settled(supervisor, 1)
-            await intervals(1)
-        log = sandbox.workspace.add_log()
-        supervisor.broken = True
-        async with Triggerer(supervisor) as triggerer:
-            triggerer.start(1, logs(), "one")
-            await intervals(6)
-            assert supervisor.stored == []
-            supervisor.broken = False
-            await until(lambda: supervisor.ids(1) == [log["id"]])
-        assert sum("state store" in record.message for record in caplog.records if record.levelname == "WARNING") == 1
-
-    run(test())
+    async with Triggerer(supervisor) as triggerer:
+        triggerer.start(1, logs(), "one")
+        await settled(supervisor, 1)
+        await intervals(1)
+    log = sandbox.workspace.add_log()
+    supervisor.broken = True
+    async with Triggerer(supervisor) as triggerer:
+        triggerer.start(1, logs(), "one")
+        await intervals(6)
+        assert supervisor.stored == []
+        supervisor.broken = False
+        await until(lambda: supervisor.ids(1) == [log["id"]])
+    assert sum("state store" in record.message for record in caplog.records if record.levelname == "WARNING") == 1
 
 
 # --- failures of Secoda ----------------------------------------------------------------------------------------
@@ -438,90 +375,76 @@ def test_a_state_store_that_is_away_delays_and_loses_nothing(sandbox, supervisor
     [503, ("status", 429, {"Retry-After": "1"}), "html"],
     ids=["5xx", "429", "login page"],
 )
-def test_failures_are_borne_with_few_requests_and_two_lines(sandbox, supervisor, caplog, failure):
+async def test_failures_are_borne_with_few_requests_and_two_lines(sandbox, supervisor, caplog, failure):
     """Whatever fails, no watcher ends, requests get fewer, the log has a line at the beginning and one at the end."""
     caplog.set_level("INFO", logger="airflow_provider_secoda")
 
-    async def test():
-        async with Triggerer(supervisor) as triggerer:
-            tasks = [triggerer.start(1, versions_of("r1"), "one"), triggerer.start(2, logs(), "two")]
-            await settled(supervisor, 2)
-            before = len(sandbox.requests)
-            sandbox.faults = Faults(script=[failure] * 500)
-            version = sandbox.workspace.add_version("r1")
-            await until(lambda: "cannot be read" in caplog.text)
-            await asyncio.sleep(0.6)
-            assert len(sandbox.requests) - before <= 8
-            assert not any(task.done() for task in tasks)
-            assert supervisor.stored == []
-            sandbox.faults = Faults()
-            await until(lambda: len(supervisor.stored) == 2, seconds=20)
-            assert supervisor.ids(1) == [version["id"]]
-        lines = [record.getMessage() for record in caplog.records if record.levelname in ("WARNING", "INFO")]
-        ours = [line for line in lines if "audit log cannot be read" in line]
-        assert len(ours) == 2, ours
-        assert "works again" in ours[1]
-        assert "sandbox-key" not in caplog.text
-
-    run(test())
+    async with Triggerer(supervisor) as triggerer:
+        tasks = [triggerer.start(1, versions_of("r1"), "one"), triggerer.start(2, logs(), "two")]
+        await settled(supervisor, 2)
+        before = len(sandbox.requests)
+        sandbox.faults = Faults(script=[failure] * 500)
+        version = sandbox.workspace.add_version("r1")
+        await until(lambda: "reading the audit log failed" in caplog.text)
+        await asyncio.sleep(0.6)
+        assert len(sandbox.requests) - before <= 8
+        assert not any(task.done() for task in tasks)
+        assert supervisor.stored == []
+        sandbox.faults = Faults()
+        await until(lambda: len(supervisor.stored) == 2, seconds=20)
+        assert supervisor.ids(1) == [version["id"]]
+    lines = [record.getMessage() for record in caplog.records if record.levelname in ("WARNING", "INFO")]
+    ours = [line for line in lines if "reading the audit log" in line]
+    assert len(ours) == 2, ours
+    assert "works again" in ours[1]
+    assert "sandbox-key" not in caplog.text
 
 
-def test_a_filter_that_the_server_refuses_is_said_and_harms_no_other(sandbox, supervisor, caplog):
+async def test_a_filter_that_the_server_refuses_is_said_and_harms_no_other(sandbox, supervisor, caplog):
     """A filter that Secoda does not take is named in the log, its watcher waits, and the others go on."""
-
-    async def test():
-        refused = {"operator": "no_such_operator", "field": "resource_id", "value": "r4"}
-        async with Triggerer(supervisor) as triggerer:
-            task = triggerer.start(1, logs(filter=refused), "one")
-            triggerer.start(2, logs(), "two")
-            await settled(supervisor, 1)
-            log = sandbox.workspace.add_log()
-            await until(lambda: supervisor.ids(2) == [log["id"]])
-            await intervals(3)
-            assert not task.done()
-
-    run(test())
+    refused = {"operator": "no_such_operator", "field": "resource_id", "value": "r4"}
+    async with Triggerer(supervisor) as triggerer:
+        task = triggerer.start(1, logs(filter=refused), "one")
+        triggerer.start(2, logs(), "two")
+        await settled(supervisor, 1)
+        log = sandbox.workspace.add_log()
+        await until(lambda: supervisor.ids(2) == [log["id"]])
+        await intervals(3)
+        assert not task.done()
     (line,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     assert "answered 400" in line
 
 
-def test_a_rotated_key_is_read_anew(sandbox, supervisor, monkeypatch):
+async def test_a_rotated_key_is_read_anew(sandbox, supervisor, monkeypatch):
     """A key that is revoked and replaced in the connection is found without any restart."""
-
-    async def test():
-        async with Triggerer(supervisor) as triggerer:
-            task = triggerer.start(1, logs(), "one")
-            await settled(supervisor, 1)
-            good = json.loads(sandbox.connection_json)
-            monkeypatch.setenv("AIRFLOW_CONN_SECODA_DEFAULT", json.dumps(good | {"password": "revoked-key-0000"}))
-            sandbox.faults = Faults(script=[401])
-            log = sandbox.workspace.add_log()
-            await until(lambda: any(record.status == 401 for record in sandbox.requests))
-            await intervals(3)
-            assert supervisor.stored == []
-            monkeypatch.setenv("AIRFLOW_CONN_SECODA_DEFAULT", json.dumps(good))
-            await until(lambda: supervisor.ids(1) == [log["id"]])
-            assert not task.done()
-
-    run(test())
+    async with Triggerer(supervisor) as triggerer:
+        task = triggerer.start(1, logs(), "one")
+        await settled(supervisor, 1)
+        good = json.loads(sandbox.connection_json)
+        monkeypatch.setenv("AIRFLOW_CONN_SECODA_DEFAULT", json.dumps(good | {"password": "revoked-key-0000"}))
+        sandbox.faults = Faults(script=[401])
+        log = sandbox.workspace.add_log()
+        await until(lambda: any(record.status == 401 for record in sandbox.requests))
+        await intervals(3)
+        assert supervisor.stored == []
+        monkeypatch.setenv("AIRFLOW_CONN_SECODA_DEFAULT", json.dumps(good))
+        await until(lambda: supervisor.ids(1) == [log["id"]])
+        assert not task.done()
 
 
-def test_a_connection_that_is_missing_is_waited_for(sandbox, supervisor, monkeypatch, caplog):
+async def test_a_connection_that_is_missing_is_waited_for(sandbox, supervisor, monkeypatch, caplog):
     """Watchers whose connection does not exist yet say so once, and work when it does."""
-
-    async def test():
-        monkeypatch.delenv("AIRFLOW_CONN_SECODA_DEFAULT")
-        async with Triggerer(supervisor) as triggerer:
-            task = triggerer.start(1, logs(), "one")
-            await intervals(6)
-            assert not task.done()
-            monkeypatch.setenv("AIRFLOW_CONN_SECODA_DEFAULT", sandbox.connection_json)
-            await settled(supervisor, 1)
-            log = sandbox.workspace.add_log()
-            await until(lambda: supervisor.ids(1) == [log["id"]])
-
-    run(test())
-    assert sum("audit log cannot be read" in r.getMessage() and r.levelname == "WARNING" for r in caplog.records) == 1
+    monkeypatch.delenv("AIRFLOW_CONN_SECODA_DEFAULT")
+    async with Triggerer(supervisor) as triggerer:
+        task = triggerer.start(1, logs(), "one")
+        await intervals(6)
+        assert not task.done()
+        monkeypatch.setenv("AIRFLOW_CONN_SECODA_DEFAULT", sandbox.connection_json)
+        await settled(supervisor, 1)
+        log = sandbox.workspace.add_log()
+        await until(lambda: supervisor.ids(1) == [log["id"]])
+    warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert sum("reading the audit log failed" in line for line in warnings) == 1
 
 
 # --- without access to audit logs ------------------------------------------------------------------------------
@@ -536,156 +459,129 @@ def member(sandbox, secoda_sandbox_factory, monkeypatch):
     return serving
 
 
-def test_without_access_each_resource_is_looked_at(member, supervisor, caplog):
+async def test_without_access_each_resource_is_looked_at(member, supervisor, caplog):
     """Where the key may not read audit logs, watchers for versions look at their own resource, once an interval."""
-
-    async def test():
-        interval = 0.2
+    interval = 0.2
+    for number in range(10):
+        member.workspace.add_version(f"r{number}")
+    async with Triggerer(supervisor) as triggerer:
         for number in range(10):
-            member.workspace.add_version(f"r{number}")
-        async with Triggerer(supervisor) as triggerer:
-            for number in range(10):
-                triggerer.start(number, versions_of(f"r{number}", poke_interval=interval), f"asset {number}")
-            count_may_be_capped = triggerer.start(50, logs(poke_interval=interval), "blind")
-            await settled(supervisor, 10)
-            before, refused = asked(member, RESOURCE), asked(member)
-            await asyncio.sleep(4 * interval)
-            assert 20 <= asked(member, RESOURCE) - before <= 50
-            assert asked(member) == refused
-            assert supervisor.stored == [], "what was there before is no news"
-            version = member.workspace.add_version("r7")
-            await until(lambda: supervisor.stored)
-            await asyncio.sleep(2 * interval)
-            assert [(id_, payload["id"]) for id_, payload in supervisor.stored] == [(7, version["id"])]
-            assert not count_may_be_capped.done()
-            await until(lambda: version["id"] in json.dumps(list(supervisor.state.values())))
-        kept = member.workspace.add_version("r7")
-        async with Triggerer(supervisor) as triggerer:
-            triggerer.start(7, versions_of("r7", poke_interval=interval), "asset 7")
-            await until(lambda: supervisor.ids(7) == [version["id"], kept["id"]])
-            await asyncio.sleep(2 * interval)
-            assert len(supervisor.stored) == 2
-
-    run(test())
+            triggerer.start(number, versions_of(f"r{number}", poke_interval=interval), f"asset {number}")
+        count_may_be_capped = triggerer.start(50, logs(poke_interval=interval), "blind")
+        await settled(supervisor, 10)
+        before, refused = asked(member, RESOURCE), asked(member)
+        await asyncio.sleep(4 * interval)
+        assert 20 <= asked(member, RESOURCE) - before <= 50
+        assert asked(member) == refused
+        assert supervisor.stored == [], "what was there before is no news"
+        version = member.workspace.add_version("r7")
+        await until(lambda: supervisor.stored)
+        await asyncio.sleep(2 * interval)
+        assert [(id_, payload["id"]) for id_, payload in supervisor.stored] == [(7, version["id"])]
+        assert not count_may_be_capped.done()
+        await until(lambda: version["id"] in json.dumps(list(supervisor.state.values())))
+    kept = member.workspace.add_version("r7")
+    async with Triggerer(supervisor) as triggerer:
+        triggerer.start(7, versions_of("r7", poke_interval=interval), "asset 7")
+        await until(lambda: supervisor.ids(7) == [version["id"], kept["id"]])
+        await asyncio.sleep(2 * interval)
+        assert len(supervisor.stored) == 2
     said = [record.getMessage() for record in caplog.records if "workspace admin" in record.getMessage()]
     assert len(said) == 1
 
 
-def test_access_that_is_granted_is_used(member, supervisor, monkeypatch):
+async def test_access_that_is_granted_is_used(member, supervisor, monkeypatch):
     """When the key may read audit logs after all, the one poll serves all again, and nothing falls between."""
-    monkeypatch.setattr(trouble, "LONGEST", 1.0)
+    monkeypatch.setattr(background, "MAX_PAUSE", 1.0)
 
-    async def test():
-        async with Triggerer(supervisor) as triggerer:
-            for number in range(5):
-                member.workspace.add_version(f"r{number}")
-                triggerer.start(number, versions_of(f"r{number}"), f"asset {number}")
-            triggerer.start(9, logs(resource_ids=["r2"]), "logs")
-            await settled(supervisor, 5)  # their first looks, that is
-            monkeypatch.setenv("AIRFLOW_CONN_SECODA_DEFAULT", member.connection_json)
-            first = member.workspace.add_version("r2")
-            await until(lambda: supervisor.ids(2) == [first["id"]])
-            await settled(supervisor, 6)
-            await intervals(3)
-            looks = asked(member, RESOURCE)
-            second = member.workspace.add_version("r2")
-            await until(lambda: supervisor.ids(2) == [first["id"], second["id"]])
-            await until(lambda: second["activity_logs"][0]["id"] in supervisor.ids(9))
-            await intervals(5)
-            assert asked(member, RESOURCE) - looks <= 2
-            assert len(supervisor.stored) == 3
-
-    run(test())
+    async with Triggerer(supervisor) as triggerer:
+        for number in range(5):
+            member.workspace.add_version(f"r{number}")
+            triggerer.start(number, versions_of(f"r{number}"), f"asset {number}")
+        triggerer.start(9, logs(resource_ids=["r2"]), "logs")
+        await settled(supervisor, 5)  # their first looks, that is
+        monkeypatch.setenv("AIRFLOW_CONN_SECODA_DEFAULT", member.connection_json)
+        first = member.workspace.add_version("r2")
+        await until(lambda: supervisor.ids(2) == [first["id"]])
+        await settled(supervisor, 6)
+        await intervals(3)
+        looks = asked(member, RESOURCE)
+        second = member.workspace.add_version("r2")
+        await until(lambda: supervisor.ids(2) == [first["id"], second["id"]])
+        await until(lambda: second["activity_logs"][0]["id"] in supervisor.ids(9))
+        await intervals(5)
+        assert asked(member, RESOURCE) - looks <= 2
+        assert len(supervisor.stored) == 3
 
 
-def test_versions_are_found_while_the_audit_log_cannot_be_read_completely(sandbox, supervisor):
+async def test_versions_are_found_while_the_audit_log_cannot_be_read_completely(sandbox, supervisor):
     """When the audit log stays incomplete, watchers for versions look at their own resources meanwhile."""
-
-    async def test():
-        sandbox.workspace.add_version("r1")
-        async with Triggerer(supervisor) as triggerer:
-            triggerer.start(1, versions_of("r1"), "one")
-            triggerer.start(2, logs(resource_ids=["r1"]), "two")
-            await settled(supervisor, 2)
-            sandbox.faults = Faults(empty_page=1)
-            version = sandbox.workspace.add_version("r1")
-            await until(lambda: supervisor.ids(1) == [version["id"]])
-            assert supervisor.ids(2) == []
-            sandbox.faults = Faults()
-            await until(lambda: supervisor.ids(2) == [version["activity_logs"][0]["id"]])
-            assert len(supervisor.stored) == 2
-
-    run(test())
+    sandbox.workspace.add_version("r1")
+    async with Triggerer(supervisor) as triggerer:
+        triggerer.start(1, versions_of("r1"), "one")
+        triggerer.start(2, logs(resource_ids=["r1"]), "two")
+        await settled(supervisor, 2)
+        sandbox.faults = Faults(empty_page=1)
+        version = sandbox.workspace.add_version("r1")
+        await until(lambda: supervisor.ids(1) == [version["id"]])
+        assert supervisor.ids(2) == []
+        sandbox.faults = Faults()
+        await until(lambda: supervisor.ids(2) == [version["activity_logs"][0]["id"]])
+        assert len(supervisor.stored) == 2
 
 
 # --- versions --------------------------------------------------------------------------------------------------
 
 
-def test_a_version_that_grows_is_news_for_those_who_ask(sandbox, supervisor):
+async def test_a_version_that_grows_is_news_for_those_who_ask(sandbox, supervisor):
     """An edit that extends a version fires ``any_activity`` again, and ``new_version`` not."""
-
-    async def test():
-        async with Triggerer(supervisor) as triggerer:
-            triggerer.start(1, versions_of("r1"), "new")
-            triggerer.start(2, versions_of("r1", match="any_activity"), "any")
-            await settled(supervisor, 2)
-            version = sandbox.workspace.add_version("r1")
-            await until(lambda: len(supervisor.stored) == 2)
-            sandbox.workspace.add_log(resource_id="r1", version_history_id=version["id"])
-            await until(lambda: len(supervisor.stored) == 3)
-            await intervals(4)
-            assert supervisor.ids(1) == [version["id"]]
-            assert supervisor.ids(2) == [version["id"]] * 2
-            before, after = (len(payload["record"]["activity_logs"]) for payload in supervisor.payloads(2))
-            assert (before, after) == (1, 2)
-
-    run(test())
+    async with Triggerer(supervisor) as triggerer:
+        triggerer.start(1, versions_of("r1"), "new")
+        triggerer.start(2, versions_of("r1", match="any_activity"), "any")
+        await settled(supervisor, 2)
+        version = sandbox.workspace.add_version("r1")
+        await until(lambda: len(supervisor.stored) == 2)
+        sandbox.workspace.add_log(resource_id="r1", version_history_id=version["id"])
+        await until(lambda: len(supervisor.stored) == 3)
+        await intervals(4)
+        assert supervisor.ids(1) == [version["id"]]
+        assert supervisor.ids(2) == [version["id"]] * 2
+        before, after = (len(payload["record"]["activity_logs"]) for payload in supervisor.payloads(2))
+        assert (before, after) == (1, 2)
 
 
-def test_an_old_version_that_grows_is_no_new_version(sandbox, supervisor):
+async def test_an_old_version_that_grows_is_no_new_version(sandbox, supervisor):
     """An edit of a version from just before the watcher's start fires nothing, and costs one look."""
-
-    async def test():
-        version = sandbox.workspace.add_version(
-            "r1", activity_logs=[{"logged_at": datetime.now(timezone.utc) - timedelta(minutes=5)}]
-        )
-        async with Triggerer(supervisor) as triggerer:
-            triggerer.start(1, versions_of("r1"), "new")
-            await settled(supervisor, 1)
-            for _ in range(3):
-                sandbox.workspace.add_log(resource_id="r1", version_history_id=version["id"])
-                await intervals(3)
-            assert supervisor.stored == []
-            assert asked(sandbox, RESOURCE) == 1
-
-    run(test())
+    version = sandbox.workspace.add_version(
+        "r1", activity_logs=[{"logged_at": datetime.now(timezone.utc) - timedelta(minutes=5)}]
+    )
+    async with Triggerer(supervisor) as triggerer:
+        triggerer.start(1, versions_of("r1"), "new")
+        await settled(supervisor, 1)
+        for _ in range(3):
+            sandbox.workspace.add_log(resource_id="r1", version_history_id=version["id"])
+            await intervals(3)
+        assert supervisor.stored == []
+        assert asked(sandbox, RESOURCE) == 1
 
 
-def test_a_version_is_found_by_a_resource_that_is_only_related(sandbox, supervisor):
+async def test_a_version_is_found_by_a_resource_that_is_only_related(sandbox, supervisor):
     """A log that names the resource as a related one, or as parent, wakes the watcher up as well."""
-
-    async def test():
-        async with Triggerer(supervisor) as triggerer:
-            triggerer.start(1, versions_of("r1"), "new")
-            await settled(supervisor, 1)
-            for field in ({"related_resource_ids": ["r1"]}, {"parent_id": "r1"}):
-                looks = asked(sandbox, RESOURCE)
-                sandbox.workspace.add_log(resource_id="elsewhere", version_history_id=f"v {field}", **field)
-                await until(lambda looks=looks: asked(sandbox, RESOURCE) > looks)
-
-    run(test())
+    async with Triggerer(supervisor) as triggerer:
+        triggerer.start(1, versions_of("r1"), "new")
+        await settled(supervisor, 1)
+        for field in ({"related_resource_ids": ["r1"]}, {"parent_id": "r1"}):
+            looks = asked(sandbox, RESOURCE)
+            sandbox.workspace.add_log(resource_id="elsewhere", version_history_id=f"v {field}", **field)
+            await until(lambda looks=looks: asked(sandbox, RESOURCE) > looks)
 
 
-def test_a_resource_that_does_not_exist_is_said_once(member, supervisor, caplog):
+async def test_a_resource_that_does_not_exist_is_said_once(member, supervisor, caplog):
     """A resource that Secoda does not know (yet) ends nothing, and is asked for ever more seldom."""
-
-    async def test():
-        async with Triggerer(supervisor) as triggerer:
-            task = triggerer.start(1, versions_of("nobody"), "one")
-            await until(lambda: asked(member, RESOURCE) > 0)
-            await intervals(6)
-            assert not task.done()
-            assert asked(member, RESOURCE) == 1
-
-    run(test())
+    async with Triggerer(supervisor) as triggerer:
+        task = triggerer.start(1, versions_of("nobody"), "one")
+        await until(lambda: asked(member, RESOURCE) > 0)
+        await intervals(6)
+        assert not task.done()
+        assert asked(member, RESOURCE) == 1
     assert sum("'nobody'" in r.getMessage() or "nobody" in r.getMessage() for r in caplog.records) == 1

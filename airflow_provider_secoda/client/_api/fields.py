@@ -5,7 +5,10 @@ A text is the JSON type (or ``date-time``, which is a string in JSON), a mapping
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 AUDIT_LOG: dict[str, Any] = {
     "id": "string",
@@ -46,3 +49,17 @@ AUDIT_LOG: dict[str, Any] = {
     "secoda_entity_type": "string",
     "metadata": "object",
 }
+
+
+def participant(log: Mapping[str, Any], role: str) -> dict[str, Any]:
+    """Return ``id``, ``type`` and ``name`` of who did what an audit log records, or of what it was done to.
+
+    The name is the display name, else the name, else the first and last name, else None.
+
+    :param role: ``performer`` or ``resource``
+    """
+    metadata = log.get(f"{role}_metadata")
+    known: dict[str, Any] = metadata if isinstance(metadata, dict) else {}
+    name = known.get("display_name") or known.get("name")
+    name = name or " ".join(str(part) for part in (known.get("first_name"), known.get("last_name")) if part)
+    return {"id": log.get(f"{role}_id"), "type": log.get(f"{role}_type"), "name": name or None}

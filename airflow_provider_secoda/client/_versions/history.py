@@ -10,6 +10,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from airflow_provider_secoda.client._api.fields import participant
 from airflow_provider_secoda.client._api.json_checks import load
 from airflow_provider_secoda.client.errors import SecodaConfigurationError, SecodaResponseError
 
@@ -48,7 +49,7 @@ class VersionEntry:
         return {
             "id": self.id,
             **{name: record.get(name) for name in _PLAIN},
-            "performers": _each_once(_performer(log) for log in logs),
+            "performers": _each_once(participant(log, "performer") for log in logs),
             "activity_types": _each_once(log.get("activity_type") for log in logs),
             "changed_properties": _differing(_dict(metadata.get("prev")), _dict(metadata.get("current"))),
             "definition_diff": metadata.get("definition_diff"),
@@ -151,13 +152,6 @@ def _activity_logs(records: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]
         for log in map(_dict, _list(record.get("activity_logs"))):
             logs.setdefault(str(log.get("id")), log)
     return sorted(logs.values(), key=lambda log: str(log.get("logged_at")))
-
-
-def _performer(log: Mapping[str, Any]) -> dict[str, Any]:
-    who = _dict(log.get("performer_metadata"))
-    name = who.get("display_name") or who.get("name")
-    name = name or " ".join(str(part) for part in (who.get("first_name"), who.get("last_name")) if part)
-    return {"id": log.get("performer_id"), "type": log.get("performer_type"), "name": name or None}
 
 
 def _differing(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:

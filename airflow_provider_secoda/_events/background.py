@@ -1,0 +1,101 @@
+"""What the background tasks of a stream share: waiting for an event, cancelling tasks, backing off after failures."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_secoda.client._http.backoff import Backoff
+from airflow_provider_secoda.client.errors import SecodaError, SecodaPermissionError, SecodaRateLimitError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+log = logging.getLogger(__name__)
+
+#: The longest pause in seconds between two retries, and the longest ``Retry-After`` that is obeyed.
+MAX_PAUSE, MAX_RETRY_AFTER = 900.0, 86_400.0
+
+
+async def wait_for_event(event: asyncio.Event, timeout: float | None) -> None:
+    """Wait for an event, or until a timeout in seconds, which sets it.
+
+    ``asyncio.wait_for`` would do, but before Python 3.12 it may lose a cancellation that arrives together with the
+    event.
+    """
+    timer = None if timeout is None else asyncio.get_running_loop().call_later(max(0.0, timeout), event.set)
+    try:
+        await event.wait()
+    finally:
+        if timer is not None:
+            timer.cancel()
+
+
+async def cancel_all(tasks: Collection[asyncio.Task[Any]]) -> None:
+    """Cancel tasks until all of them have ended."""
+    pending = set(tasks)
+    while pending:
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=1.0)
+
+
+def is_airflow_error(error: BaseException) -> bool:
+    """Return whether Airflow raised an error: the connection does not exist, or could not be read."""
+    return type(error).__module__.startswith("airflow.")
+
+
+class FailureBackoff:
+    """Consecutive failures of one operation, which is retried until the stream ends.
+
+    The log has one line for each kind of error, and one line when the operation succeeds again.
+
+    :param operation: what fails, for the log
+    :param first_pause: seconds after the first failure; each further pause is twice as long, up to 15 minutes
+    """
+
+    def __init__(self, operation: str, first_pause: float) -> None:
+        self.failures = 0
+        self._operation = operation
+        self._backoff = Backoff(first_pause, max(MAX_PAUSE, first_pause), jitter=(0.8, 1.2))
+        self._rate_limited = False
+        self._logged: set[type[BaseException]] = set()
+        self._failing_since = 0.0
+
+    @property
+    def needs_reread(self) -> bool:
+        """Whether to read the connection again before the next try: the key or the host may have been changed."""
+        return self.failures > 0 and not self._rate_limited
+
+    def fail(self, error: BaseException, *, advice: str = "") -> float:
+        """Record a failure; return the pause in seconds before the next try."""
+        if self.failures == 0:
+            self._failing_since = time.monotonic()
+        self.failures += 1
+        self._rate_limited = isinstance(error, SecodaRateLimitError)
+        if type(error) not in self._logged:
+            self._logged.add(type(error))
+            ours = isinstance(error, SecodaError)
+            log.warning(
+                "%s failed: %s. Retrying with exponential backoff, at most every %.0f min%s",
+                self._operation,
+                error if ours else f"{type(error).__name__}: {error}",
+                self._backoff.longest / 60,
+                f". {advice}" if advice else "",
+                exc_info=None if ours or is_airflow_error(error) else error,
+            )
+        if isinstance(error, SecodaPermissionError):  # only an administrator can change this: use the longest pause
+            pause = Backoff(self._backoff.longest, self._backoff.longest, self._backoff.jitter).delay(1)
+        else:
+            pause = self._backoff.delay(self.failures)
+        return max(pause, min(getattr(error, "retry_after", None) or 0.0, MAX_RETRY_AFTER))
+
+    def succeed(self) -> None:
+        """Record a success."""
+        if self.failures:
+            seconds = time.monotonic() - self._failing_since
+            log.info("%s works again after %d failures in %.0f s", self._operation, self.failures, seconds)
+        self.failures = 0
+        self._logged.clear()

@@ -1,0 +1,116 @@
+"""Decide which audit logs an event trigger delivers."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, fields
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_secoda._arguments import ArgumentError, check_text
+from airflow_provider_secoda.client.errors import SecodaConfigurationError
+from airflow_provider_secoda.client.filters import Filter
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from airflow_provider_secoda.client._api.audit_log_page import Log
+    from airflow_provider_secoda.client._api.timestamps import Instant
+
+
+@dataclass(frozen=True)
+class LogFields:
+    """The fields of an audit log that watchers read, as the API sent them: any of them may be of another type."""
+
+    activity_type: Any = None
+    performer_type: Any = None
+    performer_id: Any = None
+    resource_type: Any = None
+    resource_id: Any = None
+    parent_id: Any = None
+    related_resource_ids: Any = None
+    version_history_id: Any = None
+    logged_at: Any = None
+
+    @cached_property
+    def resources(self) -> set[str]:
+        """The ids of all resources that the log names."""
+        related = self.related_resource_ids if isinstance(self.related_resource_ids, list) else ()
+        return {id_ for id_ in (self.resource_id, self.parent_id, *related) if isinstance(id_, str)}
+
+    @cached_property
+    def logged(self) -> Instant | None:
+        """The time of the activity, or None if the log has no valid one."""
+        from airflow_provider_secoda.client._api.timestamps import parse_instant  # noqa: PLC0415 - not in DAG files
+
+        try:
+            return parse_instant(self.logged_at)
+        except ValueError:
+            return None
+
+
+_NAMES = [field.name for field in fields(LogFields)]
+
+
+def read_log_fields(log: Log) -> LogFields:
+    """Return the fields of a log; none of them for a log that is not valid JSON."""
+    try:
+        # No field is an integer, and Python refuses to parse very long integers, but not to parse them as floats.
+        record = json.loads(log.raw, parse_int=float)
+    except (ValueError, RecursionError):
+        return LogFields()
+    return LogFields(**{name: record.get(name) for name in _NAMES})
+
+
+@dataclass(frozen=True)
+class Predicates:
+    """Match logs by the values of their fields: for each field with a list, the log's value must be in the list."""
+
+    activity_types: tuple[str, ...] | None = None
+    performer_types: tuple[str, ...] | None = None
+    performer_ids: tuple[str, ...] | None = None
+    resource_types: tuple[str, ...] | None = None
+    resource_ids: tuple[str, ...] | None = None
+
+    def match(self, log: LogFields) -> bool:
+        """Return whether a log matches."""
+        return (
+            (self.activity_types is None or log.activity_type in self.activity_types)
+            and (self.performer_types is None or log.performer_type in self.performer_types)
+            and (self.performer_ids is None or log.performer_id in self.performer_ids)
+            and (self.resource_types is None or log.resource_type in self.resource_types)
+            and (self.resource_ids is None or log.resource_id in self.resource_ids)
+        )
+
+    @classmethod
+    def of(cls, **arguments: Any) -> Predicates:
+        """Check the arguments of a trigger and return them as predicates.
+
+        :raises ArgumentError: naming the argument that is wrong
+        """
+        return cls(**{field.name: _check_texts(field.name, arguments[field.name]) for field in fields(cls)})
+
+    def arguments(self) -> dict[str, list[str] | None]:
+        """Return the arguments as lists, sorted, so that equal predicates give equal arguments."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: None if value is None else list(value) for name, value in values.items()}
+
+
+def check_filter(value: Mapping[str, Any] | str | None) -> str | None:
+    """Return a filter as JSON text; equal filters give equal text.
+
+    :raises ArgumentError: when it is not a filter
+    """
+    try:
+        parsed = Filter.parse(value)
+    except SecodaConfigurationError as error:
+        raise ArgumentError(str(error)) from None
+    return None if parsed is None else parsed.text
+
+
+def _check_texts(name: str, value: Any) -> tuple[str, ...] | None:
+    if value is None:
+        return None
+    if isinstance(value, str) or not isinstance(value, list | tuple | set | frozenset) or not value:
+        raise ArgumentError(f"`{name}` must be a list of non-empty strings, or None, not {value!r:.80}")
+    return tuple(sorted({check_text(name, one) for one in value}))
