@@ -1,14 +1,16 @@
-"""What the sensor's trigger does when it runs: look, pause, look again, until there is something to tell."""
+"""Poll in the triggerer until there are new entries, until a deadline, or until an error ends the wait."""
 
 from __future__ import annotations
 
 import asyncio
+import math
 import random
+import time
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_secoda._polling.pauses import FailureLimit, PollInterval
-from airflow_provider_secoda._polling.spec import WaitSpec, summaries
+from airflow_provider_secoda._polling.spec import WaitSpec
+from airflow_provider_secoda._polling.version_poller import Fail, Found, Reread, SensorState, VersionPoller
 from airflow_provider_secoda.client._versions.page_order import PageOrder
 from airflow_provider_secoda.client._versions.poll import Poll, poll_versions
 from airflow_provider_secoda.client.errors import SecodaError
@@ -16,92 +18,120 @@ from airflow_provider_secoda.hooks._connection import UNVERIFIED_WARNING
 from airflow_provider_secoda.hooks._shared_client import shared_client
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from airflow_provider_secoda.hooks._shared_client import SharedClient
-    from airflow_provider_secoda.triggers.secoda import SecodaVersionHistoryTrigger
 
-#: Seconds over which the first looks after a restart are spread.
-_SPREAD = 30.0
+#: Seconds over which the first polls are spread after a restart of the triggerer.
+SPREAD = 30.0
+#: Seconds after the deadline at which a poll that is still running is cancelled.
+LAST_POLL = 10.0
 
 
-class Vigil:
-    """One wait of one trigger.
+class TriggerLoop:
+    """The wait of one trigger; the arguments are those of :class:`~.secoda.SecodaVersionHistoryTrigger`.
 
-    :param trigger: says for what, from when on, how patiently
-    :raises SecodaConfigurationError: naming the argument that is wrong
+    :param wait: the arguments that specify the wait
+    :raises SecodaConfigurationError: when an argument is wrong; the message names it
     """
 
-    def __init__(self, trigger: SecodaVersionHistoryTrigger) -> None:
-        self._trigger = trigger
-        self._log = trigger.log
-        self._wait = WaitSpec.of(
-            trigger.secoda_conn_id,
-            trigger.resource_id,
-            trigger.since,
-            trigger.since_version_id,
-            trigger.match,
-            trigger.wait_for_resource,
-        )
-        self._pace = PollInterval(trigger.poke_interval, trigger.exponential_backoff, trigger.max_wait)
-        self._patience = FailureLimit(trigger.max_consecutive_failures, trigger.failures, trigger.said)
-        self._learned = PageOrder.from_json(trigger.learned)
+    def __init__(
+        self,
+        wait: Mapping[str, Any],
+        log: Any,
+        *,
+        started_at: str | None,
+        deadline: str | None,
+        first_poll_at: str | None,
+        consecutive_failures: int,
+        last_error: str,
+        page_order: dict[str, Any] | None,
+    ) -> None:
+        self._spec = WaitSpec.parse(**wait)
+        state = SensorState(PageOrder.from_json(page_order), consecutive_failures, last_error)
+        self._poller = VersionPoller(self._spec, state)
+        self._log = log
+        self._started_at = _parse(started_at) or _now()
+        self._first_poll_at = _parse(first_poll_at)
+        self._deadline = _parse(deadline)
         self._warned = False
 
-    async def keep(self) -> list[dict[str, Any]] | None:
-        """Look until there is something to tell; return the entries that count, or None when the deadline passed.
+    async def run(self) -> list[dict[str, Any]] | None:
+        """Return the new entries, or None when the deadline passed.
 
-        :raises SecodaError: one that waiting cannot mend, or one that is one too many
+        :raises SecodaError: the error that ended the wait
         """
-        started = datetime.fromisoformat(self._trigger.started) if self._trigger.started else _now()
-        await asyncio.sleep(self._pause_at_first())
-        async with shared_client(self._wait.secoda_conn_id) as client:
+        polling = asyncio.create_task(self._poll_until_deadline())
+        try:
+            await asyncio.wait(
+                {polling}, timeout=None if self._deadline is None else max(0.0, self._left()) + LAST_POLL
+            )
+            return polling.result() if polling.done() else None
+        finally:
+            polling.cancel()
+            await asyncio.wait({polling})
+
+    async def _poll_until_deadline(self) -> list[dict[str, Any]] | None:
+        await asyncio.sleep(self.first_pause())
+        async with shared_client(self._spec.secoda_conn_id) as client:
             while True:
-                asked_to_wait = 0.0
-                try:
-                    poll = await self._look(client)
-                except SecodaError as error:
-                    self._wait.add_context(error)
-                    if self._patience.fail(error):
-                        self._log.warning("%s; going on", error)
-                    asked_to_wait = getattr(error, "retry_after", None) or 0.0
-                else:
-                    if self._patience.succeed():
-                        self._log.info("Secoda answers again about resource %s", self._wait.resource_id)
-                    if poll is not None and poll.entries:
-                        self._log.info("%s", self._wait.describe(poll.entries))
-                        return summaries(poll.entries)
-                    self._learned = None if poll is None else poll.page_order
-                left = self._trigger.left()
-                pause = self._pace.pause((_now() - started).total_seconds(), random.random())  # noqa: S311 - jitter
-                await asyncio.sleep(min(max(pause, asked_to_wait), max(0.0, left)))
-                if left <= 0 or asked_to_wait > left:
+                entries = await self._poll(client)
+                if entries:
+                    return entries
+                waited, left = (_now() - self._started_at).total_seconds(), self._left()
+                retry_after = max(0.0, self._poller.state.retry_at - time.time())
+                await asyncio.sleep(self._spec.interval.pause(waited, retry_after, left))
+                if left <= 0 or retry_after > left:
                     return None
 
-    async def _look(self, client: SharedClient) -> Poll | None:
-        """Look once; return None for a resource that does not exist yet and is waited for."""
-        seen = await client.settings()
-        if seen.verify is False and not self._warned:
-            self._warned = True
-            self._log.warning(UNVERIFIED_WARNING, self._wait.secoda_conn_id)
+    async def _poll(self, client: SharedClient) -> list[dict[str, Any]]:
+        """Poll once; return the new entries."""
+        settings = None
+        outcome: Poll | SecodaError
         try:
-            return await self._ask(client)
+            settings = await client.settings()
+            self._warn_if_unverified(settings.verify)
+            outcome = await self._request(client)
         except SecodaError as error:
-            if self._wait.expects(error):
-                return None
-            if not self._wait.doubts_connection(error) or not await client.reread(seen):
-                raise
-        return await self._ask(client)
+            outcome = error
+        decision = self._poller.decide(outcome, time.time())
+        if isinstance(decision, Reread):
+            try:
+                outcome = await self._request(client) if await client.reread(settings) else decision.error
+            except SecodaError as error:
+                outcome = error
+            decision = self._poller.decide(outcome, time.time(), may_reread=False)
+        if isinstance(decision, Reread | Fail):
+            raise decision.error
+        for level, text in decision.log:
+            self._log.log(level, "%s", text)
+        return decision.entries if isinstance(decision, Found) else []
 
-    async def _ask(self, client: SharedClient) -> Poll:
-        return await client.value(poll_versions(self._wait.resource_id, self._wait.baseline, self._learned))
+    async def _request(self, client: SharedClient) -> Poll:
+        spec = self._spec
+        return await client.value(poll_versions(spec.resource_id, spec.baseline, self._poller.state.page_order))
 
-    def _pause_at_first(self) -> float:
-        """Return the seconds to the first look; when it is overdue (the triggerer was away) they are spread."""
-        if self._trigger.first_look is None:
+    def _warn_if_unverified(self, verify: bool | str) -> None:
+        if verify is False and not self._warned:
+            self._warned = True
+            self._log.warning(UNVERIFIED_WARNING, self._spec.secoda_conn_id)
+
+    def first_pause(self) -> float:
+        """Return the seconds until the first poll; when it is overdue after a restart, polls are spread at random."""
+        if self._first_poll_at is None:
             return 0.0
-        pause = (datetime.fromisoformat(self._trigger.first_look) - _now()).total_seconds()
+        pause = (self._first_poll_at - _now()).total_seconds()
         if pause <= 0:
-            pause = random.uniform(0.0, min(self._trigger.poke_interval, _SPREAD))  # noqa: S311 - jitter
-        return max(0.0, min(pause, self._trigger.left()))
+            pause = random.uniform(0.0, min(self._spec.interval.poke_interval, SPREAD))  # noqa: S311 - jitter
+        return max(0.0, min(pause, self._left()))
+
+    def _left(self) -> float:
+        """Return the seconds until the deadline."""
+        return math.inf if self._deadline is None else (self._deadline - _now()).total_seconds()
+
+
+def _parse(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)
 
 
 def _now() -> datetime:

@@ -1,4 +1,4 @@
-"""The sensor's arguments: what can be checked when the DAG is parsed, and what they become in the triggerer."""
+"""Check the sensor's arguments when the DAG is parsed, and prepare a start in the triggerer."""
 
 from __future__ import annotations
 
@@ -10,106 +10,99 @@ from airflow_provider_secoda._compat import run_fact
 from airflow_provider_secoda.client.errors import SecodaConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from airflow_provider_secoda.sensors.secoda import SecodaVersionHistorySensor
+    from collections.abc import Iterable, Mapping
 
 TRIGGER = "airflow_provider_secoda.triggers.secoda.SecodaVersionHistoryTrigger"
-#: What :func:`due` returns, as a template: a task that starts in the triggerer is rendered there.
-_DUE = (
+#: What :func:`run_due_at` returns, as a template: Airflow renders it for a task that starts in the triggerer.
+RUN_DUE_AT = (
     "{{ data_interval_end if data_interval_end is defined and data_interval_end else "
     "(dag_run.run_after or dag_run.start_date) }}"
 )
-#: Seconds; timeouts beyond this many years would leave the calendar.
+#: The longest timeout in seconds (100 years): a datetime cannot hold a deadline that is much later.
 _LONGEST = 100 * 365 * 86_400.0
 
 
-def is_being_unmapped(sensor: SecodaVersionHistorySensor) -> bool:
-    """Return whether a sensor is made of a mapped one: then the task starts, and no DAG is parsed any more."""
-    return bool(getattr(sensor, "_BaseOperator__from_mapped", False))
+def is_being_unmapped(task: Any) -> bool:
+    """Return whether Airflow creates a task from a mapped one: then the task starts, and no DAG is parsed."""
+    return bool(getattr(task, "_BaseOperator__from_mapped", False))
 
 
-def check_arguments(sensor: SecodaVersionHistorySensor) -> None:
-    """Check what is known when the DAG is parsed; templates and other tasks' results are checked when the task starts.
+def check_arguments(
+    secoda_conn_id: Any,
+    resource_id: Any,
+    since: Any,
+    since_version_id: Any,
+    match: Any,
+    max_consecutive_failures: Any,
+) -> None:
+    """Check arguments, except templates and results of other tasks: they are checked when the task starts.
 
-    :raises ValueError: naming the argument
+    :raises ValueError: when an argument is wrong; the message names it
     """
-    for name in ("secoda_conn_id", "resource_id", "since_version_id"):
-        value = getattr(sensor, name)
-        if value is None and name == "since_version_id":
-            continue
-        if _known(value):
+    for name, value in (("secoda_conn_id", secoda_conn_id), ("resource_id", resource_id)):
+        if _is_known(value):
             check_text(name, value)
-    if sensor.since is not None and sensor.since_version_id is not None:
-        raise ValueError("`since` and `since_version_id` exclude each other: give one of them")
-    if sensor.since is not None and _known(sensor.since):
-        parse_datetime("since", sensor.since)
-    check_match(sensor.match)
-    check_count("max_consecutive_failures", sensor.max_consecutive_failures)
+    if since_version_id is not None and _is_known(since_version_id):
+        check_text("since_version_id", since_version_id)
+    if since is not None and since_version_id is not None:
+        raise ValueError("`since` and `since_version_id` exclude each other: pass one of them")
+    if since is not None and _is_known(since):
+        parse_datetime("since", since)
+    check_match(match)
+    check_count("max_consecutive_failures", max_consecutive_failures)
 
 
-def due(context: Mapping[str, Any]) -> datetime:
-    """Return the moment at which a run was due: the end of its data interval, else its ``run_after``, else its start.
+def run_due_at(context: Mapping[str, Any]) -> datetime:
+    """Return when a run was due, in UTC: the end of its data interval, else its ``run_after``, else its start.
 
     :raises SecodaConfigurationError: when the run has none of them
     """
     for name in ("data_interval_end", "run_after", "start_date"):
-        if (moment := run_fact(context, name)) is not None:
-            return parse_datetime("since", moment)
-    raise SecodaConfigurationError("`since` must be given: the run does not say when it was due")
+        if (value := run_fact(context, name)) is not None:
+            return parse_datetime("since", value)
+    raise SecodaConfigurationError("Pass `since`: the run has no data_interval_end, run_after or start_date")
 
 
-def trigger_args(sensor: SecodaVersionHistorySensor, since: str) -> dict[str, Any]:
-    """Return what a trigger is given, whoever starts it."""
-    return {
-        "secoda_conn_id": sensor.secoda_conn_id,
-        "resource_id": sensor.resource_id,
-        "since": since,
-        "since_version_id": sensor.since_version_id,
-        "match": sensor.match,
-        "wait_for_resource": sensor.wait_for_resource,
-        "poke_interval": sensor.poke_interval,
-        "exponential_backoff": bool(sensor.exponential_backoff),
-        "max_wait": seconds(sensor.max_wait),
-        "max_consecutive_failures": None if sensor.silent_fail else sensor.max_consecutive_failures,
-    }
+def can_start_from_trigger(arguments: Iterable[Any]) -> bool:
+    """Return whether Airflow can render these arguments in the triggerer: it cannot resolve results of other tasks.
 
-
-def start_args(sensor: SecodaVersionHistorySensor) -> Any:
-    """Return what lets a task start in the triggerer, or None where it cannot (Airflow before 3.3, outlets)."""
+    :param arguments: the values of the templated arguments
+    """
     from airflow_provider_secoda._compat import starts_from_trigger  # noqa: PLC0415
 
-    known = all(_known(getattr(sensor, name)) or _is_template(getattr(sensor, name)) for name in sensor.template_fields)
-    if not (sensor.deferrable and sensor.timeout and known and starts_from_trigger()) or sensor.outlets:
-        return None
+    return starts_from_trigger() and all(_is_known(value) or _is_template(value) for value in arguments)
+
+
+def start_trigger_args(wait: Mapping[str, Any], *, end_task: bool, timeout: timedelta) -> Any:
+    """Return Airflow's ``StartTriggerArgs`` for the sensor's trigger.
+
+    :param wait: the trigger's arguments that specify the wait
+    :param end_task: whether the trigger ends the task, and no worker is needed
+    """
     from airflow.triggers.base import StartTriggerArgs  # noqa: PLC0415
 
-    since = sensor.since
-    # An XCom that the triggerer pushes comes out as JSON text (Airflow 3.3.2), so a worker pushes ours.
-    alone = not sensor.do_xcom_push
-    text = _DUE if since is None else since if isinstance(since, str) else since.isoformat()
     return StartTriggerArgs(
         trigger_cls=TRIGGER,
-        trigger_kwargs={**trigger_args(sensor, text), "end_task": alone},
+        trigger_kwargs={**wait, "end_task": end_task},
         next_method="execute_complete",
-        timeout=timeout(sensor),
+        timeout=timeout,
     )
 
 
-def timeout(sensor: SecodaVersionHistorySensor) -> timedelta:
-    """Return how long the sensor may wait."""
-    return timedelta(seconds=min(float(sensor.timeout), _LONGEST))
+def to_timedelta(seconds: float) -> timedelta:
+    """Return a timeout as a timedelta, at most 100 years."""
+    return timedelta(seconds=min(float(seconds), _LONGEST))
 
 
-def seconds(value: timedelta | float | None) -> float | None:
+def to_seconds(value: timedelta | float | None) -> float | None:
     """Return a duration in seconds."""
     return value.total_seconds() if isinstance(value, timedelta) else value
 
 
 def _is_template(value: Any) -> bool:
-    return isinstance(value, str) and any(sign in value for sign in ("{{", "{%", "{#"))
+    return isinstance(value, str) and any(mark in value for mark in ("{{", "{%", "{#"))
 
 
-def _known(value: Any) -> bool:
-    """Return whether a value is itself, and neither a template nor something that Airflow resolves at runtime."""
+def _is_known(value: Any) -> bool:
+    """Return whether a value is final: neither a template nor a result of another task."""
     return not _is_template(value) and not callable(getattr(value, "resolve", None))

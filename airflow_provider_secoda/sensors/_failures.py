@@ -1,4 +1,4 @@
-"""Errors, made into what Airflow does about them: alike in all modes, and on all Airflows."""
+"""Map errors to Airflow's exceptions in the same way in all modes and on all versions of Airflow."""
 
 from __future__ import annotations
 
@@ -12,25 +12,22 @@ from airflow.providers.common.compat.sdk import (
     AirflowSensorTimeout,
     AirflowSkipException,
     AirflowTaskTimeout,
-    BaseSensorOperator,
 )
 
 from airflow_provider_secoda._compat import AirflowRescheduleException
-from airflow_provider_secoda.sensors._arguments import timeout
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from datetime import timedelta
 
-    from airflow_provider_secoda.sensors.secoda import SecodaVersionHistorySensor
-
-#: What :meth:`~..triggers.wait.Wait.add_context` adds to an error that has it.
+#: What :class:`~.version_poller.VersionPoller` adds to the message of an error that has a ``retry_after``.
 _RETRY_AFTER = re.compile(r" \(Retry-After: (\d+(?:\.\d+)?) s\)$")
 _LAST_LINE = re.compile(r"^(?:[\w.]+\.)?(Secoda\w+Error|AirflowNotFoundException): (.+)$")
 
 
 @contextmanager
 def final_errors_fail() -> Iterator[None]:
-    """Let errors that neither waiting nor a retry can mend fail the task for good."""
+    """Raise errors that neither waiting nor a retry can fix as ``AirflowFailException``: the task is not retried."""
     from airflow_provider_secoda.client.errors import SecodaConfigurationError, SecodaFatalError  # noqa: PLC0415
 
     try:
@@ -40,11 +37,13 @@ def final_errors_fail() -> Iterator[None]:
 
 
 @contextmanager
-def apply_soft_fail(sensor: BaseSensorOperator) -> Iterator[None]:
-    """Apply a sensor's ``soft_fail`` and ``never_fail``.
+def apply_soft_fail(*, soft_fail: bool, never_fail: bool) -> Iterator[None]:
+    """Skip the task instead of failing it.
 
-    Airflow does so in ways that differ between modes and from version to version: ``soft_fail`` is for a timeout and
-    for what fails for good, ``never_fail`` for every error.
+    Airflow does this itself, but differently between modes and versions.
+
+    :param soft_fail: after a timeout, and after an error that fails the task without a retry
+    :param never_fail: after every error
     """
     try:
         with final_errors_fail():
@@ -52,19 +51,19 @@ def apply_soft_fail(sensor: BaseSensorOperator) -> Iterator[None]:
     except (AirflowSkipException, AirflowRescheduleException):
         raise
     except Exception as error:
-        soft = sensor.soft_fail and isinstance(error, AirflowSensorTimeout | AirflowFailException)
-        if soft or sensor.never_fail:
+        soft = soft_fail and isinstance(error, AirflowSensorTimeout | AirflowFailException)
+        if soft or never_fail:
             name = "soft_fail" if soft else "never_fail"
             raise AirflowSkipException(f"Skipped, as {name} is set: {error}") from error
         raise
 
 
 def raised_in_trigger(next_kwargs: Mapping[str, Any]) -> Exception | None:
-    """Return the error that ended the trigger, of its own kind and with its text; None for one that is not known.
+    """Return the error that ended the trigger, of the same class and with the same message; None for other errors.
 
-    Airflow hands over the text of a traceback, no more.
+    Airflow passes only the text of the traceback.
 
-    :param next_kwargs: what Airflow resumes a failed deferral with: ``traceback`` holds pieces of text
+    :param next_kwargs: what Airflow resumes a failed deferral with; ``traceback`` is a list of strings
     """
     from airflow_provider_secoda.client import errors  # noqa: PLC0415 - DAG files are parsed often
 
@@ -80,23 +79,34 @@ def raised_in_trigger(next_kwargs: Mapping[str, Any]) -> Exception | None:
     if not isinstance(kind, type) or not issubclass(kind, errors.SecodaError):
         return None
     error = kind(found[2])
-    asked = _RETRY_AFTER.search(found[2])
-    if asked is not None and isinstance(error, errors.SecodaRetriableError):
-        error.retry_after = float(asked[1])
+    retry_after = _RETRY_AFTER.search(found[2])
+    if retry_after is not None and isinstance(error, errors.SecodaRetriableError):
+        error.retry_after = float(retry_after[1])
     return error
 
 
 def timed_out(next_kwargs: Mapping[str, Any]) -> bool:
-    """Return whether the deferral ended as its time was up; Airflow 2.11 and 3 say so in different words."""
+    """Return whether Airflow ended the deferral because of its timeout; Airflow 2.11 and 3 use different messages."""
     return next_kwargs.get("traceback") is None and "timeout" in str(next_kwargs.get("error", "")).lower()
 
 
-def check_execution_timeout(sensor: SecodaVersionHistorySensor, next_kwargs: Mapping[str, Any]) -> None:
-    """Raise what an execution timeout is in the other modes, where it may be that which ended the deferral.
+def check_execution_timeout(
+    next_kwargs: Mapping[str, Any],
+    *,
+    resource_id: str,
+    execution_timeout: timedelta | None,
+    timeout: timedelta,
+    start_from_trigger: bool,
+) -> None:
+    """Raise ``AirflowTaskTimeout``, as in the other modes, if it was the execution timeout that ended a deferral.
 
-    Airflow 2 counts it for deferrals, and says so.
+    Airflow 2 applies it to every deferral and says so in the error; Airflow 3.3 applies it to tasks that start in the
+    triggerer.
+
+    :param timeout: the timeout of the sensor
     """
-    limit = sensor.execution_timeout
-    counts = sensor.start_from_trigger or "execution" in str(next_kwargs.get("error", "")).lower()
-    if counts and limit is not None and limit < timeout(sensor):
-        raise AirflowTaskTimeout(f"No new version of resource {sensor.resource_id} within execution_timeout, {limit}")
+    applies = start_from_trigger or "execution" in str(next_kwargs.get("error", "")).lower()
+    if applies and execution_timeout is not None and execution_timeout < timeout:
+        raise AirflowTaskTimeout(
+            f"No new version of resource {resource_id} within execution_timeout, {execution_timeout}"
+        )

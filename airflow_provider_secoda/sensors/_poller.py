@@ -1,92 +1,99 @@
-"""One look after the other, on a worker."""
+"""Poll on a worker: one poll after another, each when the sensor's loop calls for it."""
 
 from __future__ import annotations
 
+import math
+import time
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_secoda._polling.spec import WaitSpec, summaries
-from airflow_provider_secoda.client.errors import SecodaConfigurationError, SecodaError
+from airflow_provider_secoda._polling import pauses
+from airflow_provider_secoda._polling.spec import WaitSpec
+from airflow_provider_secoda._polling.version_poller import Fail, Found, Reread, SensorState, VersionPoller
+from airflow_provider_secoda.client.errors import SecodaError
 from airflow_provider_secoda.hooks.secoda import SecodaHook
-from airflow_provider_secoda.sensors._arguments import check_arguments, due
-from airflow_provider_secoda.sensors._state import SensorState
+from airflow_provider_secoda.sensors._state import StateStore
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from airflow_provider_secoda.client._versions.poll import Poll
-    from airflow_provider_secoda.sensors.secoda import SecodaVersionHistorySensor
 
 
-class Looker:
-    """ResourcePoller for what a sensor waits for, in one process; what it knows from look to look is its memory.
+class WorkerPoller:
+    """The polls of one process; it continues with the state of an earlier one.
 
-    :param context: Airflow's context of the task
-    :raises SecodaConfigurationError: naming the argument that is wrong
+    :param wait: the rendered arguments that specify the wait
+    :param store: Airflow's task state store, or None
+    :param try_number: the task's try
+    :raises SecodaConfigurationError: when an argument is wrong; the message names it
     """
 
-    def __init__(self, sensor: SecodaVersionHistorySensor, context: Mapping[str, Any]) -> None:
-        try:
-            check_arguments(sensor)
-        except ValueError as error:
-            raise SecodaConfigurationError(" ".join(str(error).split())) from None
-        self.wait = WaitSpec.of(
-            sensor.secoda_conn_id,
-            sensor.resource_id,
-            due(context) if sensor.since is None else sensor.since,
-            sensor.since_version_id,
-            sensor.match,
-            sensor.wait_for_resource,
-        )
-        self.memory = SensorState(
-            [self.wait.secoda_conn_id, self.wait.resource_id, self.wait.baseline.version_id],
-            getattr(context.get("ti"), "try_number", None),
-            None if sensor.silent_fail else sensor.max_consecutive_failures,
-            context.get("task_state_store") if sensor.reschedule and not sensor.deferrable else None,
-        )
-        self._hook = SecodaHook(self.wait.secoda_conn_id)
-        self._log = sensor.log
-        #: Address of the resource's page, once the connection was read.
+    def __init__(self, wait: Mapping[str, Any], log: Any, *, store: Any, try_number: int | None) -> None:
+        self.spec = spec = WaitSpec.parse(**wait)
+        waiting_for = [spec.secoda_conn_id, spec.resource_id, spec.baseline.version_id]
+        self.store = StateStore(store, waiting_for, try_number)
+        #: Address of the resource's page in Secoda's web app, once the connection was read.
         self.link: str | None = None
+        self._poller = VersionPoller(spec, self.store.load())
+        self._hook = SecodaHook(spec.secoda_conn_id)
+        self._log = log
 
-    def look(self) -> list[dict[str, Any]]:
-        """Look once, or not at all while the server asked to be left alone; return the entries that count.
+    @property
+    def state(self) -> SensorState:
+        """What to keep for the next poll."""
+        return self._poller.state
 
-        :raises SecodaError: one that waiting cannot mend, or one that is one too many
+    @property
+    def must_stay(self) -> bool:
+        """Whether failures were counted that would be lost with this process."""
+        counts = self.spec.max_consecutive_failures is not None and self.state.consecutive_failures > 0
+        return counts and not self.store.available
+
+    def poll(self) -> list[dict[str, Any]]:
+        """Poll once, unless the server must not be polled yet; return the new entries.
+
+        :raises SecodaError: the error that ends the wait
         """
-        if self.memory.asked_to_wait > 0:
+        if self._retry_after() > 0:
             return []
+        outcome: Poll | SecodaError
         try:
-            poll = self._poll()
+            outcome = self._request()
         except SecodaError as error:
-            self.wait.add_context(error)
-            if self.memory.fail(error):
-                self._log.warning("%s; going on", error)
-            return []
-        if self.memory.succeed(None if poll is None else poll.page_order):
-            self._log.info("Secoda answers again about resource %s", self.wait.resource_id)
-        if poll is None or not poll.entries:
-            return []
-        self._log.info("%s", self.wait.describe(poll.entries))
-        return summaries(poll.entries)
+            outcome = error
+        decision = self._poller.decide(outcome, time.time())
+        if isinstance(decision, Reread):
+            try:
+                outcome = self._request() if self._reread() else decision.error
+            except SecodaError as error:
+                outcome = error
+            decision = self._poller.decide(outcome, time.time(), may_reread=False)
+        if isinstance(decision, Reread | Fail):
+            raise decision.error
+        self.store.save(self.state)
+        for level, text in decision.log:
+            self._log.log(level, "%s", text)
+        return decision.entries if isinstance(decision, Found) else []
 
-    def _poll(self) -> Poll | None:
-        """Ask; return None for a resource that does not exist yet and is waited for."""
-        try:
-            return self._ask()
-        except SecodaError as error:
-            if self.wait.expects(error):
-                return None
-            if not self.wait.doubts_connection(error) or not self._reread():
-                raise
-        return self._ask()
+    def pause(self, waited: float, left: float = math.inf) -> float:
+        """Return the pause before the next poll in seconds.
 
-    def _ask(self) -> Poll:
-        self.link = self._hook.resource_url(self.wait.resource_id)
-        return self._hook.poll_versions(self.wait.resource_id, self.wait.baseline, self.memory.learned)
+        :param waited: seconds since the wait began
+        :param left: seconds until the timeout
+        """
+        return max(self.spec.interval.pause(waited, self._retry_after(), left), pauses.MIN_PAUSE)
+
+    def _retry_after(self) -> float:
+        """Return for how many more seconds the server must not be polled."""
+        return max(0.0, self.state.retry_at - time.time())
+
+    def _request(self) -> Poll:
+        self.link = self._hook.resource_url(self.spec.resource_id)
+        return self._hook.poll_versions(self.spec.resource_id, self.spec.baseline, self.state.page_order)
 
     def _reread(self) -> bool:
-        """Read the connection again; return whether it says something else than before, as after a change of keys."""
-        hook = SecodaHook(self.wait.secoda_conn_id)
+        """Read the connection again; return whether it has changed."""
+        hook = SecodaHook(self.spec.secoda_conn_id)
         if hook.settings == self._hook.settings:
             return False
         self._hook = hook

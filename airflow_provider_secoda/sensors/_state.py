@@ -1,95 +1,61 @@
-"""What a waiting task knows from one look to the next: in its process, and where Airflow has a place for it, beyond."""
+"""Keep the state of a waiting task in Airflow's task state store, for the task's next process."""
 
 from __future__ import annotations
 
-import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from airflow_provider_secoda._polling.pauses import FailureLimit
+from airflow_provider_secoda._polling.version_poller import SensorState
 from airflow_provider_secoda.client._versions.page_order import PageOrder
 
-if TYPE_CHECKING:
-    from airflow_provider_secoda.client.errors import SecodaError
-
-_KEY = "secoda_wait"
+KEY = "secoda_wait"
 
 
-class SensorState:
-    """The learned page order, the number of consecutive failed polls, and until when the server asked to wait.
+class StateStore:
+    """Where a task's :class:`~.version_poller.SensorState` is kept between its processes.
 
-    The baseline is not among it: that is a value. So losing all this costs a few requests, and nothing else.
-
-    :param about: what is waited for, as JSON values; what was kept about something else is not taken for it
-    :param attempt: the task's try, outside of which failures do not count
-    :param limit: how many failing looks in a row end the wait; None: none do
-    :param store: Airflow's task state store (3.3 and later), for tasks that go on in another process; else None
+    :param store: Airflow's task state store (3.3 and later), or None: then nothing is kept
+    :param waiting_for: what the task waits for, as JSON values; a state of another wait is ignored
+    :param try_number: the task's try; failures of another try do not count
     """
 
-    def __init__(self, about: list[str | None], attempt: int | None, limit: int | None, store: Any = None) -> None:
-        self.learned: PageOrder | None = None
-        self.not_before = 0.0
-        self.patience = FailureLimit(limit)
-        self._about = about
-        self._attempt = attempt
+    def __init__(self, store: Any, waiting_for: list[str | None], try_number: int | None) -> None:
+        self.available = store is not None
         self._store = store
-        self._kept: dict[str, Any] | None = None
-        if store is not None:
-            self._recall(store.get(_KEY, None))
+        self._waiting_for = waiting_for
+        self._try_number = try_number
+        self._saved: dict[str, Any] | None = None
 
-    @property
-    def would_be_lost(self) -> bool:
-        """Whether failures are counted that no other process would know of."""
-        return self._store is None and self.patience.limit is not None and self.patience.failures > 0
+    def load(self) -> SensorState:
+        """Return the state that an earlier process saved, or an empty one."""
+        saved = self._store.get(KEY, None) if self.available else None
+        # Another version of the DAG may have saved a state for another resource or another baseline.
+        if not isinstance(saved, dict) or saved.get("waiting_for") != self._waiting_for:
+            return SensorState()
+        self._saved = saved
+        page_order, retry_at = PageOrder.from_json(saved.get("page_order")), saved.get("retry_at")
+        retry_at = float(retry_at) if isinstance(retry_at, int | float) else 0.0
+        failures = saved.get("consecutive_failures")
+        if saved.get("try_number") != self._try_number or not isinstance(failures, int) or failures <= 0:
+            return SensorState(page_order, retry_at=retry_at)
+        return SensorState(page_order, failures, str(saved.get("last_error")), retry_at)
 
-    @property
-    def asked_to_wait(self) -> float:
-        """How many seconds longer the server asked to be left alone."""
-        return max(0.0, self.not_before - time.time())
-
-    def succeed(self, learned: PageOrder | None) -> bool:
-        """Take note of a look that worked; return whether it deserves a line in the log, as the last one failed."""
-        self.learned, self.not_before = learned, 0.0
-        worth = self.patience.succeed()
-        self._keep()
-        return worth
-
-    def fail(self, error: SecodaError) -> bool:
-        """Take note of a failed look; return whether it deserves a line in the log.
-
-        :raises SecodaError: the error, when waiting cannot mend it or it is one too many
-        """
-        worth = self.patience.fail(error)
-        self.not_before = time.time() + (getattr(error, "retry_after", None) or 0.0)
-        self._keep()
-        return worth
-
-    def forget(self) -> None:
-        """Delete what is kept beyond the process: Airflow does not, not even when the task is cleared."""
-        if self._store is not None:
-            self._store.delete(_KEY)
-
-    def _recall(self, kept: Any) -> None:
-        # What another version of the DAG kept about another resource, or a later baseline, means nothing.
-        if not isinstance(kept, dict) or kept.get("about") != self._about:
+    def save(self, state: SensorState) -> None:
+        """Save a state, if it has changed."""
+        if not self.available:
             return
-        self.learned = PageOrder.from_json(kept.get("learned"))
-        not_before, failures, said = kept.get("not_before"), kept.get("failures"), kept.get("said")
-        self.not_before = float(not_before) if isinstance(not_before, int | float) else 0.0
-        if kept.get("attempt") == self._attempt and isinstance(failures, int) and failures > 0:
-            self.patience = FailureLimit(self.patience.limit, failures, str(said))
-        self._kept = kept
-
-    def _keep(self) -> None:
-        if self._store is None:
-            return
-        kept = {
-            "about": self._about,
-            "attempt": self._attempt,
-            "learned": None if self.learned is None else self.learned.to_json(),
-            "failures": self.patience.failures,
-            "said": self.patience.said,
-            "not_before": self.not_before,
+        new = {
+            "waiting_for": self._waiting_for,
+            "try_number": self._try_number,
+            "page_order": None if state.page_order is None else state.page_order.to_json(),
+            "consecutive_failures": state.consecutive_failures,
+            "last_error": state.last_error,
+            "retry_at": state.retry_at,
         }
-        if kept != self._kept:
-            self._store.set(_KEY, kept)
-            self._kept = kept
+        if new != self._saved:
+            self._store.set(KEY, new)
+            self._saved = new
+
+    def delete(self) -> None:
+        """Delete the state: Airflow does not, not even when the task is cleared."""
+        if self.available:
+            self._store.delete(KEY)

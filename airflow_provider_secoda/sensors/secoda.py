@@ -1,16 +1,16 @@
-"""The sensor: wait for a resource in Secoda to have a new version history entry."""
+"""The sensor that waits for a new version history entry of a resource in Secoda."""
 
 from __future__ import annotations
 
 import math
-import random
 import time
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.providers.common.compat.sdk import (
     AirflowSensorTimeout,
+    AirflowSkipException,
     BaseOperator,
     BaseSensorOperator,
     PokeReturnValue,
@@ -21,21 +21,7 @@ from airflow_provider_secoda._compat import AirflowRescheduleException
 from airflow_provider_secoda._lineage.sensor import ResourceLineage
 from airflow_provider_secoda.links.secoda import SecodaResourceLink, push_link
 from airflow_provider_secoda.retries import DEFAULT_POLICY, retry_policy_kwargs, unwrap_errors_for_retry_policy
-from airflow_provider_secoda.sensors._arguments import (
-    check_arguments,
-    is_being_unmapped,
-    seconds,
-    start_args,
-    timeout,
-    trigger_args,
-)
-from airflow_provider_secoda.sensors._failures import (
-    apply_soft_fail,
-    check_execution_timeout,
-    final_errors_fail,
-    raised_in_trigger,
-    timed_out,
-)
+from airflow_provider_secoda.sensors import _arguments, _failures
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -43,46 +29,47 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_secoda._compat import RetryPolicy
-    from airflow_provider_secoda.sensors._poller import Looker
+    from airflow_provider_secoda.sensors._poller import WorkerPoller
 
-#: Seconds between two looks at least.
-MIN_PAUSE = 0.1
+__all__ = ["SecodaVersionHistorySensor"]
 
 
 class SecodaVersionHistorySensor(ResourceLineage, BaseSensorOperator):
-    """Wait until a resource has a new version history entry; return the entries that count, oldest first.
+    """Wait until a resource has a new version history entry; return the new entries, oldest first.
 
-    An entry counts when it was created at or after ``since``, which by default is the moment at which the run was due:
-    the end of its data interval, else its ``run_after``, else its start. So a change between the schedule and the first
-    look counts, and every retry, cleared task and mode gives the same answer.
+    An entry is new if it was created at or after ``since``. By default that is when the run was due: the end of its
+    data interval, else its ``run_after``, else its start. So a change between the schedule and the first poll is found,
+    and a retry, a cleared task and every mode return the same entries.
 
-    Returned is a list of entries, in all modes: ``id``, ``resource_id``, ``created_at``, ``updated_at``,
+    The result is a list of entries, in all modes: ``id``, ``resource_id``, ``created_at``, ``updated_at``,
     ``latest_activity_logged_at``, ``performers`` (``id``, ``type``, ``name``), ``activity_types``,
     ``changed_properties``, ``definition_diff``, ``description_diff``, and ``record``, the entry as the API sent it
-    (integers beyond 64 bits as text, which is as far as Airflow's processes can pass them on).
+    (integers beyond 64 bits as strings, as Airflow's processes cannot exchange them).
 
-    401, 403, 404 and wrong arguments fail at once, a 401 after the connection was read again, as keys are rotated. 429,
-    5xx and broken connections are waited out; ``Retry-After`` is obeyed. Pauses are up to a tenth longer than asked
-    for; with ``exponential_backoff`` each is twice the last. The last look is when ``timeout`` has passed.
+    401, 403, 404 and wrong arguments fail the task without a retry; after a 401 the connection is read again first, as
+    the key may have been rotated. After 429, 5xx and connection errors polling continues; ``Retry-After`` is obeyed.
+    Pauses have a jitter of up to 10 %; with ``exponential_backoff`` each is twice as long as the one before. The last
+    poll is when ``timeout`` has passed.
 
-    ``soft_fail`` makes a skip of a timeout and of what fails at once, ``never_fail`` of every error, in all modes.
-    Before ``retry_policy`` is asked: it decides about what is not skipped.
+    ``soft_fail`` skips the task after a timeout and after errors that fail it without a retry, ``never_fail`` after
+    every error, in all modes. ``retry_policy`` decides only about errors that are not skipped.
 
     :param secoda_conn_id: the Airflow connection (templated)
     :param resource_id: the resource in Secoda (templated)
-    :param since: an aware datetime or ISO 8601 text (templated)
-    :param since_version_id: instead of ``since``: entries count that are others than this one and not older (templated)
-    :param match: ``new_version``; or ``any_activity``, which also counts a version that grew at or after ``since``
-        (with ``since_version_id``: after the run was due)
-    :param deferrable: whether to wait in the triggerer, which needs no worker slot
-    :param max_consecutive_failures: how many failing looks in a row end the wait, with the error of the last; with
-        ``silent_fail`` none do
+    :param since: an aware datetime or an ISO 8601 string (templated)
+    :param since_version_id: instead of ``since``: return versions newer than this one, and others created at the same
+        time (templated)
+    :param match: ``new_version``; or ``any_activity``, which also returns versions that were extended at or after
+        ``since`` (with ``since_version_id``: after the run was due)
+    :param deferrable: whether to wait in the triggerer, without a worker slot
+    :param max_consecutive_failures: consecutive failed polls after which the sensor fails, with the last error; with
+        ``silent_fail`` there is no limit
     :param wait_for_resource: whether to wait for a resource that does not exist yet
-    :param start_from_trigger: with ``deferrable``, on Airflow 3.3 and later, for a sensor without ``outlets``: begin
-        in the triggerer, so that a worker is used for no more than returning the entries, and with
-        ``do_xcom_push=False`` not even for that. Elsewhere it begins on a worker all the same
-    :param retry_policy: which errors are retried, and when (Airflow 3.3 and later; ignored before); None: what fails at
-        once is not, everything else as the DAG says
+    :param start_from_trigger: with ``deferrable``, on Airflow 3.3 and later, for a sensor without ``outlets``: start in
+        the triggerer, so that a worker only returns the entries, and is not used at all with ``do_xcom_push=False``.
+        Otherwise the sensor starts on a worker
+    :param retry_policy: which errors are retried, and when (Airflow 3.3 and later, ignored before); None: errors that
+        a retry cannot fix are not retried, all others as the DAG says
     """
 
     template_fields: Sequence[str] = ("secoda_conn_id", "resource_id", "since", "since_version_id")
@@ -113,39 +100,46 @@ class SecodaVersionHistorySensor(ResourceLineage, BaseSensorOperator):
         self.deferrable = deferrable
         self.max_consecutive_failures = max_consecutive_failures
         self.wait_for_resource = wait_for_resource
-        parsing = not is_being_unmapped(self)
-        if parsing:
-            check_arguments(self)
-        self.start_trigger_args = start_args(self) if start_from_trigger and parsing else None
+        is_parsing = not _arguments.is_being_unmapped(self)
+        if is_parsing:
+            self._check_arguments()
+        self.start_trigger_args = self._start_trigger_args() if start_from_trigger and is_parsing else None
         self.start_from_trigger = self.start_trigger_args is not None
-        self._looker: Looker | None = None
+        self._poller: WorkerPoller | None = None
         self._link: str | None = None
-        self._began = math.inf  # not yet
+        self._started = math.inf  # not yet
 
     def execute(self, context: Context) -> list[dict[str, Any]]:
-        """Wait; return the entries that count."""
-        self._looker, self._began = None, time.monotonic()
-        with unwrap_errors_for_retry_policy(self), apply_soft_fail(self):
-            return self._look_and_defer(context) if self.deferrable else self._poke_on(context)
+        """Wait; return the new entries."""
+        self._poller, self._started = None, time.monotonic()
+        with unwrap_errors_for_retry_policy(self), self._soft_fail():
+            return self._poll_and_defer(context) if self.deferrable else self._poll_until_found(context)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
-        """Take over from the triggerer; what was raised there is raised here as what it was."""
-        with unwrap_errors_for_retry_policy(self), apply_soft_fail(self):
+        """Continue after the triggerer; an error of the trigger is raised here as the same error."""
+        kwargs = next_kwargs or {}
+        with unwrap_errors_for_retry_policy(self), self._soft_fail():
             if next_method == "__fail__":
-                if timed_out(next_kwargs or {}):
-                    check_execution_timeout(self, next_kwargs or {})
-                    # The triggerer may not have run for a while.
-                    return self._look(context) or self._time_out()
-                error = raised_in_trigger(next_kwargs or {})
+                if _failures.timed_out(kwargs):
+                    _failures.check_execution_timeout(
+                        kwargs,
+                        resource_id=self.resource_id,
+                        execution_timeout=self.execution_timeout,
+                        timeout=_arguments.to_timedelta(self.timeout),
+                        start_from_trigger=self.start_from_trigger,
+                    )
+                    # The triggerer may have been down, so poll once more.
+                    return self._poll(context) or self._time_out()
+                error = _failures.raised_in_trigger(kwargs)
                 if error is not None:
                     raise error
-            # Not the sensors' own, which makes skips of errors in a way that differs from version to version.
+            # Not the method of the base sensor, which applies soft_fail differently from version to version.
             return BaseOperator.resume_execution(self, next_method, next_kwargs, context)
 
     def execute_complete(self, context: Context, event: Any = None) -> list[dict[str, Any]]:
         """Return the entries that the trigger found.
 
-        :raises ValueError: for an event that is not the trigger's
+        :raises ValueError: for an event that the sensor's trigger does not yield
         """
         from airflow_provider_secoda._polling.spec import read_event  # noqa: PLC0415
 
@@ -153,80 +147,101 @@ class SecodaVersionHistorySensor(ResourceLineage, BaseSensorOperator):
         return read_event(event) or self._time_out()
 
     def poke(self, context: Context) -> PokeReturnValue:
-        """Look once."""
-        entries = self._look(context)
+        """Poll once."""
+        entries = self._poll(context)
         return PokeReturnValue(is_done=bool(entries), xcom_value=entries or None)
 
-    def _look(self, context: Context) -> list[dict[str, Any]]:
-        from airflow_provider_secoda.sensors._poller import Looker  # noqa: PLC0415 - DAG files are parsed often
-
-        with final_errors_fail():
-            self._looker = self._looker or Looker(self, context)
-            entries = self._looker.look()
-        if self._link is None:
-            self._link = self._looker.link
-            push_link(SecodaResourceLink(), self._link, context)
-        return entries
-
     def link_url(self) -> str | None:
-        """Return the address of the resource's page in Secoda, where the connection says how such look."""
-        if self._link is None and self._looker is None:  # it waited in the triggerer
+        """Return the address of the resource's page in Secoda, if the connection has a template for it."""
+        if self._link is None and self._poller is None:  # the sensor waited in the triggerer
             from airflow_provider_secoda.hooks.secoda import SecodaHook  # noqa: PLC0415
 
-            with suppress(Exception):  # what is wrong with a connection is told by the wait, not by a button
+            with suppress(Exception):  # the wait reports errors in a connection, a link does not
                 self._link = SecodaHook(self.secoda_conn_id).resource_url(self.resource_id)
         return self._link
 
-    def _poke_on(self, context: Context) -> list[dict[str, Any]]:
+    def _poll(self, context: Context) -> list[dict[str, Any]]:
+        with _failures.final_errors_fail():
+            self._poller = self._poller or self._make_poller(context)
+            entries = self._poller.poll()
+        if self._link is None:
+            self._link = self._poller.link
+            push_link(SecodaResourceLink(), self._link, context)
+        return entries
+
+    def _make_poller(self, context: Context) -> WorkerPoller:
+        """Return what polls in this process.
+
+        :raises SecodaConfigurationError: when a rendered argument is wrong; the message names it
+        """
+        from airflow_provider_secoda.client.errors import SecodaConfigurationError  # noqa: PLC0415
+        from airflow_provider_secoda.sensors._poller import WorkerPoller  # noqa: PLC0415 - DAG files are parsed often
+
+        try:
+            self._check_arguments()
+        except ValueError as error:
+            raise SecodaConfigurationError(" ".join(str(error).split())) from None
+        return WorkerPoller(
+            self._wait_arguments(_arguments.run_due_at(context) if self.since is None else self.since),
+            self.log,
+            store=context.get("task_state_store") if self.reschedule and not self.deferrable else None,
+            try_number=getattr(context.get("ti"), "try_number", None),
+        )
+
+    def _poll_until_found(self, context: Context) -> list[dict[str, Any]]:
+        """Poll in Airflow's loop for the modes poke and reschedule."""
         try:
             while True:
                 try:
                     entries: list[dict[str, Any]] = super().execute(context)
                     break
-                except AirflowRescheduleException as again:
-                    # Failures are counted where nothing outlives the process, and then the process has to stay.
-                    looker = self._looker
-                    if looker is None or not looker.memory.would_be_lost or self._waited() > self.timeout:
+                except AirflowRescheduleException as reschedule:
+                    # Failures that no store keeps are counted in this process, so it has to stay.
+                    if self._poller is None or not self._poller.must_stay or self._waited() > self.timeout:
                         raise
-                    time.sleep(max(0.0, (again.reschedule_date - _now()).total_seconds()))
+                    time.sleep(max(0.0, (reschedule.reschedule_date - _now()).total_seconds()))
+                except (AirflowSensorTimeout, AirflowSkipException) as end:
+                    # Airflow's messages for a timeout and for soft_fail differ from those of a deferred sensor.
+                    if end.__cause__ is not None:
+                        raise end.__cause__ from end.__cause__.__cause__
+                    self._time_out()
         except AirflowRescheduleException:
             raise
         except Exception:
-            self._forget()
+            self._delete_state()
             raise
-        self._forget()
+        self._delete_state()
         return entries
 
-    def _forget(self) -> None:
-        if self._looker is not None:
-            self._looker.memory.forget()
+    def _delete_state(self) -> None:
+        if self._poller is not None:
+            self._poller.store.delete()
 
-    def _look_and_defer(self, context: Context) -> list[dict[str, Any]]:
-        """Look once on the worker, which is enough when the entry is there already, or when nothing can come of it."""
+    def _poll_and_defer(self, context: Context) -> list[dict[str, Any]]:
+        """Poll once on the worker; defer only if there is no new entry and no error yet."""
         from airflow_provider_secoda.client._api.timestamps import format_instant  # noqa: PLC0415
         from airflow_provider_secoda.triggers.secoda import SecodaVersionHistoryTrigger  # noqa: PLC0415
 
-        started = _now()
-        entries = self._look(context)
+        started_at = _now()
+        entries = self._poll(context)
         if entries:
             return entries
         if self._waited() > self.timeout:
             self._time_out()
-        looker = self._looker
-        assert looker is not None
-        memory, since = looker.memory, format_instant(looker.wait.baseline.since)
+        assert self._poller is not None
+        timeout, state = _arguments.to_timedelta(self.timeout), self._poller.state
         self.defer(
             trigger=SecodaVersionHistoryTrigger(
-                **trigger_args(self, since),
-                started=started.isoformat(),
-                deadline=(started + timeout(self)).isoformat(),
-                first_look=(_now() + timedelta(seconds=self._pause(0.0))).isoformat(),
-                failures=memory.patience.failures,
-                said=memory.patience.said,
-                learned=None if memory.learned is None else memory.learned.to_json(),
+                **self._wait_arguments(format_instant(self._poller.spec.baseline.since)),
+                started_at=started_at.isoformat(),
+                first_poll_at=(_now() + timedelta(seconds=self._poller.pause(0.0))).isoformat(),
+                deadline=(started_at + timeout).isoformat(),
+                consecutive_failures=state.consecutive_failures,
+                last_error=state.last_error,
+                page_order=None if state.page_order is None else state.page_order.to_json(),
             ),
             method_name="execute_complete",
-            timeout=timeout(self),
+            timeout=timeout,
         )
         return None  # type: ignore[unreachable,unused-ignore]
 
@@ -234,21 +249,55 @@ class SecodaVersionHistorySensor(ResourceLineage, BaseSensorOperator):
         raise AirflowSensorTimeout(f"No new version of resource {self.resource_id} within {self.timeout:.15g} s")
 
     def _waited(self) -> float:
-        return time.monotonic() - self._began
-
-    def _pause(self, waited: float) -> float:
-        """Return the pause before the next look, in seconds."""
-        from airflow_provider_secoda._polling.pauses import PollInterval  # noqa: PLC0415
-
-        pace = PollInterval(float(self.poke_interval), bool(self.exponential_backoff), seconds(self.max_wait))
-        asked = self._looker.memory.asked_to_wait if self._looker is not None else 0.0
-        return max(pace.pause(waited, random.random()), asked)  # noqa: S311 - jitter, no secret
+        return time.monotonic() - self._started
 
     def _get_next_poke_interval(self, started_at: Any, run_duration: Callable[[], float], poke_count: int) -> float:
-        """Return the pause for the modes that Airflow runs: the trigger's, cut so that the last look is in time."""
+        """Return the pause for the modes poke and reschedule: the same as in the triggerer."""
         del started_at, poke_count
+        assert self._poller is not None
         waited = max(run_duration(), self._waited())
-        return max(min(self._pause(waited), self.timeout - waited), MIN_PAUSE)
+        return self._poller.pause(waited, self.timeout - waited)
+
+    def _check_arguments(self) -> None:
+        _arguments.check_arguments(
+            self.secoda_conn_id,
+            self.resource_id,
+            self.since,
+            self.since_version_id,
+            self.match,
+            self.max_consecutive_failures,
+        )
+
+    def _wait_arguments(self, since: datetime | str) -> dict[str, Any]:
+        """Return what specifies the wait: arguments of ``WaitSpec.parse`` and of the trigger."""
+        return {
+            "secoda_conn_id": self.secoda_conn_id,
+            "resource_id": self.resource_id,
+            "since": since,
+            "since_version_id": self.since_version_id,
+            "match": self.match,
+            "wait_for_resource": self.wait_for_resource,
+            "poke_interval": self.poke_interval,
+            "exponential_backoff": bool(self.exponential_backoff),
+            "max_wait": _arguments.to_seconds(self.max_wait),
+            "max_consecutive_failures": None if self.silent_fail else self.max_consecutive_failures,
+        }
+
+    def _start_trigger_args(self) -> Any:
+        """Return what lets the task start in the triggerer; None if it has to start on a worker."""
+        templated = [getattr(self, name) for name in self.template_fields]
+        if not self.deferrable or not self.timeout or self.outlets or not _arguments.can_start_from_trigger(templated):
+            return None
+        since = self.since.isoformat() if isinstance(self.since, datetime) else self.since
+        return _arguments.start_trigger_args(
+            self._wait_arguments(_arguments.RUN_DUE_AT if since is None else since),
+            # An XCom that the triggerer pushes is pulled as a JSON string (Airflow 3.3.2), so a worker does it.
+            end_task=not self.do_xcom_push,
+            timeout=_arguments.to_timedelta(self.timeout),
+        )
+
+    def _soft_fail(self) -> AbstractContextManager[None]:
+        return _failures.apply_soft_fail(soft_fail=self.soft_fail, never_fail=self.never_fail)
 
 
 def _now() -> datetime:

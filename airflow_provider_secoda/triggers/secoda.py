@@ -11,8 +11,6 @@ watchers=[AssetWatcher(name="deletions", trigger=SecodaAuditLogEventTrigger(acti
 from __future__ import annotations
 
 import asyncio
-import math
-from datetime import datetime, timezone
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -37,26 +35,27 @@ class SecodaVersionHistoryTrigger(BaseTrigger):
     """Wait in the triggerer until a resource has a new version history entry, or until a deadline.
 
     Yields one event, ``{"status": "success", "entries": […]}`` or ``{"status": "timeout"}``, which
-    :func:`~.wait.read_event` reads. Raises what no waiting can mend (401, 403, 404, a wrong connection or argument),
-    and the error that is one too many in a row. All arguments are plain JSON values, and none is a secret.
+    :func:`~.spec.read_event` reads. Raises errors that waiting cannot fix (401, 403, 404, a wrong connection or
+    argument), and the last error after too many failed polls in a row. All arguments are plain JSON values without
+    secrets.
 
     :param secoda_conn_id: the Airflow connection
     :param resource_id: the resource in Secoda
-    :param since: ISO 8601; entries count that were created at or after it
-    :param since_version_id: entries count, instead, that are others than this version and not older
+    :param since: ISO 8601; entries created at or after it are new
+    :param since_version_id: instead: versions newer than this one are new
     :param match: ``new_version`` or ``any_activity``
-    :param wait_for_resource: whether a 404 means "not yet"
-    :param poke_interval: seconds between two looks
-    :param exponential_backoff: whether each pause is twice the last
+    :param wait_for_resource: whether to wait for a resource that does not exist yet
+    :param poke_interval: seconds between two polls
+    :param exponential_backoff: whether each pause is twice as long as the one before
     :param max_wait: the longest pause in seconds
-    :param max_consecutive_failures: how many failing looks in a row end the wait; None: none do
-    :param started: ISO 8601; when the wait began, from which the pauses are reckoned
-    :param deadline: ISO 8601; when to give up
-    :param first_look: ISO 8601; when to look first
-    :param failures: how many looks in a row failed before this one took over
-    :param said: the name of the failure that the log has already
-    :param learned: what looks before this one learned of the history's order
-    :param end_task: yield Airflow's event that ends the task here, without a worker (Airflow 3.3)
+    :param max_consecutive_failures: consecutive failed polls that end the wait; None: no limit
+    :param started_at: ISO 8601; when the wait began, from which the pauses are computed
+    :param deadline: ISO 8601; when the wait ends
+    :param first_poll_at: ISO 8601; when to poll first
+    :param consecutive_failures: number of failed polls in a row before this trigger started
+    :param last_error: class name of the last failure, which is already in the log
+    :param page_order: the order of the history's pages that earlier polls detected
+    :param end_task: yield the event that ends the task without a worker (Airflow 3.3)
     """
 
     def __init__(
@@ -72,12 +71,12 @@ class SecodaVersionHistoryTrigger(BaseTrigger):
         exponential_backoff: bool = False,
         max_wait: float | None = None,
         max_consecutive_failures: int | None = 5,
-        started: str | None = None,
+        started_at: str | None = None,
         deadline: str | None = None,
-        first_look: str | None = None,
-        failures: int = 0,
-        said: str = "",
-        learned: dict[str, Any] | None = None,
+        first_poll_at: str | None = None,
+        consecutive_failures: int = 0,
+        last_error: str = "",
+        page_order: dict[str, Any] | None = None,
         end_task: bool = False,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call,unused-ignore]
@@ -91,77 +90,59 @@ class SecodaVersionHistoryTrigger(BaseTrigger):
         self.exponential_backoff = exponential_backoff
         self.max_wait = max_wait
         self.max_consecutive_failures = max_consecutive_failures
-        self.started = started
+        self.started_at = started_at
         self.deadline = deadline
-        self.first_look = first_look
-        self.failures = failures
-        self.said = said
-        self.learned = learned
+        self.first_poll_at = first_poll_at
+        self.consecutive_failures = consecutive_failures
+        self.last_error = last_error
+        self.page_order = page_order
         self.end_task = end_task
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and every argument."""
-        return (
-            f"{type(self).__module__}.{type(self).__qualname__}",
-            {
-                "secoda_conn_id": self.secoda_conn_id,
-                "resource_id": self.resource_id,
-                "since": self.since,
-                "since_version_id": self.since_version_id,
-                "match": self.match,
-                "wait_for_resource": self.wait_for_resource,
-                "poke_interval": self.poke_interval,
-                "exponential_backoff": self.exponential_backoff,
-                "max_wait": self.max_wait,
-                "max_consecutive_failures": self.max_consecutive_failures,
-                "started": self.started,
-                "deadline": self.deadline,
-                "first_look": self.first_look,
-                "failures": self.failures,
-                "said": self.said,
-                "learned": self.learned,
-                "end_task": self.end_task,
-            },
-        )
+        arguments = {name: getattr(self, name) for name in (*_WAIT_ARGUMENTS, *_PROGRESS_ARGUMENTS, "end_task")}
+        return f"{type(self).__module__}.{type(self).__qualname__}", arguments
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Look until there is something to tell; yield one event."""
-        entries = await self._wait_until_deadline()
+        """Poll until the wait ends; yield one event."""
+        # Imported in a thread, as the import would block the event loop.
+        module = await asyncio.to_thread(import_module, "airflow_provider_secoda._polling.trigger_loop")
+        entries = await module.TriggerLoop(
+            {name: getattr(self, name) for name in _WAIT_ARGUMENTS},
+            self.log,
+            **{name: getattr(self, name) for name in _PROGRESS_ARGUMENTS},
+        ).run()
         if entries is None:
             yield TriggerEvent({"status": "timeout"})
         elif self.end_task:
-            from airflow.triggers.base import TaskSuccessEvent  # noqa: PLC0415 - Airflow 3 has it
+            from airflow.triggers.base import TaskSuccessEvent  # noqa: PLC0415 - since Airflow 3
 
             yield TaskSuccessEvent()
         else:
             yield TriggerEvent({"status": "success", "entries": entries})
 
-    async def _wait_until_deadline(self) -> list[dict[str, Any]] | None:
-        """Return the entries that count, or None when the deadline passed."""
-        vigil = await asyncio.to_thread(import_module, _VIGIL)
-        waiting = asyncio.create_task(vigil.Vigil(self).keep())
-        try:
-            # A look that is under way at the deadline may end, unless it hangs.
-            limit = None if self.deadline is None else max(0.0, self.left()) + _LAST_LOOK
-            await asyncio.wait({waiting}, timeout=limit)
-            return waiting.result() if waiting.done() else None
-        finally:
-            waiting.cancel()
-            await asyncio.wait({waiting})
 
-    def left(self) -> float:
-        """Return the seconds until the deadline."""
-        return math.inf if self.deadline is None else (datetime.fromisoformat(self.deadline) - _now()).total_seconds()
-
-
-#: Imported in a thread by the first trigger: what it brings along would make a whole event loop late.
-_VIGIL = "airflow_provider_secoda._polling.trigger_loop"
-#: Seconds that the last look has.
-_LAST_LOOK = 10.0
-
-
-def _now() -> datetime:
-    return datetime.now(timezone.utc)
+#: Arguments of :class:`SecodaVersionHistoryTrigger` that specify the wait, and those that an earlier process passes on.
+_WAIT_ARGUMENTS = (
+    "secoda_conn_id",
+    "resource_id",
+    "since",
+    "since_version_id",
+    "match",
+    "wait_for_resource",
+    "poke_interval",
+    "exponential_backoff",
+    "max_wait",
+    "max_consecutive_failures",
+)
+_PROGRESS_ARGUMENTS = (
+    "started_at",
+    "deadline",
+    "first_poll_at",
+    "consecutive_failures",
+    "last_error",
+    "page_order",
+)
 
 
 class SecodaAuditLogEventTrigger(SecodaEventTrigger):

@@ -104,7 +104,7 @@ def makers() -> dict[str, Callable[[], object]]:
     event = {"secoda_conn_id": "elsewhere", "poke_interval": 10, "lookback": 60}
     lists = {name: ["A", "B"] for name in ("activity_types", "performer_types", "resource_types", "resource_ids")}
     moment = MOMENT.isoformat()
-    trigger = {"secoda_conn_id": "elsewhere", "resource_id": "R", "since": moment, "deadline": moment, "learned": {}}
+    trigger = {"secoda_conn_id": "elsewhere", "resource_id": "R", "since": moment, "deadline": moment, "page_order": {}}
     return {
         "operator": _maker(SecodaAuditLogsOperator, operator),
         "operator to a local file": _maker(SecodaAuditLogsOperator, operator | {"output_path": "/var/{start}.jsonl"}),

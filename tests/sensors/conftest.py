@@ -12,9 +12,8 @@ from tests.sensors.sensor_runs import HOUR, MEMBER, now
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch):
-    """Let looks follow one another sooner than they may elsewhere."""
+    """Allow shorter pauses between polls than in production."""
     monkeypatch.setattr("airflow_provider_secoda._polling.pauses.MIN_PAUSE", 0.02)
-    monkeypatch.setattr("airflow_provider_secoda.sensors.secoda.MIN_PAUSE", 0.02)
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ import pytest
 pytest.importorskip("airflow")
 
 from airflow_provider_secoda._polling.spec import read_event
-from airflow_provider_secoda._polling.trigger_loop import Vigil
+from airflow_provider_secoda._polling.trigger_loop import TriggerLoop
 from airflow_provider_secoda.client.errors import (
     SecodaAuthenticationError,
     SecodaConfigurationError,
@@ -24,6 +24,7 @@ from airflow_provider_secoda.client.errors import (
     SecodaServerError,
 )
 from airflow_provider_secoda.sandbox import Workspace
+from airflow_provider_secoda.triggers import secoda
 from airflow_provider_secoda.triggers.secoda import SecodaVersionHistoryTrigger
 
 PATH = "airflow_provider_secoda.triggers.secoda.SecodaVersionHistoryTrigger"
@@ -77,12 +78,12 @@ def test_serialize_gives_back_every_argument():
         "exponential_backoff": True,
         "max_wait": 70.0,
         "max_consecutive_failures": 9,
-        "started": "2026-01-02T00:00:00+00:00",
+        "started_at": "2026-01-02T00:00:00+00:00",
         "deadline": "2026-01-03T00:00:00+00:00",
-        "first_look": "2026-01-02T00:01:00+00:00",
-        "failures": 2,
-        "said": "SecodaServerError",
-        "learned": {"pages": 3},
+        "first_poll_at": "2026-01-02T00:01:00+00:00",
+        "consecutive_failures": 2,
+        "last_error": "SecodaServerError",
+        "page_order": {"total_pages": 3},
         "end_task": True,
     }
     signature = inspect.signature(SecodaVersionHistoryTrigger.__init__).parameters
@@ -134,7 +135,7 @@ def test_an_event_that_is_none_of_its_is_refused(event):
     """An event that this trigger does not yield is an error, and no empty result."""
     from airflow_provider_secoda.sensors.secoda import SecodaVersionHistorySensor
 
-    with pytest.raises(ValueError, match="none that this sensor knows"):
+    with pytest.raises(ValueError, match="Unknown event from the trigger"):
         SecodaVersionHistorySensor(task_id="t", resource_id="R").execute_complete({}, event)
 
 
@@ -160,7 +161,7 @@ def test_one_failure_too_many_is_raised(sandbox):
     """The failure that is one too many ends the trigger, those before it handed over with it counted."""
     sandbox.faults.script = [500] * 1000
     with pytest.raises(SecodaServerError):
-        run(make(max_consecutive_failures=3, failures=1))
+        run(make(max_consecutive_failures=3, consecutive_failures=1))
     assert len(sandbox.requests) == 2
 
 
@@ -172,7 +173,7 @@ def test_looks_keep_their_distance_whatever_the_interval(sandbox):
 
 def test_a_server_that_hangs_does_not_outlast_the_deadline(sandbox, monkeypatch):
     """A look that hangs at the deadline is given up after a while."""
-    monkeypatch.setattr("airflow_provider_secoda.triggers.secoda._LAST_LOOK", 0.3)
+    monkeypatch.setattr("airflow_provider_secoda._polling.trigger_loop.LAST_POLL", 0.3)
     sandbox.faults.script = ["slow:0", "slow:30"]
     (event,) = run(make(deadline=(now() + timedelta(seconds=0.4)).isoformat()), 5)
     assert event.payload == {"status": "timeout"}
@@ -204,22 +205,30 @@ def test_a_restart_goes_on_with_the_pace(sandbox):
     """With exponential_backoff a trigger that takes over pauses as long as the first one would have."""
     started = (now() - timedelta(seconds=0.7)).isoformat()
     deadline = (now() + timedelta(seconds=1.5)).isoformat()
-    run(make(exponential_backoff=True, started=started, deadline=deadline))
+    run(make(exponential_backoff=True, started_at=started, deadline=deadline))
     times = [request.at for request in sandbox.requests]
     assert times[1] - times[0] >= 0.8
+
+
+def first_pause(trigger):
+    """Return the seconds until a trigger's first poll."""
+    arguments = trigger.serialize()[1]
+    del arguments["end_task"]
+    progress = {name: arguments.pop(name) for name in secoda._PROGRESS_ARGUMENTS}
+    return TriggerLoop(arguments, trigger.log, **progress).first_pause()
 
 
 def test_first_looks_are_spread_after_a_restart(sandbox):
     """Triggers whose first look is overdue do not all look at the same moment."""
     overdue = (now() - timedelta(hours=1)).isoformat()
-    pauses = [Vigil(make(first_look=overdue, poke_interval=60))._pause_at_first() for _ in range(50)]
+    pauses = [first_pause(make(first_poll_at=overdue, poke_interval=60)) for _ in range(50)]
     assert 0 <= min(pauses) < 10
     assert 20 < max(pauses) <= 30
     planned = (now() + timedelta(seconds=50)).isoformat()
-    assert 49 < Vigil(make(first_look=planned, poke_interval=60))._pause_at_first() <= 50
+    assert 49 < first_pause(make(first_poll_at=planned, poke_interval=60)) <= 50
     soon = (now() + timedelta(seconds=5)).isoformat()
-    late = make(first_look=overdue, poke_interval=60, deadline=soon)
-    assert max(Vigil(late)._pause_at_first() for _ in range(50)) <= 5
+    late = make(first_poll_at=overdue, poke_interval=60, deadline=soon)
+    assert max(first_pause(late) for _ in range(50)) <= 5
 
 
 def add_long(workspace):
@@ -245,10 +254,10 @@ def test_what_was_learned_is_taken_over(sandbox):
     from airflow_provider_secoda.client._versions.history import Baseline
     from airflow_provider_secoda.hooks.secoda import SecodaHook
 
-    learned = SecodaHook().poll_versions("L", Baseline(to_instant(now()))).page_order
+    page_order = SecodaHook().poll_versions("L", Baseline(to_instant(now()))).page_order
     sandbox.requests.clear()
     deadline = (now() + timedelta(seconds=0.05)).isoformat()
-    run(make(resource_id="L", learned=json.loads(json.dumps(learned.to_json())), deadline=deadline))
+    run(make(resource_id="L", page_order=json.loads(json.dumps(page_order.to_json())), deadline=deadline))
     assert len(sandbox.requests) <= 2
 
 
