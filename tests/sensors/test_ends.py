@@ -66,6 +66,7 @@ def test_a_timeout(sandbox, mode, how, end):
     ended, error = outcome(make(mode, timeout=0.15, **({} if how == "plain" else {how: True})))
     assert ended == end
     assert isinstance(error, AirflowSensorTimeout) == (end == "failed")
+    assert str(error).endswith("No new version of resource R within 0.15 s")
     assert 0.15 <= time.monotonic() - began < 1.5
 
 
