@@ -1,10 +1,10 @@
-"""Secoda in Apache Airflow: audit logs of each data interval, complete, exactly once, as sent."""
+"""Apache Airflow provider for Secoda: audit logs of each data interval, complete, exactly once, as sent."""
 
 from typing import Any
 
 
 def __getattr__(name: str) -> Any:
-    # Airflow imports this package at every start: nothing is imported before somebody asks.
+    # Airflow imports this package at every start, so it imports nothing before it is needed.
     if name == "__version__":
         from airflow_provider_secoda.get_provider_info import __version__  # noqa: PLC0415
 

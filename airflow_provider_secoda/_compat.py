@@ -1,7 +1,7 @@
 """Differences between the supported Airflows that common-compat does not bridge at its lowest allowed version.
 
-Each entry says when it can go. No other module of the package asks which Airflow this is, or what it has: a test holds
-that. What is heavy is imported where it is asked for, since DAG files import this module.
+Each entry says when it can be removed ("goes with", "goes when"). No other module of the package depends on the version
+of Airflow; a test checks that. Heavy modules are imported inside functions, because DAG files import this module.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ __all__ = [
     "datetime_trigger",
     "delta_of",
     "event_trigger_base",
-    "lacks",
+    "is_serialized",
     "mask_secret",
     "read_state",
     "retry_policy_of",
@@ -50,12 +50,12 @@ except ImportError:
 
 try:  # goes when Airflow before 3.3 does
     from airflow.sdk import RetryDecision, RetryPolicy
-except ImportError:  # stands in for what is not asked there
+except ImportError:  # a placeholder: Airflow before 3.3 does not use it
     RetryDecision = RetryPolicy = object  # type: ignore[assignment,misc]
 
 
 def datetime_trigger(moment: datetime) -> BaseTrigger:
-    """Return a trigger that fires at a moment. Goes when Airflow 2.11 does: there it lives in the core."""
+    """Return a trigger that fires at a moment. Goes when Airflow 2.11 does: there it is in the core."""
     try:
         from airflow.providers.standard.triggers.temporal import DateTimeTrigger  # noqa: PLC0415
     except ImportError:
@@ -65,7 +65,7 @@ def datetime_trigger(moment: datetime) -> BaseTrigger:
 
 
 def starts_from_trigger() -> bool:
-    """Return whether the scheduler starts tasks in the triggerer, templates and all. Goes with Airflow before 3.3."""
+    """Return whether the scheduler can start a task in the triggerer, with templates. Goes with Airflow before 3.3."""
     from airflow import __version__  # noqa: PLC0415
 
     return tuple(int(part) for part in __version__.split(".")[:2]) >= (3, 3)
@@ -77,7 +77,7 @@ def starts_from_trigger() -> bool:
 def event_trigger_base() -> type:
     """Return the base class of event triggers. Goes when Airflow 2.11 does: there it is that of all triggers.
 
-    A function, as DAG files that have no triggers import this module, too, and ``airflow.triggers`` is slow to import.
+    It is a function because DAG files without triggers import this module, and ``airflow.triggers`` is slow to import.
     """
     from airflow.triggers import base  # noqa: PLC0415
 
@@ -85,7 +85,7 @@ def event_trigger_base() -> type:
 
 
 def stream_producer_base() -> type:
-    """Return the base class of what polls for several triggers. Goes with Airflow before 3.3: there is none there."""
+    """Return the base class of the poll that triggers share. Goes with Airflow before 3.3, which has none."""
     try:
         from airflow.triggers.shared_stream import SharedStreamProducer  # noqa: PLC0415
     except ImportError:
@@ -94,17 +94,17 @@ def stream_producer_base() -> type:
 
 
 def asset_state_of(trigger: Any) -> Any:
-    """Return the state store of a trigger's assets, or None. Goes with Airflow before 3.3: there is none there."""
+    """Return the state store of a trigger's assets, or None. Goes with Airflow before 3.3, which has none."""
     return getattr(trigger, "asset_state_store", None)
 
 
 async def read_state(store: Any, key: str) -> Any:
-    """Read from a state store. Goes with Airflow 3.3.0 and 3.3.1: there it blocks, and belongs into a thread."""
+    """Read from a state store. Goes with Airflow 3.3.0 and 3.3.1, where it blocks and has to run in a thread."""
     return await (store.aget(key) if hasattr(store, "aget") else asyncio.to_thread(store.get, key))
 
 
 async def write_state(store: Any, key: str, value: Any) -> None:
-    """Write into a state store. Goes with Airflow 3.3.0 and 3.3.1: there it blocks, and belongs into a thread."""
+    """Write to a state store. Goes with Airflow 3.3.0 and 3.3.1, where it blocks and has to run in a thread."""
     await (store.aset(key, value) if hasattr(store, "aset") else asyncio.to_thread(store.set, key, value))
 
 
@@ -112,22 +112,24 @@ async def write_state(store: Any, key: str, value: Any) -> None:
 
 
 def retry_policy_of(task: Any) -> Any:
-    """Return a task's retry policy, or None. Goes with Airflow before 3.3: tasks have none there."""
+    """Return a task's retry policy, or None. Goes with Airflow before 3.3, where tasks have none."""
     return getattr(task, "retry_policy", None)
 
 
-def lacks(operator: Any, method: str) -> bool:
-    """Return whether an operator is without a method of its class, being what its DAG was serialized to.
+def is_serialized(operator: Any, method: str) -> bool:
+    """Return whether an operator is the serialized form, which does not have the methods of its class.
 
-    Goes when Airflow 2.11 does: its web server asks extra links for the address, and has no other operators.
+    Goes when Airflow 2.11 does: its web server calls extra links with serialized operators only.
+
+    :param method: a method that the class of the operator has
     """
     return not hasattr(operator, method)
 
 
 def run_fact(context: Mapping[str, Any], name: str) -> Any:
-    """Return a fact about the run of a task, or None: from the context, or where it lacks the key, from the run itself.
+    """Return a value of a task's run, or None: from the context, or from the run if the context does not have the key.
 
-    ``partition_key`` and ``partition_date``: goes with Airflow before 3.3, where only 3.2 has the key, at the run.
+    ``partition_key`` and ``partition_date``: goes with Airflow before 3.3, where only 3.2 has the key, on the run.
     ``run_after``: goes when Airflow 2.11 does, whose runs have none.
     """
     value = context.get(name)
@@ -135,16 +137,16 @@ def run_fact(context: Mapping[str, Any], name: str) -> Any:
 
 
 def run_type_of(run: Any) -> str:
-    """Return a run's type as text. Goes when Airflow 2.11 does: there it is text, later an enumeration."""
+    """Return a run's type as a string. Goes when Airflow 2.11 does, where it is a string; later an enumeration."""
     kind = getattr(run, "run_type", "")
     return str(getattr(kind, "value", kind))
 
 
 def core_timetable(timetable: Any) -> Any:
-    """Return the timetable that can tick: since Airflow 3.2 a task is given a mere description.
+    """Return a timetable that computes runs: since Airflow 3.2 a task receives only a description of it.
 
-    Airflow's own LatestOnlyOperator turns the one into the other in the same way. The question goes with Airflow
-    before 3.2, the answer stays.
+    Airflow's own LatestOnlyOperator converts the description in the same way. The check goes with Airflow before 3.2,
+    the conversion stays.
     """
     if hasattr(timetable, "next_dagrun_info"):
         return timetable
@@ -154,5 +156,5 @@ def core_timetable(timetable: Any) -> Any:
 
 
 def delta_of(timetable: Any) -> Any:
-    """Return the step of a timetable of steps. Goes with Airflow before 3.2: its name there is not public."""
+    """Return the step of a timetable with a fixed step. Goes with Airflow before 3.2, where its name is not public."""
     return getattr(timetable, "delta", None) or core_timetable(timetable)._delta  # noqa: SLF001

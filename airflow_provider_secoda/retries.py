@@ -1,6 +1,7 @@
-"""Whether and when a task is retried, by what went wrong: the policy that operator and sensor bring.
+"""Decide by the error whether and when a task is retried: the default retry policy of the operator and the sensor.
 
-Airflow has policies since 3.3. Before, what no retry can mend leaves as ``AirflowFailException``, with the same end.
+Airflow supports retry policies since 3.3. Before, errors that a retry cannot fix are raised as
+``AirflowFailException``, with the same effect.
 """
 
 from __future__ import annotations
@@ -19,35 +20,39 @@ if TYPE_CHECKING:
 
     from airflow.providers.common.compat.sdk import BaseOperator
 
-#: The longest delay that doubling leads to, and the longest ``Retry-After`` that is believed.
-LONGEST_BACKOFF, LONGEST_ASKED = timedelta(hours=1), timedelta(days=1)
-#: Delays are up to a tenth longer than said, so that tasks that failed together do not come back together.
+__all__ = ["SecodaRetryPolicy"]
+
+#: The longest delay of the backoff, and the longest ``Retry-After`` that is obeyed.
+_MAX_BACKOFF, _MAX_RETRY_AFTER = timedelta(hours=1), timedelta(days=1)
+#: Delays are up to 10 % longer, so that tasks that failed at the same time do not retry at the same time.
 _JITTER = 0.1
-#: Airflow's own, where there is no task to ask.
+#: Airflow's default of ``retry_delay``, for a context without a task.
 _RETRY_DELAY = timedelta(minutes=5)
 
 
 class SecodaRetryPolicy(RetryPolicy):
-    """Decide by the error whether and when a task is retried; ``retries`` says how often at most.
+    """Decide by the error whether and when a task is retried; the task's ``retries`` limits the number.
 
-    * What no retry can mend fails at once: 401, 403, 404 and other 4xx, an untrusted certificate, a limit, a connection
-      that is not filled in right.
-    * 429: after ``Retry-After``, of a day at most; where the server did not say, after the task's ``retry_delay``.
-    * 5xx, broken connections, timeouts, answers that are not Secoda's: after the task's ``retry_delay`` at first, then
-      twice as long each time, up to an hour or ``max_retry_delay``, and not before ``Retry-After``.
-    * Everything else, ``SecodaIncompleteError`` among it: as the DAG says.
+    * Errors that a retry cannot fix are not retried: 401, 403, 404 and other 4xx, an untrusted certificate, a limit, a
+      wrong connection.
+    * 429: after ``Retry-After``, at most one day; without it, after the task's ``retry_delay``.
+    * 5xx, broken connections, timeouts, responses that are not from Secoda's API: after the task's ``retry_delay``,
+      then twice as long each time, up to an hour or ``max_retry_delay``, and not before ``Retry-After``.
+    * All other errors, including ``SecodaIncompleteError``: as the DAG says.
 
-    Delays are up to a tenth longer than that. Operator and sensor have it by default; ``retry_policy=`` gives them
-    another one, or None for none. To decide otherwise about some errors, derive from it and override :meth:`evaluate`.
+    Delays are up to 10 % longer. The operator and the sensor use this policy by default; pass another one as
+    ``retry_policy=``, or None for no policy. To decide differently about some errors, override :meth:`evaluate`.
     """
 
     def evaluate(
         self, exception: BaseException, try_number: int, max_tries: int, context: Mapping[str, Any] | None = None
     ) -> RetryDecision:
-        """Return what to do after a failure.
+        """Return the decision about a failed try.
 
-        :param try_number: which try it was, from 1
-        :param max_tries: after so many tries there is no further one
+        :param exception: the error of the try
+        :param try_number: the number of the try, from 1
+        :param max_tries: the number of the last try
+        :param context: the task's context; its ``task`` has the delays
         """
         from airflow_provider_secoda.client.errors import (  # noqa: PLC0415 - DAG files are parsed often
             SecodaConfigurationError,
@@ -56,36 +61,37 @@ class SecodaRetryPolicy(RetryPolicy):
             SecodaRetriableError,
         )
 
-        what = type(exception).__name__
+        reason = type(exception).__name__
         if isinstance(exception, SecodaFatalError | SecodaConfigurationError):
-            return RetryDecision.fail(reason=f"{what}: no retry can mend it")
+            return RetryDecision.fail(reason=f"{reason}: a retry cannot fix this error")
         if not isinstance(exception, SecodaRetriableError):
             return RetryDecision.default()
-        asked = exception.retry_after
-        said = what if asked is None else f"{what}, Retry-After: {asked:.15g} s"
-        at_least = min(timedelta(seconds=asked or 0.0), LONGEST_ASKED)
+        retry_after = exception.retry_after
+        if retry_after is not None:
+            reason += f", Retry-After: {retry_after:.15g} s"
+        at_least = min(timedelta(seconds=retry_after or 0.0), _MAX_RETRY_AFTER)
         if isinstance(exception, SecodaRateLimitError):
-            return RetryDecision.retry(None if asked is None else _jittered(at_least), reason=said)
+            return RetryDecision.retry(None if retry_after is None else _jittered(at_least), reason=reason)
         task = None if context is None else context.get("task")
         backoff = _backoff(task, try_number, max_tries)
-        return RetryDecision.retry(_jittered(max(backoff, at_least)), reason=said)
+        return RetryDecision.retry(_jittered(max(backoff, at_least)), reason=reason)
 
 
-#: What operator and sensor have when nothing else is said.
+#: The default of the operator and the sensor.
 DEFAULT_POLICY = SecodaRetryPolicy()
 
 
 def retry_policy_kwargs(policy: RetryPolicy | None) -> dict[str, Any]:
-    """Return what an operator tells Airflow of its policy: nothing before 3.3, which knows of none."""
+    """Return the retry policy as arguments of a base operator; none before Airflow 3.3, which has no policies."""
     return {} if RetryPolicy is object else {"retry_policy": policy}
 
 
 @contextmanager
 def unwrap_errors_for_retry_policy(task: BaseOperator) -> Iterator[None]:
-    """Let an error of Secoda reach a task's retry policy as what it is, where the task has one.
+    """Raise the Secoda error that caused an ``AirflowFailException``, if the task has a retry policy.
 
-    ``AirflowFailException`` fails a task without asking its policy, so that nobody could decide otherwise: to wait, for
-    example, until a key that is being changed has arrived everywhere.
+    Airflow fails a task on ``AirflowFailException`` without calling its policy. A policy could then not decide
+    differently, for example to retry while a key is being rotated.
     """
     from airflow_provider_secoda.client.errors import SecodaError  # noqa: PLC0415 - DAG files are parsed often
 
@@ -99,13 +105,13 @@ def unwrap_errors_for_retry_policy(task: BaseOperator) -> Iterator[None]:
 
 
 def _backoff(task: Any, try_number: int, max_tries: int) -> timedelta:
-    """Return a task's ``retry_delay``, doubled for each failure but the first since it was cleared."""
+    """Return a task's ``retry_delay``, doubled for each failure after the first since the task was cleared."""
     if task is None:
         return _RETRY_DELAY
     cleared_at = max(0, max_tries - task.retries)
     doublings = min(max(0, try_number - cleared_at - 1), 12)
     delay: timedelta = task.retry_delay
-    longest: timedelta = task.max_retry_delay or LONGEST_BACKOFF
+    longest: timedelta = task.max_retry_delay or _MAX_BACKOFF
     doubled: timedelta = delay * 2**doublings
     return min(doubled, max(delay, longest))
 

@@ -1,1 +1,1 @@
-"""Assets: what in Secoda a DAG may stand for, wait for or read."""
+"""Assets in Secoda: audit logs of a workspace, and resources."""

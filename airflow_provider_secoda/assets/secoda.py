@@ -1,4 +1,4 @@
-"""``secoda://`` asset URIs: made, checked, and turned into OpenLineage datasets.
+"""``secoda://`` asset URIs: create and check them, and convert them to OpenLineage datasets.
 
 ::
 
@@ -7,12 +7,13 @@
     secoda://<host>[:<port>]/workspace/<name>/audit_logs
     secoda://<host>[:<port>]/workspace/<name>/resource/<resource id>
 
-The host is that of the workspace's API: ``api.secoda.co``, ``eapi.secoda.co``, ``aapi.secoda.co``, or one's own. A
-region's host serves many workspaces, and no answer of the API tells which one a key belongs to. So a workspace has the
-name that its people give it, the same in the connection (extra ``workspace``) and here; who has one workspace on a host
-needs none. Connections do not stand in a URI: two of them may lead to the same workspace.
+The host is that of the workspace's API: ``api.secoda.co``, ``eapi.secoda.co``, ``aapi.secoda.co``, or a self-hosted
+one. The host of a region serves many workspaces, and the API does not report which workspace a key belongs to. Users
+therefore choose a name for each workspace, the same in the connection (extra ``workspace``) and in the URI; with one
+workspace on a host no name is needed. A URI does not contain a connection, because several connections can use the same
+workspace.
 
-Resource ids and names are percent-encoded, all but letters, digits, ``-``, ``_``, ``.`` and ``~``.
+Resource ids and names are percent-encoded, except letters, digits, ``-``, ``_``, ``.`` and ``~``.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.openlineage.facet import Dataset
     from airflow.providers.common.compat.sdk import Asset
 
+__all__ = ["Address", "convert_asset_to_openlineage", "create_asset", "read_uri", "sanitize_uri"]
+
 _FORMS = (
     "write secoda://<host>/audit_logs or secoda://<host>/resource/<id>, "
     "with a workspace's name secoda://<host>/workspace/<name>/…"
@@ -35,11 +38,11 @@ _PORTS = {"https": 443, "http": 80}
 
 
 class Address(NamedTuple):
-    """What an asset of Secoda is; ``namespace`` and ``name`` are OpenLineage's, and with a slash between them the URI.
+    """Parts of an asset's URI. ``namespace`` and ``name`` are those of the OpenLineage dataset, and form the URI.
 
     :ivar authority: host and port of the API, as :func:`authority_of` returns them
-    :ivar workspace: the name that people gave to it, or None
-    :ivar resource_id: of a resource; None stands for the audit logs
+    :ivar workspace: name of the workspace, or None
+    :ivar resource_id: id of the resource; None for the audit logs
     """
 
     authority: str
@@ -55,7 +58,7 @@ class Address(NamedTuple):
     def name(self) -> str:
         """Return the URI's path.
 
-        :raises ValueError: a name is empty, or no text that can be encoded
+        :raises ValueError: a name is empty, or cannot be encoded
         """
         place = "" if self.workspace is None else f"workspace/{_encoded('workspace', self.workspace)}/"
         return place + (
@@ -69,7 +72,7 @@ class Address(NamedTuple):
 
 
 def authority_of(base_url: str) -> str:
-    """Return host and port of a base URL, without the port that its scheme has anyway."""
+    """Return host and port of a base URL, without the default port of its scheme."""
     parts = urlsplit(base_url)
     host = parts.hostname or ""
     host = f"[{host}]" if ":" in host else host
@@ -87,14 +90,14 @@ def create_asset(
 ) -> Asset:
     """Return the asset of a workspace's audit logs, or of one of its resources.
 
-    ``region``, ``customer_domain`` and ``host`` are those of the connection: without any of them it is the US cloud.
+    ``region``, ``customer_domain`` and ``host`` are the fields of the connection; the default is the US cloud.
 
     :param region: ``us``, ``eu``, ``apac`` or ``on_premise``
     :param customer_domain: the name before ``.secoda.co`` of an on-premise workspace
-    :param host: any base URL or host, as people paste it
-    :param workspace: the workspace's name, where one host has several
-    :param resource_id: of the resource; without it the asset is the audit logs
-    :param asset: anything else that ``Asset`` takes: ``name``, ``extra``, ``watchers``
+    :param host: base URL or host, also as copied from a browser
+    :param workspace: the workspace's name, if one host serves several
+    :param resource_id: id of the resource; None for the audit logs
+    :param asset: other arguments of ``Asset``: ``name``, ``extra``, ``watchers``
     :raises ValueError: naming the argument to change
     """
     from airflow.providers.common.compat.sdk import Asset  # noqa: PLC0415 - Airflow reads this module at its start
@@ -107,18 +110,18 @@ def create_asset(
 
 
 def sanitize_uri(uri: SplitResult) -> SplitResult:
-    """Return a URI in the one spelling that each asset has.
+    """Return the normalized form of a URI.
 
-    The hosts of the web app become those of the API, for they lead to the same workspaces.
+    Hosts of the web app are replaced by those of the API, because they serve the same workspaces.
 
-    :raises ValueError: it names nothing in Secoda, or holds what may be a key
+    :raises ValueError: the URI is not that of an asset in Secoda, or may contain a key
     """
     address = _address(uri)
     return SplitResult("secoda", address.authority, f"/{address.name}", "", "")
 
 
 def convert_asset_to_openlineage(asset: Asset, lineage_context: Any) -> Dataset:
-    """Return the OpenLineage dataset of an asset: the one that the operator and the sensor report."""
+    """Return the OpenLineage dataset of an asset; the operator and the sensor report the same one."""
     from airflow.providers.common.compat.openlineage.facet import Dataset  # noqa: PLC0415
 
     del lineage_context
@@ -127,21 +130,23 @@ def convert_asset_to_openlineage(asset: Asset, lineage_context: Any) -> Dataset:
 
 
 def read_uri(uri: str) -> Address:
-    """Return what the URI of an asset stands for, such as the id of the resource that set a DAG off.
+    """Return the parts of an asset's URI, for example the id of the resource whose event runs a DAG.
 
-    :raises ValueError: it names nothing in Secoda
+    :raises ValueError: the URI is not that of an asset in Secoda
     """
     parts = urlsplit(uri)
     if parts.scheme.lower() != "secoda":
-        raise ValueError(f"this is no secoda:// URI; {_FORMS}")
+        raise ValueError(f"the URI does not begin with secoda://; {_FORMS}")
     return _address(parts)
 
 
 def _address(uri: SplitResult) -> Address:
     if "@" in uri.netloc:
-        raise ValueError(f"a secoda:// URI holds no user and no key; {_FORMS}")
+        raise ValueError(f"a secoda:// URI must not contain a user or a key; {_FORMS}")
     if uri.query or uri.fragment:
-        raise ValueError(f"a secoda:// URI has neither a query nor a fragment (? is %3F in an id, # is %23); {_FORMS}")
+        raise ValueError(
+            f"a secoda:// URI has no query and no fragment (in an id, write ? as %3F and # as %23); {_FORMS}"
+        )
     if not uri.netloc:
         raise ValueError(f"a secoda:// URI needs a host; {_FORMS}")
     try:
@@ -158,17 +163,17 @@ def _address(uri: SplitResult) -> Address:
             return Address(authority, workspace)
         case ["workspace", workspace, "resource", resource_id]:
             return Address(authority, workspace, resource_id)
-    raise ValueError(f"{uri.path!r} is nothing in Secoda; {_FORMS}")
+    raise ValueError(f"{uri.path!r} is not the path of an asset in Secoda; {_FORMS}")
 
 
 def _encoded(name: str, text: str) -> str:
     if not text:
         raise ValueError(f"`{name}` must not be empty")
     try:
-        # A path has no names of dots alone: they lead upwards.
+        # In a path, a name that consists of dots refers to a parent.
         return quote(text, safe="") if text.strip(".") else text.replace(".", "%2E")
     except UnicodeEncodeError:
-        raise ValueError(f"`{name}` must be text, and {text!r} holds half of a sign") from None
+        raise ValueError(f"`{name}` must be encodable as UTF-8; {text!r} contains an unpaired surrogate") from None
 
 
 def _decoded(segment: str) -> str:

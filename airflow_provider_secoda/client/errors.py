@@ -1,29 +1,49 @@
-"""What can go wrong with Secoda, told apart by what one can do about it.
+"""Errors of the client, by what a caller can do about them.
 
 ::
 
     SecodaError
-    ├── SecodaConfigurationError    the connection or an argument: change it
-    ├── SecodaFatalError            no retry mends it
+    ├── SecodaConfigurationError    the connection or an argument is wrong: change it
+    ├── SecodaFatalError            a retry cannot fix it
     │   ├── SecodaAuthenticationError   401: the key is wrong or revoked
-    │   ├── SecodaPermissionError       403: the key's maker may not do this
-    │   ├── SecodaNotFoundError         404: no such thing here
-    │   ├── SecodaRequestError          any other 4xx: the request is refused
-    │   ├── SecodaRedirectError         a redirect to another origin, which would take the key along
-    │   ├── SecodaTLSError              the server's certificate is not trusted, or it speaks no TLS
-    │   └── SecodaLimitError            an answer larger than ``setting`` allows: it would be as large again
+    │   ├── SecodaPermissionError       403: the owner of the key may not do this
+    │   ├── SecodaNotFoundError         404: the resource or page does not exist
+    │   ├── SecodaRequestError          any other 4xx: the server rejects the request
+    │   ├── SecodaRedirectError         a redirect to another origin, which would send the key there
+    │   ├── SecodaTLSError              the server's certificate is not trusted, or TLS fails
+    │   └── SecodaLimitError            a response larger than ``setting`` allows
     ├── SecodaRetriableError        the same request may succeed later
-    │   ├── SecodaRateLimitError        429; ``retry_after`` in seconds where the server said it
+    │   ├── SecodaRateLimitError        429; ``retry_after`` in seconds if the server sent it
     │   ├── SecodaServerError           5xx
-    │   ├── SecodaConnectionError       no connection, or it broke
-    │   ├── SecodaTimeoutError          no answer in time
-    │   └── SecodaResponseError         200, but not a Secoda answer (cut, or a login page); ``path`` says where
-    └── SecodaIncompleteError       the listing did not let us prove that nothing is missing
+    │   ├── SecodaConnectionError       no connection, or it was interrupted
+    │   ├── SecodaTimeoutError          no response in time
+    │   └── SecodaResponseError         200, but truncated or not from Secoda's API; see ``path``
+    └── SecodaIncompleteError       it cannot be proven that no log is missing
 
-Every error can be pickled, and none carries the API key, a header or a request object.
+Every error can be pickled, and none contains the API key, a header or a request object.
 """
 
 from __future__ import annotations
+
+__all__ = [
+    "SecodaAuthenticationError",
+    "SecodaConfigurationError",
+    "SecodaConnectionError",
+    "SecodaError",
+    "SecodaFatalError",
+    "SecodaIncompleteError",
+    "SecodaLimitError",
+    "SecodaNotFoundError",
+    "SecodaPermissionError",
+    "SecodaRateLimitError",
+    "SecodaRedirectError",
+    "SecodaRequestError",
+    "SecodaResponseError",
+    "SecodaRetriableError",
+    "SecodaServerError",
+    "SecodaTLSError",
+    "SecodaTimeoutError",
+]
 
 
 class SecodaError(Exception):
@@ -31,16 +51,16 @@ class SecodaError(Exception):
 
     @property
     def retriable(self) -> bool:
-        """Whether the same request may succeed later without anybody changing anything."""
+        """Whether the same request may succeed later without a change."""
         return isinstance(self, SecodaRetriableError)
 
 
 class SecodaConfigurationError(SecodaError):
-    """The connection or an argument is wrong; the text names the field to fill."""
+    """The connection or an argument is wrong; the text names the field to change."""
 
 
 class SecodaFatalError(SecodaError):
-    """The server's answer is final: retrying cannot help."""
+    """The response is final: a retry cannot fix it."""
 
     def __init__(self, message: str, *, status: int | None = None) -> None:
         super().__init__(message)
@@ -52,7 +72,7 @@ class SecodaAuthenticationError(SecodaFatalError):
 
 
 class SecodaPermissionError(SecodaFatalError):
-    """403: the person who made the key may not do this; audit logs are for workspace admins."""
+    """403: the owner of the key may not do this; only workspace admins can read audit logs."""
 
 
 class SecodaNotFoundError(SecodaFatalError):
@@ -60,15 +80,15 @@ class SecodaNotFoundError(SecodaFatalError):
 
 
 class SecodaRequestError(SecodaFatalError):
-    """Any other 4xx: the server understood the request and refuses it."""
+    """Any other 4xx: the server rejects the request."""
 
 
 class SecodaRedirectError(SecodaFatalError):
-    """A redirect that would have taken the API key to another origin; it was not followed."""
+    """A redirect that would have sent the API key to another origin; it was not followed."""
 
 
 class SecodaTLSError(SecodaFatalError):
-    """No safe connection; ``reason`` is certificate (it could not be verified) or protocol (it is no TLS we know)."""
+    """No secure connection; ``reason`` is certificate (not verified) or protocol (the TLS handshake failed)."""
 
     def __init__(self, message: str, *, status: int | None = None, reason: str = "certificate") -> None:
         super().__init__(message, status=status)
@@ -76,7 +96,7 @@ class SecodaTLSError(SecodaFatalError):
 
 
 class SecodaLimitError(SecodaFatalError):
-    """An answer is larger or nested deeper than allowed, as it will be again; ``setting`` is what to raise."""
+    """A response is larger or nested deeper than allowed; ``setting`` is the setting to raise."""
 
     def __init__(self, message: str, *, status: int | None = None, setting: str = "") -> None:
         super().__init__(message, status=status)
@@ -89,7 +109,7 @@ class SecodaRetriableError(SecodaError):
     def __init__(self, message: str, *, status: int | None = None, retry_after: float | None = None) -> None:
         super().__init__(message)
         self.status = status
-        #: Seconds that the server asked to wait, when it did.
+        #: Seconds to wait, from the header Retry-After; None if there was none.
         self.retry_after = retry_after
 
 
@@ -102,7 +122,7 @@ class SecodaServerError(SecodaRetriableError):
 
 
 class SecodaConnectionError(SecodaRetriableError):
-    """The server could not be reached, or the connection broke; ``reason`` is dns, proxy, refused or broken."""
+    """The server could not be reached, or the connection was interrupted; ``reason``: dns, proxy, refused or broken."""
 
     def __init__(self, message: str, *, reason: str = "broken") -> None:
         super().__init__(message)
@@ -110,11 +130,11 @@ class SecodaConnectionError(SecodaRetriableError):
 
 
 class SecodaTimeoutError(SecodaRetriableError):
-    """No answer within the timeout."""
+    """No response within the timeout."""
 
 
 class SecodaResponseError(SecodaRetriableError):
-    """A 2xx answer that is not of the documented shape; ``path`` is the JSON path of the first decode_error."""
+    """A 2xx response that does not have the documented shape; ``path`` is the JSON path of the first difference."""
 
     def __init__(self, message: str, *, path: str = "$", status: int | None = None) -> None:
         super().__init__(message, status=status)
@@ -122,4 +142,4 @@ class SecodaResponseError(SecodaRetriableError):
 
 
 class SecodaIncompleteError(SecodaError):
-    """It could not be proven that every log of the window was seen; the text says what was seen instead."""
+    """It could not be proven that every log of the window was read; the text says what was seen instead."""

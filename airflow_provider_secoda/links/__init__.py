@@ -1,1 +1,1 @@
-"""Links to where the output and the resources can be looked at."""
+"""Links from a task to its output file and to its resource in Secoda."""

@@ -1,4 +1,4 @@
-"""Buttons beside a task in Airflow's web UI: the file that was written, the resource that is waited for."""
+"""Links of a task in Airflow's web UI: to its output file, to its resource in Secoda."""
 
 from __future__ import annotations
 
@@ -6,45 +6,50 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperatorLink, XCom
 
-from airflow_provider_secoda._compat import lacks
+from airflow_provider_secoda._compat import is_serialized
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+__all__ = ["SecodaOutputLink", "SecodaResourceLink"]
+
 
 class _Link(BaseOperatorLink):
-    """A link that the task itself makes, as it alone has the connection.
+    """Link whose URL the task itself computes, because only the task has the connection.
 
-    It is kept as an XCom: by Airflow 3 when the task ends, and by :func:`push_link` as soon as it is known, for a task
-    that is still waiting and for Airflow 2.
+    The URL is stored as an XCom: by Airflow 3 when the task ends, and by :func:`push_link` as soon as the URL is known,
+    for a task that is still waiting and for Airflow 2.
     """
 
     @property
     def xcom_key(self) -> str:
-        """The XCom under which the address lies."""
+        """The key of the XCom that contains the URL."""
         return f"_link_{type(self).__name__}"
 
     def get_link(self, operator: Any, *, ti_key: Any) -> str:
-        """Return the address, or nothing: a wrong one is worse."""
-        if lacks(operator, "link_url"):
+        """Return the URL, or an empty string: no link is better than a wrong one."""
+        if is_serialized(operator, "link_url"):
             return XCom.get_value(key=self.xcom_key, ti_key=ti_key) or ""
         return operator.link_url() or ""
 
 
 class SecodaOutputLink(_Link):
-    """The file that was written, in the console of the cloud that it lies in."""
+    """Link to the output file, in the console of its cloud."""
 
     name = "Output"
 
 
 class SecodaResourceLink(_Link):
-    """The resource, in Secoda's web app."""
+    """Link to the resource, in Secoda's web app."""
 
     name = "Resource in Secoda"
 
 
 def push_link(link: BaseOperatorLink, url: str | None, context: Mapping[str, Any]) -> None:
-    """Keep an address where the web UI looks for it, before the task ends."""
+    """Store the URL of a link where the web UI reads it, before the task ends.
+
+    :param url: None if there is no link
+    """
     instance: Any = context.get("ti")
     if url and hasattr(instance, "xcom_push"):
         instance.xcom_push(key=link.xcom_key, value=url)

@@ -1,1 +1,1 @@
-"""Sensors that wait for something to happen in Secoda."""
+"""Sensors that wait for changes in Secoda."""

@@ -1,1 +1,1 @@
-"""What waits in the triggerer, and what fires assets."""
+"""Triggers: the trigger of the deferred sensor, and the event triggers."""
