@@ -1,1 +1,1 @@
-"""What the operator and the sensor report to OpenLineage."""
+"""Reports to OpenLineage, of the operator and of the sensor."""

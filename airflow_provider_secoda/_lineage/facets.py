@@ -1,6 +1,6 @@
-"""What OpenLineage is told of Secoda and of files: datasets and their facets, all of them standard ones.
+"""OpenLineage datasets and facets of Secoda and of files; all facets are standard ones.
 
-Import this module only where OpenLineage asks: it needs OpenLineage's client, which is no dependency.
+Import this module only when OpenLineage calls: it needs OpenLineage's client, which is not a dependency.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _SPEC = "https://openlineage.io/spec/facets/1-0-0"
 
 @attrs.define
 class InputSubset(InputDatasetFacet):
-    """Which part of an input was read; OpenLineage's own class is missing from clients of 2025."""
+    """The part of an input that was read; OpenLineage clients of 2025 have no class for it."""
 
     inputCondition: dict[str, Any]  # noqa: N815 - OpenLineage's name
 
@@ -45,7 +45,7 @@ class InputSubset(InputDatasetFacet):
 
 @attrs.define
 class ExecutionParameters(RunFacet):
-    """What a run was given to do; OpenLineage's own class is missing from clients of 2025."""
+    """The parameters of a run; OpenLineage clients of 2025 have no class for it."""
 
     parameters: list[dict[str, str]]
 
@@ -55,55 +55,58 @@ class ExecutionParameters(RunFacet):
 
 
 def resource(settings: ConnectionSettings, resource_id: str) -> InputDataset:
-    """Return what a sensor looks at."""
+    """Return the resource that a sensor polls as an input."""
     return _input(settings, resource_id)
 
 
 def audit_logs(
-    settings: ConnectionSettings, asked: Mapping[str, Any] | None = None, told: Mapping[str, Any] | None = None
+    settings: ConnectionSettings, query: Mapping[str, Any] | None = None, summary: Mapping[str, Any] | None = None
 ) -> InputDataset:
     """Return the audit logs as an input.
 
-    :param asked: what :func:`parameters` takes, as soon as it is known
-    :param told: the operator's summary, once there is one
+    :param query: what was read, as :func:`parameters` takes it; None before the task has resolved its window
+    :param summary: the operator's summary; None before the task has succeeded
     """
     facets: dict[str, InputDatasetFacet] = {}
-    if asked is not None:
-        facets["subset"] = InputSubset(_window(asked))
-    if told is not None:
-        count = told["count"]
+    if query is not None:
+        facets["subset"] = InputSubset(_window(query))
+    if summary is not None:
+        count = summary["count"]
         facets["inputStatistics"] = InputStatisticsInputDatasetFacet(rowCount=count)
-        # Each log has an id, and is there once: what the operator stands for.
+        # The operator guarantees that each log has an id and is read exactly once.
         facets["dataQualityMetrics"] = DataQualityMetricsInputDatasetFacet(
             rowCount=count, columnMetrics={"id": ColumnMetrics(nullCount=0, distinctCount=count)}
         )
     return _input(settings, None, facets, schema=_documented())
 
 
-def parameters(asked: Mapping[str, Any]) -> ExecutionParameters:
-    """Return what the run was given: ``start``, ``end``, ``window_rule``, ``timestamp_field``, maybe ``filter``."""
+def parameters(query: Mapping[str, Any]) -> ExecutionParameters:
+    """Return the parameters of a run: ``start``, ``end``, ``window_rule``, ``timestamp_field``, ``filter``."""
     return ExecutionParameters(
         [
             {"key": key, "value": value if isinstance(value, str) else json.dumps(value)}
-            for key, value in asked.items()
+            for key, value in query.items()
             if value is not None
         ]
     )
 
 
-def output_file(told: Mapping[str, Any]) -> OutputDataset:
-    """Return the file that the operator wrote, of its summary."""
-    namespace, name = file_names(told["path"])
+def output_file(summary: Mapping[str, Any]) -> OutputDataset:
+    """Return the file that the operator wrote as an output.
+
+    :param summary: the operator's summary
+    """
+    namespace, name = file_names(summary["path"])
     return OutputDataset(
         namespace,
         name,
         facets={
-            "schema": _columns() if told["format"] == "parquet" else _documented(),
-            "version": DatasetVersionDatasetFacet(f"sha256:{told['sha256']}"),
+            "schema": _columns() if summary["format"] == "parquet" else _documented(),
+            "version": DatasetVersionDatasetFacet(f"sha256:{summary['sha256']}"),
         },
         outputFacets={
             "outputStatistics": OutputStatisticsOutputDatasetFacet(
-                rowCount=told["count"], size=told["bytes"], fileCount=1
+                rowCount=summary["count"], size=summary["bytes"], fileCount=1
             )
         },
     )
@@ -122,19 +125,19 @@ def _input(
     )
 
 
-def _window(asked: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a half-open window as the condition that a log in it meets."""
+def _window(query: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the condition that the logs in a half-open window meet."""
 
-    def compare(how: str, value: str) -> dict[str, Any]:
+    def compare(comparison: str, value: str) -> dict[str, Any]:
         return {
             "type": "compare",
-            "left": {"type": "field", "field": asked["timestamp_field"]},
-            "comparison": how,
+            "left": {"type": "field", "field": query["timestamp_field"]},
+            "comparison": comparison,
             "right": {"type": "literal", "value": value},
         }
 
-    begin, end = compare("GREATER_EQUAL_THAN", asked["start"]), compare("LESS_THAN", asked["end"])
-    return {"type": "binary", "operator": "AND", "left": begin, "right": end}
+    start, end = compare("GREATER_EQUAL_THAN", query["start"]), compare("LESS_THAN", query["end"])
+    return {"type": "binary", "operator": "AND", "left": start, "right": end}
 
 
 def _documented() -> SchemaDatasetFacet:
@@ -154,10 +157,10 @@ def _field(name: str, kind: Any) -> SchemaDatasetFacetFields:
 
 
 def _columns() -> SchemaDatasetFacet:
-    """Return the columns that a Parquet file has."""
-    from airflow_provider_secoda._storage.parquet import batch_of  # noqa: PLC0415 - pyarrow is an extra
+    """Return the columns of a Parquet file."""
+    from airflow_provider_secoda._storage.parquet import SCHEMA  # noqa: PLC0415 - pyarrow is an extra
 
-    return SchemaDatasetFacet([_column(field.name, field.type) for field in batch_of([]).schema])
+    return SchemaDatasetFacet([_column(field.name, field.type) for field in SCHEMA])
 
 
 def _column(name: str, kind: Any) -> SchemaDatasetFacetFields:

@@ -20,46 +20,46 @@ _SUFFIXES = {
 
 
 def format_of(path: str) -> str:
-    """Tell the format from the suffix of a path or URL, in any case of letters.
+    """Return the format of a file by the suffix of its path or URL; upper and lower case are equal.
 
-    :return: ``jsonl``, ``jsonl.gz`` or ``parquet``.
-    :raises ValueError: the suffix is none of those that are listed in the message.
+    :return: ``jsonl``, ``jsonl.gz`` or ``parquet``
+    :raises ValueError: the suffix is unknown; the message lists the known ones
     """
-    for suffix, kind in _SUFFIXES.items():
+    for suffix, file_format in _SUFFIXES.items():
         if path.lower().endswith(suffix):
-            return kind
-    raise ValueError(f"The suffix of {path!r} names no known format; use one of {', '.join(_SUFFIXES)}.")
+            return file_format
+    raise ValueError(f"{path!r} does not end in the suffix of a known format; use one of {', '.join(_SUFFIXES)}.")
 
 
-def require_format(kind: str) -> None:
-    """Check that this Python can write a format: better said before a long read than after it.
+def require_format(file_format: str) -> None:
+    """Check that this Python can write a format; call it before a long read.
 
-    :raises ModuleNotFoundError: Parquet without pyarrow; the message names the extra to install.
+    :raises ModuleNotFoundError: Parquet without pyarrow; the message says what to install
     """
-    if kind == "parquet" and importlib.util.find_spec("pyarrow") is None:
+    if file_format == "parquet" and importlib.util.find_spec("pyarrow") is None:
         raise ModuleNotFoundError(
             "Writing Parquet needs pyarrow: pip install 'airflow-provider-secoda[parquet]'.", name="pyarrow"
         )
 
 
-def write_file(local_path: str | Path, kind: str, records: Iterable[bytes]) -> None:
-    """Write records, one after the other, in the order given: the same records make the same bytes.
+def write_local_file(local_path: str | Path, file_format: str, records: Iterable[bytes]) -> None:
+    """Write records to a file in the order given; the same records give the same bytes.
 
-    :param local_path: a file on this machine; overwritten. Not atomic: see :func:`~.storage.land`.
-    :param kind: what :func:`format_of` returned.
-    :param records: each the bytes of one JSON object, as the API sent them.
+    :param local_path: a file on this machine; replaced. Not atomic: see :func:`~.write.write_atomically`.
+    :param file_format: what :func:`format_of` returned
+    :param records: each the bytes of one JSON object, as the API sent them
     """
-    require_format(kind)
-    if kind == "parquet":
+    require_format(file_format)
+    if file_format == "parquet":
         from airflow_provider_secoda._storage.parquet import write_parquet  # noqa: PLC0415 - pyarrow is optional
 
         write_parquet(local_path, records)
         return
     with Path(local_path).open("wb") as file:
-        if kind == "jsonl":
+        if file_format == "jsonl":
             _write_lines(file, records)
         else:
-            # Neither the clock nor the file's name may stand in the header: two writes must give equal bytes.
+            # The header contains neither a time nor a file name: two writes must give equal bytes.
             with gzip.GzipFile("", "wb", compresslevel=6, fileobj=file, mtime=0) as packed:
                 _write_lines(packed, records)
 
@@ -69,20 +69,20 @@ def _write_lines(file: IO[bytes] | gzip.GzipFile, records: Iterable[bytes]) -> N
         file.write(_one_line(raw) + b"\n")
 
 
-def stored(kind: str, raw: bytes) -> bytes:
-    """Return the bytes of a record as they lie in a file of a format.
+def stored(file_format: str, raw: bytes) -> bytes:
+    """Return the bytes of a record as they are stored in a file of a format.
 
-    :return: a line without its end, or what the Parquet column ``raw`` holds, in UTF-8
+    :return: a line without its line break, or the value of the Parquet column ``raw`` in UTF-8
     """
-    return raw if kind == "parquet" else _one_line(raw)
+    return raw if file_format == "parquet" else _one_line(raw)
 
 
 def _one_line(raw: bytes) -> bytes:
-    """Join the lines of a pretty-printed record and leave every other one alone.
+    """Join the lines of a pretty-printed record; leave all other records as they are.
 
-    JSON allows no line break inside a token, nor two tokens with only white space between them: what
-    surrounds a line break can go without changing any token. (``msgspec.json.format`` refuses records that
-    hold a lone surrogate.)
+    JSON allows no line break inside a token, and no two tokens with only white space between them: the white space
+    around a line break can be removed without changing a token. (``msgspec.json.format`` refuses records that contain a
+    lone surrogate.)
     """
     if b"\n" not in raw and b"\r" not in raw:
         return raw

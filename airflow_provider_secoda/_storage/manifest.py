@@ -1,8 +1,8 @@
-"""Say beside a file what it holds and where it came from, so that anybody can check it later.
+"""Write and read the manifest of a file: what the file contains, and where the records came from.
 
-A manifest is JSON, laid out so that it can also be read line by line: a header, then ``records`` as the last member,
-one ``["id", "sha256"]`` a line in the order of the file. It is written last, so its presence means that the file
-beside it is whole.
+A manifest is JSON that can also be read line by line: a header, then ``records`` as the last member, one
+``["id", "sha256"]`` per line in the order of the file. It is written after the file: if there is a manifest, the file
+next to it is complete.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-#: Of the layout; what a reader does not know it must refuse.
+#: The version of the layout. A reader must refuse versions that it does not know.
 VERSION = 1
-#: A header longer than this is none of ours; most of it are the pieces of the listing, some 200 bytes each.
+#: The longest header that is read. Most of a header are the page ranges of the read, some 200 bytes each.
 MAX_HEADER_BYTES = 64 << 20
-#: An id longer than this is none of ours.
+#: The longest line that is read: one id.
 MAX_LINE_BYTES = 64 << 20
 _OPEN, _CLOSE = b'  "records": [\n', b"  ]\n}\n"
 
 
 class ManifestError(ValueError):
-    """A manifest is not laid out as one: it was altered, cut, or written by a later version."""
+    """A manifest does not have the expected layout: it was altered, truncated, or written by a later version."""
 
 
 def manifest_path(path: str) -> str:
@@ -39,16 +39,16 @@ def manifest_path(path: str) -> str:
 
 
 class ManifestBuilder:
-    """Note each record's id and digest on its way to a file, on disk, so that memory does not grow with their number.
+    """Collect the id and the SHA-256 of each record that is written to a file, and build the manifest from them.
 
-    Use it as a context manager.
+    They are kept on disk, so that memory does not grow with their number. Use it as a context manager.
 
-    :param kind: the file's format, as :func:`~.formats.format_of` returned it
+    :param file_format: the format of the file, as :func:`~.formats.format_of` returned it
     """
 
-    def __init__(self, kind: str) -> None:
-        self._kind = kind
-        self._lines = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the ledger
+    def __init__(self, file_format: str) -> None:
+        self._format = file_format
+        self._lines = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `__exit__`
         self._count = 0
 
     def __enter__(self) -> Self:
@@ -60,36 +60,36 @@ class ManifestBuilder:
         self._lines.close()
 
     def watch(self, records: Iterable[tuple[int, str, bytes]]) -> Iterator[bytes]:
-        """Pass records on, and note them.
+        """Yield the bytes of each record, and collect its id and SHA-256.
 
-        :param records: (timestamp, id, the record as JSON bytes), as :class:`~.spool.Spool` gives them
+        :param records: (timestamp, id, the record as JSON bytes), as :class:`~.spool.Spool` yields them
         """
-        for _, name, raw in records:
-            digest = hashlib.sha256(stored(self._kind, raw)).hexdigest()
-            line = f"    {json.dumps([name, digest])}"  # half of a surrogate pair stays an escape
+        for _, log_id, raw in records:
+            digest = hashlib.sha256(stored(self._format, raw)).hexdigest()
+            line = f"    {json.dumps([log_id, digest])}"  # a lone surrogate stays an escape
             self._lines.write((",\n" if self._count else "").encode() + line.encode())
             self._count += 1
             yield raw
 
     def manifest(self, header: Mapping[str, Any]) -> Iterator[bytes]:
-        """Return the manifest of the records that were noted, in pieces.
+        """Yield the manifest of the collected records in chunks.
 
-        :param header: what is to be said about the file; anything that JSON can hold
+        :param header: the header: JSON values
         """
         yield json.dumps({"manifest_version": VERSION, **header}, indent=2).encode().removesuffix(b"\n}") + b",\n"
         yield _OPEN
         self._lines.seek(0)
-        while piece := self._lines.read(1 << 20):
-            yield piece
+        while chunk := self._lines.read(1 << 20):
+            yield chunk
         yield (b"\n" if self._count else b"") + _CLOSE
 
 
 def read_manifest(file: IO[bytes]) -> tuple[dict[str, Any], Iterator[tuple[str, str]]]:
-    """Read a manifest: its header at once, its records one by one.
+    """Read a manifest: the header at once, the records one by one.
 
-    :param file: open for reading bytes, at its beginning; must stay open while the records are read
+    :param file: open for reading bytes, at its start; must stay open while the records are read
     :return: the header without ``records``, and pairs of (id, sha256)
-    :raises ManifestError: it is not laid out as a manifest, also while the records are read
+    :raises ManifestError: it does not have the layout of a manifest; also raised while the records are read
     """
     head, size = [], 0
     while (line := file.readline(MAX_LINE_BYTES)) != _OPEN:
@@ -103,10 +103,10 @@ def read_manifest(file: IO[bytes]) -> tuple[dict[str, Any], Iterator[tuple[str, 
     try:
         header = json.loads(text[:-2] + b"\n}")
     except (ValueError, RecursionError) as exc:
-        raise ManifestError(f"its header is no JSON: {exc}") from None
-    if not isinstance(header, dict) or header.get("manifest_version") != VERSION:
-        version = header.get("manifest_version") if isinstance(header, dict) else None
-        raise ManifestError(f"its version is {version!r}, and only {VERSION} is known here")
+        raise ManifestError(f"its header is not valid JSON: {exc}") from None
+    version = header.get("manifest_version") if isinstance(header, dict) else None
+    if version != VERSION:
+        raise ManifestError(f"its version is {version!r}, but only version {VERSION} is supported")
     return header, _pairs(file)
 
 
@@ -114,18 +114,18 @@ def _pairs(file: IO[bytes]) -> Iterator[tuple[str, str]]:
     more: bool | None = None
     while (line := file.readline(MAX_LINE_BYTES)) != _CLOSE[:4]:
         if more is False or not line.startswith(b'    ["'):
-            raise ManifestError("its records are cut, or something else stands between them")
+            raise ManifestError("its records are truncated, or there is something else between them")
         more = line.endswith(b",\n")
         yield _pair(line)
     if more or file.read(len(_CLOSE)) != _CLOSE[4:]:
-        raise ManifestError("something stands behind its records")
+        raise ManifestError("there is something after its records")
 
 
 def _pair(line: bytes) -> tuple[str, str]:
     try:
-        name, digest = json.loads(line.rstrip(b",\n"))
+        log_id, digest = json.loads(line.rstrip(b",\n"))
     except (ValueError, RecursionError):
-        name = digest = None
-    if not isinstance(name, str) or not isinstance(digest, str):
+        log_id = digest = None
+    if not isinstance(log_id, str) or not isinstance(digest, str):
         raise ManifestError('a line of its records is not `["id", "sha256"]`')
-    return name, digest
+    return log_id, digest

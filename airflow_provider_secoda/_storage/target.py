@@ -132,7 +132,7 @@ class _LocalTarget:
 
     def put(self, source: Path) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        hidden = self.path.with_name(f".landing-{secrets.token_hex(8)}.part")
+        hidden = self.path.with_name(f".secoda-{secrets.token_hex(8)}.part")
         try:
             # Not by tempfile, whose files only their owner may read: this one has the permissions of the umask.
             with source.open("rb") as file, hidden.open("xb") as copy:

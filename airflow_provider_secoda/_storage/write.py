@@ -1,4 +1,4 @@
-"""Land a file at a path or URL: whole, at once, or not at all."""
+"""Write a file and its manifest to a path or URL, completely or not at all."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from airflow_provider_secoda._storage.formats import format_of, write_file
+from airflow_provider_secoda._storage.formats import format_of, write_local_file
 from airflow_provider_secoda._storage.manifest import ManifestError, manifest_path, read_manifest
 from airflow_provider_secoda._storage.target import resolve_target
 
@@ -19,19 +19,19 @@ if TYPE_CHECKING:
 
     from airflow_provider_secoda._storage.target import StorageTarget
 
-_PIECE = 1 << 20
+_CHUNK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
 class WrittenFile:
-    """What landed.
+    """A file that was written.
 
-    :ivar path: the path or URL as the caller wrote it: it names at most a connection, never what the connection holds
+    :ivar path: the path or URL as the caller wrote it; it contains a connection id at most, never a secret
     :ivar format: ``jsonl``, ``jsonl.gz`` or ``parquet``
     :ivar bytes: the size of the file
-    :ivar sha256: of the file, in hexadecimal digits
-    :ivar manifest: path or URL of the manifest beside it; None without one
-    :ivar manifest_sha256: of the manifest
+    :ivar sha256: the SHA-256 of the file in hexadecimal digits
+    :ivar manifest: path or URL of the manifest next to it; None without a manifest
+    :ivar manifest_sha256: the SHA-256 of the manifest
     """
 
     path: str
@@ -48,72 +48,71 @@ def write_atomically(
     *,
     manifest: Callable[[WrittenFile], Iterable[bytes]] | None = None,
 ) -> WrittenFile:
-    """Write records to a path or URL under whose name nothing ever stands but a whole file.
+    """Write records to a path or URL; the final file name only ever has a complete file.
 
-    The file is first built in the temporary directory of this machine, which needs room for it. Then an object store
-    gets it in one put, and a local directory by a copy under a hidden name and an atomic rename. An error before that
-    leaves what stood there before and nothing beside it; a killed process leaves at most its temporary files. The
-    manifest follows the file; that of an earlier file with other bytes is removed before, so that there never is one
-    beside a file that it does not describe.
+    The file is first written to the temporary directory of this machine, which needs room for it. An object store then
+    gets it in one put, a local directory by a copy under a hidden name and an atomic rename. An error before that
+    leaves the old file as it was, and no new files next to it; a killed process leaves its temporary files at most. The
+    manifest is written after the file. The manifest of an old file with other bytes is removed before, so that there is
+    never a manifest next to a file that it does not describe.
 
-    :param records: each the bytes of one JSON object, in the order in which they shall lie
-    :param output_path: a path, or a URL that Airflow's object storage takes (``file:///…``,
-        ``s3://conn_id@bucket/key``); the suffix says the format. Missing local directories are made.
-    :param manifest: told what was written, gives the manifest in pieces
-    :raises ValueError: the suffix names no format, or the URL no file, or it leads upwards by ``..``
+    :param records: each the bytes of one JSON object, in the order in which they are written
+    :param output_path: a path, or a URL that Airflow's object storage takes (``file:///…``, ``s3://conn_id@bucket/key``);
+        its suffix is the format. Missing local directories are created.
+    :param manifest: is passed what was written, and returns the manifest in chunks; None: no manifest
+    :raises ValueError: the suffix is unknown, the URL does not name a file, or the path contains ``..``
     :raises OSError: no space, no permission; object stores raise their own errors
     """
-    kind = format_of(output_path)
-    note_path = manifest_path(output_path)
-    place, beside = resolve_target(output_path), resolve_target(note_path)
-    with tempfile.TemporaryDirectory(prefix="landing-") as directory:
-        whole, note = Path(directory, f"records.{kind}"), Path(directory, "manifest.json")
-        write_file(whole, kind, records)
-        written = WrittenFile(output_path, kind, whole.stat().st_size, _sha256(whole))
+    file_format = format_of(output_path)
+    target, manifest_target = resolve_target(output_path), resolve_target(manifest_path(output_path))
+    with tempfile.TemporaryDirectory(prefix="secoda-") as directory:
+        file, manifest_file = Path(directory, f"records.{file_format}"), Path(directory, "manifest.json")
+        write_local_file(file, file_format, records)
+        written = WrittenFile(output_path, file_format, file.stat().st_size, _sha256(file))
         if manifest is not None:
-            with note.open("wb") as file:
-                file.writelines(manifest(written))
-        old = _move_aside(beside, written, Path(directory, "old.json"))
+            with manifest_file.open("wb") as lines:
+                lines.writelines(manifest(written))
+        old_manifest = _move_aside(manifest_target, written, Path(directory, "old.json"))
         try:
-            place.put(whole)
+            target.put(file)
         except BaseException:
-            if old is not None:
-                with suppress(Exception):  # the error is the one that is under way
-                    _put_back(old, beside, place)
+            if old_manifest is not None:
+                with suppress(Exception):  # the error of `put` is raised
+                    _put_back(old_manifest, manifest_target, target)
             raise
         if manifest is not None:
-            beside.put(note)
-            written = replace(written, manifest=note_path, manifest_sha256=_sha256(note))
+            manifest_target.put(manifest_file)
+            written = replace(written, manifest=manifest_path(output_path), manifest_sha256=_sha256(manifest_file))
     return written
 
 
-def _move_aside(beside: StorageTarget, written: WrittenFile, copy: Path) -> Path | None:
-    """Remove the manifest of a file with other bytes than those that were written; return a copy of it."""
-    file = beside.open_if_exists()
-    if file is None:
+def _move_aside(manifest_target: StorageTarget, written: WrittenFile, copy: Path) -> Path | None:
+    """Remove the existing manifest if it is of a file with other bytes; return a copy of it."""
+    existing = manifest_target.open_if_exists()
+    if existing is None:
         return None
-    with file:
+    with existing:
         try:
-            same = read_manifest(file)[0]["file"]["sha256"] == written.sha256
+            same = read_manifest(existing)[0]["file"]["sha256"] == written.sha256
         except (ManifestError, LookupError, TypeError):
             same = False
         if same:
             return None
-        file.seek(0)
-        with copy.open("wb") as target:
-            shutil.copyfileobj(file, target, _PIECE)
-    beside.remove()
+        existing.seek(0)
+        with copy.open("wb") as file:
+            shutil.copyfileobj(existing, file, _CHUNK_BYTES)
+    manifest_target.remove()
     return copy
 
 
-def _put_back(old: Path, beside: StorageTarget, place: StorageTarget) -> None:
-    """Put a manifest back where it was, if its file still lies there: an error may come after the put was done."""
-    file = place.open_if_exists()
+def _put_back(old_manifest: Path, manifest_target: StorageTarget, target: StorageTarget) -> None:
+    """Write a manifest back if the old file is still there: `put` may fail after it has replaced the file."""
+    file = target.open_if_exists()
     if file is None:
         return
-    with file, old.open("rb") as note:
-        if read_manifest(note)[0]["file"]["sha256"] == _digest(file):
-            beside.put(old)
+    with file, old_manifest.open("rb") as lines:
+        if read_manifest(lines)[0]["file"]["sha256"] == _digest(file):
+            manifest_target.put(old_manifest)
 
 
 def _sha256(path: Path) -> str:
@@ -123,6 +122,6 @@ def _sha256(path: Path) -> str:
 
 def _digest(file: IO[bytes]) -> str:
     digest = hashlib.sha256()
-    while piece := file.read(_PIECE):
-        digest.update(piece)
+    while chunk := file.read(_CHUNK_BYTES):
+        digest.update(chunk)
     return digest.hexdigest()

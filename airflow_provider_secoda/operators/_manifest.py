@@ -80,7 +80,7 @@ def _run(context: Context) -> dict[str, Any]:
     instance: Any = context.get("ti")
     logical_date: datetime | None = context.get("logical_date")
     return {
-        # Where a caller executes the operator by hand there may be no task instance.
+        # A caller who executes the operator by hand may pass no task instance.
         **{name: getattr(instance, name, None) for name in ("dag_id", "task_id", "run_id", "map_index", "try_number")},
         "logical_date": None if logical_date is None else format_datetime(logical_date),
     }

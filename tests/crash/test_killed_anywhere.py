@@ -73,7 +73,7 @@ def test_killed_anywhere(run, old, undisturbed, truth, tmp_path, suffix):
     """Killed at any point, a task leaves the old whole file or the new one, and its retry lands the same bytes."""
     ended, content = undisturbed
     states, leftovers = Counter(), Counter()
-    for number, point in enumerate(chosen(ended, SAMPLE, "" if suffix == "jsonl" else "sinks/")):
+    for number, point in enumerate(chosen(ended, SAMPLE, "" if suffix == "jsonl" else "_storage/")):
         target = Directory(tmp_path / f"{number}", f"logs.{suffix}")
         target.give(old)
         temporary = tmp_path / f"temporary-{number}"
@@ -92,14 +92,14 @@ def test_killed_anywhere(run, old, undisturbed, truth, tmp_path, suffix):
         shutil.rmtree(target.path)
     assert states.keys() == {"old, manifest", "old", "new", "new, manifest"}, "not all that others can see was seen"
     assert leftovers["hidden"]
-    assert leftovers["landing"]
+    assert leftovers["secoda"]
 
 
 @pytest.mark.parametrize("suffix", ["jsonl"])
 def test_interrupted_anywhere(run, old, undisturbed, truth, tmp_path):
     """An exception at any point, as a timeout raises it, fails the task and leaves a whole file, old or new."""
     ended, content = undisturbed
-    for number, point in enumerate(chosen(ended, {"read": 1}, "sinks/")):
+    for number, point in enumerate(chosen(ended, {"read": 1}, "_storage/")):
         target = Directory(tmp_path / f"{number}")
         target.give(old)
         # A run may swallow one on its way out, where it closes what it does not need any more.

@@ -17,8 +17,8 @@ from tests.helpers import figures
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_HIDDEN = re.compile(r"\.landing-[0-9a-f]+\.part")
-_TEMPORARY = re.compile(r"(landing|spool)-[^/]*")
+_HIDDEN = re.compile(r"\.secoda-[0-9a-f]+\.part")
+_TEMPORARY = re.compile(r"secoda-[^/]*")
 
 
 @dataclass(frozen=True)

@@ -169,9 +169,9 @@ def test_the_schemas_are_those_of_the_data(lineage):
 
 def test_the_schema_of_a_parquet_file_is_its_own(lineage):
     """Names and types of the columns are those that a Parquet file of the operator has."""
-    from airflow_provider_secoda._storage.parquet import batch_of
+    from airflow_provider_secoda._storage.parquet import SCHEMA
 
-    columns = {field.name: str(field.type) for field in batch_of([]).schema}
+    columns = {field.name: str(field.type) for field in SCHEMA}
     (written,) = lineage.of("to_bucket")["outputs"]
     told = {field["name"]: field["type"] for field in written["facets"]["schema"]["fields"]}
     assert list(told) == list(columns)

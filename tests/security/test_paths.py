@@ -70,7 +70,7 @@ def test_a_link_in_the_way_of_the_hidden_file_is_not_followed(tmp_path, monkeypa
     secret = tmp_path / "secret"
     secret.write_text("untouched")
     monkeypatch.setattr("secrets.token_hex", lambda _: "guessed")
-    (tmp_path / ".landing-guessed.part").symlink_to(secret)
+    (tmp_path / ".secoda-guessed.part").symlink_to(secret)
     with pytest.raises(FileExistsError):
         write_atomically([RECORD], str(tmp_path / "logs.jsonl"))
     assert secret.read_text() == "untouched"

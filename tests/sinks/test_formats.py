@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_secoda._storage.formats import format_of, require_format, write_file
+from airflow_provider_secoda._storage.formats import format_of, require_format, write_local_file
 
 # Tokens that a careless copy changes: digits, exponents, escapes, lone surrogates, spaces inside strings.
 ATOMS = [
@@ -65,7 +65,7 @@ def spaced(tokens, space, data):
 
 def written(tmp_path_factory, kind, records):
     path = tmp_path_factory.mktemp("written") / f"x.{kind}"
-    write_file(path, kind, records)
+    write_local_file(path, kind, records)
     return path.read_bytes()
 
 
@@ -121,7 +121,7 @@ def test_gzip(tmp_path):
     """A gzipped file holds the same lines and neither a time nor a name, so that two writes are equal."""
     records = [b'{"a": 2.50}', b'{"b":\n 1}'] * 1000
     for name in ("one.jsonl.gz", "other.jsonl.gz"):
-        write_file(tmp_path / name, "jsonl.gz", iter(records))
+        write_local_file(tmp_path / name, "jsonl.gz", iter(records))
     packed = (tmp_path / "one.jsonl.gz").read_bytes()
     assert packed == (tmp_path / "other.jsonl.gz").read_bytes()
     assert gzip.decompress(packed) == b'{"a": 2.50}\n{"b":1}\n' * 1000
@@ -133,7 +133,7 @@ def test_gzip(tmp_path):
 def test_duckdb_reads_it(tmp_path, kind):
     """DuckDB reads the file by its name alone."""
     path = tmp_path / f"x.{kind}"
-    write_file(path, kind, (json.dumps({"id": str(n), "n": n}).encode() for n in range(3)))
+    write_local_file(path, kind, (json.dumps({"id": str(n), "n": n}).encode() for n in range(3)))
     assert duckdb.sql(f"SELECT id, n FROM '{path}'").fetchall() == [("0", 0), ("1", 1), ("2", 2)]
 
 
@@ -141,7 +141,7 @@ def test_duckdb_reads_it(tmp_path, kind):
 def test_no_records(tmp_path, kind):
     """No records make a valid file without lines."""
     path = tmp_path / f"x.{kind}"
-    write_file(path, kind, [])
+    write_local_file(path, kind, [])
     assert (gzip.decompress(path.read_bytes()) if kind == "jsonl.gz" else path.read_bytes()) == b""
 
 
@@ -151,5 +151,5 @@ def test_parquet_without_pyarrow(tmp_path, monkeypatch):
     with pytest.raises(ModuleNotFoundError, match=r"airflow-provider-secoda\[parquet\]"):
         require_format("parquet")
     with pytest.raises(ModuleNotFoundError, match=r"airflow-provider-secoda\[parquet\]"):
-        write_file(tmp_path / "x.parquet", "parquet", [])
+        write_local_file(tmp_path / "x.parquet", "parquet", [])
     require_format("jsonl.gz")

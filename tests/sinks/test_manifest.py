@@ -14,7 +14,7 @@ from airflow_provider_secoda._storage.write import write_atomically
 
 RECORDS = [(n, f"log-{n}", b'{"id":"log-%d","n":2.50}' % n) for n in range(5)]
 URL = "memory://refusing@bucket/a.jsonl"
-HEADER = {"file": {"name": "a.jsonl"}, "window": {"start": "…"}}
+HEADER = {"file": {"name": "a.jsonl"}, "query": {"start": "…"}}
 
 
 def written(records=RECORDS, kind="jsonl", header=HEADER):

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_secoda._storage.formats import write_file
+from airflow_provider_secoda._storage.formats import write_local_file
 
 LOG = {
     "id": "log-1",
@@ -42,7 +42,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 def table_of(tmp_path, *records):
     path = tmp_path / "x.parquet"
-    write_file(path, "parquet", records)
+    write_local_file(path, "parquet", records)
     return pq.read_table(path)
 
 
@@ -92,7 +92,7 @@ def test_duckdb_reads_it(tmp_path):
     """DuckDB reads the columns with their types and the raw record with its 20-digit number."""
     path = tmp_path / "x.parquet"
     raw = b'{"id":"1","logged_at":"2026-03-01T23:30:00-02:00","event_blocks":[{"value":"x"}],"n":12345678901234567890}'
-    write_file(path, "parquet", [raw])
+    write_local_file(path, "parquet", [raw])
     found = duckdb.sql(f"SELECT epoch_us(logged_at), event_blocks[1].value, metadata, raw FROM '{path}'").fetchall()
     moment = datetime(2026, 3, 2, 1, 30, tzinfo=UTC)
     assert found == [
@@ -195,7 +195,7 @@ def test_row_groups(tmp_path):
     """Many records land in order, in row groups of bounded size, and twice in the same bytes."""
     records = [b'{"id":"%d"}' % n for n in range(20_000)]
     for name in ("one.parquet", "other.parquet"):
-        write_file(tmp_path / name, "parquet", iter(records))
+        write_local_file(tmp_path / name, "parquet", iter(records))
     file = pq.ParquetFile(tmp_path / "one.parquet")
     groups = [file.metadata.row_group(n).num_rows for n in range(file.num_row_groups)]
     assert groups == [2048] * 9 + [1568]
@@ -206,6 +206,6 @@ def test_row_groups(tmp_path):
 def test_large_records(tmp_path):
     """Large records close a row group early, so that memory stays bounded."""
     records = [b'{"id":"%d","x":"%s"}' % (n, b"x" * (1 << 20)) for n in range(40)]
-    write_file(tmp_path / "x.parquet", "parquet", records)
+    write_local_file(tmp_path / "x.parquet", "parquet", records)
     file = pq.ParquetFile(tmp_path / "x.parquet")
     assert [file.metadata.row_group(n).num_rows for n in range(file.num_row_groups)] == [8] * 5

@@ -54,21 +54,11 @@ def test_contradiction():
         spool.add([(1_700_000_000_000_000, "a-1", b"{}"), (1_700_000_000_000_001, "a-1", b"{}")])
     text = str(caught.value)
     assert "'a-1'" in text
-    assert "2023-11-14T22:13:20+00:00" in text
-    assert "2023-11-14T22:13:20.000001+00:00" in text
+    assert "2023-11-14T22:13:20Z" in text
+    assert "2023-11-14T22:13:20.000001Z" in text
     assert (caught.value.id, caught.value.second - caught.value.first) == ("a-1", 1)
     assert isinstance(caught.value, ValueError)
     assert str(pickle.loads(pickle.dumps(caught.value))) == text
-
-
-def test_clear():
-    """A cleared spool holds nothing and takes the same ids anew, even with other timestamps."""
-    with Spool() as spool:
-        spool.add([(1, "a", b"1"), (2, "b", b"2")])
-        spool.clear()
-        assert (spool.count, spool.first_timestamp, spool.last_timestamp, list(spool)) == (0, None, None, [])
-        assert spool.add([(5, "a", b"5")]) == 0
-        assert list(spool) == [(5, "a", b"5")]
 
 
 def test_what_came_before_an_error_stays():

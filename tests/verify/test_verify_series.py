@@ -188,7 +188,7 @@ def test_folders_are_searched_to_the_bottom(tmp_path):
     deep = tmp_path / "year=2026" / "month=02"
     paths = write_days(deep)
     (tmp_path / "README.md").write_text("not ours")
-    (deep / ".landing-x.part").write_text("half")
+    (deep / ".secoda-x.part").write_text("half")
     (tmp_path / "circle").symlink_to(tmp_path, target_is_directory=True)
     for given in ([tmp_path], [deep, tmp_path], paths, [*paths, *map(manifest_of, paths), deep]):
         result = verify([str(path) for path in given])
