@@ -12,6 +12,7 @@ import os
 import re
 import secrets
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Protocol
@@ -149,10 +150,8 @@ class _LocalTarget:
     def open_if_exists(self) -> IO[bytes] | None:
         try:
             return self.open()
-        except FileNotFoundError:
-            return None
         except OSError as exc:
-            if exc.errno == errno.ENAMETOOLONG:  # no file can have such a name
+            if exc.errno in (errno.ENOENT, errno.ENAMETOOLONG):  # no file can have so long a name
                 return None
             raise
 
@@ -210,10 +209,8 @@ class _ObjectTarget:
             # The store keeps listings in memory, which do not have what another process has written since.
             self.store.invalidate_cache()
             return self.open()
-        except FileNotFoundError:
-            return None
         except OSError as exc:
-            if _is_forbidden(exc):  # some keys may write, but not read
+            if isinstance(exc, FileNotFoundError) or _is_forbidden(exc):  # some keys may write, but not read
                 return None
             raise
 
@@ -230,12 +227,10 @@ class _ObjectTarget:
             yield _ObjectTarget(_name_below(self.name, self.path, key), self.store, key)
 
     def remove(self) -> None:
-        try:
-            self.store.invalidate_cache()
+        self.store.invalidate_cache()
+        with suppress(FileNotFoundError):
             if self.store.exists(self.path):
                 self.store.rm_file(self.path)
-        except FileNotFoundError:
-            return
 
     def console_url(self) -> str | None:
         return console_url(self.store, self.path)

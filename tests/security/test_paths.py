@@ -1,4 +1,4 @@
-"""Where a file lands: in the folder that the DAG's author wrote, whatever data stands in the name."""
+"""A file is written in the directory that the DAG author wrote; templated data in the name cannot change that."""
 
 import os
 
@@ -34,7 +34,7 @@ def test_data_in_a_name_does_not_choose_the_folder(tmp_path_factory, data):
 @pytest.mark.parametrize("start", ["{}/", "file://{}/", "local://{}/", "s3://my_conn@bucket/fixed/"])
 @pytest.mark.parametrize("data", ["../x", "a/../../x", "..\\x", "a/..", "x\0y", "x\ny", "x\x1b[2Jy", "\x7f"], ids=ascii)
 def test_what_leads_elsewhere_is_refused(tmp_path, start, data):
-    """Steps upwards and control signs are refused before a place is looked for, in each kind of store."""
+    """`..` and control characters are refused before the storage is accessed, for each kind of storage."""
     with pytest.raises(ValueError, match=r"contains `\.\.`|control character") as error:
         resolve_target(f"{start.format(tmp_path)}{data}/logs.jsonl")
     assert str(error.value).isprintable()

@@ -1,4 +1,4 @@
-"""Output files with manifests, as the operator leaves them, made without Airflow and without a server."""
+"""Output files with manifests, as the operator writes them, without Airflow and without a server."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SOURCE = {"connection_id": "secoda_default", "base_url": "https://api.secoda.co"
 
 
 def log(name: str, moment: datetime, **more) -> bytes:
-    """Return a log of no content."""
+    """Return a log that has only an id and a timestamp."""
     return json.dumps({"id": name, "logged_at": moment.isoformat(), **more}).encode()
 
 
@@ -44,15 +44,15 @@ def write(
 ):
     """Write a file and its manifest; return the path as it was given.
 
-    :param records: by default the workspace's logs of the window
-    :param header: what else, or what instead, shall stand in the manifest's header
+    :param records: by default the logs of the workspace in the window
+    :param header: other fields of the manifest's header, or other values of them
     """
     records = logs_of(start, end) if records is None else records
     body = b'{"results":[%s],"count":1,"total_pages":1}' % b",".join(records)
     page = read_audit_logs(Response(200, body=body), 1, field)
     triples = [(log.at, log.id, log.raw) for log in page.logs]
     name = str(path)
-    with ManifestBuilder(format_of(name)) as ledger:
+    with ManifestBuilder(format_of(name)) as builder:
 
         def manifest(written):
             file = {
@@ -63,9 +63,9 @@ def write(
                 "count": len(triples),
             }
             query = {"start": start.isoformat(), "end": end.isoformat(), "timestamp_field": field, "filter": filter}
-            return ledger.manifest({"file": file, "query": query, "source": source, **header})
+            return builder.manifest({"file": file, "query": query, "source": source, **header})
 
-        write_atomically(ledger.watch(triples), name, manifest=manifest)
+        write_atomically(builder.watch(triples), name, manifest=manifest)
     return path
 
 

@@ -1,4 +1,4 @@
-"""The command: what it prints, where, and its exit status."""
+"""The command: its output and exit status."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NAME = "airflow-provider-secoda " + re.escape(__version__)
 
 @pytest.fixture
 def run(capsys):
-    """Run the command; return its exit status, what it printed, and what it said beside that."""
+    """Return a function that runs the command and returns its exit status, standard output and standard error."""
 
     def run(*arguments):
         try:
@@ -42,7 +42,7 @@ def alter(path):
 
 
 def test_the_table_has_what_an_auditor_needs(run, tmp_path):
-    """Each file has window, records, digest and result; each series its span; the verdict date and version."""
+    """Each file has window, records, digest and result, each series its span, the last line a date and version."""
     paths = write_days(tmp_path)
     status, out, err = run(tmp_path)
     lines = out.splitlines()
@@ -58,12 +58,12 @@ def test_the_table_has_what_an_auditor_needs(run, tmp_path):
         assert f"{path.stem}T00:00:00Z" in row
         assert f" {len(lines_of(path))} " in row
     records = sum(len(lines_of(path)) for path in paths)
-    verdict = rf"OK: 3 files, 1 series, {records} records, 0 findings; {DATE}, {NAME}"
-    assert re.fullmatch(verdict, lines[-1])
+    summary = rf"OK: 3 files, 1 series, {records} records, 0 findings; {DATE}, {NAME}"
+    assert re.fullmatch(summary, lines[-1])
 
 
-def test_findings_stand_beneath_their_file(run, tmp_path):
-    """What is wrong with a file stands below its row, the exact record included; the status is 1."""
+def test_findings_are_below_their_file(run, tmp_path):
+    """The findings of a file are below its row, with the exact record; the exit status is 1."""
     paths = write_days(tmp_path)
     name = alter(paths[1])
     status, out, _ = run(tmp_path)
@@ -115,29 +115,29 @@ def test_every_line_fits(run, tmp_path):
 
 
 def test_nothing_from_a_file_reaches_the_terminal_raw(run, tmp_path):
-    """Control signs, changes of direction and halves of pairs from ids, names and manifests are printed as escapes."""
+    """Control characters, changes of direction and lone surrogates from files and manifests are printed as escapes."""
     evil = "\x1b[2J\u202e\r\n\x00\u200b"
     path = write(tmp_path / "logs.jsonl", START, UNTIL, [log(evil, START - DAY)])
     manifest = manifest_of(path)
     manifest.write_text(manifest.read_text().replace("secoda_default", "\\u001b[31m\\ud800"))
     (tmp_path / "\x1b[7m.jsonl").write_bytes(b"\x1b[7m\n")
     _, out, _ = run(tmp_path)
-    assert all(sign.isprintable() or sign == "\n" for sign in out)
+    assert all(character.isprintable() or character == "\n" for character in out)
     assert r"\x1b[2J\u202e\r\n\x00\u200b" in out
     assert r"\x1b[31m\ud800" in out
 
 
 def test_json_is_what_its_description_says(run, tmp_path):
-    """The JSON has the members that the module describes, with full digests and findings as data."""
+    """The JSON has the keys that the package describes, with full digests and findings as data."""
     from airflow_provider_secoda import verify
 
     paths = write_days(tmp_path)
     name = alter(paths[0])
     paths[2].unlink()
     status, out, err = run(tmp_path, "--json", "--quiet")
-    told = json.loads(out)
-    assert (status, told["exit_code"], told["status"], err) == (1, 1, "failed", "")
-    assert told["totals"] == {
+    report = json.loads(out)
+    assert (status, report["exit_code"], report["status"], err) == (1, 1, "failed", "")
+    assert report["totals"] == {
         "files": 3,
         "series": 1,
         "records": sum(len(lines_of(path)) for path in paths[:2]),
@@ -145,7 +145,7 @@ def test_json_is_what_its_description_says(run, tmp_path):
         "notes": 0,
         "other_files": 0,
     }
-    first = told["files"][0]
+    first = report["files"][0]
     assert first["manifest"]["sha256"] == _sha256(manifest_of(paths[0]))
     assert first["sha256"] == _sha256(paths[0]) != first["manifest"]["file_sha256"]
     assert first["window"] == {"start": "2026-02-26T00:00:00Z", "end": "2026-02-27T00:00:00Z"}
@@ -154,12 +154,12 @@ def test_json_is_what_its_description_says(run, tmp_path):
         17,
         name,
     )
-    assert told["files"][2]["bytes"] is None
-    assert told["series"][0]["end"] == "2026-02-28T00:00:00Z"
+    assert report["files"][2]["bytes"] is None
+    assert report["series"][0]["end"] == "2026-02-28T00:00:00Z"
     described = set(re.findall(r'"(\w+)":', verify.__doc__))
-    assert {*told, *told["files"][0], *told["series"][0], *told["totals"]} <= described
+    assert {*report, *report["files"][0], *report["series"][0], *report["totals"]} <= described
     kinds = set(re.findall(r"^(\w+(?:, \w+)*)  ", verify.__doc__, re.MULTILINE))
-    assert {finding["kind"] for file in told["files"] for finding in file["findings"]} <= kinds
+    assert {finding["kind"] for file in report["files"] for finding in file["findings"]} <= kinds
 
 
 def _sha256(path):
@@ -169,7 +169,7 @@ def _sha256(path):
 
 
 def test_json_holds_any_id(run, tmp_path):
-    """Ids stand in the JSON as they are, those that no encoding can print included."""
+    """Ids are in the JSON unchanged, also those that no encoding can print."""
     path = write(tmp_path / "logs.jsonl", START, UNTIL, [log("a\x00\u202e", START - DAY)])
     manifest_of(path).write_text(manifest_of(path).read_text().replace('["a', '["\\ud800'))
     _, out, _ = run(tmp_path, "--json")
@@ -191,15 +191,15 @@ def test_json_holds_any_id(run, tmp_path):
     ],
 )
 def test_what_cannot_be_checked_is_status_2(run, arguments):
-    """Arguments that make no sense, and places that do not exist, are neither success nor findings, nor a traceback."""
+    """Invalid arguments and paths that do not exist are neither success nor findings, and print no traceback."""
     status, out, err = run(*arguments)
     assert status == 2
     assert out + err
     assert "Traceback" not in err
 
 
-def test_progress_is_said_on_long_work_only(run, tmp_path):
-    """How far the work got goes to standard error, after some seconds; never with --quiet, never into the output."""
+def test_only_a_long_check_prints_progress(run, tmp_path):
+    """Progress goes to standard error, after some seconds; never with --quiet, never to standard output."""
     write_days(tmp_path)
     _, plain, err = run(tmp_path)
     assert err == ""
@@ -213,7 +213,7 @@ def test_progress_is_said_on_long_work_only(run, tmp_path):
 
 
 def test_findings_listed_are_limited_and_counted(run, tmp_path):
-    """So many findings of a kind are listed as were asked for, and how many more there are is said."""
+    """At most the requested number of findings of a kind is listed, with the number of the others."""
     path = write(tmp_path / "logs.jsonl", START, UNTIL)
     count = len(lines_of(path))
     path.write_bytes(b"")
@@ -232,7 +232,7 @@ def test_an_edge_is_a_date_or_a_time(run, tmp_path):
 
 
 def test_the_process_itself(tmp_path):
-    """As a process: status and output are the command's, a closed pipe does no harm, and Airflow is not imported."""
+    """As a process: exit status and output are the same, a closed pipe does no harm, and Airflow is not imported."""
     paths = write_days(tmp_path)
     command = [sys.executable, "-m", "airflow_provider_secoda.verify", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, env={"PYTHONIOENCODING": "ascii"}, check=False)

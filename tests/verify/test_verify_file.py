@@ -1,4 +1,4 @@
-"""One file against its manifest: each way of tampering is named exactly, and nothing that is in order is."""
+"""One file against its manifest: each kind of tampering has its finding, and nothing else has one."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def texts(result):
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_what_was_written_is_as_it_should_be(tmp_path, suffix):
-    """A file that nobody touched has no finding, in any format; count, size and digest are the manifest's."""
+def test_a_written_file_has_no_findings(tmp_path, suffix):
+    """An unchanged file has no findings, in any format; count, size and digest are those of the manifest."""
     path = write(tmp_path / f"logs.{suffix}", START, UNTIL)
     result = check(path)
     assert (found(result), result.errors, result.exit_code) == ([], [], 0)
@@ -46,13 +46,13 @@ def test_what_was_written_is_as_it_should_be(tmp_path, suffix):
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_a_file_without_records_is_one(tmp_path, suffix):
-    """A window in which nothing happened has a file and a manifest without records, and these are in order."""
+def test_a_file_without_records_is_valid(tmp_path, suffix):
+    """The file and manifest of a window without logs have no findings."""
     assert check(write(tmp_path / f"logs.{suffix}", START, UNTIL, [])).exit_code == 0
 
 
 def test_odd_records_are_as_written(tmp_path):
-    """Long numbers, halves of emoji, pretty printing and ids of any signs are no reason for a finding."""
+    """Long numbers, lone surrogates, pretty printing and ids of any characters are not findings."""
     moment = START.isoformat()
     odd = [
         b'{"id":"a","n":123456789012345678901234567890,"e":1E5,"logged_at":"%s","t":"\\ud83d"}' % moment.encode(),
@@ -68,7 +68,7 @@ def test_odd_records_are_as_written(tmp_path):
 
 
 def test_an_altered_record_is_named(path):
-    """One digit altered in one record: that record is named, by position and id, and no other."""
+    """If one value of one record is altered, that record is named by position and id, and no other."""
     lines = lines_of(path)
     lines[16] = lines[16].replace(b'"is_legacy":false', b'"is_legacy": true')
     path.write_bytes(b"".join(lines))
@@ -79,7 +79,7 @@ def test_an_altered_record_is_named(path):
 
 
 def test_a_removed_record_is_named(path):
-    """A record taken out is named, wherever it stood; those behind it are not."""
+    """A removed record is named, at any position; those after it are not."""
     lines = lines_of(path)
     for place in (0, 16, len(lines) - 1):
         path.write_bytes(b"".join(lines[:place] + lines[place + 1 :]))
@@ -87,7 +87,7 @@ def test_a_removed_record_is_named(path):
 
 
 def test_an_added_record_is_named(path):
-    """A record put in is named, wherever it stands; those behind it are not."""
+    """An added record is named, at any position; those after it are not."""
     lines = lines_of(path)
     for place in (0, 16, len(lines)):
         moment = json.loads(lines[min(place, len(lines) - 1)])["logged_at"]
@@ -111,8 +111,8 @@ def test_a_moved_record_is_named(path):
     assert [each for each in found(check(path)) if each[0] == "moved"] == [("moved", 21, IDS[70])]
 
 
-def test_several_ways_of_tampering_are_told_apart(path):
-    """Altered, removed, added and moved records in one file are each named as what they are."""
+def test_kinds_of_tampering_are_distinguished(path):
+    """Altered, removed, added and moved records in one file each have a finding of their kind."""
     lines = lines_of(path)
     altered = lines[60].replace(b'"is_legacy":false', b'"is_legacy":null')
     moment = json.loads(lines[29])["logged_at"].encode()
@@ -129,8 +129,8 @@ def test_several_ways_of_tampering_are_told_apart(path):
     ]
 
 
-def test_random_tampering_is_told_exactly(tmp_path):
-    """Whatever is altered, removed and added at random, the findings are that and nothing else."""
+def test_random_tampering_is_found_exactly(tmp_path):
+    """For records altered, removed and added at random, there is one finding each and no other."""
     chance = random.Random(7)
     records = [log(f"id-{number:04}", START + number * DAY / 500) for number in range(300)]
     path = write(tmp_path / "logs.jsonl", START, UNTIL, records)
@@ -151,8 +151,8 @@ def test_random_tampering_is_told_exactly(tmp_path):
         assert {each for each in found(check(path)) if each[0] != "checksum"} == expected
 
 
-def test_a_record_that_is_no_json_any_more_is_named_by_its_place(path):
-    """A record of which half is missing is the altered one of its place in the manifest."""
+def test_a_truncated_record_is_named_by_its_position(path):
+    """A truncated record is reported as altered, with its position in the manifest."""
     lines = lines_of(path)
     for place in (0, 16, len(lines) - 1):
         path.write_bytes(b"".join([*lines[:place], lines[place][:40] + b"\n", *lines[place + 1 :]]))
@@ -166,7 +166,7 @@ def test_a_record_that_is_no_json_any_more_is_named_by_its_place(path):
 
 
 def test_a_copy_of_a_record_is_named(path):
-    """A record that stands there twice is an added one, and its id stands twice."""
+    """A record that is copied is reported as added, and its id as a duplicate."""
     lines = lines_of(path)
     path.write_bytes(b"".join([*lines[:17], lines[16], *lines[17:]]))
     assert found(check(path)) == [("duplicate", 18, IDS[16]), ("added", 18, IDS[16]), ("checksum", None, None)]
@@ -175,8 +175,8 @@ def test_a_copy_of_a_record_is_named(path):
 # --- the same records, other bytes -----------------------------------------------------------------------------
 
 
-def test_a_file_that_was_packed_anew_is_told_as_that(tmp_path):
-    """The same lines compressed by another hand are other bytes, same records."""
+def test_a_file_that_was_compressed_again_is_reencoded(tmp_path):
+    """The same lines with another compression are other bytes, same records."""
     path = write(tmp_path / "logs.jsonl.gz", START, UNTIL)
     path.write_bytes(gzip.compress(gzip.decompress(path.read_bytes()), 1))
     result = check(path)
@@ -194,13 +194,13 @@ def test_a_file_that_was_packed_anew_is_told_as_that(tmp_path):
         lambda content: b"\n\n" + content,
     ],
 )
-def test_line_ends_are_no_records(path, rewrite):
-    """A line end more, less or of another system are other bytes, same records."""
+def test_line_ends_are_not_records(path, rewrite):
+    """One more or one less line end, or line ends of another system, are other bytes, same records."""
     path.write_bytes(rewrite(path.read_bytes()))
     assert found(check(path)) == [("reencoded", None, None)]
 
 
-def test_parquet_written_anew_is_told_as_that(tmp_path):
+def test_parquet_that_was_written_again_is_reencoded(tmp_path):
     """A Parquet file that another tool wrote, with other types for the same values, is other bytes, same records."""
     path = write(tmp_path / "logs.parquet", START, UNTIL)
     table = pq.read_table(path)
@@ -209,11 +209,11 @@ def test_parquet_written_anew_is_told_as_that(tmp_path):
 
 
 def test_a_parquet_column_that_was_altered_is_named(tmp_path):
-    """Who alters a typed column and leaves the raw record is found: row and column are named."""
+    """If a typed column is altered and the raw record is not, row and column are named."""
     path = write(tmp_path / "logs.parquet", START, UNTIL)
     table = pq.read_table(path)
     names = table["performer_id"].to_pylist()
-    assert len(names) > 260  # more than are looked at together
+    assert len(names) > 260  # more than one batch
     names[260] = "somebody-else"
     place = table.schema.get_field_index("performer_id")
     forged = table.set_column(place, "performer_id", pa.array(names)).drop_columns(["metadata"])
@@ -224,7 +224,7 @@ def test_a_parquet_column_that_was_altered_is_named(tmp_path):
 
 
 def test_a_parquet_record_that_was_altered_is_named(tmp_path):
-    """An altered raw record of a Parquet file is named, and so are the columns that still say what it was."""
+    """An altered raw record of a Parquet file is named, and so are the columns that still have the old values."""
     path = write(tmp_path / "logs.parquet", START, UNTIL)
     table = pq.read_table(path)
     raws = table["raw"].to_pylist()
@@ -234,11 +234,11 @@ def test_a_parquet_record_that_was_altered_is_named(tmp_path):
     assert ("column_mismatch", 5, None) in found(check(path))
 
 
-# --- files and manifests that are none -------------------------------------------------------------------------
+# --- invalid files and manifests -------------------------------------------------------------------------
 
 
-def test_a_file_without_a_manifest_is_not_taken_for_whole(path):
-    """Without its manifest a file is a finding, which says what that may mean."""
+def test_a_file_without_a_manifest_is_a_finding(path):
+    """A file without a manifest is a finding, which says what the reason may be."""
     manifest_of(path).unlink()
     result = check(path)
     assert texts(result) == [
@@ -248,7 +248,7 @@ def test_a_file_without_a_manifest_is_not_taken_for_whole(path):
 
 
 def test_a_manifest_without_a_file_is_a_finding(path):
-    """A manifest alone says that there was a file."""
+    """A manifest without its file is a finding."""
     path.unlink()
     for given in (path, manifest_of(path), path.parent):
         result = check(given)
@@ -257,7 +257,7 @@ def test_a_manifest_without_a_file_is_a_finding(path):
 
 
 def test_a_manifest_of_another_file_is_a_finding(path):
-    """A manifest speaks of the file beside it; the name in it leads nowhere."""
+    """A manifest describes the file next to it; no other path is opened, also if the manifest contains one."""
     manifest = manifest_of(path)
     for name in ("../other.jsonl", "/etc/passwd", "other.jsonl"):
         text = json.loads(path_text := manifest.read_text())
@@ -288,7 +288,7 @@ def test_a_manifest_of_another_file_is_a_finding(path):
     ],
 )
 def test_an_altered_manifest_is_a_finding(path, old, new, kind):
-    """A manifest that was altered, or is none at all, is a finding and never an error of ours."""
+    """An altered or invalid manifest is a finding, never an exception."""
     manifest = manifest_of(path)
     text = manifest.read_text()
     assert old in text
@@ -300,7 +300,7 @@ def test_an_altered_manifest_is_a_finding(path, old, new, kind):
 
 @pytest.mark.parametrize(("started", "early"), [(0, 1), (59.5, 1), (60, 0), (3600, 0)])
 def test_a_window_that_was_read_too_early_is_a_finding(tmp_path, started, early):
-    """A file is complete only if its reading began when the window had settled."""
+    """A file is complete only if the read began after the window had settled."""
     moment = (UNTIL + timedelta(seconds=started)).isoformat()
     path = write(tmp_path / "a.jsonl", START, UNTIL, read={"started_at": moment, "settle_seconds": 60})
     result = check(path)
@@ -308,8 +308,8 @@ def test_a_window_that_was_read_too_early_is_a_finding(tmp_path, started, early)
     assert result.exit_code == early
 
 
-def test_records_altered_in_the_manifest_are_not_the_files_fault(path):
-    """Where the file is the one listed, to the byte, it is said that the manifest was altered."""
+def test_records_altered_in_the_manifest(path):
+    """If the file has the recorded sha256, the finding says that the manifest was altered."""
     manifest = manifest_of(path)
     lines = manifest.read_text().splitlines(keepends=True)
     place = next(number for number, line in enumerate(lines) if IDS[3] in line)
@@ -322,7 +322,7 @@ def test_records_altered_in_the_manifest_are_not_the_files_fault(path):
 
 @pytest.mark.parametrize("cut", [0.0, 0.3, 0.8, 0.999])
 def test_a_manifest_that_was_cut_is_a_finding(path, cut):
-    """A manifest of which the end is missing stands for nothing."""
+    """A truncated manifest is a finding."""
     content = manifest_of(path).read_bytes()
     manifest_of(path).write_bytes(content[: int(len(content) * cut)])
     result = check(path)
@@ -332,7 +332,7 @@ def test_a_manifest_that_was_cut_is_a_finding(path, cut):
 
 @pytest.mark.parametrize("suffix", ["jsonl.gz", "parquet"])
 def test_damaged_files_are_findings(tmp_path, suffix):
-    """A file that is cut, or has bytes flipped anywhere, is a finding, never an error of ours and never in order."""
+    """A truncated file, or one with flipped bits, is always a finding, never an exception."""
     path = write(tmp_path / f"logs.{suffix}", START, UNTIL)
     whole = path.read_bytes()
     chance = random.Random(3)
@@ -348,7 +348,7 @@ def test_damaged_files_are_findings(tmp_path, suffix):
 @pytest.mark.parametrize("suffix", SUFFIXES)
 @pytest.mark.parametrize("content", [b"\x00" * 5000, b"PAR1", b"\x1f\x8b", b"[" * 200_000, b'{"id":1}', b"\xff\xfe{}"])
 def test_files_of_something_else_are_findings(tmp_path, suffix, content):
-    """A file that holds anything else is a finding, whatever that is."""
+    """A file with any other content is a finding."""
     path = write(tmp_path / f"logs.{suffix}", START, UNTIL)
     path.write_bytes(content)
     result = check(path)
@@ -357,7 +357,7 @@ def test_files_of_something_else_are_findings(tmp_path, suffix, content):
 
 
 def test_a_line_of_any_length_does_not_fill_the_memory(path, monkeypatch):
-    """A line longer than any record can be ends the reading."""
+    """A line that is longer than a record can be ends the read."""
     monkeypatch.setattr("airflow_provider_secoda.verify._checks.reading.MAX_RECORD_BYTES", 10_000)
     path.write_bytes(path.read_bytes() + b"x" * 50_000)
     result = check(path)
@@ -369,7 +369,7 @@ def test_a_line_of_any_length_does_not_fill_the_memory(path, monkeypatch):
 
 
 def test_a_record_outside_of_its_window_is_named(tmp_path):
-    """The window is half-open: a log at its end, or before its start, is none of its own."""
+    """The window is half-open: a log at its end or before its start is outside."""
     tick = DAY / 86_400_000_000
     records = [log("early", START - tick), log("first", START), log("last", UNTIL - tick), log("end", UNTIL)]
     result = check(write(tmp_path / "logs.jsonl", START, UNTIL, records))
@@ -378,7 +378,7 @@ def test_a_record_outside_of_its_window_is_named(tmp_path):
 
 
 def test_the_window_is_over_the_timestamp_that_was_chosen(tmp_path):
-    """With created_at as the timestamp, logged_at places nothing."""
+    """With created_at as the timestamp field, logged_at does not matter."""
     records = [
         log("a", START - DAY, created_at=START.isoformat()),
         log("b", START - 2 * DAY, created_at=START.isoformat()),
@@ -396,23 +396,23 @@ def test_records_out_of_order_are_named(tmp_path):
 
 
 def test_a_record_without_a_time_is_named(tmp_path):
-    """A timestamp that is none is said, with what stands there."""
+    """An invalid timestamp is a finding."""
     path = write(tmp_path / "logs.jsonl", START, UNTIL, [log("a", START)])
     path.write_bytes(b'{"id":"a","logged_at":"noon"}\n')
     assert ("no_timestamp", 1, "a") in found(check(path))
 
 
-def test_an_id_that_stands_twice_is_named(tmp_path):
-    """Each id stands in a file once, also where its manifest lists it twice."""
+def test_a_duplicate_id_is_named(tmp_path):
+    """An id that is in a file twice is a finding, also where the manifest lists it twice."""
     path = write(tmp_path / "logs.jsonl", START, UNTIL, [log("a", START), log("a", START), log("b", START)])
     assert found(check(path)) == [("duplicate", 2, "a")]
 
 
-# --- how much is said ------------------------------------------------------------------------------------------
+# --- how much is listed ------------------------------------------------------------------------------------------
 
 
 def test_findings_are_counted_beyond_those_listed(path):
-    """So many findings of a kind are kept as were asked for; the counts are of all."""
+    """At most `max_findings` of a kind are listed; all are counted."""
     path.write_bytes(b"")
     result = check(path, max_findings=3)
     (file,) = result.files
@@ -421,8 +421,8 @@ def test_findings_are_counted_beyond_those_listed(path):
     assert result.finding_count == len(IDS) + 1
 
 
-def test_so_much_garbage_is_not_matched_by_place(path, monkeypatch):
-    """A long run of lines that are no JSON is not held in memory to be matched: it was added, the records removed."""
+def test_a_long_run_of_invalid_records_is_not_matched_by_position(path, monkeypatch):
+    """A long run of invalid lines is not kept in memory to be matched: the lines are added, the records removed."""
     monkeypatch.setattr("airflow_provider_secoda.verify._checks.difference._MAX_UNREADABLE", 3)
     lines = lines_of(path)
     for count, expected in ((3, {"altered": 3}), (5, {"removed": 5, "added": 5})):

@@ -1,4 +1,4 @@
-"""Files side by side: the windows of a series tile time, and no id stands in two of them."""
+"""Files of a series: their windows have no gap or overlap, and no id is in two of them."""
 
 from __future__ import annotations
 
@@ -16,32 +16,32 @@ from tests.verify.output_files import DAY, SOURCE, START, UNTIL, found, log, man
 HOUR = timedelta(hours=1)
 
 
-def told(result):
+def series_findings(result):
     """Return kind and text of every finding of every series."""
     return [(finding.kind, finding.text) for series in result.series for finding in series.findings.listed]
 
 
 def kinds(result):
-    return [kind for kind, _ in told(result)]
+    return [kind for kind, _ in series_findings(result)]
 
 
 def test_consecutive_windows_are_one_series(tmp_path):
-    """Days that tile time have no finding; the series goes from the first edge to the last."""
+    """Consecutive days have no finding; the series spans from the first edge to the last."""
     write_days(tmp_path)
     result = verify([str(tmp_path)])
     (series,) = result.series
-    assert (told(result), found(result), result.exit_code) == ([], [], 0)
+    assert (series_findings(result), found(result), result.exit_code) == ([], [], 0)
     assert (series.windows, series.span.end - series.span.start) == (3, 3 * DAY // timedelta(microseconds=1))
     assert series.records == sum(file.records for file in result.files) > 0
 
 
 def test_a_missing_day_is_a_gap(tmp_path):
-    """A window that is missing is told from edge to edge, with the files around it."""
+    """A missing window is a gap with its edges and the files around it."""
     paths = write_days(tmp_path)
     for path in (paths[1], manifest_of(paths[1])):
         path.unlink()
     result = verify([str(tmp_path)])
-    ((kind, text),) = told(result)
+    ((kind, text),) = series_findings(result)
     assert kind == "gap"
     assert "[2026-02-27T00:00:00Z, 2026-02-28T00:00:00Z)" in text
     assert str(paths[0]) in text
@@ -50,7 +50,7 @@ def test_a_missing_day_is_a_gap(tmp_path):
 
 
 def test_a_manifest_without_its_file_covers_nothing(tmp_path):
-    """Where only the manifest is left, time has a gap: a window without its logs covers nothing."""
+    """A manifest without its file leaves a gap: a window without its logs covers nothing."""
     paths = write_days(tmp_path)
     paths[1].unlink()
     result = verify([str(tmp_path)])
@@ -67,17 +67,19 @@ def test_a_manifest_without_its_file_covers_nothing(tmp_path):
         (START, START + DAY + HOUR, "[2026-02-26T00:00:00Z, 2026-02-27T00:00:00Z)"),
     ],
 )
-def test_windows_that_overlap_are_told(tmp_path, start, end, common):
-    """A window inside another, twice the same, or over its edge is an overlap, with the time that both cover."""
+def test_overlapping_windows_are_named(tmp_path, start, end, common):
+    """A window inside another, the same window twice, or one across an edge is an overlap, with the common span."""
     write_days(tmp_path)
     write(tmp_path / "other.jsonl", start, end, [])
     result = verify([str(tmp_path)])
     assert set(kinds(result)) == {"overlap"}
-    assert any(f"{common} is covered by two files" in text and "other.jsonl" in text for _, text in told(result))
+    assert any(
+        f"{common} is covered by two files" in text and "other.jsonl" in text for _, text in series_findings(result)
+    )
 
 
-def test_a_wide_window_hides_no_gap_and_makes_none(tmp_path):
-    """What a wide window covers is no gap, though a narrow one inside it ends before the next begins."""
+def test_a_wide_window_neither_hides_nor_makes_a_gap(tmp_path):
+    """A span that a wide window covers is not a gap, though a narrow one inside it ends before the next begins."""
     write(tmp_path / "wide.jsonl", START, UNTIL, [])
     write(tmp_path / "narrow.jsonl", START + HOUR, START + DAY, [])
     write(tmp_path / "next.jsonl", UNTIL, UNTIL + DAY, [])
@@ -85,7 +87,7 @@ def test_a_wide_window_hides_no_gap_and_makes_none(tmp_path):
 
 
 def test_an_id_in_two_windows_is_named(tmp_path):
-    """An id stands in one window of a series: the second one is named, with the file and the place of the first."""
+    """An id in two windows of a series is named in the second, with file and position of the first."""
     first = write(tmp_path / "1.jsonl", START, START + DAY, [log("a", START), log("b", START)])
     write(tmp_path / "2.jsonl", START + DAY, UNTIL, [log("b", START + DAY), log("c", START + DAY)])
     result = verify([str(tmp_path)])
@@ -95,8 +97,8 @@ def test_an_id_in_two_windows_is_named(tmp_path):
     assert "record 2 of" in finding.text
 
 
-def test_files_without_manifests_are_no_series(tmp_path):
-    """Of files without a manifest it is not known whether they share their ids; within one an id stands once."""
+def test_files_without_manifests_are_not_a_series(tmp_path):
+    """Files without a manifest may share ids; within one of them an id is unique."""
     for name in ("1", "2"):
         path = write(tmp_path / f"{name}.jsonl", START, UNTIL, [log("a", START), log("b", START), log(name, START)])
         manifest_of(path).unlink()
@@ -119,7 +121,7 @@ def test_files_without_manifests_are_no_series(tmp_path):
         {"field": "created_at"},
     ],
 )
-def test_what_was_asked_differently_is_a_series_of_its_own(tmp_path, other):
+def test_another_query_is_another_series(tmp_path, other):
     """The same day from another connection, host, filter, timestamp or in another format overlaps nothing."""
     records = [log("a", START, created_at=START.isoformat())]
     write(tmp_path / "1.jsonl", START, UNTIL, records)
@@ -128,67 +130,67 @@ def test_what_was_asked_differently_is_a_series_of_its_own(tmp_path, other):
     assert (len(result.series), result.exit_code) == (2, 0)
 
 
-def test_the_order_of_keys_in_a_filter_makes_no_other_series(tmp_path):
-    """A filter written in another order of its keys is the same filter."""
+def test_the_order_of_keys_in_a_filter_does_not_matter(tmp_path):
+    """A filter with its keys in another order is the same filter."""
     for number, filter_ in enumerate(({"operator": "exact", "field": "a"}, {"field": "a", "operator": "exact"})):
         write(tmp_path / f"{number}.jsonl", START + number * DAY, START + (number + 1) * DAY, [], filter=filter_)
     result = verify([str(tmp_path)])
     assert (len(result.series), result.exit_code) == (1, 0)
 
 
-# --- the asked span --------------------------------------------------------------------------------------------
+# --- the requested span -------------------------------------------------------------------------------------------
 
 
-def test_a_span_that_is_covered_to_its_edges_is_as_it_should_be(tmp_path):
-    """Edges at which windows begin and end are met, also inside a longer series, of which it is said that it is."""
+def test_a_span_that_is_covered_has_no_findings(tmp_path):
+    """The edges may be those of windows inside a longer series, which is a note."""
     write_days(tmp_path)
     assert verify([str(tmp_path)], start=START, end=UNTIL).exit_code == 0
     result = verify([str(tmp_path)], start=START + DAY, end=UNTIL - DAY)
     assert (kinds(result), result.note_count, result.exit_code) == (["outside_span"], 1, 0)
-    assert told(result)[0][1].startswith("2 windows outside")
+    assert series_findings(result)[0][1].startswith("2 windows outside")
 
 
 def test_a_span_that_is_not_covered_is_a_gap(tmp_path):
-    """Time between the asked edge and the series is a gap, at both ends."""
+    """Time between a requested edge and the series is a gap, at both ends."""
     write_days(tmp_path)
     result = verify([str(tmp_path)], start=START - DAY, end=UNTIL + HOUR)
     assert kinds(result) == ["gap", "gap"]
-    assert "[2026-02-25T00:00:00Z, 2026-02-26T00:00:00Z)" in told(result)[0][1]
-    assert "[2026-03-01T00:00:00Z, 2026-03-01T01:00:00Z)" in told(result)[1][1]
+    assert "[2026-02-25T00:00:00Z, 2026-02-26T00:00:00Z)" in series_findings(result)[0][1]
+    assert "[2026-03-01T00:00:00Z, 2026-03-01T01:00:00Z)" in series_findings(result)[1][1]
     for start, span in (
         (UNTIL + DAY, "[2026-03-02T00:00:00Z, 2026-03-03T00:00:00Z)"),
         (START - 2 * DAY, "[2026-02-24T"),
     ):
         result = verify([str(tmp_path)], start=start, end=start + DAY)
         assert kinds(result) == ["gap", "outside_span"]
-        assert span in told(result)[0][1]
-        assert "2026-02-26" not in told(result)[0][1]
+        assert span in series_findings(result)[0][1]
+        assert "2026-02-26" not in series_findings(result)[0][1]
 
 
-def test_an_edge_inside_a_window_is_told(tmp_path):
-    """The asked span is made of whole windows."""
+def test_an_edge_inside_a_window_is_a_finding(tmp_path):
+    """The requested span consists of complete windows."""
     write_days(tmp_path)
     result = verify([str(tmp_path)], start=START + HOUR, end=UNTIL - HOUR)
     assert kinds(result) == ["inside_window", "inside_window"]
 
 
-def test_edges_that_make_no_span_are_refused():
-    """A span without a time zone or that ends before it begins is an error of the caller's."""
+def test_an_invalid_span_is_refused():
+    """A span without a time zone, or that ends before it begins, is an error."""
     with pytest.raises(ValueError, match="before"):
         verify(["x"], start=UNTIL, end=START)
     with pytest.raises(ValueError, match="aware"):
         verify(["x"], start=datetime(2026, 1, 1))  # noqa: DTZ001
 
 
-# --- where files are looked for --------------------------------------------------------------------------------
+# --- where files are found --------------------------------------------------------------------------------
 
 
-def test_folders_are_searched_to_the_bottom(tmp_path):
-    """Files in folders of any depth are found, in any number of paths, each once, and those of others passed over."""
+def test_directories_are_searched_recursively(tmp_path):
+    """Files in directories of any depth are found, in any number of paths, each once; other files are ignored."""
     deep = tmp_path / "year=2026" / "month=02"
     paths = write_days(deep)
-    (tmp_path / "README.md").write_text("not ours")
-    (deep / ".secoda-x.part").write_text("half")
+    (tmp_path / "README.md").write_text("other")
+    (deep / ".secoda-x.part").write_text("partial")
     (tmp_path / "circle").symlink_to(tmp_path, target_is_directory=True)
     for given in ([tmp_path], [deep, tmp_path], paths, [*paths, *map(manifest_of, paths), deep]):
         result = verify([str(path) for path in given])
@@ -198,8 +200,8 @@ def test_folders_are_searched_to_the_bottom(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["a#b", "a?b", "a b%20c", "é", "-x", "x\ny", "\udcff"])
-def test_names_of_any_signs(tmp_path, name):
-    """A file is checked whatever its name holds."""
+def test_names_of_any_characters(tmp_path, name):
+    """A file is checked, with any characters in its name."""
     if name == "x\ny":
         written = write(tmp_path / "x.jsonl", START, UNTIL)
         text = manifest_of(written).read_text().replace('"x.jsonl"', json.dumps(f"{name}.jsonl"))
@@ -216,7 +218,7 @@ def test_names_of_any_signs(tmp_path, name):
 
 
 def test_relative_paths(tmp_path, monkeypatch):
-    """Paths are taken from where one is, also upwards."""
+    """Relative paths are relative to the working directory, and may contain `..`."""
     write_days(tmp_path / "logs")
     (tmp_path / "else").mkdir()
     monkeypatch.chdir(tmp_path / "else")
@@ -232,11 +234,11 @@ def test_relative_paths(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("given", ["nowhere", "empty", "notes.txt", "nowhere.jsonl"])
-def test_nothing_found_is_no_success(tmp_path, given):
-    """A path at which there is nothing to check is not checked, even where another path is in order."""
+def test_nothing_found_is_not_a_success(tmp_path, given):
+    """A path without files to check is an error, also if another path has no findings."""
     write_days(tmp_path / "logs")
     (tmp_path / "empty").mkdir()
-    (tmp_path / "notes.txt").write_text("none of ours")
+    (tmp_path / "notes.txt").write_text("other")
     for paths in ([tmp_path / given], [tmp_path / "logs", tmp_path / given]):
         result = verify([str(path) for path in paths])
         assert (len(result.errors), result.exit_code) == (1, 2)
@@ -245,8 +247,8 @@ def test_nothing_found_is_no_success(tmp_path, given):
 
 
 @pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="needs a file that fails when it is read")
-def test_what_cannot_be_read_is_not_passed_over(tmp_path):
-    """A file whose storage fails is neither in order nor damaged: it was not checked; the others were."""
+def test_a_file_that_cannot_be_read_is_an_error(tmp_path):
+    """A file whose storage fails is neither valid nor damaged: it was not checked; the others were."""
     paths = write_days(tmp_path)
     paths[1].unlink()
     paths[1].symlink_to("/proc/self/mem")
@@ -258,8 +260,8 @@ def test_what_cannot_be_read_is_not_passed_over(tmp_path):
     assert found(result) == []
 
 
-def test_a_folder_that_cannot_be_read_is_not_passed_over(tmp_path):
-    """Where a folder among others cannot be listed, here for the length of its path, nothing is taken for checked."""
+def test_a_directory_that_cannot_be_read_is_an_error(tmp_path):
+    """If one directory cannot be listed, here because of the length of its path, the result is incomplete."""
     write_days(tmp_path)
     here = os.open(tmp_path, os.O_RDONLY)
     for _ in range(20):
@@ -273,8 +275,8 @@ def test_a_folder_that_cannot_be_read_is_not_passed_over(tmp_path):
     assert "File name too long" in result.errors[0]
 
 
-def test_a_pipe_is_no_file(tmp_path):
-    """What is no plain file is not opened: a pipe would never end."""
+def test_a_pipe_is_ignored(tmp_path):
+    """Only regular files are opened: a pipe has no end."""
     write_days(tmp_path)
     os.mkfifo(tmp_path / "pipe.jsonl")
     assert verify([str(tmp_path)]).exit_code == 0

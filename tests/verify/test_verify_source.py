@@ -1,4 +1,4 @@
-"""Files that the operator wrote, compared with what the API shows now: real runs against the sandbox over HTTP."""
+"""Files that the operator wrote, compared with the API: real runs against the sandbox over HTTP."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def found(result):
     ],
 )
 def test_what_the_operator_wrote_is_what_the_api_shows(written, workspace, suffix, arguments):
-    """Right after it was written each file is in order, by itself and against the API, and all of it was compared."""
+    """Files that were just written have no findings, alone and against the API; all of them were compared."""
     second = timedelta(seconds=1)  # what happens at one side of an edge is listed at the other
     workspace.add_log(performer_type="USER", logged_at=START + DAY - second, created_at=START + DAY + second)
     workspace.add_log(raw=json.dumps(workspace.logs[-1] | {"id": "laid out on many lines"}, indent=2))
@@ -93,7 +93,7 @@ def test_what_the_operator_wrote_is_what_the_api_shows(written, workspace, suffi
 
 
 def test_what_a_run_returned_is_what_is_printed(airflow, sandbox, tmp_path, capsys):
-    """The digests that Airflow keeps of a run are those in the result, so that one vouches for the other."""
+    """The digests that Airflow stores of a run are those in the result, so that they can be compared."""
     ran = airflow.run_dag(DAG.format(path=tmp_path / "out"))
     capsys.readouterr()
     summary = ran.xcoms["fetch"]
@@ -106,7 +106,7 @@ def test_what_a_run_returned_is_what_is_printed(airflow, sandbox, tmp_path, caps
 
 
 def test_a_log_that_arrives_late_is_named(written, workspace):
-    """A log that the API shows now and the file lacks is a finding, with its id, its time, and when it was made."""
+    """A log that the API returns and the file lacks is a finding, with its id and both timestamps."""
     path = written()
     at, made = START + DAY * 1.5, UNTIL + DAY
     workspace.add_log(id="late-one", logged_at=at, created_at=made)
@@ -120,7 +120,7 @@ def test_a_log_that_arrives_late_is_named(written, workspace):
 
 
 def test_logs_that_expired_are_a_note(written, workspace):
-    """Logs that the API shows no more are named, and that is no finding: the file is what is left of them."""
+    """Logs that the API does not return any more are notes, not findings: the file is the only copy."""
     path = written()
     gone = [log["id"] for log in sorted(workspace.logs, key=lambda log: (log["logged_at"], log["id"]))]
     before = sum(len((path / f"2026-02-{day}.jsonl").read_bytes().splitlines()) for day in (26, 27, 28))
@@ -135,7 +135,7 @@ def test_logs_that_expired_are_a_note(written, workspace):
 
 
 def test_a_log_that_changed_at_the_source_is_named(secoda_sandbox_factory, written, workspace):
-    """A log of which the API shows other bytes now is a finding; one that vanished among others is told as that."""
+    """A log that the API returns with other bytes is a finding; one that it does not return is a note."""
     path = written()
     raws = workspace.window(START, START + DAY)
     other = Workspace()
@@ -154,8 +154,8 @@ def test_a_log_that_changed_at_the_source_is_named(secoda_sandbox_factory, writt
     assert result.exit_code == 1
 
 
-def test_another_host_is_asked_only_on_demand(secoda_sandbox_factory, written, monkeypatch, capsys):
-    """A connection that leads elsewhere than the files came from is refused, unless it is named."""
+def test_another_host_is_read_only_on_request(secoda_sandbox_factory, written, monkeypatch, capsys):
+    """A connection to another host than that of the files is refused, unless it is named with --conn-id."""
     path = written()
     second = secoda_sandbox_factory(Workspace(), api_key=KEY)
     monkeypatch.setenv("AIRFLOW_CONN_SECODA_DEFAULT", second.connection_json)
@@ -169,24 +169,24 @@ def test_another_host_is_asked_only_on_demand(secoda_sandbox_factory, written, m
     assert KEY not in out + err
 
 
-def test_errors_of_the_api_are_no_findings(sandbox, written, monkeypatch, capsys):
-    """What the API refuses is told in the words of its error, with status 2; the files are checked all the same."""
+def test_errors_of_the_api_are_not_findings(sandbox, written, monkeypatch, capsys):
+    """An error of the API is reported with status 2; the files themselves are checked."""
     path = written()
     # The extra is there to be warned of, which must not go where the JSON goes.
     connection = json.loads(sandbox.connection_json) | {"password": f"wrong-{KEY}", "extra": {"nonsense": 1}}
     monkeypatch.setenv("AIRFLOW_CONN_SECODA_DEFAULT", json.dumps(connection))
     assert main([str(path), "--against-source", "--json"]) == 2
     out, err = capsys.readouterr()
-    told = json.loads(out)
-    assert len(told["errors"]) == 1
-    assert "401" in told["errors"][0]
-    assert [file["compared_with_source"] for file in told["files"]] == [False] * 3
-    assert all(file["records"] for file in told["files"])
+    report = json.loads(out)
+    assert len(report["errors"]) == 1
+    assert "401" in report["errors"][0]
+    assert [file["compared_with_source"] for file in report["files"]] == [False] * 3
+    assert all(file["records"] for file in report["files"])
     assert KEY not in out + err
 
 
-def test_a_listing_that_proves_nothing_is_no_result(sandbox, written):
-    """A reading that cannot show that it is complete says nothing about the files, not even what it saw."""
+def test_an_incomplete_read_has_no_findings(sandbox, written):
+    """A read that cannot prove that it is complete adds no findings."""
     path = written()
     sandbox.faults = Faults(cap=60)
     result = compare(path)
@@ -195,8 +195,8 @@ def test_a_listing_that_proves_nothing_is_no_result(sandbox, written):
     assert found(result) == []
 
 
-def test_a_connection_that_is_not_there(written, capsys):
-    """An unknown connection is status 2 and says its id."""
+def test_an_unknown_connection(written, capsys):
+    """An unknown connection is status 2, with its id in the message."""
     path = written()
     assert main([str(path), "--against-source", "--conn-id", "nobody_knows"]) == 2
     out, err = capsys.readouterr()

@@ -1,4 +1,4 @@
-"""Files in object storage, by way of an Airflow connection: an S3 and a GCS on loopback, the real clients."""
+"""Files in object storage, through an Airflow connection: S3 and GCS on loopback, with the real clients."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ def bucket(airflow, request, tmp_path_factory):
     ],
 )
 def test_files_below_a_url(bucket, path, files):
-    """A bucket, a folder, the beginning of names, a file and its manifest lead to all the files there."""
+    """A bucket, a directory, the beginning of keys, a file and its manifest are all valid paths."""
     result = verify([bucket.url + path])
     assert (found(result), result.errors, len(result.files), result.exit_code) == ([], [], files, 0)
     assert all(file.path.startswith(f"{bucket.url}/secoda/") for file in result.files)
 
 
 def test_tampering_in_a_store_is_named(bucket, tmp_path):
-    """An object that was altered is found like a file, to the record."""
+    """An altered record in an object is named, as in a local file."""
     path = write(tmp_path / "x.jsonl.gz", START, START + DAY, [log("a", START), log("b", START)])
     manifest = path.with_name("x.jsonl.gz.manifest.json").read_bytes()
     bucket.write("altered/x.jsonl.gz.manifest.json", manifest)
@@ -55,8 +55,8 @@ def test_tampering_in_a_store_is_named(bucket, tmp_path):
     assert found(result) == [("altered", 2, "b"), ("checksum", None, None)]
 
 
-def test_what_was_written_meanwhile_is_seen(bucket, tmp_path):
-    """A second look sees what changed since the first, whatever the store's client remembers."""
+def test_a_file_that_was_written_since_is_found(bucket, tmp_path):
+    """A second check sees what changed since the first, although the store's client caches listings."""
     path = write(tmp_path / "x.jsonl", START, START + DAY, [])
     for key in ("x.jsonl", "x.jsonl.manifest.json"):
         assert len(verify([f"{bucket.url}/later"]).files) == (key != "x.jsonl")
@@ -73,8 +73,8 @@ def test_what_was_written_meanwhile_is_seen(bucket, tmp_path):
         "SCHEME://CLOSED@evidence/secoda",
     ],
 )
-def test_a_store_that_cannot_be_read_is_no_success(bucket, monkeypatch, capsys, url):
-    """Nothing there, no bucket, no connection and no server are status 2, and nothing of a connection is printed."""
+def test_a_store_that_cannot_be_read_is_an_error(bucket, monkeypatch, capsys, url):
+    """No files, no bucket, no connection or no server is status 2, and no secret of a connection is printed."""
     scheme, _, user = bucket.url.rpartition("@")[0].partition("://")
     if scheme == "gs" and "CLOSED" in url:
         pytest.skip("gcsfs tries for a minute")
@@ -90,7 +90,7 @@ def test_a_store_that_cannot_be_read_is_no_success(bucket, monkeypatch, capsys, 
 
 
 def test_only_the_result_goes_to_standard_output(bucket, capsys):
-    """JSON of files in a store is JSON and nothing else, whatever Airflow and the store's client say meanwhile."""
+    """Standard output is JSON only, although Airflow and the store's client print messages."""
     assert main([f"{bucket.url}/secoda", "--json"]) == 0
     out, err = capsys.readouterr()
     assert len(json.loads(out)["files"]) == 6
