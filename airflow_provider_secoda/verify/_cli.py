@@ -9,7 +9,6 @@ import sys
 import traceback
 from typing import TYPE_CHECKING, TextIO
 
-from airflow_provider_secoda._arguments import parse_datetime
 from airflow_provider_secoda.get_provider_info import __version__
 from airflow_provider_secoda.verify._progress import Progress
 from airflow_provider_secoda.verify._report.json_report import as_json
@@ -18,7 +17,6 @@ from airflow_provider_secoda.verify._verify import check_paths
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from datetime import datetime
 
 _FAILED = 2
 _INTERRUPTED = 130
@@ -81,13 +79,13 @@ def _parser() -> argparse.ArgumentParser:
         metavar="PATH_OR_PREFIX",
         help="a file, a directory, or a URL that Airflow's object storage takes, such as s3://conn@bucket/prefix",
     )
-    add("--start", type=_datetime, help="a window of each series must begin here, with no gap after it (ISO 8601)")
-    add("--end", type=_datetime, help="a window of each series must end here, with no gap before it (ISO 8601)")
+    add("--start", help="a window of each series must begin here, with no gap after it (ISO 8601)")
+    add("--end", help="a window of each series must end here, with no gap before it (ISO 8601)")
     add("--against-source", action="store_true", help="also read the windows again from the API, and compare")
     add("--conn-id", help="Airflow connection for --against-source (default: the one that each manifest names)")
     add(
         "--max-findings",
-        type=_count,
+        type=int,
         default=100,
         metavar="N",
         help="list at most N findings of each kind for each file and series (default %(default)s)",
@@ -101,17 +99,3 @@ def _parser() -> argparse.ArgumentParser:
     add("--progress-seconds", type=float, default=3.0, help=argparse.SUPPRESS)
     add("--version", action="version", version=__version__)
     return parser
-
-
-def _datetime(text: str) -> datetime:
-    try:
-        return parse_datetime("value", text)
-    except ValueError as exc:
-        raise argparse.ArgumentTypeError(str(exc)) from None
-
-
-def _count(text: str) -> int:
-    count = int(text)
-    if count < 1:
-        raise ValueError(text)
-    return count

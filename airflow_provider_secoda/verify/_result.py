@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
+from airflow_provider_secoda.client._api.timestamps import format_instant
+
 #: Kinds of findings that are not errors.
 NOTES = frozenset({"expired", "outside_span"})
 
@@ -72,6 +74,11 @@ class Span:
 
     start: int
     end: int
+
+    @property
+    def edges(self) -> tuple[str, str]:
+        """Start and end, ISO 8601, UTC."""
+        return format_instant(self.start), format_instant(self.end)
 
 
 @dataclass(frozen=True)

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 def verify(
     paths: Sequence[str],
     *,
-    start: datetime | None = None,
-    end: datetime | None = None,
+    start: datetime | str | None = None,
+    end: datetime | str | None = None,
     against_source: bool = False,
     conn_id: str | None = None,
     max_findings: int = 100,
@@ -39,8 +39,8 @@ def verify(
     the temporary directory needs about 40 bytes per record (and 200 per record of the largest file that differs).
 
     :param paths: files, directories, or URLs that Airflow's object storage takes, of files or prefixes
-    :param start: aware; the windows of each series must cover the time from here on, and one must begin here
-    :param end: aware; the windows of each series must cover the time until here, and one must end here
+    :param start: aware, or ISO 8601; the windows of each series must cover the time from here on, and one begin here
+    :param end: aware, or ISO 8601; the windows of each series must cover the time until here, and one end here
     :param against_source: also read each window again from the API, through the connection that its manifest names
     :param conn_id: id of the connection to use for that instead
     :param max_findings: how many findings of each kind are listed per file and series; all are counted
@@ -61,8 +61,8 @@ def check_paths(
     paths: Sequence[str],
     progress: Progress,
     *,
-    start: datetime | None,
-    end: datetime | None,
+    start: datetime | str | None,
+    end: datetime | str | None,
     against_source: bool,
     conn_id: str | None,
     max_findings: int,

@@ -101,16 +101,16 @@ def open_local_copy(target: StorageTarget) -> Iterator[tuple[Path, DigestReader]
             yield Path(copy.name), reader
 
 
-def read_lines(reader: DigestReader, format: str) -> Iterator[bytes]:  # noqa: A002
+def read_lines(reader: DigestReader, file_format: str) -> Iterator[bytes]:
     """Yield the records of a file of lines, and read it to its end, also where it is damaged.
 
     Empty lines are not records; a line may end with CR LF.
 
-    :param format: ``jsonl`` or ``jsonl.gz``
+    :param file_format: ``jsonl`` or ``jsonl.gz``
     :raises DamagedError: after the records before the damage
     """
     lines: IO[bytes] = io.BufferedReader(reader, PIECE_BYTES)
-    if format == "jsonl.gz":
+    if file_format == "jsonl.gz":
         lines = io.BufferedReader(gzip.GzipFile(fileobj=lines), PIECE_BYTES)
     try:
         while line := lines.readline(MAX_RECORD_BYTES + 2):

@@ -112,4 +112,4 @@ def _add_gap(findings: Findings, start: int, end: int, where: str) -> None:
 
 
 def _interval(span: Span) -> str:
-    return f"[{format_instant(span.start)}, {format_instant(span.end)})"
+    return "[{}, {})".format(*span.edges)

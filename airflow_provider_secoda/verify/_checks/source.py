@@ -6,8 +6,11 @@ import hashlib
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from airflow_provider_secoda._storage.formats import stored
 from airflow_provider_secoda._storage.scratch_database import ScratchDatabase, decode_text, encode_text
+from airflow_provider_secoda._storage.spool import ContradictionError, Spool
 from airflow_provider_secoda.client._api.timestamps import format_instant, from_instant
+from airflow_provider_secoda.client._audit_logs.listing import Report
 from airflow_provider_secoda.client.errors import SecodaError
 from airflow_provider_secoda.verify._checks.records import id_key, read_head
 from airflow_provider_secoda.verify._messages import escape, quote, record_name
@@ -75,19 +78,34 @@ class Source:
         for hook in self._hooks.values():
             hook.get_conn().close()
 
-    def compare(self, header: ManifestHeader, format: str, records: FileRecords, findings: Findings) -> None:  # noqa: A002
+    def compare(self, header: ManifestHeader, file_format: str, records: FileRecords, findings: Findings) -> None:
         """Read a window again and compare it with the records of a file.
 
         :raises SourceError: the connection leads to another host than the file's, or the read failed
         """
         from airflow.providers.common.compat.sdk import AirflowException  # noqa: PLC0415 - only where it is used
 
-        from airflow_provider_secoda._storage.spool import ContradictionError  # noqa: PLC0415
-
+        report = Report()
         try:
-            self._compare(self._hook(header), header, format, records, findings)
+            hook = self._hook(header)
+            with Spool() as spool:
+                # Only a read that ended without an error has proven that it is complete: no findings before that.
+                for batch in hook.iter_raw_audit_logs(
+                    from_instant(header.window.start),
+                    from_instant(header.window.end),
+                    filter=header.filter,
+                    timestamp_field=header.timestamp_field,
+                    report=report,
+                ):
+                    spool.add((log.at, log.id, log.raw) for log in batch)
+                    self._on_page()
+                for at, log_id, raw in spool:
+                    log = stored(file_format, raw)
+                    _check_log(records.mark_returned(log_id), at, log_id, log, findings)
         except (SecodaError, AirflowException, ContradictionError) as exc:
             raise SourceError(escape(f"{type(exc).__name__}: {exc}", 1000)) from None
+        for position, record_id, expired_at in records.not_returned():
+            _add_expired(position, record_id, expired_at, report.history_from, findings)
 
     def _hook(self, header: ManifestHeader) -> SecodaHook:
         from airflow_provider_secoda.hooks.secoda import SecodaHook  # noqa: PLC0415 - it imports Airflow
@@ -106,37 +124,8 @@ class Source:
             )
         return hook
 
-    def _compare(
-        self,
-        hook: SecodaHook,
-        header: ManifestHeader,
-        format: str,  # noqa: A002
-        records: FileRecords,
-        findings: Findings,
-    ) -> None:
-        from airflow_provider_secoda._storage.formats import stored  # noqa: PLC0415
-        from airflow_provider_secoda._storage.spool import Spool  # noqa: PLC0415
-        from airflow_provider_secoda.client._audit_logs.listing import Report  # noqa: PLC0415
 
-        report = Report()
-        with Spool() as spool:
-            # Only a read that ended without an error has proven that it is complete: no findings before that.
-            for batch in hook.iter_raw_audit_logs(
-                from_instant(header.window.start),
-                from_instant(header.window.end),
-                filter=header.filter,
-                timestamp_field=header.timestamp_field,
-                report=report,
-            ):
-                spool.add((log.at, log.id, log.raw) for log in batch)
-                self._on_page()
-            for at, log_id, raw in spool:
-                check_log(records.mark_returned(log_id), at, log_id, stored(format, raw), findings)
-        for position, record_id, expired_at in records.not_returned():
-            _add_expired(position, record_id, expired_at, report.history_from, findings)
-
-
-def check_log(known: tuple[int, str] | None, at: int, log_id: str, log: bytes, findings: Findings) -> None:
+def _check_log(known: tuple[int, str] | None, at: int, log_id: str, log: bytes, findings: Findings) -> None:
     """Compare a log that the API returned with the record of the file.
 
     :param known: position and sha256 of the record; None: the file does not have it

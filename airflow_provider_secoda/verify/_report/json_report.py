@@ -42,12 +42,12 @@ def as_json(result: Result) -> str:
 
 
 def _series(series: SeriesResult) -> dict[str, Any]:
-    key, span = series.key, series.span
+    start, end = (None, None) if series.span is None else series.span.edges
     return {
-        **asdict(key),
-        "filter": None if key.filter is None else json.loads(key.filter),
-        "start": None if span is None else format_instant(span.start),
-        "end": None if span is None else format_instant(span.end),
+        **asdict(series.key),
+        "filter": None if series.key.filter is None else json.loads(series.key.filter),
+        "start": start,
+        "end": end,
         "windows": series.windows,
         "records": series.records,
         **_findings(series.findings),
@@ -57,7 +57,7 @@ def _series(series: SeriesResult) -> dict[str, Any]:
 def _file(file: FileResult, numbers: dict[SeriesKey, int]) -> dict[str, Any]:
     window, manifest = None, None
     if file.window is not None:
-        window = {"start": format_instant(file.window.start), "end": format_instant(file.window.end)}
+        window = dict(zip(("start", "end"), file.window.edges, strict=True))
     if file.manifest_sha256 is not None:
         manifest = {
             "sha256": file.manifest_sha256,

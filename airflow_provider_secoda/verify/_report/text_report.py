@@ -54,7 +54,7 @@ def _series(number: int, series: SeriesResult) -> Iterator[str]:
     if series.span is not None:
         counts = series.findings.counts
         edges = [f"no {kind}" if not counts[kind] else plural(counts[kind], kind) for kind in ("gap", "overlap")]
-        span = f"from {format_instant(series.span.start)} until {format_instant(series.span.end)}"
+        span = "from {} until {}".format(*series.span.edges)
         size = f"{plural(series.windows, 'window')}, {plural(series.records, 'record')}"
         yield from _wrap(f"{span}, {size}, {', '.join(edges)}", "  ")
     yield from _findings(series.findings)
@@ -63,9 +63,7 @@ def _series(number: int, series: SeriesResult) -> Iterator[str]:
 def _files(files: list[FileResult], directory: str) -> Iterator[str]:
     yield _ROW.format("from", "until", "records", "manifest sha256", "result, file").rstrip()
     for file in sorted(files, key=lambda file: (file.window.start if file.window else 0, file.path)):
-        start, end = "-", "-"
-        if file.window is not None:
-            start, end = format_instant(file.window.start), format_instant(file.window.end)
+        start, end = ("-", "-") if file.window is None else file.window.edges
         digest = (file.manifest_sha256 or "-")[:_DIGITS]
         row = _ROW.format(start, end, f"{file.records:,}" if file.exists else "-", digest, "")
         name = escape(file.path.removeprefix(directory), _PATH_CHARACTERS)
