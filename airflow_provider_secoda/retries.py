@@ -6,7 +6,6 @@ Airflow supports retry policies since 3.3. Before, errors that a retry cannot fi
 
 from __future__ import annotations
 
-import random
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -24,8 +23,6 @@ __all__ = ["SecodaRetryPolicy"]
 
 #: The longest delay of the backoff, and the longest ``Retry-After`` that is obeyed.
 _MAX_BACKOFF, _MAX_RETRY_AFTER = timedelta(hours=1), timedelta(days=1)
-#: Delays are up to 10 % longer, so that tasks that failed at the same time do not retry at the same time.
-_JITTER = 0.1
 #: Airflow's default of ``retry_delay``, for a context without a task.
 _RETRY_DELAY = timedelta(minutes=5)
 
@@ -40,8 +37,9 @@ class SecodaRetryPolicy(RetryPolicy):
       then twice as long each time, up to an hour or ``max_retry_delay``, and not before ``Retry-After``.
     * All other errors, including ``SecodaIncompleteError``: as the DAG says.
 
-    Delays are up to 10 % longer. The operator and the sensor use this policy by default; pass another one as
-    ``retry_policy=``, or None for no policy. To decide differently about some errors, override :meth:`evaluate`.
+    Delays are up to 10 % longer, so that tasks that failed at the same time do not retry at the same time. The operator
+    and the sensor use this policy by default; pass another one as ``retry_policy=``, or None for no policy. To decide
+    differently about some errors, override :meth:`evaluate`.
     """
 
     def evaluate(
@@ -71,10 +69,14 @@ class SecodaRetryPolicy(RetryPolicy):
             reason += f", Retry-After: {retry_after:.15g} s"
         at_least = min(timedelta(seconds=retry_after or 0.0), _MAX_RETRY_AFTER)
         if isinstance(exception, SecodaRateLimitError):
-            return RetryDecision.retry(None if retry_after is None else _jittered(at_least), reason=reason)
+            return RetryDecision.retry(None if retry_after is None else _delay(at_least), reason=reason)
         task = None if context is None else context.get("task")
-        backoff = _backoff(task, try_number, max_tries)
-        return RetryDecision.retry(_jittered(max(backoff, at_least)), reason=reason)
+        if task is None:
+            return RetryDecision.retry(_delay(max(_RETRY_DELAY, at_least)), reason=reason)
+        # Airflow keeps on numbering the tries of a task that was cleared, and adds them to `max_tries`.
+        failures = try_number - max(0, max_tries - task.retries)
+        delay = _delay(task.retry_delay, task.max_retry_delay or _MAX_BACKOFF, failures)
+        return RetryDecision.retry(max(delay, _delay(at_least)), reason=reason)
 
 
 #: The default of the operator and the sensor.
@@ -104,17 +106,9 @@ def unwrap_errors_for_retry_policy(task: BaseOperator) -> Iterator[None]:
         raise error from error.__cause__
 
 
-def _backoff(task: Any, try_number: int, max_tries: int) -> timedelta:
-    """Return a task's ``retry_delay``, doubled for each failure after the first since the task was cleared."""
-    if task is None:
-        return _RETRY_DELAY
-    cleared_at = max(0, max_tries - task.retries)
-    doublings = min(max(0, try_number - cleared_at - 1), 12)
-    delay: timedelta = task.retry_delay
-    longest: timedelta = task.max_retry_delay or _MAX_BACKOFF
-    doubled: timedelta = delay * 2**doublings
-    return min(doubled, max(delay, longest))
+def _delay(first: timedelta, longest: timedelta = timedelta(0), failures: int = 1) -> timedelta:
+    """Return the delay after a number of failures in a row, with jitter; it is never shorter than ``first``."""
+    from airflow_provider_secoda.client._http.backoff import Backoff  # noqa: PLC0415 - DAG files are parsed often
 
-
-def _jittered(delay: timedelta) -> timedelta:
-    return delay * (1 + _JITTER * random.random())  # noqa: S311 - jitter, no secret
+    backoff = Backoff(first.total_seconds(), max(first, longest).total_seconds())
+    return timedelta(seconds=backoff.delay(failures))

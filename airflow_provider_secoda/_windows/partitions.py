@@ -1,7 +1,7 @@
-"""Find the period that a partition of an asset stands for.
+"""Find the period that a partition of an asset covers.
 
-The partition of an asset has no schedule to tell its length, but the mapper that made it does, by its name:
-the hour, day, week, month, quarter or year that the partition begins, in the mapper's time zone.
+A partitioned asset has no schedule, so its length comes from the name of the mapper that created the partition: the
+hour, day, week, month, quarter or year that starts at the partition date, in the time zone of the mapper.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from airflow_provider_secoda._windows.periods import Period, utc
 if TYPE_CHECKING:
     from datetime import datetime
 
-_GRAINS = {
+_LENGTHS = {
     "StartOfHourMapper": {"hours": 1},
     "StartOfDayMapper": {"days": 1},
     "StartOfWeekMapper": {"weeks": 1},
@@ -26,25 +26,25 @@ _GRAINS = {
 
 
 def calendar_period(timetable: Any, date: datetime) -> Period | None:
-    """Return the calendar's period that begins at ``date``, or None if the mappers do not agree on one.
+    """Return the calendar period that starts at a partition date; None if the mappers do not agree on one.
 
-    :param timetable: a DAG's ``timetable`` as a task sees it: of such a run, a ``PartitionedAssetTimetable``.
-    :param date: aware; a run's ``partition_date``.
+    :param timetable: a DAG's ``timetable`` as a task gets it; for such a run a ``PartitionedAssetTimetable``
+    :param date: a run's ``partition_date``, aware
     """
     configured = getattr(timetable, "partition_mapper_config", None) or {}
     mappers = [*configured.values(), getattr(timetable, "default_partition_mapper", None)]
-    grains = {grain for grain in map(_grain, mappers) if grain is not None}
-    if len(grains) != 1:
+    found = {one for one in map(_mapper_and_zone, mappers) if one is not None}
+    if len(found) != 1:
         return None
-    ((name, zone),) = grains
+    ((mapper, zone),) = found
     start = pendulum.instance(date).in_timezone(zone)
-    return Period(utc(start), utc(start.add(**_GRAINS[name])))
+    return Period(utc(start), utc(start.add(**_LENGTHS[mapper])))
 
 
-def _grain(mapper: Any) -> tuple[str, str] | None:
-    """Return the name of the mapper that gives a partition its length, and its time zone."""
+def _mapper_and_zone(mapper: Any) -> tuple[str, str] | None:
+    """Return the class name of the mapper that gives a partition its length, and its time zone."""
     for inner in ("downstream_mapper", "upstream_mapper"):  # of a fan-out; of a roll-up
         if hasattr(mapper, inner):
-            return _grain(getattr(mapper, inner))
+            return _mapper_and_zone(getattr(mapper, inner))
     name = type(mapper).__name__
-    return (name, str(mapper._timezone)) if name in _GRAINS else None  # noqa: SLF001  it has no public name
+    return (name, str(mapper._timezone)) if name in _LENGTHS else None  # noqa: SLF001  it has no public name

@@ -1,13 +1,13 @@
-"""Find the periods of a DAG's own schedule, by letting Airflow itself tick.
+"""Find the periods of a DAG's schedule: Airflow itself computes the ticks.
 
-A schedule's ticks are what Airflow's scheduler makes of it, with its own ideas of daylight saving: a tick
-in the hour that is skipped moves behind it, one in the hour that comes twice runs the second time, ``*/15``
-runs through both. So nothing is recalculated here. The only question asked is the public one that the
-scheduler asks with ``catchup=True``, ``Timetable.next_dagrun_info``: which run comes next? It never looks
-at the clock, hence a run has the same period when it is scheduled, cleared, retried or backfilled. There is
-no public way backwards, and Airflow's private one (``_get_prev``) does not undo the way forwards: at a tick
-that moved out of a skipped hour it stands still. So the search bisects for a run some ticks before, and
-then walks forwards as the scheduler did.
+The ticks of a schedule are what Airflow's scheduler makes of it, with its own rules for daylight saving time: a tick in
+the hour that is skipped moves to the end of that hour, a tick in the hour that occurs twice is at its second
+occurrence, ``*/15`` ticks through both. So nothing is recalculated here. The only call is the public one that the
+scheduler makes with ``catchup=True``, ``Timetable.next_dagrun_info``: which run comes next? It does not use the clock,
+so a run has the same period when it is scheduled, cleared, retried or backfilled. There is no public way to go
+backwards, and Airflow's private one (``_get_prev``) is not the inverse of the way forwards: it does not move at a tick
+that was moved out of a skipped hour. So the search bisects for a run some ticks before, and then goes forwards as the
+scheduler did.
 """
 
 from __future__ import annotations
@@ -24,31 +24,30 @@ if TYPE_CHECKING:
 
     from airflow.timetables.base import DagRunInfo
 
-# A schedule of every hour but not of every day, like ``*/15 * * * 1``, loses or gains ticks where the
-# clocks change between two of its days; Airflow's later ticks then depend on the earlier. Walking from a
-# few hours before, more than clocks ever change by, takes the same steps as the scheduler.
+# A schedule with ticks in every hour but not on every day, like ``*/15 * * * 1``, loses or gains ticks where the clocks
+# change between two of its days; Airflow's later ticks then depend on the earlier ones. Going forwards from a few hours
+# before, more than clocks change by, takes the same steps as the scheduler.
 _EARLY = timedelta(hours=3)
-_FINEST = timedelta(milliseconds=500)  # cron with seconds is the finest schedule there is
-_FURTHEST = timedelta(days=36_525)  # 29 February can be eight years away; nothing is a hundred
+_FINEST = timedelta(milliseconds=500)  # cron with seconds is the schedule with the shortest periods
+_FURTHEST = timedelta(days=36_525)  # a tick on 29 February can be eight years away; no tick is 100 years away
 
 
 class Period(NamedTuple):
-    """A half-open stretch of time, ``[start, end)``, in UTC."""
+    """A half-open period of time, ``[start, end)``, in UTC."""
 
     start: datetime
     end: datetime
 
 
 def last_period(timetable: Any, instant: datetime, *, anchor: datetime | None = None) -> Period | None:
-    """Return the last full period of the schedule that ends at or before ``instant``, or None.
+    """Return the last complete period of the schedule that ends at or before ``instant``, or None.
 
-    The period of a tick is the data interval that the schedule gives to it, or where that is empty, the
-    time since the tick before. A schedule without ticks has none, nor has one with a first tick before that.
+    The period of a tick is the data interval that the schedule gives to it or, if that is empty, the time since the
+    previous tick. There is none if the schedule has no ticks, or no tick before ``instant``.
 
-    :param timetable: a DAG's ``timetable`` as a task sees it, on any version of Airflow.
-    :param instant: aware; the run's (empty) data interval, or its ``run_after``.
-    :param anchor: the DAG's start date, aware, where the ticks of a schedule of months begin; see
-        ``_step_back``.
+    :param timetable: a DAG's ``timetable`` as a task gets it, on any version of Airflow
+    :param instant: the run's (empty) data interval or its ``run_after``, aware
+    :param anchor: the DAG's start date, aware, at which the ticks of a schedule of months start; see ``_step_back``
     """
     from airflow.timetables.interval import DeltaDataIntervalTimetable  # noqa: PLC0415  DAG files parse without
     from airflow.timetables.trigger import DeltaTriggerTimetable  # noqa: PLC0415
@@ -68,11 +67,10 @@ def last_period(timetable: Any, instant: datetime, *, anchor: datetime | None = 
 
 
 def period_from(timetable: Any, date: datetime) -> Period | None:
-    """Return the period of the schedule that begins at ``date``, or None if none begins there.
+    """Return the period of the schedule that starts at ``date``, or None.
 
-    :param timetable: a DAG's ``timetable`` as a task sees it: of a partitioned run, a
-        ``CronPartitionTimetable``.
-    :param date: aware; a run's ``partition_date``.
+    :param timetable: a DAG's ``timetable`` as a task gets it; for a partitioned run a ``CronPartitionTimetable``
+    :param date: a run's ``partition_date``, aware
     """
     core = core_timetable(_timed(timetable))
     if not core.periodic:
@@ -84,13 +82,13 @@ def period_from(timetable: Any, date: datetime) -> Period | None:
 
 
 def utc(moment: datetime) -> datetime:
-    """Return a plain datetime in UTC; one without a time zone is taken for UTC."""
+    """Return a datetime of the standard library in UTC; a datetime without a time zone is in UTC."""
     aware = moment if moment.tzinfo is not None else moment.replace(tzinfo=timezone.utc)
     return datetime.fromisoformat(aware.astimezone(timezone.utc).isoformat())
 
 
 def _timed(timetable: Any) -> Any:
-    """Return the part of Airflow's "assets or time" schedule that knows times."""
+    """Return the timetable in Airflow's "assets or time" schedule; other timetables as they are."""
     if type(timetable).__name__ in ("AssetOrTimeSchedule", "DatasetOrTimeSchedule"):
         return timetable.timetable
     return timetable
@@ -104,26 +102,26 @@ def _period(interval: Any) -> Period | None:
 
 
 def _step_back(delta: Any, tick: datetime, anchor: datetime | None) -> datetime:
-    """Return the tick before ``tick`` of a schedule that only says how long to wait for the next.
+    """Return the tick before ``tick`` of a schedule that is only a time delta.
 
-    Airflow starts such ticks at the DAG's start date, or without catchup at the moment when it first sees
-    the DAG, so any instant may be a tick. The one before is ``tick - delta``, unless a month is shorter
-    than the day asks for (31 January, 28 February, 28 March). There the walk from the start date tells, if
-    it meets ``tick``; if not, the period begins up to three days early: rather twice than never.
+    Airflow starts such ticks at the DAG's start date or, without catchup, when it first parses the DAG, so any instant
+    may be a tick. The previous one is ``tick - delta``, except where a month is too short for the day (31 January,
+    28 February, 28 March). There the ticks are counted from the start date; if ``tick`` is not one of them, the period
+    starts up to three days early: it is better to read logs twice than never.
     """
     if anchor is not None and (getattr(delta, "months", None) or getattr(delta, "years", None)):
-        before = utc(anchor)
-        while before < (after := before + delta) < tick:
-            before = after
-        if after == tick:
-            return before
+        previous = utc(anchor)
+        while previous < (following := previous + delta) < tick:
+            previous = following
+        if following == tick:
+            return previous
     earlier: datetime = tick - delta
     return earlier
 
 
 def _around(core: Any, instant: datetime) -> tuple[DagRunInfo | None, DagRunInfo | None, DagRunInfo | None]:
-    """Return the last run but one and the last run at or before ``instant``, and the first run after it."""
-    if _drifts(core, instant):
+    """Return the last two runs at or before ``instant``, and the first run after it."""
+    if _has_no_fixed_ticks(core, instant):
         return None, None, None
     first, limit = None, instant
     for _ in range(2):  # the first may already be the last run at or before the instant
@@ -131,25 +129,24 @@ def _around(core: Any, instant: datetime) -> tuple[DagRunInfo | None, DagRunInfo
             break
         first, limit = earlier, earlier.run_after
     previous = current = None
-    for info in _onwards(core, first or _first_from(core, instant - _EARLY)):
+    for info in _runs_from(core, first or _first_from(core, instant - _EARLY)):
         if info.run_after > instant:
             return previous, current, info
         previous, current = current, info
     return previous, current, None
 
 
-def _onwards(core: Any, info: DagRunInfo | None) -> Iterator[DagRunInfo]:
+def _runs_from(core: Any, info: DagRunInfo | None) -> Iterator[DagRunInfo]:
     """Yield ``info`` and every run that the scheduler would create after it."""
     while info is not None:
         yield info
-        began = info.data_interval.start if info.data_interval else info.run_after
-        well_before = began - timedelta(days=1)  # as a start date is
-        following = _ask(core, info.data_interval, well_before)
+        start = info.data_interval.start if info.data_interval else info.run_after
+        following = _next_run(core, info.data_interval, start - timedelta(days=1))  # a start date is earlier, too
         info = following if following is not None and following.run_after > info.run_after else None
 
 
 def _last_before(core: Any, limit: datetime) -> DagRunInfo | None:
-    """Return the last run of the schedule before ``limit``: gallop back to any, then bisect."""
+    """Return the last run of the schedule before ``limit``: double the step back until there is a run, then bisect."""
     late, step = limit, timedelta(minutes=1)
     while (info := _first_from(core, limit - step)) is None or info.run_after >= limit:
         late, step = limit - step, step * 2
@@ -166,11 +163,11 @@ def _last_before(core: Any, limit: datetime) -> DagRunInfo | None:
     return info
 
 
-def _drifts(core: Any, instant: datetime) -> bool:
-    """Tell whether a schedule's ticks depend on where they begin: then none can be found by looking.
+def _has_no_fixed_ticks(core: Any, instant: datetime) -> bool:
+    """Return whether the ticks of a schedule depend on the start date: then a search cannot find them.
 
-    Between the two moments asked for, a quarter and half a second past a full second, no other schedule
-    ticks.
+    No other schedule has a tick between the two start dates that are compared, a quarter and half a second after a
+    full second.
     """
     second = instant.replace(microsecond=0)
     one, other = (_first_from(core, second + _FINEST * part) for part in (0.5, 1))
@@ -179,13 +176,13 @@ def _drifts(core: Any, instant: datetime) -> bool:
 
 def _first_from(core: Any, moment: datetime) -> DagRunInfo | None:
     """Return the first run of a DAG with this schedule whose start date is ``moment``."""
-    return _ask(core, None, moment)
+    return _next_run(core, None, moment)
 
 
-def _ask(core: Any, last: Any, earliest: datetime) -> DagRunInfo | None:
-    """Ask a timetable for the run after that with the data interval ``last``, as the scheduler does.
+def _next_run(core: Any, last: Any, earliest: datetime) -> DagRunInfo | None:
+    """Return the run after the one with the data interval ``last``, as the scheduler gets it from the timetable.
 
-    Of a timetable that cannot be asked (a custom one that only knows partitions), there is none.
+    A timetable that does not implement this (a custom one that only supports partitions) has no runs.
     """
     from airflow.timetables.base import TimeRestriction  # noqa: PLC0415  DAG files parse without
 
