@@ -7,11 +7,11 @@ of Airflow; a test checks that. Heavy modules are imported inside functions, bec
 from __future__ import annotations
 
 import asyncio
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
 
     from airflow.triggers.base import BaseTrigger
 

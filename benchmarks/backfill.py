@@ -14,15 +14,17 @@ import sys
 import tempfile
 import time
 import urllib.request
-from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 import engines
 import place
 from fleet import CELERY, LOCAL, PARALLELISM, ROOT, Fleet, fleet
 from outcome import CONCURRENCY, DAY, SLOTS, START, Day, Outcome, Scale, report
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 DAG_ID, TASK_ID, POOL = "secoda_audit_logs_backfill", "fetch_audit_logs", "secoda"
 LATENCY = 0.05

@@ -8,8 +8,6 @@ from __future__ import annotations
 import sys
 import time
 from contextlib import ExitStack, contextmanager, suppress
-from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import engines
@@ -22,6 +20,8 @@ from tests.helpers.airflow_settings import free_port, settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from datetime import datetime
+    from pathlib import Path
 
 LOCAL, CELERY = "LocalExecutor", "CeleryExecutor"
 WORKERS = 2

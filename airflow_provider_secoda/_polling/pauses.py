@@ -6,12 +6,9 @@ import math
 from dataclasses import dataclass
 
 from airflow_provider_secoda.client._http.backoff import Backoff
-from airflow_provider_secoda.client._http.exchange import RetryPolicy
 
 #: The shortest pause in seconds, for any ``poke_interval``.
 MIN_PAUSE = 0.1
-#: The first request of a poll is not retried, as the next poll repeats it; this policy is for the requests after it.
-POLL_POLICY = RetryPolicy(attempts=4, max_retry_after=30.0)
 
 
 @dataclass(frozen=True)

@@ -90,7 +90,7 @@ class TriggerLoop:
         outcome: Poll | SecodaError
         try:
             settings = await client.settings()
-            self._warn_if_unverified(settings.verify)
+            self._warn_if_unverified(settings.endpoint.verify)
             outcome = await self._request(client)
         except SecodaError as error:
             outcome = error

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from airflow_provider_secoda.client._api.audit_log_page import Log
     from airflow_provider_secoda.client._api.limits import Limits
-    from airflow_provider_secoda.client._http.exchange import RetryPolicy
+    from airflow_provider_secoda.client._http.retry import RetryPolicy
     from airflow_provider_secoda.client.aio import AsyncSecodaClient
     from airflow_provider_secoda.client.errors import (
         SecodaAuthenticationError,
@@ -92,7 +92,7 @@ _MODULES = {
     "Filter": "filters",
     "Limits": "_api.limits",
     "Log": "_api.audit_log_page",
-    "RetryPolicy": "_http.exchange",
+    "RetryPolicy": "_http.retry",
     "SecodaClient": "sync",
     "Sort": "filters",
 }

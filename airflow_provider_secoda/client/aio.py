@@ -1,19 +1,17 @@
-"""The asynchronous driver: one event loop, and nothing that knows Secoda.
-
-What a rule wants sent is sent, what comes back is handed over; all decisions are elsewhere.
-"""
+"""The asynchronous client: an event loop sends what a flow wants sent; all decisions are elsewhere."""
 
 from __future__ import annotations
 
 import asyncio
-import random
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from airflow_provider_secoda.client._api.base_url import resolve_base_url
-from airflow_provider_secoda.client._api.flow import Attempt, Emit, Flow, Outcome
-from airflow_provider_secoda.client._api.key import Key
+from airflow_provider_secoda.client._api.flow import Emit, Flow
+from airflow_provider_secoda.client._api.key import Key, require_key
 from airflow_provider_secoda.client._api.limits import Limits
-from airflow_provider_secoda.client._http.exchange import RequestStats, RetryPolicy, exchange
+from airflow_provider_secoda.client._http.client_base import ClientBase, appending
+from airflow_provider_secoda.client._http.endpoint import USER_AGENT, Endpoint
+from airflow_provider_secoda.client._http.gate import Gate, GatedTransport
 from airflow_provider_secoda.client._http.httpx_transport import AsyncTransport
 from airflow_provider_secoda.client.errors import SecodaConfigurationError, SecodaError
 
@@ -22,22 +20,27 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
+    from airflow_provider_secoda.client._http.exchange import Attempt, Outcome
+    from airflow_provider_secoda.client._http.retry import RetryPolicy
+
+__all__ = ["AsyncSecodaClient"]
+
 R = TypeVar("R")
 _Finished: TypeAlias = "tuple[Attempt, Outcome]"
 
 
-class AsyncSecodaClient:
-    """Run rules against Secoda without blocking; for one event loop, and for any number of tasks in it.
+class AsyncSecodaClient(ClientBase):
+    """Run flows without blocking; for one event loop, and for any number of tasks in it.
 
     :param api_key: sent as ``Authorization: Bearer …`` to ``base_url`` and nowhere else
-    :param base_url: as :func:`~.regions.resolve_base_url` gives it; ``https://api.secoda.co`` when left out
-    :param timeout: seconds to wait for a connection and for each piece of an answer
+    :param base_url: the API's address; ``https://api.secoda.co`` by default
+    :param timeout: seconds to wait for a connection and for each piece of a response
     :param verify: whether to verify the server's certificate, or the path of a CA bundle to verify it with
-    :param proxy: URL of a proxy for all requests; without it the environment's proxies count
-    :param policy: how often and how patiently a request is repeated
+    :param proxy: URL of a proxy for all requests; by default the environment's proxies are used
+    :param policy: how often a request is sent, and how long to wait before a retry
     :param user_agent: sent as ``User-Agent``
-    :param limits: the most that one answer may be, in bytes, in depth and in seconds
-    :param max_connections: how many requests may be under way, of all tasks together; those beyond wait
+    :param limits: how large and how slow a response may be
+    :param max_connections: how many requests of all tasks may be in flight; further ones wait
     """
 
     def __init__(
@@ -49,34 +52,31 @@ class AsyncSecodaClient:
         verify: bool | str = True,
         proxy: str | None = None,
         policy: RetryPolicy | None = None,
-        user_agent: str = "airflow-provider-secoda",
+        user_agent: str = USER_AGENT,
         limits: Limits | None = None,
         max_connections: int = 8,
     ) -> None:
         key = Key.of(api_key)
         del api_key  # some error reporters show local variables
-        if key is None:
-            raise SecodaConfigurationError("the API key is empty or holds signs that no key has: set `password`")
         if max_connections < 1:
             raise SecodaConfigurationError(f"`max_connections` must be at least 1, not {max_connections}")
-        self.base_url = resolve_base_url(host=base_url)
-        self.stats = RequestStats()
-        self._key = key
-        self._policy = policy or RetryPolicy()
-        self._rng = random.Random()  # noqa: S311 - jitter, no secret
-        self._transport = AsyncTransport(
-            self.base_url,
-            key,
-            timeout=timeout,
-            verify=verify,
-            proxy=proxy,
-            user_agent=user_agent,
-            limits=limits or Limits(),
-            max_connections=max_connections,
-        )
+        url = resolve_base_url(host=base_url)
+        endpoint = Endpoint(url, require_key(key), timeout, verify, proxy, user_agent, limits or Limits())
+        self._start(endpoint, policy, AsyncTransport(endpoint, max_connections=max_connections))
 
-    def __repr__(self) -> str:
-        return f"AsyncSecodaClient({getattr(self, 'base_url', None)!r})"  # None while it is being made
+    @classmethod
+    def from_endpoint(cls, endpoint: Endpoint, gate: Gate, *, max_connections: int) -> Self:
+        """Create a client that shares a gate with others.
+
+        :raises SecodaConfigurationError: naming ``verify``, ``proxy`` or the variable of the environment to change
+        """
+        transport = GatedTransport(endpoint, gate, max_connections=max_connections)
+        return cls.__new__(cls)._start(endpoint, None, transport)  # noqa: SLF001 - of this class
+
+    def _start(self, endpoint: Endpoint, policy: RetryPolicy | None, transport: AsyncTransport) -> Self:
+        self._transport = transport
+        self._set_up(endpoint, policy)
+        return self
 
     async def __aenter__(self) -> Self:
         return self
@@ -89,83 +89,75 @@ class AsyncSecodaClient:
         await self._transport.aclose()
 
     async def value(self, flow: Flow[R], *, concurrency: int = 1, policy: RetryPolicy | None = None) -> R:
-        """Run a rule that emits nothing; return its value.
+        """Run a flow that emits nothing; return its value.
 
-        :param policy: for this run, instead of the client's
+        :param concurrency: how many of its calls may be in flight
+        :param policy: for this flow, instead of the client's
         """
-        result: list[R] = []
-
-        def keep() -> Flow[None]:
-            result.append((yield from flow))
-
-        async for _ in self.run(keep(), concurrency=concurrency, policy=policy):
+        results: list[R] = []
+        async for _ in self.run(appending(flow, results), concurrency=concurrency, policy=policy):
             pass
-        return result[0]
+        return results[0]
 
     async def run(
         self, flow: Flow[Any], *, concurrency: int = 1, policy: RetryPolicy | None = None
     ) -> AsyncGenerator[Any, None]:
-        """Run a rule; yield what it emits.
+        """Run a flow; yield what it emits.
 
-        Who stops early closes it (``contextlib.aclosing``): then what is under way is cancelled and awaited.
+        To stop early, close the generator (``contextlib.aclosing``): then the requests in flight are cancelled and
+        awaited.
 
-        :param policy: for this run, instead of the client's
+        :param concurrency: how many of its calls may be in flight
+        :param policy: for this flow, instead of the client's
         """
-        wire = exchange(
-            flow,
-            base_url=self.base_url,
-            policy=policy or self._policy,
-            concurrency=concurrency,
-            stats=self.stats,
-            rng=self._rng,
-        )
-        crew = _Crew(self._transport)
+        exchange = self._exchange(flow, concurrency, policy)
+        tasks = _TaskPool(self._transport)
         try:
-            step = next(wire)
+            step = next(exchange)
             while True:
                 if isinstance(step, Emit):
                     yield step.value
-                    step = next(wire)
+                    step = next(exchange)
                 else:
-                    step = wire.send(await crew.serve(step))
+                    step = exchange.send(await tasks.send(step))
         except StopIteration:
             return
         except SecodaError as error:
-            error.args = tuple(self._key.scrub_text(str(arg)) for arg in error.args)
+            self._scrub(error)
             raise
         finally:
             try:
-                await crew.stop()
+                await tasks.stop()
             finally:
-                wire.close()
+                exchange.close()
 
 
-class _Crew:
+class _TaskPool:
     """Tasks that send attempts after their pauses, one each."""
 
     def __init__(self, transport: AsyncTransport) -> None:
         self._transport = transport
-        self._under_way: set[asyncio.Task[_Finished]] = set()
-        self._landed: asyncio.Queue[asyncio.Task[_Finished]] = asyncio.Queue()
+        self._running: set[asyncio.Task[_Finished]] = set()
+        self._done: asyncio.Queue[asyncio.Task[_Finished]] = asyncio.Queue()
 
-    async def serve(self, attempts: Sequence[Attempt]) -> _Finished:
-        """Start attempts; return the next one that has finished, be it one of these or an earlier one."""
-        if len(attempts) == 1 and not self._under_way:
-            return await self._send(attempts[0])  # nothing to do side by side, so no need of a task
+    async def send(self, attempts: Sequence[Attempt]) -> _Finished:
+        """Start attempts; return the next one that has finished, one of these or an earlier one."""
+        if len(attempts) == 1 and not self._running:
+            return await self._send(attempts[0])  # nothing runs at the same time, so no task is needed
         for attempt in attempts:
             task = asyncio.create_task(self._send(attempt), name="secoda")
-            self._under_way.add(task)
-            task.add_done_callback(self._landed.put_nowait)
-        task = await self._landed.get()
-        self._under_way.discard(task)
+            self._running.add(task)
+            task.add_done_callback(self._done.put_nowait)
+        task = await self._done.get()
+        self._running.discard(task)
         return task.result()
 
     async def stop(self) -> None:
-        """Cancel what is under way, and wait until it has ended."""
-        for task in self._under_way:
+        """Cancel the tasks that are running, and wait until they have ended."""
+        for task in self._running:
             task.cancel()
-        if self._under_way:
-            await asyncio.wait(self._under_way)
+        if self._running:
+            await asyncio.wait(self._running)
 
     async def _send(self, attempt: Attempt) -> _Finished:
         if attempt.pause:

@@ -1,7 +1,4 @@
-"""The synchronous driver: threads, and nothing that knows Secoda.
-
-What a rule wants sent is sent, what comes back is handed over; all decisions are elsewhere.
-"""
+"""The synchronous client: threads send what a flow wants sent; all decisions are elsewhere."""
 
 from __future__ import annotations
 
@@ -11,21 +8,18 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from airflow_provider_secoda.client._api.base_url import resolve_base_url
-from airflow_provider_secoda.client._api.flow import Attempt, Call, Emit, Flow, Outcome, Request, once
-from airflow_provider_secoda.client._api.key import Key
+from airflow_provider_secoda.client._api.decoding import read_json
+from airflow_provider_secoda.client._api.flow import Call, Emit, Flow, Request, once
+from airflow_provider_secoda.client._api.key import Key, require_key
 from airflow_provider_secoda.client._api.limits import Limits
-from airflow_provider_secoda.client._api.page_as_dict import read_json
 from airflow_provider_secoda.client._api.timestamps import to_instant
 from airflow_provider_secoda.client._audit_logs.listing import AUDIT_LOGS_PATH, Report
 from airflow_provider_secoda.client._audit_logs.window import WindowQuery, read_window
-from airflow_provider_secoda.client._http.exchange import RequestStats, RetryPolicy, exchange
+from airflow_provider_secoda.client._http.client_base import ClientBase, appending
+from airflow_provider_secoda.client._http.endpoint import USER_AGENT, Endpoint
 from airflow_provider_secoda.client._http.requests_transport import Transport
 from airflow_provider_secoda.client._versions.pages import RESOURCE_LOGS_PATH, read_version_histories
-from airflow_provider_secoda.client.errors import (
-    SecodaConfigurationError,
-    SecodaConnectionError,
-    SecodaError,
-)
+from airflow_provider_secoda.client.errors import SecodaConfigurationError, SecodaConnectionError, SecodaError
 from airflow_provider_secoda.client.filters import Filter, Sort, encode_sort
 
 if TYPE_CHECKING:
@@ -35,21 +29,25 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from airflow_provider_secoda.client._api.audit_log_page import Log, TimestampField
+    from airflow_provider_secoda.client._http.exchange import Attempt, Outcome
+    from airflow_provider_secoda.client._http.retry import RetryPolicy
+
+__all__ = ["SecodaClient"]
 
 R = TypeVar("R")
 
 
-class SecodaClient:
-    """Read Secoda's audit logs and resource logs.
+class SecodaClient(ClientBase):
+    """Read Secoda's audit logs and resource logs; may be used from several threads.
 
     :param api_key: sent as ``Authorization: Bearer …`` to ``base_url`` and nowhere else
-    :param base_url: as :func:`~.regions.resolve_base_url` gives it; ``https://api.secoda.co`` when left out
-    :param timeout: seconds to wait for a connection and for each piece of an answer
+    :param base_url: the API's address; ``https://api.secoda.co`` by default
+    :param timeout: seconds to wait for a connection and for each piece of a response
     :param verify: whether to verify the server's certificate, or the path of a CA bundle to verify it with
-    :param proxy: URL of a proxy for all requests; without it the environment's proxies count
-    :param policy: how often and how patiently a request is repeated
+    :param proxy: URL of a proxy for all requests; by default the environment's proxies are used
+    :param policy: how often a request is sent, and how long to wait before a retry
     :param user_agent: sent as ``User-Agent``
-    :param limits: the most that one answer may be, in bytes, in depth and in seconds
+    :param limits: how large and how slow a response may be
     """
 
     def __init__(
@@ -61,29 +59,27 @@ class SecodaClient:
         verify: bool | str = True,
         proxy: str | None = None,
         policy: RetryPolicy | None = None,
-        user_agent: str = "airflow-provider-secoda",
+        user_agent: str = USER_AGENT,
         limits: Limits | None = None,
     ) -> None:
         key = Key.of(api_key)
         del api_key  # some error reporters show local variables
-        if key is None:
-            raise SecodaConfigurationError("the API key is empty or holds signs that no key has: set `password`")
-        self.base_url = resolve_base_url(host=base_url)
-        self.stats = RequestStats()
-        self._key = key
-        self._policy = policy or RetryPolicy()
-        self._transport = Transport(
-            self.base_url,
-            key,
-            timeout=timeout,
-            verify=verify,
-            proxy=proxy,
-            user_agent=user_agent,
-            limits=limits or Limits(),
-        )
+        url = resolve_base_url(host=base_url)
+        endpoint = Endpoint(url, require_key(key), timeout, verify, proxy, user_agent, limits or Limits())
+        self._start(endpoint, policy)
 
-    def __repr__(self) -> str:
-        return f"SecodaClient({getattr(self, 'base_url', None)!r})"  # None while it is being made
+    @classmethod
+    def from_endpoint(cls, endpoint: Endpoint, policy: RetryPolicy | None = None) -> Self:
+        """Create a client for an endpoint, as an Airflow connection describes it.
+
+        :raises SecodaConfigurationError: naming ``verify``, ``proxy`` or the variable of the environment to change
+        """
+        return cls.__new__(cls)._start(endpoint, policy)  # noqa: SLF001 - of this class
+
+    def _start(self, endpoint: Endpoint, policy: RetryPolicy | None) -> Self:
+        self._transport = Transport(endpoint)
+        self._set_up(endpoint, policy)
+        return self
 
     def __enter__(self) -> Self:
         return self
@@ -111,7 +107,7 @@ class SecodaClient:
             params.append(("filter", parsed.text))
         if sort is not None:
             params.append(("sort", encode_sort(sort)))
-        return self._one(Request(AUDIT_LOGS_PATH, tuple(params)), "results")
+        return self._read_page(Request(AUDIT_LOGS_PATH, tuple(params)), "results")
 
     def list_resource_logs(self, resource_id: str, page: int = 1) -> dict[str, Any]:
         """Return one documented page of a resource's logs.
@@ -119,7 +115,7 @@ class SecodaClient:
         :return: ``version_histories``, ``non_versioned_logs``, ``count``, ``total_pages``, ``meta``
         """
         request = Request(RESOURCE_LOGS_PATH, (("resource_id", resource_id), ("page", str(page))))
-        return self._one(request, "version_histories")
+        return self._read_page(request, "version_histories")
 
     def iter_logs(
         self,
@@ -129,25 +125,20 @@ class SecodaClient:
         filter: Mapping[str, Any] | str | None = None,  # noqa: A002 - the API's name
         timestamp_field: TimestampField = "logged_at",
         concurrency: int = 4,
-        date_operators: Mapping[str, str] | None = None,
         report: Report | None = None,
     ) -> Iterator[list[Log]]:
-        """Stream the logs of ``[start, end)`` in batches, newest first, each once; raise rather than leave one out.
+        """Stream the logs of ``[start, end)`` in batches, newest first, each once; raise rather than omit one.
 
         :param start: aware; the first moment of the window
         :param end: aware; the first moment after it
+        :param concurrency: how many requests may be in flight
         :param report: filled while reading
-        :raises SecodaIncompleteError: when completeness cannot be proven, which may be after many batches
+        :raises SecodaIncompleteError: if completeness cannot be proven, which may be after many batches
         """
         if start.tzinfo is None or end.tzinfo is None:
             raise SecodaConfigurationError("`start` and `end` must be aware datetimes")
         query = WindowQuery(
-            to_instant(start),
-            to_instant(end),
-            timestamp_field,
-            Filter.parse(filter),
-            max(1, concurrency),
-            date_operators,
+            to_instant(start), to_instant(end), timestamp_field, Filter.parse(filter), max(1, concurrency)
         )
         if query.start >= query.end:
             raise SecodaConfigurationError(f"`start` {start} must be before `end` {end}")
@@ -157,53 +148,49 @@ class SecodaClient:
         """Return every version history of a resource, each once, as the JSON text that was sent."""
         return self.value(read_version_histories(resource_id), concurrency=4)
 
-    def _one(self, request: Request, listing: Literal["results", "version_histories"]) -> dict[str, Any]:
+    def _read_page(self, request: Request, listing: Literal["results", "version_histories"]) -> dict[str, Any]:
         return self.value(once(Call(request, partial(read_json, listing=listing))))
 
     def value(self, flow: Flow[R], *, concurrency: int = 1, policy: RetryPolicy | None = None) -> R:
-        """Run a rule that emits nothing; return its value.
+        """Run a flow that emits nothing; return its value.
 
-        :param policy: for this run, instead of the client's
+        :param concurrency: how many of its calls may be in flight
+        :param policy: for this flow, instead of the client's
         """
-        result: list[R] = []
-
-        def keep() -> Flow[None]:
-            result.append((yield from flow))
-
-        for _ in self.run(keep(), concurrency=concurrency, policy=policy):
+        results: list[R] = []
+        for _ in self.run(appending(flow, results), concurrency=concurrency, policy=policy):
             pass
-        return result[0]
+        return results[0]
 
     def run(self, flow: Flow[Any], *, concurrency: int = 1, policy: RetryPolicy | None = None) -> Iterator[Any]:
-        """Run a rule; yield what it emits.
+        """Run a flow; yield what it emits.
 
-        :param policy: for this run, instead of the client's
+        :param concurrency: how many of its calls may be in flight
+        :param policy: for this flow, instead of the client's
         """
-        wire = exchange(
-            flow, base_url=self.base_url, policy=policy or self._policy, concurrency=concurrency, stats=self.stats
-        )
-        crew = _Crew(self._transport)
+        exchange = self._exchange(flow, concurrency, policy)
+        workers = _WorkerPool(self._transport)
         try:
-            step = next(wire)
+            step = next(exchange)
             while True:
                 if isinstance(step, Emit):
                     yield step.value
-                    step = next(wire)
+                    step = next(exchange)
                 else:
-                    crew.start(step)
-                    step = wire.send(crew.done.get())
+                    workers.start(step)
+                    step = exchange.send(workers.done.get())
         except StopIteration:
             return
         except SecodaError as error:
-            error.args = tuple(self._key.scrub_text(str(arg)) for arg in error.args)
+            self._scrub(error)
             raise
         finally:
-            crew.stop()
-            wire.close()
+            workers.stop()
+            exchange.close()
 
 
-class _Crew:
-    """Threads that send attempts after their pauses, one each; as many as there ever were attempts at once.
+class _WorkerPool:
+    """Threads that send attempts after their pauses; as many as the largest number of attempts at once.
 
     They are daemons: neither a long pause nor a silent server keeps a process from ending.
     """
@@ -217,23 +204,25 @@ class _Crew:
         self._idle = self._size = 0
 
     def start(self, attempts: Sequence[Attempt]) -> None:
+        """Send attempts, each in a thread that is idle or new."""
         for attempt in attempts:
             with self._lock:
-                recruit = self._idle == 0
-                self._idle -= not recruit
-            if recruit:
+                needed = self._idle == 0
+                self._idle -= not needed
+            if needed:
                 self._size += 1
                 threading.Thread(target=self._work, name=f"secoda_{self._size}", daemon=True).start()
             self._todo.put(attempt)
 
     def stop(self) -> None:
+        """Let the threads end; pauses are cut short, and requests in flight are not waited for."""
         self._stopped.set()
         for _ in range(self._size):
             self._todo.put(None)
 
     def _work(self) -> None:
         while (attempt := self._todo.get()) is not None:
-            outcome: Outcome = SecodaConnectionError("the read was given up")
+            outcome: Outcome = SecodaConnectionError("the read was cancelled")
             try:
                 if not self._stopped.wait(attempt.pause):
                     outcome = self._transport.send(attempt.request)

@@ -1,19 +1,22 @@
-"""Read an Airflow connection of type ``secoda``, key by key: one pure function for every client there is.
+"""Read an Airflow connection of type ``secoda``.
 
-Connections of the vendor's own package ``secoda-airflow`` (``host``, ``password``, extra ``integration_id``) are
-read unchanged.
+Connections of the vendor's own package ``secoda-airflow`` (``host``, ``password``, extra ``integration_id``) work
+unchanged.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_secoda.client._api.base_url import check_proxy, resolve_base_url
+from airflow_provider_secoda.client._api.key import Key, require_key
 from airflow_provider_secoda.client._api.limits import Limits
 from airflow_provider_secoda.client._api.web_app import resource_url
+from airflow_provider_secoda.client._http.endpoint import USER_AGENT, Endpoint
 from airflow_provider_secoda.client.errors import SecodaConfigurationError
+from airflow_provider_secoda.get_provider_info import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,10 +24,10 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Connection
 
 DEFAULT_TIMEOUT = 60.0
-#: Said in every run, of the connection's id.
+#: Logged in every run, with the connection's id.
 UNVERIFIED_WARNING = (
-    "Connection %r does not verify the server's certificate: anybody between here and Secoda can read the API key and "
-    "change what is read"
+    "Connection %r does not verify the server's certificate: anyone on the network path can read the API key and "
+    "change the data"
 )
 KNOWN_EXTRAS = (
     "region",
@@ -32,52 +35,51 @@ KNOWN_EXTRAS = (
     "timeout",
     "verify",
     "proxy",
-    "date_operators",
     "workspace",
     "resource_url",
     *(f"max_{limit.name}" for limit in fields(Limits)),
-    "integration_id",  # the vendor's own package reads it; it means nothing here
+    "integration_id",  # only the vendor's own package uses it
 )
 
 
 @dataclass(frozen=True)
 class ConnectionSettings:
-    """What a connection says, checked."""
+    """The settings of a connection, checked.
 
-    base_url: str
-    api_key: str = field(repr=False)
-    timeout: float = DEFAULT_TIMEOUT
-    verify: bool | str = True
-    proxy: str | None = field(default=None, repr=False)
-    #: Names of undocumented filter operators, by their meaning: ``from`` (at or after) and ``before``.
-    date_operators: Mapping[str, str] | None = None
+    :param endpoint: the API, the key for it, and how requests are sent to it
+    :param unknown_extras: names of extras that this provider does not use
+    :param workspace: name of the workspace, where one host has several; it is part of assets and of lineage
+    :param resource_url: template of the address of a resource's page in the web app
+    """
+
+    endpoint: Endpoint
     unknown_extras: tuple[str, ...] = ()
-    limits: Limits = field(default=Limits())
-    #: What people call the workspace, where one host has several: it stands in assets and in lineage.
     workspace: str | None = None
-    #: Template of the address of a resource's page in the web app.
     resource_url: str | None = None
+
+    @property
+    def base_url(self) -> str:
+        """The API's base URL, without a trailing slash."""
+        return self.endpoint.base_url
 
 
 def read_connection(connection: Connection) -> ConnectionSettings:
     """Return the settings of a connection.
 
-    :raises SecodaConfigurationError: naming the connection and the field to fill or to change
+    :raises SecodaConfigurationError: naming the connection and the field to set or to change
     """
     try:
         return _read(connection)
     except SecodaConfigurationError as exc:
         problem = f"connection {connection.conn_id!r}: {exc}"
-    # Raised from here, and without the connection: some error reporters show local variables, and it shows its key.
+    # Raised here, and without the connection: some error reporters show local variables, and its repr has the key.
     del connection
     raise SecodaConfigurationError(problem)
 
 
 def _read(connection: Connection) -> ConnectionSettings:
     extra = _read_extra(connection.extra)
-    api_key = (connection.password or "").strip()
-    if not api_key:
-        raise SecodaConfigurationError("there is no API key: fill in `password`")
+    key = require_key(Key.of(connection.password))
     base_url = resolve_base_url(
         region=_text(extra, "region"),
         customer_domain=_text(extra, "customer_domain"),
@@ -93,14 +95,16 @@ def _read(connection: Connection) -> ConnectionSettings:
     if page is not None:
         resource_url(page, base_url, "id")
     return ConnectionSettings(
-        base_url=base_url,
-        api_key=api_key,
-        timeout=timeout,
-        verify=_verify(extra.get("verify")),
-        proxy=proxy,
-        date_operators=_date_operators(extra.get("date_operators")),
-        unknown_extras=tuple(sorted(key for key in extra if key not in KNOWN_EXTRAS)),
-        limits=_limits(extra, timeout),
+        Endpoint(
+            base_url,
+            key,
+            timeout,
+            _verify(extra.get("verify")),
+            proxy,
+            f"{USER_AGENT}/{__version__}",
+            _limits(extra, timeout),
+        ),
+        unknown_extras=tuple(sorted(name for name in extra if name not in KNOWN_EXTRAS)),
         workspace=_text(extra, "workspace"),
         resource_url=page,
     )
@@ -112,7 +116,7 @@ def _read_extra(text: Any) -> dict[str, Any]:
     try:
         extra = json.loads(text)
     except (TypeError, ValueError, RecursionError):
-        raise SecodaConfigurationError("`extra` is no JSON") from None
+        raise SecodaConfigurationError("`extra` is not valid JSON") from None
     if not isinstance(extra, dict):
         raise SecodaConfigurationError("`extra` must be a JSON object")
     return extra
@@ -123,7 +127,7 @@ def _text(extra: Mapping[str, Any], name: str) -> str | None:
     if value is None:
         return None
     if not isinstance(value, str):
-        raise SecodaConfigurationError(f"extra `{name}` must be text")
+        raise SecodaConfigurationError(f"extra `{name}` must be a string")
     return value.strip() or None
 
 
@@ -140,7 +144,7 @@ def _timeout(value: Any) -> float:
 
 
 def _limits(extra: Mapping[str, Any], timeout: float) -> Limits:
-    # Who is patient with each piece of an answer is so with the whole of it.
+    # A longer timeout for each piece of a response is a longer one for the complete response too.
     given: dict[str, Any] = {"answer_seconds": max(timeout, Limits().answer_seconds)}
     for limit in fields(Limits):
         value = extra.get(f"max_{limit.name}")
@@ -155,7 +159,7 @@ def _limits(extra: Mapping[str, Any], timeout: float) -> Limits:
 
 
 def _number(text: str) -> int | float | str:
-    """Return the number that a form or a URI wrote as text; what is none stays as it is."""
+    """Return the number that a form or a URI wrote as text; other text is returned as it is."""
     text = text.strip()
     try:
         return int(text) if text.isdecimal() else float(text)
@@ -172,22 +176,3 @@ def _verify(value: Any) -> bool | str:
     if text.lower() in ("false", "no", "off", "0"):
         return False
     return True if text.lower() in ("", "true", "yes", "on", "1") else text
-
-
-def _date_operators(value: Any) -> Mapping[str, str] | None:
-    if value is None or value == "":
-        return None
-    if isinstance(value, str):
-        try:
-            value = json.loads(value)
-        except (ValueError, RecursionError):
-            value = None
-    if (
-        not isinstance(value, dict)
-        or set(value) != {"from", "before"}
-        or not all(isinstance(name, str) and name for name in value.values())
-    ):
-        raise SecodaConfigurationError(
-            'extra `date_operators` must name two operators, such as {"from": "gte", "before": "lt"}'
-        )
-    return value

@@ -13,11 +13,9 @@ from weakref import WeakKeyDictionary
 
 from asgiref.sync import sync_to_async
 
-from airflow_provider_secoda._polling.pauses import POLL_POLICY
-from airflow_provider_secoda.client._api.flow import Attempt, Call, Outcome, Request, Response
-from airflow_provider_secoda.client._http.responses import interpret
+from airflow_provider_secoda.client._http.gate import Gate
+from airflow_provider_secoda.client._http.retry import POLL_POLICY
 from airflow_provider_secoda.client.aio import AsyncSecodaClient
-from airflow_provider_secoda.get_provider_info import __version__
 from airflow_provider_secoda.hooks._metrics import prepare, told
 from airflow_provider_secoda.hooks.secoda import SecodaHook
 
@@ -25,65 +23,12 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from airflow_provider_secoda.client._api.flow import Flow
-    from airflow_provider_secoda.client._http.httpx_transport import AsyncTransport
     from airflow_provider_secoda.hooks._connection import ConnectionSettings
 
 R = TypeVar("R")
 
 #: How many flows of one connection run at once in a process, and how many connections they have.
 MAX_AT_ONCE = 8
-#: Seconds that nobody asks after a 429 that does not say how long, and at most.
-_BREATH, _LONGEST = 1.0, 86_400.0
-
-
-class Gate:
-    """What all requests of a connection pass through: closed for as long as a 429 asks for, whoever got it."""
-
-    def __init__(self) -> None:
-        self._closed_until = 0.0
-
-    async def send(self, request: Request, transport: AsyncTransport) -> Outcome:
-        """Send a request when the gate is open; close it when the server asks to be left alone."""
-        loop = asyncio.get_running_loop()
-        while (wait := self._closed_until - loop.time()) > 0:  # noqa: ASYNC110 - it is a time, not an event
-            await asyncio.sleep(wait)
-        outcome = await transport.send(request)
-        if isinstance(outcome, Response) and outcome.status == 429:  # noqa: PLR2004
-            error = interpret(Attempt(Call(request, str), request), outcome, "", {})
-            pause = _BREATH if error.retry_after is None else min(error.retry_after, _LONGEST)
-            self._closed_until = max(self._closed_until, loop.time() + pause)
-        return outcome
-
-
-class _GatedTransport:
-    """A transport behind a gate."""
-
-    def __init__(self, transport: AsyncTransport, gate: Gate) -> None:
-        self._transport = transport
-        self._gate = gate
-
-    async def send(self, request: Request) -> Outcome:
-        return await self._gate.send(request, self._transport)
-
-    async def aclose(self) -> None:
-        await self._transport.aclose()
-
-
-class _GatedClient(AsyncSecodaClient):
-    """A client whose requests pass a gate."""
-
-    def __init__(self, gate: Gate, settings: ConnectionSettings) -> None:
-        super().__init__(
-            settings.api_key,
-            settings.base_url,
-            timeout=settings.timeout,
-            verify=settings.verify,
-            proxy=settings.proxy,
-            user_agent=f"airflow-provider-secoda/{__version__}",
-            limits=settings.limits,
-            max_connections=MAX_AT_ONCE,
-        )
-        self._transport = _GatedTransport(self._transport, gate)  # type: ignore[assignment]
 
 
 class SharedClient:
@@ -176,7 +121,7 @@ class SharedClient:
 def _make(secoda_conn_id: str, gate: Gate) -> tuple[ConnectionSettings, AsyncSecodaClient]:
     prepare()
     settings = SecodaHook(secoda_conn_id).settings
-    return settings, _GatedClient(gate, settings)
+    return settings, AsyncSecodaClient.from_endpoint(settings.endpoint, gate, max_connections=MAX_AT_ONCE)
 
 
 _clients: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, SharedClient]] = WeakKeyDictionary()

@@ -1,8 +1,9 @@
-"""The hook: an Airflow connection, turned into a client."""
+"""The hook: a Secoda client for an Airflow connection."""
 
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
@@ -14,9 +15,7 @@ from airflow_provider_secoda.client.errors import (
     SecodaError,
     SecodaFatalError,
 )
-from airflow_provider_secoda.get_provider_info import __version__
 from airflow_provider_secoda.hooks._advice import explain
-from airflow_provider_secoda.hooks._connection import UNVERIFIED_WARNING, ConnectionSettings, read_connection
 from airflow_provider_secoda.hooks._form import ConnectionForm
 from airflow_provider_secoda.hooks._metrics import counted, told
 
@@ -24,13 +23,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from datetime import datetime
 
+    from airflow.providers.common.compat.sdk import Connection
+
     from airflow_provider_secoda.client._api.audit_log_page import Log, TimestampField
     from airflow_provider_secoda.client._audit_logs.listing import Report
-    from airflow_provider_secoda.client._http.exchange import RetryPolicy
+    from airflow_provider_secoda.client._http.retry import RetryPolicy
     from airflow_provider_secoda.client._versions.history import Baseline
     from airflow_provider_secoda.client._versions.page_order import PageOrder
     from airflow_provider_secoda.client._versions.poll import Poll
     from airflow_provider_secoda.client.sync import SecodaClient
+    from airflow_provider_secoda.hooks._connection import ConnectionSettings
 
 _TEST_TIMEOUT = 15.0
 
@@ -65,20 +67,21 @@ class SecodaHook(BaseHook):
 
         :raises SecodaConfigurationError: naming the field to fill or to change
         """
+        from airflow_provider_secoda.hooks._connection import UNVERIFIED_WARNING, read_connection  # noqa: PLC0415
+
         if self._settings is None:
-            settings = read_connection(self.get_connection(self.secoda_conn_id))
-            mask_secret(settings.api_key)
-            proxy_password = urlsplit(settings.proxy or "").password
+            settings = read_connection(_mask_key(self.get_connection(self.secoda_conn_id)))
+            proxy_password = urlsplit(settings.endpoint.proxy or "").password
             if proxy_password:
                 mask_secret(proxy_password)
                 mask_secret(unquote(proxy_password))
             if settings.unknown_extras:
                 self.log.warning(
-                    "Connection %r has extras that mean nothing to this provider: %s",
+                    "Connection %r has extras that this provider does not use: %s",
                     self.secoda_conn_id,
                     ", ".join(settings.unknown_extras),
                 )
-            if settings.verify is False:
+            if settings.endpoint.verify is False:
                 self.log.warning(UNVERIFIED_WARNING, self.secoda_conn_id)
             self._settings = settings
         return self._settings
@@ -95,17 +98,8 @@ class SecodaHook(BaseHook):
     def _make_client(self, policy: RetryPolicy | None = None, timeout: float | None = None) -> SecodaClient:
         from airflow_provider_secoda.client.sync import SecodaClient  # noqa: PLC0415 - heavy, and not for parsing
 
-        settings = self.settings
-        return SecodaClient(
-            settings.api_key,
-            settings.base_url,
-            timeout=timeout or settings.timeout,
-            verify=settings.verify,
-            proxy=settings.proxy,
-            policy=policy,
-            user_agent=f"airflow-provider-secoda/{__version__}",
-            limits=settings.limits,
-        )
+        endpoint = self.settings.endpoint
+        return SecodaClient.from_endpoint(replace(endpoint, timeout=timeout) if timeout else endpoint, policy)
 
     @contextmanager
     def _asking(self) -> Iterator[SecodaClient]:
@@ -183,7 +177,6 @@ class SecodaHook(BaseHook):
                 filter=filter,
                 timestamp_field=timestamp_field,
                 concurrency=concurrency,
-                date_operators=self.settings.date_operators,
                 report=report,
             )
             yield from counted(batches, self.secoda_conn_id)
@@ -203,7 +196,7 @@ class SecodaHook(BaseHook):
         :param page_order: what the last poll returned: then only the newest pages are read
         :raises SecodaError: as it is: whether a look that failed matters is for those who wait to say
         """
-        from airflow_provider_secoda._polling.pauses import POLL_POLICY  # noqa: PLC0415
+        from airflow_provider_secoda.client._http.retry import POLL_POLICY  # noqa: PLC0415
         from airflow_provider_secoda.client._versions.poll import poll_versions  # noqa: PLC0415
 
         if self._poller is None:
@@ -223,20 +216,28 @@ class SecodaHook(BaseHook):
 
     def test_connection(self) -> tuple[bool, str]:
         """Read page 1 of the audit logs; return whether that worked, and in words what to do if not."""
-        from airflow_provider_secoda.client._http.exchange import RetryPolicy  # noqa: PLC0415
+        from airflow_provider_secoda.client._http.retry import RetryPolicy  # noqa: PLC0415
 
         try:
             settings = self.settings
-            with self._make_client(RetryPolicy(attempts=1), min(settings.timeout, _TEST_TIMEOUT)) as client:
+            with self._make_client(RetryPolicy(attempts=1), min(settings.endpoint.timeout, _TEST_TIMEOUT)) as client:
                 page = client.list_audit_logs()
         except SecodaError as exc:
             # Airflow tests a copy with an id made up at random, which would mean nothing to anybody.
             return False, f"{explain(exc)} [{str(exc).removeprefix(f'connection {self.secoda_conn_id!r}: ')}]"
-        doubt = " (the server's certificate was not verified)" if settings.verify is False else ""
+        doubt = " (the server's certificate was not verified)" if settings.endpoint.verify is False else ""
         return (
             True,
             f"Connected to Secoda at {settings.base_url}: the workspace shows {page['count']} audit logs{doubt}",
         )
+
+
+def _mask_key(connection: Connection) -> Connection:
+    """Mask a connection's key in logs; return the connection, so that the caller has no variable with it."""
+    key = (connection.password or "").strip()
+    if key:
+        mask_secret(key)
+    return connection
 
 
 @contextmanager

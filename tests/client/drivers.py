@@ -11,12 +11,12 @@ from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
 
+from airflow_provider_secoda.client._api.decoding import read_json
 from airflow_provider_secoda.client._api.flow import Call, Request, once
-from airflow_provider_secoda.client._api.page_as_dict import read_json
 from airflow_provider_secoda.client._api.timestamps import to_instant
 from airflow_provider_secoda.client._audit_logs.listing import AUDIT_LOGS_PATH, Report
 from airflow_provider_secoda.client._audit_logs.window import WindowQuery, read_window
-from airflow_provider_secoda.client._http.exchange import RetryPolicy
+from airflow_provider_secoda.client._http.retry import RetryPolicy
 from airflow_provider_secoda.client.aio import AsyncSecodaClient
 from airflow_provider_secoda.client.errors import SecodaError
 from airflow_provider_secoda.client.sync import SecodaClient

@@ -6,10 +6,10 @@ import json
 import random
 from dataclasses import dataclass, field
 
-from airflow_provider_secoda._polling.pauses import POLL_POLICY
 from airflow_provider_secoda.client._api.flow import Response
 from airflow_provider_secoda.client._api.timestamps import format_instant
 from airflow_provider_secoda.client._http.exchange import RequestStats, exchange
+from airflow_provider_secoda.client._http.retry import POLL_POLICY
 from airflow_provider_secoda.client._versions.history import Baseline
 from airflow_provider_secoda.client._versions.poll import poll_versions
 

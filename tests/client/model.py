@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 
 from airflow_provider_secoda.client._api.flow import Emit, Request, Response
 from airflow_provider_secoda.client._api.timestamps import format_instant, parse_instant
-from airflow_provider_secoda.client._http.exchange import RequestStats, RetryPolicy, exchange
+from airflow_provider_secoda.client._http.exchange import RequestStats, exchange
+from airflow_provider_secoda.client._http.retry import RetryPolicy
 
 instant = functools.cache(parse_instant)
 BASE_URL = "https://api.secoda.co"

@@ -15,7 +15,7 @@ import pytest
 
 from airflow_provider_secoda.client._api.flow import Emit, several
 from airflow_provider_secoda.client._http import httpx_transport as async_transport
-from airflow_provider_secoda.client._http.exchange import RetryPolicy
+from airflow_provider_secoda.client._http.retry import RetryPolicy
 from airflow_provider_secoda.client.aio import AsyncSecodaClient
 from airflow_provider_secoda.client.errors import (
     SecodaConfigurationError,

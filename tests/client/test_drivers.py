@@ -14,7 +14,7 @@ import pytest
 
 from airflow_provider_secoda.client._api.flow import Call, Emit, Request, once, several
 from airflow_provider_secoda.client._audit_logs.listing import AUDIT_LOGS_PATH
-from airflow_provider_secoda.client._http.exchange import RetryPolicy
+from airflow_provider_secoda.client._http.retry import RetryPolicy
 from airflow_provider_secoda.client._versions.pages import read_version_histories, resource_logs_call
 from airflow_provider_secoda.client.errors import (
     SecodaAuthenticationError,

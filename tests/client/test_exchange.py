@@ -14,7 +14,8 @@ from urllib3.util import parse_url
 
 from airflow_provider_secoda.client import errors
 from airflow_provider_secoda.client._api.flow import Call, Emit, Request, Response, once, several
-from airflow_provider_secoda.client._http.exchange import RequestStats, RetryPolicy, exchange
+from airflow_provider_secoda.client._http.exchange import RequestStats, exchange
+from airflow_provider_secoda.client._http.retry import RetryPolicy
 from airflow_provider_secoda.client.errors import (
     SecodaAuthenticationError,
     SecodaConnectionError,
@@ -422,14 +423,14 @@ def test_a_redirect_below_a_prefix():
     assert "'https://secoda.example.com/login'" in str(error)
 
 
-def test_redirects_in_a_circle():
+def test_redirects_in_a_loop():
     """Redirects that never end are an error, not a loop."""
     wire, attempt = first()
     for _ in range(3):
         attempt = again(wire, attempt, Response(302, {"location": PATH}))
     error = outcome(wire, attempt, Response(302, {"location": PATH}))
     assert isinstance(error, SecodaRedirectError)
-    assert "circle" in str(error)
+    assert "loop" in str(error)
 
 
 def test_a_redirected_request_that_fails_is_repeated_where_it_was():

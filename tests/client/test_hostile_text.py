@@ -4,7 +4,8 @@ import contextlib
 
 import pytest
 
-from airflow_provider_secoda.client._api.flow import Call, Request, once, one_line
+from airflow_provider_secoda.client._api.flow import Call, Request, once
+from airflow_provider_secoda.client._api.text import printable_line
 from airflow_provider_secoda.client._versions.pages import resource_logs_call
 from airflow_provider_secoda.client.errors import (
     SecodaConfigurationError,
@@ -49,10 +50,10 @@ def test_what_a_server_says_does_no_harm_in_a_log(driver, answer, kinds):
     assert len(str(error.value)) < 600
 
 
-def test_one_line():
+def test_printable_line():
     """What is told is one line of so many signs, of which all can be seen."""
-    assert one_line(f" a\r\n\tb{SIGNS}c\0 ") == "a b[2Jc"
-    assert one_line("x" * 10**7, 40) == "x" * 40
+    assert printable_line(f" a\r\n\tb{SIGNS}c\0 ") == "a b[2Jc"
+    assert printable_line("x" * 10**7, 40) == "x" * 40
 
 
 @pytest.mark.parametrize("call", [resource_logs_call("R\ud83e", 1), Call(Request("/x", (("filter", "\udfff"),)), str)])

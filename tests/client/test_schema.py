@@ -8,8 +8,8 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_secoda.client._api.audit_log_page import read_audit_logs
+from airflow_provider_secoda.client._api.decoding import read_json
 from airflow_provider_secoda.client._api.flow import Response
-from airflow_provider_secoda.client._api.page_as_dict import read_json
 from airflow_provider_secoda.client._api.resource_log_page import read_resource_logs
 from airflow_provider_secoda.client._api.timestamps import format_instant, from_instant, parse_instant, to_instant
 from airflow_provider_secoda.client.errors import SecodaResponseError

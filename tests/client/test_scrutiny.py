@@ -7,10 +7,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from airflow_provider_secoda.client._api.audit_log_page import read_audit_logs
+from airflow_provider_secoda.client._api.decoding import read_json
 from airflow_provider_secoda.client._api.flow import Response
-from airflow_provider_secoda.client._api.json_checks import ambiguous, nested_deeper
+from airflow_provider_secoda.client._api.json_checks import ambiguous_name, nested_deeper_than
 from airflow_provider_secoda.client._api.limits import Limits
-from airflow_provider_secoda.client._api.page_as_dict import read_json
 from airflow_provider_secoda.client._api.resource_log_page import read_resource_logs
 from airflow_provider_secoda.client.errors import SecodaLimitError, SecodaResponseError
 
@@ -168,7 +168,7 @@ JSON = st.recursive(
 def test_depth_is_counted_as_json_counts_it(value, most, compact):
     """Whatever stands in strings, with whatever escapes, depth is that of the decoded value."""
     text = json.dumps(value, separators=(",", ":") if compact else None).encode()
-    assert nested_deeper(text, most) == (depth(value) > most)
+    assert nested_deeper_than(text, most) == (depth(value) > most)
 
 
 NAMES = st.sampled_from(["id", "logged_at", "x", "i\\u0064", "\\u006cogged_at"])
@@ -183,7 +183,7 @@ def test_twice_is_told_as_a_decoder_that_keeps_all_tells_it(pairs):
     for name, value in json.loads(text, object_pairs_hook=list):
         found.setdefault(name, set()).add(value)
     differing = {name for name in ("id", "logged_at") if len(found.get(name, ())) > 1}
-    told = ambiguous(text.encode(), ("id", "logged_at"))
+    told = ambiguous_name(text.encode(), ("id", "logged_at"))
     assert told in (differing or {None})
     log = found.get("id") == {"a"} and found.get("logged_at") == {AT}
     if log or (differing and pairs[-1] == ("logged_at", AT) and ("id", "a") in pairs):

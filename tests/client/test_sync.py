@@ -10,7 +10,7 @@ from datetime import datetime, timezone
 import pytest
 
 from airflow_provider_secoda.client._api.flow import Call, Emit, Request
-from airflow_provider_secoda.client._http.exchange import RetryPolicy
+from airflow_provider_secoda.client._http.retry import RetryPolicy
 from airflow_provider_secoda.client.errors import (
     SecodaConfigurationError,
     SecodaConnectionError,

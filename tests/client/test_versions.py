@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_secoda.client._api.flow import Response
-from airflow_provider_secoda.client._http.exchange import RetryPolicy, exchange
+from airflow_provider_secoda.client._http.exchange import exchange
+from airflow_provider_secoda.client._http.retry import RetryPolicy
 from airflow_provider_secoda.client._versions.pages import read_version_histories
 from airflow_provider_secoda.client.errors import SecodaConnectionError, SecodaIncompleteError, SecodaNotFoundError
 from airflow_provider_secoda.client.sync import SecodaClient

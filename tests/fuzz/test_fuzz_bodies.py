@@ -12,14 +12,15 @@ from hypothesis import strategies as st
 
 from airflow_provider_secoda._events.watchers import log_payload
 from airflow_provider_secoda.client._api.audit_log_page import read_audit_logs
+from airflow_provider_secoda.client._api.decoding import read_json
 from airflow_provider_secoda.client._api.flow import Call, Emit, Request, Response, once
 from airflow_provider_secoda.client._api.json_checks import load
-from airflow_provider_secoda.client._api.page_as_dict import read_json
 from airflow_provider_secoda.client._api.resource_log_page import read_resource_logs
 from airflow_provider_secoda.client._api.timestamps import to_instant
 from airflow_provider_secoda.client._audit_logs.listing import Report
 from airflow_provider_secoda.client._audit_logs.window import WindowQuery, read_window
-from airflow_provider_secoda.client._http.exchange import RetryPolicy, exchange
+from airflow_provider_secoda.client._http.exchange import exchange
+from airflow_provider_secoda.client._http.retry import RetryPolicy
 from airflow_provider_secoda.client._versions.history import Baseline
 from airflow_provider_secoda.client._versions.pages import read_version_histories
 from airflow_provider_secoda.client._versions.poll import poll_versions

@@ -8,9 +8,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from airflow_provider_secoda.client._api.base_url import is_loopback
-from airflow_provider_secoda.client._api.flow import Attempt, Call, Request, Response, once
-from airflow_provider_secoda.client._http.exchange import RetryPolicy, exchange
+from airflow_provider_secoda.client._api.flow import Call, Request, Response, once
+from airflow_provider_secoda.client._http.exchange import exchange
+from airflow_provider_secoda.client._http.gate import Gate
 from airflow_provider_secoda.client._http.responses import interpret
+from airflow_provider_secoda.client._http.retry import RetryPolicy
 from airflow_provider_secoda.client.aio import AsyncSecodaClient
 from airflow_provider_secoda.client.errors import (
     SecodaConfigurationError,
@@ -60,7 +62,7 @@ def test_retry_after(text, date, status):
     headers = {"retry-after": tried(text), "date": date}
     response = Response(status, headers, b"", NOW)
     call = Call(Request("/x"), lambda answer: answer)
-    error = interpret(Attempt(call, call.request), response, "https://api.secoda.co", {})
+    error = interpret(call, call.request, response, "https://api.secoda.co", {})
     assert isinstance(error, SecodaRateLimitError | SecodaServerError)
     wanted = error.retry_after
     assert wanted is None or (math.isfinite(wanted) and wanted >= 0)
@@ -143,9 +145,10 @@ def test_any_connection_makes_a_client_or_says_why_not(host, port, schema, passw
     tried(str(vars(stored)))
     try:
         settings = read_connection(stored)
-        known = {name: getattr(settings, name) for name in ("timeout", "verify", "proxy", "limits")}
-        for kind in (SecodaClient, AsyncSecodaClient):
-            client = kind(settings.api_key, settings.base_url, **known)
+        for client in (
+            SecodaClient.from_endpoint(settings.endpoint),
+            AsyncSecodaClient.from_endpoint(settings.endpoint, Gate(), max_connections=1),
+        ):
             assert client.base_url == settings.base_url
     except SecodaConfigurationError as error:
         told = str(error)

@@ -9,13 +9,13 @@ import json
 import re
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from tests.helpers import figures
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
 _HIDDEN = re.compile(r"\.secoda-[0-9a-f]+\.part")
 _TEMPORARY = re.compile(r"secoda-[^/]*")

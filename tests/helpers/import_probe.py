@@ -11,13 +11,15 @@ import inspect
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 from importlib import import_module
 from pathlib import Path
-from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import FrameType
 
 PACKAGE = "airflow_provider_secoda"
 #: What people import, and what Airflow imports for them.

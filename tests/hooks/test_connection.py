@@ -8,8 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from airflow_provider_secoda.client._api.key import Key
 from airflow_provider_secoda.client._api.limits import Limits
+from airflow_provider_secoda.client._http.endpoint import Endpoint
 from airflow_provider_secoda.client.errors import SecodaConfigurationError
+from airflow_provider_secoda.get_provider_info import __version__
 from airflow_provider_secoda.hooks._connection import KNOWN_EXTRAS, ConnectionSettings, read_connection
 
 pytest.importorskip("airflow")
@@ -45,7 +48,9 @@ def wrong(**fields):
 
 def test_a_key_is_enough():
     """With nothing but a key, everything has its default."""
-    assert settings_of() == ConnectionSettings("https://api.secoda.co", KEY, 60.0, True, None, None, ())
+    assert settings_of() == ConnectionSettings(
+        Endpoint("https://api.secoda.co", Key(KEY), 60.0, True, None, f"airflow-provider-secoda/{__version__}")
+    )
 
 
 @pytest.mark.parametrize(
@@ -82,19 +87,14 @@ def test_where_the_workspace_is(fields, base_url):
         (f"secoda://:{KEY}@?verify=false", "https://api.secoda.co", {"verify": False}),
         (f"secoda://:{KEY}@?verify=%2Fetc%2Fca.pem", "https://api.secoda.co", {"verify": "/etc/ca.pem"}),
         (f"secoda://:{KEY}@?proxy=http%3A%2F%2Fp%3A3128", "https://api.secoda.co", {"proxy": "http://p:3128"}),
-        (
-            f"secoda://:{KEY}@?date_operators={quote(json.dumps({'from': 'gte', 'before': 'lt'}))}",
-            "https://api.secoda.co",
-            {"date_operators": {"from": "gte", "before": "lt"}},
-        ),
-        ("secoda://:a%2Fb%2B%40c%3D@", "https://api.secoda.co", {"api_key": "a/b+@c="}),
+        ("secoda://:a%2Fb%2B%40c%3D@", "https://api.secoda.co", {"key": Key("a/b+@c=")}),
     ],
 )
 def test_a_connection_by_uri(uri, base_url, more):
     """The same by URI, where every extra is text and the key is quoted."""
     settings = read_connection(by_uri(uri))
     assert settings.base_url == base_url
-    assert {name: getattr(settings, name) for name in more} == more
+    assert {name: getattr(settings.endpoint, name) for name in more} == more
     assert settings.unknown_extras == ()
 
 
@@ -102,7 +102,7 @@ def test_a_connection_by_uri(uri, base_url, more):
 def test_a_connection_of_the_vendors_package(host):
     """A connection made for the vendor's `secoda-airflow` works unchanged, and its extra is not complained about."""
     settings = settings_of(host=host, extra={"integration_id": "0c1d"})
-    assert (settings.base_url, settings.api_key, settings.unknown_extras) == ("https://api.secoda.co", KEY, ())
+    assert settings == settings_of()
 
 
 @pytest.mark.parametrize("password", [None, "", "   "])
@@ -117,7 +117,7 @@ def test_no_key(password):
 )
 def test_timeout(value, seconds):
     """A timeout is seconds above 0, as a number or as the text that a form makes of it."""
-    assert settings_of(extra={"timeout": value}).timeout == seconds
+    assert settings_of(extra={"timeout": value}).endpoint.timeout == seconds
 
 
 @pytest.mark.parametrize("value", [0, -1, "soon", True, False, [30], {}, "nan", "inf", 86_401, 10**400, "1e999"])
@@ -128,17 +128,17 @@ def test_a_wrong_timeout(value):
 
 def test_limits():
     """What one answer may be is set by four extras, as numbers or as the text that a URI makes of them."""
-    assert settings_of().limits == Limits()
+    assert settings_of().endpoint.limits == Limits()
     extra = {"max_body_bytes": 1, "max_decompressed_bytes": " 2 ", "max_nesting": "", "max_answer_seconds": "7.5"}
     settings = settings_of(extra=extra)
-    assert settings.limits == Limits(body_bytes=1, decompressed_bytes=2, nesting=200, answer_seconds=7.5)
+    assert settings.endpoint.limits == Limits(body_bytes=1, decompressed_bytes=2, nesting=200, answer_seconds=7.5)
     assert settings.unknown_extras == ()
 
 
 def test_patience_with_pieces_is_patience_with_the_whole():
     """A timeout that is longer than an answer may last by default lets it last as long; the extra has the last word."""
-    assert settings_of(extra={"timeout": 900}).limits.answer_seconds == 900
-    assert settings_of(extra={"timeout": 900, "max_answer_seconds": 30}).limits.answer_seconds == 30
+    assert settings_of(extra={"timeout": 900}).endpoint.limits.answer_seconds == 900
+    assert settings_of(extra={"timeout": 900, "max_answer_seconds": 30}).endpoint.limits.answer_seconds == 30
 
 
 @pytest.mark.parametrize("value", [0, -1, "much", True, [1], {}, 1.5, "nan", "inf", 10**13, "9" * 5_000])
@@ -160,7 +160,7 @@ def test_a_wrong_limit(name, value):
 )
 def test_verify(value, verify):
     """Whether to verify is true, false, or the path of a CA bundle, as a form or a URI writes them."""
-    found = settings_of(extra={"verify": value}).verify
+    found = settings_of(extra={"verify": value}).endpoint.verify
     assert (found, type(found)) == (verify, type(verify))
 
 
@@ -173,9 +173,9 @@ def test_a_wrong_verify(value):
 def test_proxy():
     """A proxy is the URL as given, which stands in no repr: it may hold a password."""
     settings = settings_of(extra={"proxy": "http://user:hunter2secret@proxy.example.com:3128"})
-    assert settings.proxy == "http://user:hunter2secret@proxy.example.com:3128"
+    assert settings.endpoint.proxy == "http://user:hunter2secret@proxy.example.com:3128"
     assert "hunter2" not in repr(settings)
-    assert settings_of(extra={"proxy": ""}).proxy is None
+    assert settings_of(extra={"proxy": ""}).endpoint.proxy is None
 
 
 @pytest.mark.parametrize("value", ["proxy.example.com:3128", "user:hunter2secret@x", 3128, ["x"], True])
@@ -183,25 +183,6 @@ def test_a_wrong_proxy(value):
     """A proxy that is no URL is refused by its name, without being repeated."""
     assert "hunter2" not in wrong(extra={"proxy": value})
     assert "`proxy`" in wrong(extra={"proxy": value})
-
-
-@pytest.mark.parametrize("value", [{"from": "gte", "before": "lt"}, '{"from": "gte", "before": "lt"}'])
-def test_date_operators(value):
-    """Date operators are two names, as JSON or as text of it; none is none."""
-    assert settings_of(extra={"date_operators": value}).date_operators == {"from": "gte", "before": "lt"}
-    assert settings_of(extra={"date_operators": ""}).date_operators is None
-
-
-@pytest.mark.parametrize(
-    "value",
-    [{}, [], "gte", 3, {"from": "gte"}, {"from": "gte", "until": "lt"}, {"from": "", "before": "lt"}, "{",
-     {"from": 1, "before": "lt"}, {"from": "a", "before": "b", "x": "c"}],
-)  # fmt: skip
-def test_wrong_date_operators(value):
-    """Anything else says what to write."""
-    assert '`date_operators` must name two operators, such as {"from": "gte", "before": "lt"}' in wrong(
-        extra={"date_operators": value}
-    )
 
 
 @pytest.mark.parametrize("field", ["region", "customer_domain", "proxy"])
@@ -242,7 +223,7 @@ def test_extras_that_mean_nothing():
     """Extras that nobody here reads are named, in order, and do no harm."""
     settings = settings_of(extra={"zone": 1, "Region": "eu", "region": "us", "verfiy": False})
     assert settings.unknown_extras == ("Region", "verfiy", "zone")
-    assert settings.verify is True
+    assert settings.endpoint.verify is True
 
 
 def test_the_settings_show_no_secret():
@@ -280,10 +261,10 @@ def test_any_connection(extra, host, port, schema):
     except SecodaConfigurationError as error:
         told = str(error)
     else:
-        assert 0 < settings.timeout <= 86_400
-        assert not math.isnan(settings.timeout)
+        assert 0 < settings.endpoint.timeout <= 86_400
+        assert not math.isnan(settings.endpoint.timeout)
         assert settings.base_url.startswith(("https://", "http://"))
-        assert isinstance(settings.verify, bool) or settings.verify
+        assert isinstance(settings.endpoint.verify, bool) or settings.endpoint.verify
         return
     assert "'my_conn'" in told
     assert KEY not in told

@@ -13,7 +13,7 @@ import pytest
 pytest.importorskip("airflow")
 
 from airflow_provider_secoda.client._api.key import Key
-from airflow_provider_secoda.client._http.exchange import RetryPolicy
+from airflow_provider_secoda.client._http.retry import RetryPolicy
 from airflow_provider_secoda.client.sync import SecodaClient
 from airflow_provider_secoda.hooks._connection import read_connection
 from airflow_provider_secoda.hooks.secoda import SecodaHook
@@ -230,7 +230,6 @@ def test_when_a_proxy_refuses(connect, told, refusal):
         {"extra": {"verify": 3}},
         {"extra": {"verify": "/no/such/bundle.pem"}},
         {"extra": {"proxy": f"user:{PROXY_PASSWORD}@proxy"}},
-        {"extra": {"date_operators": "x"}},
         {"password": f"{KEY} {KEY}"},
         {"password": f"{KEY}é"},
     ],

@@ -12,7 +12,7 @@ pytest.importorskip("airflow")
 
 from airflow.providers.common.compat.sdk import AirflowFailException
 
-from airflow_provider_secoda.client._http.exchange import RetryPolicy
+from airflow_provider_secoda.client._http.retry import RetryPolicy
 from airflow_provider_secoda.client.errors import (
     SecodaAuthenticationError,
     SecodaConfigurationError,
@@ -358,7 +358,7 @@ def test_the_form_asks_for_what_is_read():
 
     fields = get_provider_info()["connection-types"][0]["conn-fields"]
     limits = {"max_body_bytes", "max_decompressed_bytes", "max_nesting", "max_answer_seconds"}
-    assert set(KNOWN_EXTRAS) - set(fields) == {"date_operators", "workspace", "integration_id"} | limits
+    assert set(KNOWN_EXTRAS) - set(fields) == {"workspace", "integration_id"} | limits
     assert set(fields) <= set(KNOWN_EXTRAS)
     assert set(fields["region"]["schema"]["enum"]) == {*REGIONS, ON_PREMISE}
 

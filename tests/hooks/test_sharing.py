@@ -11,6 +11,7 @@ import pytest
 pytest.importorskip("airflow")
 
 from airflow_provider_secoda.client._api.flow import once
+from airflow_provider_secoda.client._api.key import Key
 from airflow_provider_secoda.client._versions.history import Baseline
 from airflow_provider_secoda.client._versions.pages import resource_logs_call
 from airflow_provider_secoda.client._versions.poll import poll_versions
@@ -192,7 +193,7 @@ def test_the_connection_is_read_again_when_asked_to(sandbox, monkeypatch):
             assert not await client.reread(seen)
             monkeypatch.setenv("AIRFLOW_CONN_SECODA_DEFAULT", json.dumps(connection | {"password": sandbox.member_key}))
             assert await client.reread(seen)
-            assert (await client.settings()).api_key == sandbox.member_key
+            assert (await client.settings()).endpoint.key == Key(sandbox.member_key)
             # Who comes late with what it saw before need not read.
             assert await client.reread(seen)
             sandbox._state.api_key = "revoked-revoked-revoked"

@@ -12,7 +12,7 @@ pytest.importorskip("airflow")
 
 from airflow_provider_secoda._polling.spec import WaitSpec
 from airflow_provider_secoda.client._api.timestamps import to_instant
-from airflow_provider_secoda.client._http.exchange import RetryPolicy
+from airflow_provider_secoda.client._http.retry import RetryPolicy
 from airflow_provider_secoda.client._versions.history import Baseline
 from airflow_provider_secoda.hooks.secoda import SecodaHook
 

@@ -10,10 +10,10 @@ from contextvars import ContextVar
 
 import pytest
 
+from airflow_provider_secoda.client._api.decoding import read_json
 from airflow_provider_secoda.client._api.flow import Call, Request, once
-from airflow_provider_secoda.client._api.page_as_dict import read_json
 from airflow_provider_secoda.client._audit_logs.listing import AUDIT_LOGS_PATH
-from airflow_provider_secoda.client._http.exchange import RetryPolicy
+from airflow_provider_secoda.client._http.retry import RetryPolicy
 from airflow_provider_secoda.client.aio import AsyncSecodaClient
 from airflow_provider_secoda.client.errors import SecodaConfigurationError, SecodaTLSError
 from airflow_provider_secoda.client.sync import SecodaClient

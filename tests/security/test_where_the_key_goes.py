@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from urllib3.util import parse_url
 
 from airflow_provider_secoda.client._api.base_url import check_proxy, resolve_base_url
-from airflow_provider_secoda.client._api.flow import Attempt, Call, Request, Response, once
-from airflow_provider_secoda.client._api.page_as_dict import read_json
+from airflow_provider_secoda.client._api.decoding import read_json
+from airflow_provider_secoda.client._api.flow import Call, Request, Response, once
 from airflow_provider_secoda.client._audit_logs.listing import AUDIT_LOGS_PATH
-from airflow_provider_secoda.client._http.exchange import RetryPolicy
 from airflow_provider_secoda.client._http.responses import interpret
+from airflow_provider_secoda.client._http.retry import RetryPolicy
 from airflow_provider_secoda.client.aio import AsyncSecodaClient
 from airflow_provider_secoda.client.errors import SecodaConfigurationError, SecodaError, SecodaRedirectError
 from airflow_provider_secoda.client.sync import SecodaClient
@@ -278,8 +278,7 @@ def test_no_redirect_leads_out(location, prefix, status):
     """For any `Location`: an error, or the same question to the same origin, below the same path for every reader."""
     base = f"https://h.example{prefix}"
     request = Request(AUDIT_LOGS_PATH, QUERY)
-    attempt = Attempt(Call(request, str), request)
-    found = interpret(attempt, Response(status, {"location": location}), base, {})
+    found = interpret(Call(request, str), request, Response(status, {"location": location}), base, {})
     if isinstance(found, SecodaError):
         assert isinstance(found, SecodaRedirectError)
         return

@@ -11,7 +11,8 @@ from airflow_provider_secoda.client._api.flow import Emit
 from airflow_provider_secoda.client._audit_logs import listing
 from airflow_provider_secoda.client._audit_logs.listing import Report
 from airflow_provider_secoda.client._audit_logs.window import WindowQuery, read_window
-from airflow_provider_secoda.client._http.exchange import RetryPolicy, exchange
+from airflow_provider_secoda.client._http.exchange import exchange
+from airflow_provider_secoda.client._http.retry import RetryPolicy
 from airflow_provider_secoda.client.errors import SecodaError
 from tests.simulation.ledger import ManifestBuilder
 from tests.simulation.world import World, matches

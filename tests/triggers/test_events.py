@@ -21,7 +21,7 @@ from airflow_provider_secoda._events.watchers import LogWatcher, log_payload
 from airflow_provider_secoda._storable import storable
 from airflow_provider_secoda.client._api.audit_log_page import Log
 from airflow_provider_secoda.client._api.timestamps import to_instant
-from airflow_provider_secoda.client._http.exchange import RetryPolicy
+from airflow_provider_secoda.client._http.retry import RetryPolicy
 from airflow_provider_secoda.hooks import _shared_client as sharing
 from airflow_provider_secoda.sandbox import Faults, Workspace
 from airflow_provider_secoda.triggers.secoda import (

@@ -13,7 +13,7 @@ import pytest
 pytest.importorskip("airflow.triggers.shared_stream")
 
 from airflow_provider_secoda._events import background, catch_up, cursors, stream
-from airflow_provider_secoda.client._http.exchange import RetryPolicy
+from airflow_provider_secoda.client._http.retry import RetryPolicy
 from airflow_provider_secoda.hooks import _shared_client as sharing
 from airflow_provider_secoda.sandbox import Faults, Workspace
 from airflow_provider_secoda.triggers.secoda import (

@@ -1,24 +1,30 @@
-"""The documented answer about the workspace's audit logs, decoded no further than decisions need.
+"""A page of the audit-log listing, decoded no further than decisions need.
 
-A log stays the bytes that the API sent: only ``id`` and the timestamps are read from it. Shape:
-``v1_ActivityLogOutPaginated`` of the vendor's API reference.
+A log stays the bytes that the API sent: only ``id`` and the timestamps are read from it.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 import msgspec
 
 from airflow_provider_secoda.client._api.decoding import (
+    RECORD_DEPTH,
     UNREADABLE,
     check_envelope,
     decode,
+    decode_audit_logs,
+    is_other_page,
     locate,
-    originals,
+    sent_records,
 )
-from airflow_provider_secoda.client._api.json_checks import ambiguous_log, nested_deeper, without_half_pairs
+from airflow_provider_secoda.client._api.json_checks import (
+    ambiguous_name_of_log,
+    nested_deeper_than,
+    replace_half_pairs,
+)
 from airflow_provider_secoda.client._api.timestamps import Instant, parse_instant
 from airflow_provider_secoda.client.errors import SecodaResponseError
 
@@ -30,18 +36,22 @@ TimestampField: TypeAlias = Literal["logged_at", "created_at"]
 
 
 class Log(NamedTuple):
-    """One audit log: when (the chosen timestamp), which, how long it took to be listed, and its bytes."""
+    """One audit log.
+
+    :ivar at: the timestamp that was chosen
+    :ivar raw: the JSON text that the API sent
+    :ivar lag: ``created_at - logged_at`` in microseconds; None if either cannot be parsed
+    """
 
     at: Instant
     id: str
     raw: bytes
-    #: ``created_at - logged_at`` in microseconds; None when either cannot be read.
     lag: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One page of the audit-log listing, in the order in which it came."""
+    """One page of the audit-log listing, in the order in which it was sent."""
 
     number: int
     logs: tuple[Log, ...]
@@ -56,22 +66,6 @@ class Page:
         return tuple(log.id for log in self.logs)
 
 
-Number: TypeAlias = Annotated[int, msgspec.Meta(ge=0)]
-
-
-class Meta(msgspec.Struct):
-    """What a page says about itself."""
-
-    page: int | None = None
-
-
-class _AuditLogs(msgspec.Struct):
-    results: list[msgspec.Raw]
-    total_pages: Number
-    count: Number
-    meta: Meta | None = None
-
-
 class _Head(msgspec.Struct):
     id: str
     logged_at: Any = msgspec.UNSET
@@ -79,46 +73,45 @@ class _Head(msgspec.Struct):
     updated_at: Any = msgspec.UNSET
 
 
-decode_audit_logs = msgspec.json.Decoder(_AuditLogs)
 _decode_head = msgspec.json.Decoder(_Head)
-#: How deep in an answer a record stands.
-DEPTH = 2
 
 
 def read_audit_logs(response: Response, number: int, field: TimestampField) -> Page:
-    """Read a page of audit logs; ``number`` is the page that was asked for.
+    """Read a page of audit logs.
 
-    :raises SecodaResponseError: when the body is cut, foreign, lacks what decisions need, or says it twice in two ways
-    :raises SecodaLimitError: when it is nested too deeply
+    :param number: the page that was requested
+    :param field: the timestamp of the logs
+    :raises SecodaResponseError: if the body is truncated, is not such a page, lacks what decisions need, or gives it
+        twice with different values
+    :raises SecodaLimitError: if it is nested too deeply
     """
     body, decoded = decode(decode_audit_logs, response)
-    records = list(originals(body.results, response.body, decoded))
+    records = list(sent_records(body.results, response.body, decoded))
     check_envelope(response, records)
-    if body.meta is not None and body.meta.page not in (None, number):
-        # Some servers answer a page beyond the end with the last page: that is no answer to what was asked.
+    if is_other_page(body, number):
         return Page(number, (), body.count, body.total_pages)
     logs = tuple(_read_log(raw, field, f"$.results[{index}]", response.limits) for index, raw in enumerate(records))
     return Page(number, logs, body.count, body.total_pages)
 
 
 def _read_log(raw: bytes, field: TimestampField, path: str, limits: Limits) -> Log:
-    if nested_deeper(raw, limits.nesting - DEPTH):
-        raise limits.passed("nesting", path)
+    if nested_deeper_than(raw, limits.nesting - RECORD_DEPTH):
+        raise limits.exceeded("nesting", path)
     try:
-        head = _decode_head.decode(without_half_pairs(raw))
+        head = _decode_head.decode(replace_half_pairs(raw))
     except UNREADABLE as exc:
         path, reason = locate(exc, path)
         raise SecodaResponseError(f"a log is not of the documented shape at {path}: {reason}", path=path) from None
     logged_at, created_at = head.logged_at, head.created_at
     times = 3 - (logged_at, created_at, head.updated_at).count(msgspec.UNSET)
-    if name := ambiguous_log(raw, head.id, times):
+    if name := ambiguous_name_of_log(raw, head.id, times):
         path = f"{path}.{name}"
-        raise SecodaResponseError(f"a log says twice, and differently, what is at {path}", path=path)
+        raise SecodaResponseError(f"a log gives {path} twice, with different values", path=path)
     try:
         at = parse_instant(logged_at if field == "logged_at" else created_at)
     except ValueError as exc:
         path = f"{path}.{field}"
-        raise SecodaResponseError(f"a log has no usable timestamp at {path}: {exc}", path=path) from None
+        raise SecodaResponseError(f"a log has no valid timestamp at {path}: {exc}", path=path) from None
     try:
         lag = parse_instant(created_at) - parse_instant(logged_at)
     except ValueError:

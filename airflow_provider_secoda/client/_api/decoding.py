@@ -1,17 +1,23 @@
-"""An answer's JSON, decoded: what is no JSON, foreign, or says a thing twice is told with the path to it.
+"""Decode a page: its documented members, and its records as the bytes that the API sent.
 
-Records come out as the bytes that the API sent.
+A body that is not JSON, has another shape, or gives a value twice raises an error with the path of the first problem.
+Shapes: ``v1_ActivityLogOutPaginated`` and ``v1_ResourceActivityLogOutPaginated`` of the vendor's API reference.
 """
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 import msgspec
 
-from airflow_provider_secoda.client._api.flow import one_line
-from airflow_provider_secoda.client._api.json_checks import envelope, repeated, without_half_pairs
+from airflow_provider_secoda.client._api.json_checks import (
+    nested_deeper_than,
+    repeated_name,
+    replace_half_pairs,
+    without_records,
+)
+from airflow_provider_secoda.client._api.text import printable_line
 from airflow_provider_secoda.client.errors import SecodaError, SecodaResponseError
 
 if TYPE_CHECKING:
@@ -19,21 +25,67 @@ if TYPE_CHECKING:
 
     from airflow_provider_secoda.client._api.flow import Response
 
+_Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0)]
+
+
+class _Meta(msgspec.Struct):
+    page: int | None = None
+
+
+class AuditLogs(msgspec.Struct):
+    """One page of the audit-log listing."""
+
+    results: list[msgspec.Raw]
+    total_pages: _Count
+    count: _Count
+    meta: _Meta | None = None
+
+
+class ResourceLogs(msgspec.Struct):
+    """One page of the logs of a resource."""
+
+    version_histories: list[msgspec.Raw]
+    non_versioned_logs: list[msgspec.Raw]
+    total_pages: _Count
+    count: _Count
+    meta: _Meta | None = None
+
+
+decode_audit_logs = msgspec.json.Decoder(AuditLogs)
+decode_resource_logs = msgspec.json.Decoder(ResourceLogs)
+_decode_object = msgspec.json.Decoder(dict[str, Any])
+
 #: What decoders raise.
 UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+#: How many levels of an answer are outside a record.
+RECORD_DEPTH = 2
 _ENVELOPE = ("results", "version_histories", "non_versioned_logs", "total_pages", "count", "meta")
 _AT = re.compile(r" - at `\$([^`]*)`$")
 
 
+def read_json(response: Response, listing: Literal["results", "version_histories"] = "results") -> dict[str, Any]:
+    """Read a page into Python objects, for users who request one documented page.
+
+    :param listing: what the page must contain
+    :raises SecodaResponseError: if the body is truncated or is not such a page
+    :raises SecodaLimitError: if it is nested too deeply
+    """
+    if nested_deeper_than(response.body, response.limits.nesting):
+        raise response.limits.exceeded("nesting", "$")
+    decode(decode_audit_logs if listing == "results" else decode_resource_logs, response)
+    check_envelope(response)
+    return decode(_decode_object, response)[0]  # type: ignore[no-any-return]
+
+
 def decode(decoder: Any, response: Response) -> tuple[Any, bytes]:
-    """Decode a body; return also the bytes that were decoded, as long as the body and nearly always the same."""
+    """Decode a body; return also the bytes that were decoded: as long as the body, and nearly always the same."""
     body = response.body
     try:
         if not body.isascii():
-            body.decode()  # a decoder that passes records on does not look at their text
+            body.decode()  # a decoder that passes records on does not check their text
         return decoder.decode(body), body
     except msgspec.DecodeError:
-        body = without_half_pairs(body)
+        body = replace_half_pairs(body)
     except (UnicodeDecodeError, RecursionError) as exc:
         raise decode_error(exc, "$", response) from None
     try:
@@ -42,8 +94,8 @@ def decode(decoder: Any, response: Response) -> tuple[Any, bytes]:
         raise decode_error(exc, "$", response) from None
 
 
-def originals(raws: list[msgspec.Raw], body: bytes, decoded: bytes) -> Iterator[bytes]:
-    """Yield each record as it stands in the body that was sent, not in the one that was decoded."""
+def sent_records(raws: list[msgspec.Raw], body: bytes, decoded: bytes) -> Iterator[bytes]:
+    """Yield each record as it is in the body that was sent, not in the bytes that were decoded."""
     position = 0
     for raw in raws:
         record = bytes(raw)
@@ -55,31 +107,42 @@ def originals(raws: list[msgspec.Raw], body: bytes, decoded: bytes) -> Iterator[
 
 
 def check_envelope(response: Response, *lists: list[bytes]) -> None:
-    """Refuse an answer that says twice what stands beside its records, or has two lists of them."""
+    """Refuse an answer that gives a documented member twice.
+
+    :param lists: the records of each list, which need not be searched
+    """
     try:
-        name = repeated(envelope(response.body, lists), _ENVELOPE)
+        name = repeated_name(without_records(response.body, lists), _ENVELOPE)
     except RecursionError as exc:
         raise decode_error(exc, "$", response) from None
     if name:
         path = f"$.{name}"
-        raise SecodaResponseError(f"the answer says twice what is at {path}", path=path, status=response.status)
+        raise SecodaResponseError(f"the response gives {path} twice", path=path, status=response.status)
+
+
+def is_other_page(page: AuditLogs | ResourceLogs, number: int) -> bool:
+    """Return whether a page says that it is another one than requested, and so is no answer to the request.
+
+    Some servers answer a request for a page after the last one with the last page.
+    """
+    return page.meta is not None and page.meta.page not in (None, number)
 
 
 def decode_error(exc: Exception, path: str, response: Response) -> SecodaError:
-    """Return in our words why a decoder refused what stands at a path, or below it."""
+    """Return the error for what a decoder refused at a path, or below it."""
     if isinstance(exc, RecursionError):
-        return response.limits.passed("nesting", path)
-    kind = one_line(response.headers.get("content-type", "").split(";")[0], 40).strip().lower()
+        return response.limits.exceeded("nesting", path)
+    kind = printable_line(response.headers.get("content-type", "").split(";")[0], 40).strip().lower()
     foreign = f" (it is {kind})" if kind and not kind.endswith("json") else ""
     path, reason = locate(exc, path)
     return SecodaResponseError(
-        f"the answer is not the documented JSON{foreign}: {reason} at {path}",
+        f"the response is not the documented JSON{foreign}: {reason} at {path}",
         path=path,
         status=response.status,
     )
 
 
 def locate(exc: Exception, path: str) -> tuple[str, str]:
-    """Return the JSON path of a decode_error, which the decoder tells in its text only, and what is wrong there."""
+    """Return the JSON path of a decoder's error, which is only in the error's text, and what is wrong there."""
     found = _AT.search(str(exc))
     return (path + found[1], str(exc)[: found.start()]) if found else (path, str(exc))

@@ -1,4 +1,4 @@
-"""Requests, responses and the vocabulary between rules and drivers: frozen values without credentials."""
+"""API operations as values: requests, responses, calls, and flows of them; without credentials."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ R = TypeVar("R")
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A GET below the API's base URL; the driver adds the origin and the key, nobody else knows them."""
+    """A GET below the API's base URL; only the transport adds the origin and the key."""
 
     path: str
     params: tuple[tuple[str, str], ...] = ()
@@ -23,9 +23,9 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """What came back: header names in lower case, the body decompressed, ``received_at`` in epoch seconds.
+    """A response: header names in lower case, the body decompressed, ``received_at`` in epoch seconds.
 
-    :param limits: what the body kept to; whoever reads it keeps to the limit of its nesting
+    :param limits: the limits of the endpoint; who reads the body checks the one for nesting
     """
 
     status: int
@@ -37,44 +37,34 @@ class Response:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Call:
-    """An API operation as a value: what to send, and how to read the answer (which may raise a SecodaError)."""
+    """An API operation as a value.
+
+    :param request: what to send
+    :param read: reads the response; may raise a :class:`~.errors.SecodaError`
+    :param attempts: how often it is sent at most, instead of the retry policy's: a call that a poll makes again anyway
+        needs no retries
+    """
 
     request: Request
     read: Callable[[Response], Any]
-    #: At most so many sendings, whatever the policy says: a call that is made again and again needs no repeats.
     attempts: int | None = None
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Attempt:
-    """One sending of a call by a driver, after a pause in seconds."""
-
-    call: Call
-    request: Request
-    pause: float = 0.0
-    #: The time of the answer that asked for the pause, in epoch seconds; drivers need not look at it.
-    since: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Emit:
-    """Something for the reader of a flow, in passing."""
+    """A value that a flow passes on before it ends."""
 
     value: Any
 
 
-#: A rule: yields calls to start (or an :class:`Emit`), is sent one finished call with its value or its error.
-#: An empty sequence means "nothing new, I wait for what is under way".
+#: What wants calls made: a flow yields calls to start (or an :class:`Emit`), and is sent one finished call with its
+#: value or its error. An empty sequence means "nothing new; wait for the calls in flight".
 Answer: TypeAlias = "tuple[Call, Any]"
 Flow: TypeAlias = Generator["Sequence[Call] | Emit", "Answer | None", R]
 
-#: What a driver runs: yields attempts to start, is sent one finished attempt with its response or its error.
-Outcome: TypeAlias = "Response | SecodaError"
-Exchange: TypeAlias = Generator["Sequence[Attempt] | Emit", "tuple[Attempt, Outcome] | None", R]
-
 
 def answered(answer: Answer | None) -> Answer:
-    """Return what a driver sent for calls; a driver answers nothing only to an :class:`Emit`."""
+    """Return what was sent for calls; only an :class:`Emit` is answered with None."""
     if answer is None:
         raise TypeError("calls must be answered with a call and its outcome")
     return answer
@@ -89,9 +79,9 @@ def once(call: Call) -> Flow[Any]:
 
 
 def several(calls: Sequence[Call]) -> Flow[list[Any]]:
-    """Make calls side by side; return values or errors in the order given.
+    """Make calls concurrently; return values or errors in the order of the calls.
 
-    Answers to calls that somebody made earlier and gave up on are passed over.
+    Answers to calls that were started earlier and abandoned are ignored.
     """
     outcomes: dict[Call, Any] = {}
     start = calls
@@ -101,8 +91,3 @@ def several(calls: Sequence[Call]) -> Flow[list[Any]]:
             outcomes[call] = outcome
         start = ()
     return [outcomes[call] for call in calls]
-
-
-def one_line(text: str, most: int = 200) -> str:
-    """Return what a server said as one short line that does no harm in a log."""
-    return "".join(sign for sign in " ".join(text[: 8 * most].split()) if sign.isprintable())[:most]

@@ -1,37 +1,47 @@
-"""The API key, and what keeps it from being seen."""
+"""The API key, and how it is kept out of everything that is shown."""
 
 from __future__ import annotations
 
 import re
 
-_PIECE = 8
+from airflow_provider_secoda.client.errors import SecodaConfigurationError
+
+#: The shortest part of a key that is removed from a server's text, in characters.
+_PART = 8
 
 
 class Key:
-    """An API key that shows itself to nobody but :meth:`header`.
+    """An API key, which only :meth:`header` returns.
 
-    Some servers repeat what they were sent, whole, cut or escaped: :meth:`scrub` takes the key, and every piece of
-    it that is long enough to be of use, out of what they say.
+    Some servers repeat what they were sent, complete, truncated or escaped: :meth:`scrub` removes the key, and every
+    part of it that is long enough to be of use, from their text.
     """
 
-    __slots__ = ("_pieces", "_text")
+    __slots__ = ("_parts", "_text")
 
     def __init__(self, text: str) -> None:
         self._text = text
-        signs = [_spellings(sign) for sign in text]
-        size = min(_PIECE, len(signs))
-        pieces = ["".join(signs), *("".join(signs[at : at + size]) for at in range(len(signs) - size + 1))]
-        self._pieces = re.compile(f"(?:{'|'.join(pieces)})+".encode())
+        characters = [_spellings(character) for character in text]
+        size = min(_PART, len(characters))
+        starts = range(len(characters) - size + 1)
+        parts = ["".join(characters), *("".join(characters[start : start + size]) for start in starts)]
+        self._parts = re.compile(f"(?:{'|'.join(parts)})+".encode())
 
     def __repr__(self) -> str:
         return "Key(***)"
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Key) and self._text == other._text
+
+    def __hash__(self) -> int:
+        return hash(self._text)
+
     def __reduce__(self) -> str | tuple[object, ...]:
-        raise TypeError("an API key is not to be pickled")
+        raise TypeError("an API key must not be pickled")
 
     @classmethod
     def of(cls, text: str | None) -> Key | None:
-        """Return a key, or None for a text that is none: empty, or with signs that a header cannot carry."""
+        """Return a key; None if the text is empty or contains characters that a header cannot carry."""
         stripped = (text or "").strip()
         usable = stripped and stripped.isascii() and stripped.isprintable() and " " not in stripped
         return cls(stripped) if usable else None
@@ -41,15 +51,30 @@ class Key:
         return f"Bearer {self._text}"
 
     def scrub(self, body: bytes) -> bytes:
-        """Return what a server said, without the key."""
-        return self._pieces.sub(b"***", body)
+        """Return a server's text without the key."""
+        return self._parts.sub(b"***", body)
 
     def scrub_text(self, text: str) -> str:
         """Return a text without the key."""
         return self.scrub(text.encode("utf-8", "surrogatepass")).decode("utf-8", "surrogatepass")
 
 
-def _spellings(sign: str) -> str:
-    if sign.isalnum():
-        return sign
-    return rf"(?:\\?{re.escape(sign)}|(?i:\\u00{ord(sign):02x}|%{ord(sign):02x}))"
+def require_key(key: Key | None) -> Key:
+    """Return the key that :meth:`Key.of` returned.
+
+    It is apart from :meth:`Key.of` because some error reporters show the local variables of all frames of a traceback:
+    the caller deletes the text of the key before this raises.
+
+    :raises SecodaConfigurationError: if there is none
+    """
+    if key is None:
+        raise SecodaConfigurationError(
+            "the API key is empty or contains invalid characters: set the connection's `password` (`api_key`)"
+        )
+    return key
+
+
+def _spellings(character: str) -> str:
+    if character.isalnum():
+        return character
+    return rf"(?:\\?{re.escape(character)}|(?i:\\u00{ord(character):02x}|%{ord(character):02x}))"

@@ -1,6 +1,6 @@
-"""What breaks on the way, in our words: the one translation of foreign errors, whichever library sends.
+"""Translate errors of the HTTP libraries, of TLS and of sockets: the only place that does, whichever library sends.
 
-What leaves is a :class:`~.errors.SecodaError` without request, header or key.
+The result is a :class:`~.errors.SecodaError` without request, header or key.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import ssl
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from airflow_provider_secoda.client._api.flow import one_line
+from airflow_provider_secoda.client._api.text import printable_line
 from airflow_provider_secoda.client.errors import (
     SecodaConfigurationError,
     SecodaConnectionError,
@@ -22,10 +22,10 @@ from airflow_provider_secoda.client.errors import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from airflow_provider_secoda.client._api.key import Key
+    from airflow_provider_secoda.client._http.endpoint import Endpoint
 
-#: What the library says when a connection breaks, and when it merely waits for more, which can stand behind a timeout.
-_NO_FAULT_OF_TLS = (
+#: Raised when a connection breaks, and when the library only waits for more, which can be the cause of a timeout.
+_NOT_CAUSED_BY_TLS = (
     ssl.SSLEOFError,
     ssl.SSLZeroReturnError,
     ssl.SSLSyscallError,
@@ -35,55 +35,51 @@ _NO_FAULT_OF_TLS = (
 
 
 @dataclass(frozen=True)
-class Translation:
-    """Tells one server's failures.
+class ErrorTranslator:
+    """Translates the errors of one library.
 
-    :param where: the base URL, as it stands in the texts
-    :param timeout: seconds, as they stand in the texts
-    :param timeouts: what a library raises when there was no answer in time
+    :param timeouts: what the library raises when there was no answer in time
     :param proxies: what it raises when a proxy refuses
-    :param unusable: what it raises when an address makes no sense to it
+    :param unusable: what it raises for an address that it cannot use
     """
 
-    where: str
-    timeout: float
-    key: Key
+    endpoint: Endpoint
     timeouts: tuple[type[BaseException], ...]
     proxies: tuple[type[BaseException], ...]
     unusable: tuple[type[BaseException], ...]
 
-    def error(self, exc: BaseException, *, at_proxy: bool = False) -> SecodaError:
-        """Turn a foreign error into one of ours, in words, without the request that it carries.
+    def translate(self, exc: BaseException, *, at_proxy: bool = False) -> SecodaError:
+        """Return the error to raise, without the request that the original carries.
 
-        :param at_proxy: whether it is the proxy that was not reached, where the error does not say so itself
+        :param at_proxy: whether the proxy could not be reached, where the error itself does not say so
         """
         found = list(causes(exc))
-        what = one_line(self.key.scrub_text(str(found[-1])[:2_000]))
+        reason = printable_line(self.endpoint.key.scrub_text(str(found[-1])[:2_000]))
 
         def has(*kinds: type[BaseException]) -> bool:
             return any(isinstance(cause, kinds) for cause in found)
 
-        where = self.where
-        error: SecodaError = SecodaConnectionError(f"{where}: the connection broke ({what})")
+        where = self.endpoint.base_url
+        error: SecodaError = SecodaConnectionError(f"{where}: the connection broke ({reason})")
         if has(ssl.SSLCertVerificationError):
-            error = SecodaTLSError(f"{where}: the server's certificate could not be verified ({what})")
-        elif has(ssl.SSLError) and not has(*_NO_FAULT_OF_TLS):
-            error = SecodaTLSError(f"{where}: the server does not speak TLS as it should ({what})", reason="protocol")
+            error = SecodaTLSError(f"{where}: the server's certificate could not be verified ({reason})")
+        elif has(ssl.SSLError) and not has(*_NOT_CAUSED_BY_TLS):
+            error = SecodaTLSError(f"{where}: no TLS connection could be established ({reason})", reason="protocol")
         elif has(*self.timeouts, TimeoutError):
-            error = SecodaTimeoutError(f"{where}: no answer within {self.timeout:g} s")
+            error = SecodaTimeoutError(f"{where}: no response within {self.endpoint.timeout:g} s")
         elif at_proxy or has(*self.proxies):
-            error = SecodaConnectionError(f"{where}: the proxy does not let us through", reason="proxy")
+            error = SecodaConnectionError(f"{where}: the proxy refuses or cannot be reached", reason="proxy")
         elif has(socket.gaierror):
-            error = SecodaConnectionError(f"{where}: there is no such host", reason="dns")
+            error = SecodaConnectionError(f"{where}: the host name could not be resolved", reason="dns")
         elif has(ConnectionRefusedError):
             error = SecodaConnectionError(f"{where}: the connection was refused", reason="refused")
         elif has(*self.unusable):
-            error = SecodaConfigurationError(f"{where}: the proxy or the address cannot be used ({what})")
+            error = SecodaConfigurationError(f"{where}: the proxy or the address cannot be used ({reason})")
         return error
 
 
 def causes(exc: BaseException | None) -> Iterator[BaseException]:
-    """Yield an error and what it wraps, by any of the ways in which libraries wrap errors, innermost last."""
+    """Yield an error and the errors that it wraps, in any of the ways in which libraries wrap them, innermost last."""
     seen: set[int] = set()
     while exc is not None and id(exc) not in seen:
         seen.add(id(exc))

@@ -1,108 +1,118 @@
-"""Send, retry, back off, give up.
+"""Send calls: what runs at the same time, what is sent again, and when.
 
-:func:`exchange` stands between a rule (which wants calls made) and a driver (which sends attempts). It holds no
-clock, no socket and no credentials: pauses are data, the time of an answer comes with the answer. So
-``flow.send((attempt, Response(429, {"retry-after": "7"})))`` answers "the same request, in 7 seconds".
+:func:`exchange` is between a flow, which wants calls made, and a driver, which sends attempts. It has no clock, no
+socket and no credentials: a pause is a value, and a response carries the time of its arrival. So
+``exchange.send((attempt, Response(429, {"retry-after": "7"})))`` returns "the same request, in 7 seconds".
 """
 
 from __future__ import annotations
 
 import random
 from collections import deque
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
-from airflow_provider_secoda.client._api.flow import (
-    Attempt,
-    Call,
-    Emit,
-    Exchange,
-    Flow,
-    Outcome,
-    Request,
-    Response,
-)
+from airflow_provider_secoda.client._api.flow import Call, Emit, Flow, Request, Response
 from airflow_provider_secoda.client._http.responses import interpret
-from airflow_provider_secoda.client.errors import SecodaError, SecodaRateLimitError, SecodaRetriableError
+from airflow_provider_secoda.client._http.retry import RetryPolicy
+from airflow_provider_secoda.client.errors import SecodaError, SecodaRateLimitError
 
 R = TypeVar("R")
 
 
-@dataclass(frozen=True)
-class RetryPolicy:
-    """How often and how patiently one request is repeated."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Attempt:
+    """One sending of a call by a driver.
 
-    attempts: int = 8
-    #: Seconds before the first repeat; doubled each time up to ``cap``, of which a random half is taken off.
-    base: float = 0.5
-    cap: float = 30.0
-    #: The longest ``Retry-After``, in seconds, that is waited for; beyond it the error is raised at once.
-    max_retry_after: float = 900.0
+    :param pause: seconds to wait before it is sent
+    :param since: time of the response that the pause counts from, in epoch seconds; drivers do not need it
+    """
 
-    def backoff(self, failures: int, rng: random.Random) -> float:
-        """Return the pause in seconds after so many failures of one request."""
-        return min(self.cap, self.base * 2.0 ** (failures - 1)) * rng.uniform(0.5, 1.0)
+    call: Call
+    request: Request
+    pause: float = 0.0
+    since: float = 0.0
+
+
+#: How an attempt ended.
+Outcome: TypeAlias = "Response | SecodaError"
+
+#: What a driver runs: it yields attempts to start, and is sent one finished attempt with its outcome.
+Exchange: TypeAlias = Generator["Sequence[Attempt] | Emit", "tuple[Attempt, Outcome] | None", R]
 
 
 @dataclass
 class RequestStats:
-    """What the exchange cost so far."""
+    """Counts of what was sent and received so far.
+
+    :ivar requests: requests that were sent, retries included
+    :ivar retries: requests that were sent again
+    :ivar throttled: 429 responses, those that were not retried included
+    :ivar pages: responses with the content that was requested
+    """
 
     requests: int = 0
     retries: int = 0
-    #: Answers 429, the one that was too many included.
     throttled: int = 0
-    #: Answers that were what was asked for.
     pages: int = 0
 
 
 @dataclass
-class _Lane:
-    """Which calls wait, which are under way, and how many may be."""
+class _Scheduler:
+    """Which attempts are waiting, how many are in flight, and how many may be.
+
+    :ivar limit: how many attempts may be in flight now
+    :ivar probe: after a 429, the one call that is sent until it succeeds; all others wait
+    :ivar now: time of the latest response in epoch seconds, in place of a clock
+    """
 
     concurrency: int
     waiting: deque[Attempt] = field(default_factory=deque)
-    under_way: int = 0
+    in_flight: int = 0
     limit: int = 0
-    #: After a 429 one call alone finds out whether the way is free again.
-    scout: Call | None = None
+    probe: Call | None = None
     successes: int = 0
-    #: The time of the latest answer, in epoch seconds: what there is instead of a clock.
     now: float = 0.0
 
     def __post_init__(self) -> None:
         self.limit = self.concurrency
 
     def admit(self) -> list[Attempt]:
+        """Return the attempts to send now."""
         admitted: list[Attempt] = []
-        while self.under_way < self.limit:
-            chosen = next((a for a in self.waiting if self.scout is None or a.call is self.scout), None)
+        while self.in_flight < self.limit:
+            chosen = next((a for a in self.waiting if self.probe is None or a.call is self.probe), None)
             if chosen is None:
                 break
             self.waiting.remove(chosen)
-            # Pauses count from the answer that asked for them: those of one burst pass together.
+            # Pauses count from the response that asked for them: those of one burst run at the same time.
             admitted.append(replace(chosen, pause=max(0.0, chosen.pause - (self.now - chosen.since))))
-            self.under_way += 1
+            self.in_flight += 1
         return admitted
 
-    def write_atomically(self, outcome: Outcome) -> None:
-        self.under_way -= 1
+    def finish(self, outcome: Outcome) -> None:
+        """Record that an attempt ended."""
+        self.in_flight -= 1
         if isinstance(outcome, Response):
             self.now = max(self.now, outcome.received_at)
 
     def repeat(self, attempt: Attempt) -> None:
+        """Send an attempt before those that are waiting."""
         self.waiting.appendleft(replace(attempt, since=self.now))
 
     def slow_down(self, attempt: Attempt) -> None:
-        if self.scout is None:
-            self.scout = attempt.call
+        """Send an attempt again after a 429: it alone, and then half as many at once as before."""
+        if self.probe is None:
+            self.probe = attempt.call
             self.limit = max(1, self.limit // 2)
         self.successes = 0
         self.repeat(attempt)
 
     def settle(self, call: Call) -> None:
-        if self.scout is call:
-            self.scout = None
+        """Record that a call ended; after enough of them allow one more at once."""
+        if self.probe is call:
+            self.probe = None
         self.successes += 1
         if self.limit < self.concurrency and self.successes >= 4 * self.limit:
             self.limit, self.successes = self.limit + 1, 0
@@ -117,13 +127,13 @@ def exchange(
     stats: RequestStats | None = None,
     rng: random.Random | None = None,
 ) -> Exchange[R]:
-    """Serve a rule's calls: admit so many at once, repeat what can be repeated, pass on values and final errors.
+    """Make a flow's calls: send them, retry what a retry can fix, and pass on values and final errors.
 
-    A 429 is obeyed by all: until the refused call got through, nothing else is sent, and then half as many at once.
+    All calls obey a 429: until the call that was refused succeeds, nothing else is sent, and then half as many at once.
     """
     policy, stats = policy or RetryPolicy(), stats or RequestStats()
     rng = rng or random.Random()  # noqa: S311 - jitter, no secret
-    lane, failures, hops = _Lane(max(1, concurrency)), dict[Call, int](), dict[Call, int]()
+    scheduler, failures, redirects = _Scheduler(max(1, concurrency)), dict[Call, int](), dict[Call, int]()
     answer: tuple[Call, Any] | None = None
     try:
         while True:
@@ -132,46 +142,36 @@ def exchange(
             if isinstance(step, Emit):
                 yield step
                 continue
-            lane.waiting.extend(Attempt(call, call.request) for call in step)
+            scheduler.waiting.extend(Attempt(call, call.request) for call in step)
             while answer is None:
-                admitted = lane.admit()
+                admitted = scheduler.admit()
                 stats.requests += len(admitted)
                 finished = yield admitted
                 if finished is None:  # pragma: no cover - a driver that breaks the protocol
                     raise TypeError("a driver must answer attempts with an outcome")
                 attempt, outcome = finished
-                lane.write_atomically(outcome)
-                verdict = interpret(attempt, outcome, base_url, hops)
-                if isinstance(verdict, Request):
-                    lane.repeat(Attempt(attempt.call, verdict))
+                call = attempt.call
+                scheduler.finish(outcome)
+                result = interpret(call, attempt.request, outcome, base_url, redirects)
+                if isinstance(result, Request):
+                    scheduler.repeat(Attempt(call, result))
                     continue
-                again = _again(attempt, verdict, failures, policy, rng)
-                throttled = isinstance(verdict, SecodaRateLimitError)
+                delay = None
+                if isinstance(result, SecodaError):
+                    failures[call] = failures.get(call, 0) + 1
+                    delay = policy.delay(result, failures[call], rng, call.attempts)
+                throttled = isinstance(result, SecodaRateLimitError)
                 stats.throttled += throttled
-                if again is None:
-                    stats.pages += not isinstance(verdict, SecodaError)
-                    lane.settle(attempt.call)
-                    answer = (attempt.call, verdict)
+                if delay is None:
+                    stats.pages += not isinstance(result, SecodaError)
+                    scheduler.settle(call)
+                    answer = (call, result)
                     continue
                 stats.retries += 1
+                again = Attempt(call, attempt.request, delay)
                 if throttled:
-                    lane.slow_down(again)
+                    scheduler.slow_down(again)
                 else:
-                    lane.repeat(again)
+                    scheduler.repeat(again)
     except StopIteration as stop:
         return stop.value  # type: ignore[no-any-return]
-
-
-def _again(
-    attempt: Attempt, verdict: Any, failures: dict[Call, int], policy: RetryPolicy, rng: random.Random
-) -> Attempt | None:
-    """Return the attempt to make next, or None when the verdict stands."""
-    if not isinstance(verdict, SecodaRetriableError):
-        return None
-    failed = failures[attempt.call] = failures.get(attempt.call, 0) + 1
-    wanted = verdict.retry_after
-    attempts = policy.attempts if attempt.call.attempts is None else attempt.call.attempts
-    if failed >= attempts or (wanted is not None and wanted > policy.max_retry_after):
-        return None
-    pause = policy.backoff(failed, rng) if wanted is None else wanted
-    return Attempt(attempt.call, attempt.request, pause)

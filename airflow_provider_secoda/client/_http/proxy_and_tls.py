@@ -1,4 +1,4 @@
-"""The way to a server: through which proxy, and whose certificates are trusted.
+"""Decide through which proxy a server is reached, and which certificates are trusted.
 
 The environment is read as the library `requests` reads it, whichever library sends, so that what works for a task
 works for a trigger too.
@@ -21,15 +21,16 @@ from airflow_provider_secoda.client.errors import SecodaConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from airflow_provider_secoda.client._http.endpoint import Endpoint
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Route:
-    """How a server is reached.
+class NetworkSettings:
+    """Through which proxy a server is reached, and which certificates are trusted.
 
-    :param proxy: URL of the proxy to go through, which may hold a password; None for the direct way
+    :param proxy: URL of the proxy, which may contain a password; None for a direct connection
     :param verify: whether to verify the server's certificate, or the path of a CA bundle to verify it with
     """
 
@@ -37,8 +38,8 @@ class Route:
     verify: bool | str
     _bundle: ssl.SSLContext | None = field(default=None, repr=False)
 
-    def tls(self) -> ssl.SSLContext:
-        """Return a context that trusts whom the route trusts; the usual authorities take some 50 ms to load."""
+    def ssl_context(self) -> ssl.SSLContext:
+        """Return a TLS context; loading the default certificates takes some 50 ms."""
         if self.verify is not False:
             return self._bundle or _load(DEFAULT_CA_BUNDLE_PATH)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -47,19 +48,19 @@ class Route:
         return context
 
 
-def find_route(base_url: str, *, proxy: str | None, verify: bool | str) -> Route:
-    """Return the way to a server that the arguments and, off loopback, the environment ask for.
+def read_network_settings(endpoint: Endpoint) -> NetworkSettings:
+    """Return the proxy and the certificates for an endpoint: its own, else, except on loopback, the environment's.
 
-    :param proxy: URL of a proxy for all requests; without it ``HTTPS_PROXY``, ``ALL_PROXY`` and ``NO_PROXY`` count
-    :param verify: as in :class:`Route`; with True ``REQUESTS_CA_BUNDLE`` and ``CURL_CA_BUNDLE`` count
-    :raises SecodaConfigurationError: naming ``verify``, ``proxy`` or the environment's variable
+    Without ``proxy``, ``HTTPS_PROXY``, ``ALL_PROXY`` and ``NO_PROXY`` are used; with ``verify=True``,
+    ``REQUESTS_CA_BUNDLE`` and ``CURL_CA_BUNDLE`` are. Logs a warning if no certificate is verified.
 
-    Logs a warning when no certificate is to be verified.
+    :raises SecodaConfigurationError: naming ``verify``, ``proxy`` or the variable of the environment to change
     """
+    base_url, proxy, verify = endpoint.base_url, endpoint.proxy, endpoint.verify
     if proxy is not None:
         check_proxy(proxy, base_url)
     with requests.Session() as session:
-        # On loopback there is no proxy to go through, and http to one would show it the key.
+        # On loopback no proxy is needed, and with http a proxy would see the key.
         session.trust_env = not is_loopback(base_url)
         proxies = {"http": proxy, "https": proxy} if proxy else {}
         found: Mapping[str, Any] = session.merge_environment_settings(base_url, proxies, None, verify, None)
@@ -69,19 +70,17 @@ def find_route(base_url: str, *, proxy: str | None, verify: bool | str) -> Route
             bundle = _load(found["verify"])
         except (OSError, ValueError) as exc:
             name = "verify" if isinstance(verify, str) else "REQUESTS_CA_BUNDLE"
-            reason = "it holds no certificate" if isinstance(exc, ssl.SSLError) else exc
+            reason = "it contains no certificate" if isinstance(exc, ssl.SSLError) else exc
             raise SecodaConfigurationError(
-                f"`{name}` must be a CA bundle, which {found['verify']!r} is not: {reason}"
+                f"`{name}` must be the path of a CA bundle; {found['verify']!r} is not: {reason}"
             ) from None
     chosen = select_proxy(base_url, found["proxies"])
     if chosen and "://" not in chosen:
         chosen = f"http://{chosen}"
     if found["verify"] is False:
-        # Also where somebody's patch of the library said so: it must never be silent.
-        _log.warning(
-            "The certificate of %s is not verified: anybody between here and there can read the API key", base_url
-        )
-    return Route(chosen or None, found["verify"], bundle)
+        # Also where a patch of the library switched it off: it must never be silent.
+        _log.warning("The certificate of %s is not verified: anyone on the network path can read the API key", base_url)
+    return NetworkSettings(chosen or None, found["verify"], bundle)
 
 
 def _load(bundle: str) -> ssl.SSLContext:

@@ -1,11 +1,14 @@
-"""One request over the wire, with the library `requests`: it adds the key at the last moment, and nobody else knows it.
+"""Send one request with the library `requests`; the key is added at the last moment and is known nowhere else.
 
-Foreign exceptions end here: what leaves is a :class:`~.errors.SecodaError` without request, header or key.
+Errors of the library end here: what leaves is a :class:`~.errors.SecodaError` without request, header or key.
 """
 
 from __future__ import annotations
 
+import io
 import time
+from functools import partial
+from http.client import HTTPResponse
 from typing import TYPE_CHECKING, Any
 
 import requests
@@ -14,20 +17,79 @@ from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
 from urllib3.exceptions import HTTPError, ReadTimeoutError
 
-from airflow_provider_secoda.client._api.flow import Outcome, Request, Response
 from airflow_provider_secoda.client._http.body import ACCEPT_ENCODING, Body
-from airflow_provider_secoda.client._http.deadline import answer_class
-from airflow_provider_secoda.client._http.error_translation import Translation
-from airflow_provider_secoda.client._http.proxy_and_tls import find_route
+from airflow_provider_secoda.client._http.error_translation import ErrorTranslator
+from airflow_provider_secoda.client._http.proxy_and_tls import read_network_settings
 from airflow_provider_secoda.client.errors import SecodaConnectionError, SecodaError
 
 if TYPE_CHECKING:
+    from socket import socket
+
+    from airflow_provider_secoda.client._api.flow import Request, Response
     from airflow_provider_secoda.client._api.key import Key
-    from airflow_provider_secoda.client._api.limits import Limits
+    from airflow_provider_secoda.client._http.endpoint import Endpoint
+    from airflow_provider_secoda.client._http.exchange import Outcome
 
 _CHUNK = 1 << 16
+#: Bytes that headers may have in addition to the body; `http.client` accepts 100 lines of 64 KiB.
+_HEADERS = 8 << 20
 _TIMEOUTS = (exceptions.Timeout, ReadTimeoutError)
 _UNUSABLE = (exceptions.InvalidSchema, exceptions.InvalidProxyURL, exceptions.InvalidURL, UnicodeError)
+
+
+class Transport:
+    """Sends requests to one endpoint; may be used from several threads.
+
+    :raises SecodaConfigurationError: as :func:`~.proxy_and_tls.read_network_settings` does
+    """
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        settings = read_network_settings(endpoint)
+        self._endpoint = endpoint
+        self._session = _Session()
+        self._session.trust_env = False  # the settings contain what the environment says
+        for scheme in ("http://", "https://"):
+            self._session.mount(scheme, _Adapter(endpoint))
+        self._session.headers.update(
+            {"Accept": "application/json", "Accept-Encoding": ACCEPT_ENCODING, "User-Agent": endpoint.user_agent}
+        )
+        self._proxies = {"http": settings.proxy, "https": settings.proxy} if settings.proxy else None
+        self._verify = settings.verify
+        self._errors = ErrorTranslator(endpoint, _TIMEOUTS, (exceptions.ProxyError,), _UNUSABLE)
+
+    def close(self) -> None:
+        """Close the connections; new ones are opened when the transport is used again."""
+        self._session.close()
+
+    def send(self, request: Request) -> Outcome:
+        """Send one request; return the response, or the error with which it ended."""
+        try:
+            with self._session.get(
+                self._endpoint.base_url + request.path,
+                params=list(request.params),
+                auth=_BearerAuth(self._endpoint.key),
+                timeout=self._endpoint.timeout,
+                verify=self._verify,
+                proxies=self._proxies,
+                allow_redirects=False,
+                stream=True,
+            ) as answer:
+                return self._read(answer)
+        except SecodaError as error:
+            error.__context__ = None
+            return error.with_traceback(None)
+        except (exceptions.RequestException, HTTPError, UnicodeError) as exc:
+            return self._errors.translate(exc)
+        except Exception as exc:  # noqa: BLE001 - no foreign error leaves, whatever a library raises
+            return SecodaConnectionError(f"{self._endpoint.base_url}: {type(exc).__name__}")
+
+    def _read(self, answer: requests.Response) -> Response:
+        endpoint, encoding = self._endpoint, answer.headers.get("content-encoding", "")
+        body = Body(endpoint.base_url, answer.status_code, encoding, endpoint.limits)
+        for piece in answer.raw.stream(_CHUNK, decode_content=False):
+            if not body.feed(piece):
+                break
+        return body.response(answer.headers.items(), endpoint.key)
 
 
 class _BearerAuth(AuthBase):
@@ -41,12 +103,24 @@ class _BearerAuth(AuthBase):
         return request
 
 
-class _Adapter(HTTPAdapter):
-    """Makes connections whose answers end in time, directly and through any proxy."""
+class _Session(requests.Session):
+    """Ignores redirects: the library reads their complete bodies, even when it must not follow them."""
 
-    def __init__(self, limits: Limits, where: str) -> None:
+    def get_redirect_target(self, resp: requests.Response) -> str | None:  # noqa: ARG002 - the library's name
+        return None
+
+
+class _Adapter(HTTPAdapter):
+    """Creates connections, direct and through any proxy, whose responses must end in time.
+
+    A timeout of `http.client`, which `requests` uses, is for one piece: a server that sends a byte now and then would
+    keep a thread busy without end, in the status line, the headers, between chunks or after the last one. So the time
+    is measured where bytes are read from the socket.
+    """
+
+    def __init__(self, endpoint: Endpoint) -> None:
         super().__init__(pool_maxsize=64)
-        self._changes = {"response_class": staticmethod(answer_class(limits, where))}
+        self._changes = {"response_class": staticmethod(partial(_TimedResponse, endpoint))}
 
     def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
         pool: Any = super().get_connection_with_tls_context(*args, **kwargs)
@@ -56,84 +130,46 @@ class _Adapter(HTTPAdapter):
         return pool
 
 
-class _Session(requests.Session):
-    """Leaves redirects alone: the library reads their bodies whole, also when it is told not to follow them."""
+class _TimedResponse(HTTPResponse):
+    def __init__(self, endpoint: Endpoint, sock: socket, *args: Any, **kwargs: Any) -> None:
+        super().__init__(sock, *args, **kwargs)
+        source = self.fp.detach()
+        self.fp = io.BufferedReader(_TimedReader(source, sock, endpoint))
 
-    def get_redirect_target(self, resp: requests.Response) -> str | None:  # noqa: ARG002 - the library's name
-        return None
 
+class _TimedReader(io.RawIOBase):
+    """Reads from a socket until the response's time is over or its size is exceeded, and raises then."""
 
-class Transport:
-    """Sends requests below one base URL; may be used from several threads.
+    def __init__(self, source: io.RawIOBase, sock: socket, endpoint: Endpoint) -> None:
+        self._source = source
+        self._sock = sock
+        self._limits = endpoint.limits
+        self._where = endpoint.base_url
+        self._timeout = sock.gettimeout()
+        self._until = time.monotonic() + self._limits.answer_seconds
+        # In addition to headers there are the frames of chunks, and what may follow the last one.
+        self._left = 2 * self._limits.body_bytes + _HEADERS
 
-    :param timeout: seconds to wait for a connection and for each piece of an answer
-    :param verify: whether to verify the server's certificate, or the path of a CA bundle to verify it with
-    :param proxy: URL of a proxy for all requests; without it the environment's proxies count
-    :param limits: the most that one answer may be
-    :raises SecodaConfigurationError: as :func:`~.route.find_route` does
-    """
+    def readable(self) -> bool:
+        return True
 
-    def __init__(
-        self,
-        base_url: str,
-        key: Key,
-        *,
-        timeout: float,
-        verify: bool | str,
-        proxy: str | None,
-        user_agent: str,
-        limits: Limits,
-    ) -> None:
-        route = find_route(base_url, proxy=proxy, verify=verify)
-        self._base_url = base_url
-        self._key = key
-        self._timeout = timeout
-        self._limits = limits
-        self._session = _Session()
-        self._session.trust_env = False  # the route has what the environment says
-        for scheme in ("http://", "https://"):
-            self._session.mount(scheme, _Adapter(limits, base_url))
-        self._session.headers.update(
-            {"Accept": "application/json", "Accept-Encoding": ACCEPT_ENCODING, "User-Agent": user_agent}
-        )
-        self._proxies = {"http": route.proxy, "https": route.proxy} if route.proxy else None
-        self._verify = route.verify
-        self._words = Translation(base_url, timeout, key, _TIMEOUTS, (exceptions.ProxyError,), _UNUSABLE)
+    def readinto(self, buffer: Any) -> int | None:
+        left = self._until - time.monotonic()
+        if left <= 0:
+            raise self._limits.too_slow(self._where)
+        shortened = self._timeout is None or left < self._timeout
+        self._sock.settimeout(left if shortened else self._timeout)
+        try:
+            size = self._source.readinto(buffer)
+        except TimeoutError:
+            if shortened:
+                raise self._limits.too_slow(self._where) from None
+            raise
+        self._left -= size or 0
+        if self._left < 0:
+            raise self._limits.exceeded("body_bytes", self._where)
+        return size
 
     def close(self) -> None:
-        """Close the connections; new ones are opened when it is used again."""
-        self._session.close()
-
-    def send(self, request: Request) -> Outcome:
-        """Send one request; return what came back, or the error that it ended in."""
-        try:
-            with self._session.get(
-                self._base_url + request.path,
-                params=list(request.params),
-                auth=_BearerAuth(self._key),
-                timeout=self._timeout,
-                verify=self._verify,
-                proxies=self._proxies,
-                allow_redirects=False,
-                stream=True,
-            ) as answer:
-                return self._read(answer)
-        except SecodaError as error:
-            error.__context__ = None
-            return error.with_traceback(None)
-        except (exceptions.RequestException, HTTPError, UnicodeError) as exc:
-            return self._words.error(exc)
-        except Exception as exc:  # noqa: BLE001 - no foreign error leaves, whatever a library raises
-            return SecodaConnectionError(f"{self._base_url}: {type(exc).__name__}")
-
-    def _read(self, answer: requests.Response) -> Response:
-        body = Body(self._base_url, answer.status_code, answer.headers.get("content-encoding", ""), self._limits)
-        for piece in answer.raw.stream(_CHUNK, decode_content=False):
-            if not body.feed(piece):
-                break
-        content, scrub = body.whole(), self._key.scrub_text
-        headers = {name.lower(): scrub(value) for name, value in answer.headers.items()}
-        # Records are evidence, even should one hold the key; what else a server says is not.
-        if answer.status_code != 200:  # noqa: PLR2004
-            content = self._key.scrub(content)
-        return Response(answer.status_code, headers, content, time.time(), self._limits)
+        self._source.close()
+        super().close()

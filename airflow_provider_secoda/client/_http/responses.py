@@ -1,6 +1,6 @@
-"""What an answer means: a value, an error of ours, or the request that a redirect asks for.
+"""Interpret a response: as a value, as an error, or as the request that a redirect asks for.
 
-The one place that knows statuses and headers. The reference lists 200, 401, 403 and 500; the rest is RFC 9110.
+Statuses and headers are interpreted only here. The reference documents 200, 401, 403 and 500; the rest is RFC 9110.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from urllib.parse import unquote, urljoin, urlsplit
 import msgspec
 
 from airflow_provider_secoda.client._api.base_url import origin_of
-from airflow_provider_secoda.client._api.flow import Attempt, Call, Outcome, Request, Response, one_line
+from airflow_provider_secoda.client._api.flow import Call, Request, Response
+from airflow_provider_secoda.client._api.text import printable_line
 from airflow_provider_secoda.client.errors import (
     SecodaAuthenticationError,
     SecodaError,
@@ -35,36 +36,54 @@ _FATAL: dict[int, type[SecodaFatalError]] = {
 }
 _WHAT_TO_DO = {
     401: "the API key is wrong or was revoked",
-    403: "the API key is valid, but its maker may not do this; audit logs need a workspace admin",
-    404: "there is no such address or resource; check the connection's region or host, and the id",
+    403: "the API key is valid, but the person who created it lacks the permission; audit logs need a workspace admin",
+    404: "not found; check the connection's region or host, and the id of the resource",
     429: "too many requests",
 }
 _REDIRECTS = (301, 302, 303, 307, 308)
 _MAX_REDIRECTS = 3
-#: Servers take a path apart in more ways than clients do.
-_STEP = re.compile(r"[/\\;]")
+#: Servers split a path at more characters than clients do.
+_SEPARATOR = re.compile(r"[/\\;]")
 
 
-def interpret(attempt: Attempt, outcome: Outcome, base_url: str, hops: dict[Call, int]) -> Any:
-    """Turn an outcome into a value, an error, or the request that a redirect asks for.
+def interpret(
+    call: Call, request: Request, outcome: Response | SecodaError, base_url: str, redirects: dict[Call, int]
+) -> Any:
+    """Return what an outcome means: a value, an error, or the request that a redirect asks for.
 
-    :param hops: how many redirects each call has followed; counted on here
+    :param request: what was sent for the call
+    :param redirects: how many redirects each call has followed; updated here
     """
     if isinstance(outcome, SecodaError):
         return outcome
     if outcome.status == 200:  # noqa: PLR2004 - the one status that the reference documents for success
-        return _read(attempt.call, outcome)
+        return _read(call, outcome)
     if outcome.status in _REDIRECTS:
-        hops[attempt.call] = hops.get(attempt.call, 0) + 1
-        return _redirect(attempt.request, outcome, base_url, hops[attempt.call])
-    return _error(attempt.request, outcome)
+        redirects[call] = redirects.get(call, 0) + 1
+        return _redirect(request, outcome, base_url, redirects[call])
+    return _error(request, outcome)
+
+
+def retry_after(response: Response) -> float | None:
+    """Return the seconds that ``Retry-After`` asks for, as a number or as a date (RFC 9110, section 10.2.3).
+
+    A date is compared with the server's own ``Date``, so that a wrong clock on this side does no harm.
+    """
+    text = response.headers.get("retry-after", "").strip()
+    if text.isascii() and text.isdigit():
+        return float(text.lstrip("0")[:12] or 0)
+    until = _epoch_seconds(text)
+    if until is None:
+        return None
+    now = _epoch_seconds(response.headers.get("date", ""))
+    return max(0.0, until - (response.received_at if now is None else now))
 
 
 def _read(call: Call, response: Response) -> Any:
     try:
         return call.read(response)
     except SecodaError as error:
-        # Without the frames of the reading: their local variables hold the body.
+        # Without the frames of the reader: their local variables contain the body.
         error.__context__ = None
         return error.with_traceback(None)
 
@@ -72,9 +91,9 @@ def _read(call: Call, response: Response) -> Any:
 def _error(request: Request, response: Response) -> SecodaError:
     status, what = response.status, _describe(request, response)
     if status == 429:  # noqa: PLR2004
-        return SecodaRateLimitError(what, status=status, retry_after=_retry_after(response))
+        return SecodaRateLimitError(what, status=status, retry_after=retry_after(response))
     if status >= 500 or status == 408:  # noqa: PLR2004
-        return SecodaServerError(what, status=status, retry_after=_retry_after(response))
+        return SecodaServerError(what, status=status, retry_after=retry_after(response))
     if status >= 400:  # noqa: PLR2004
         return _FATAL.get(status, SecodaRequestError)(what, status=status)
     return SecodaResponseError(what, status=status)
@@ -88,25 +107,10 @@ def _describe(request: Request, response: Response) -> str:
         detail = str(msgspec.json.decode(response.body)["detail"])
     except (msgspec.MsgspecError, ValueError, RecursionError, LookupError, TypeError):
         return text
-    return f"{text} ({one_line(detail)})"
+    return f"{text} ({printable_line(detail)})"
 
 
-def _retry_after(response: Response) -> float | None:
-    """Return the seconds that ``Retry-After`` asks for, as a number or as a date (RFC 9110, section 10.2.3).
-
-    A date is read against the server's own ``Date``, so that a wrong clock on this side does no harm.
-    """
-    text = response.headers.get("retry-after", "").strip()
-    if text.isascii() and text.isdigit():
-        return float(text.lstrip("0")[:12] or 0)
-    until = _moment(text)
-    if until is None:
-        return None
-    now = _moment(response.headers.get("date", ""))
-    return max(0.0, until - (response.received_at if now is None else now))
-
-
-def _moment(text: str) -> float | None:
+def _epoch_seconds(text: str) -> float | None:
     """Return an HTTP date in epoch seconds; without a zone it is GMT (RFC 9110, section 5.6.7)."""
     try:
         moment = parsedate_to_datetime(text)
@@ -115,13 +119,11 @@ def _moment(text: str) -> float | None:
         return None
 
 
-def _redirect(request: Request, response: Response, base_url: str, hop: int) -> Request | SecodaError:
-    """AuditLogPoller a redirect within the origin only: nothing that a server sends decides where the key goes."""
+def _redirect(request: Request, response: Response, base_url: str, count: int) -> Request | SecodaError:
+    """Follow a redirect within the origin only: nothing that a server sends decides where the key goes."""
     location = response.headers.get("location")
     if not location:
-        return SecodaRedirectError(
-            f"Secoda redirected {request.path}, but did not say where to", status=response.status
-        )
+        return SecodaRedirectError(f"Secoda redirected {request.path} without a `Location`", status=response.status)
     prefix, target = urlsplit(base_url).path, location
     try:
         target = urljoin(base_url + request.path, location)
@@ -130,21 +132,21 @@ def _redirect(request: Request, response: Response, base_url: str, hop: int) -> 
     except ValueError:
         same = False
     if not same:
-        where = one_line(target.split("?")[0].split("#")[0].rpartition("@")[2])
+        where = printable_line(target.split("?")[0].split("#")[0].rpartition("@")[2])
         return SecodaRedirectError(
-            f"Secoda redirected {request.path} to another address ({where!r}), which would take the API key "
-            "there; it was not followed. Set `host` to the address that answers without a redirect",
+            f"Secoda redirected {request.path} to another address ({where!r}). The redirect was not followed, because "
+            "it would send the API key there. Set `host` to the address that answers without a redirect",
             status=response.status,
         )
-    if hop > _MAX_REDIRECTS:
-        return SecodaRedirectError(f"Secoda redirects {request.path} in a circle", status=response.status)
-    # What was asked stays what was asked: some redirects lose the query, and with it the filter and the page.
+    if count > _MAX_REDIRECTS:
+        return SecodaRedirectError(f"Secoda redirects {request.path} in a loop", status=response.status)
+    # The query of the original request is sent again: some redirects lose it, and with it the filter and the page.
     return Request(path.removeprefix(prefix), request.params)
 
 
 def _is_plain(path: str) -> bool:
-    """Return whether a path is one that can be asked for as it stands, and told in a log."""
-    steps = _STEP.split(unquote(unquote(path)))
-    if "." in steps or ".." in steps:
-        return False  # it would lead out of the base URL's path, wherever that is noticed first
+    """Return whether a path can be requested as it is, and shown in a log."""
+    segments = _SEPARATOR.split(unquote(unquote(path)))
+    if "." in segments or ".." in segments:
+        return False  # a client or a server would resolve it to a path outside the base URL's
     return path.isascii() and path.isprintable() and " " not in path and len(path) < 2_000  # noqa: PLR2004

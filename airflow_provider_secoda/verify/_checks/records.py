@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from airflow_provider_secoda._storage.scratch_database import encode_text
-from airflow_provider_secoda.client._api.json_checks import without_half_pairs
+from airflow_provider_secoda.client._api.json_checks import replace_half_pairs
 from airflow_provider_secoda.client._api.timestamps import format_instant, parse_instant
 from airflow_provider_secoda.verify._messages import escape, record_name
 
@@ -61,7 +61,7 @@ def read_head(raw: bytes) -> _Head:
     try:
         if not raw.isascii():
             raw.decode()  # the decoder does not check the text of fields that it skips
-        return _decode(without_half_pairs(raw))
+        return _decode(replace_half_pairs(raw))
     except RecursionError:
         raise ValueError("nested too deeply") from None
 

@@ -1,0 +1,51 @@
+"""Which failed requests are sent again, and after which delay."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from airflow_provider_secoda.client._http.backoff import Backoff
+from airflow_provider_secoda.client.errors import SecodaError, SecodaRetriableError
+
+if TYPE_CHECKING:
+    import random
+
+
+@dataclass(frozen=True)
+class RetryPolicy:
+    """How often one request is sent, and how long to wait before it is sent again.
+
+    :param attempts: how often one request is sent at most
+    :param base: seconds before the first retry; doubled for each further one, less a random part of up to a half
+    :param cap: the longest delay in seconds
+    :param max_retry_after: the longest ``Retry-After`` in seconds that is waited for; for a longer one the error is
+        raised at once
+    """
+
+    attempts: int = 8
+    base: float = 0.5
+    cap: float = 30.0
+    max_retry_after: float = 900.0
+
+    def delay(self, error: SecodaError, failures: int, rng: random.Random, attempts: int | None = None) -> float | None:
+        """Return the seconds to wait before the request is sent again; None if it is not.
+
+        :param error: how the request failed
+        :param failures: how often it has failed, this time included
+        :param rng: source of the jitter
+        :param attempts: of this request, instead of the policy's
+        """
+        if not isinstance(error, SecodaRetriableError) or failures >= (attempts or self.attempts):
+            return None
+        if error.retry_after is None:
+            return self.backoff(failures, rng)
+        return error.retry_after if error.retry_after <= self.max_retry_after else None
+
+    def backoff(self, failures: int, rng: random.Random) -> float:
+        """Return the delay in seconds after this many failures of one request."""
+        return Backoff(self.base, self.cap, jitter=(0.5, 1.0)).delay(failures, rng)
+
+
+#: For polls. The first request of a poll is sent once only, because the next poll repeats it; this is for the others.
+POLL_POLICY = RetryPolicy(attempts=4, max_retry_after=30.0)
