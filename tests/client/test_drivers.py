@@ -191,7 +191,7 @@ def test_nobody_listens_at_any_address(driver, monkeypatch):
 def test_there_is_no_such_host(driver):
     """A name that does not exist is told as one."""
     error = fails(driver, "https://secoda.invalid", SecodaConnectionError)
-    assert (error.reason, "no such host" in str(error)) == ("dns", True)
+    assert (error.reason, "could not be resolved" in str(error)) == ("dns", True)
 
 
 def test_no_such_proxy(driver):

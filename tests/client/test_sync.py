@@ -289,7 +289,7 @@ def test_an_interrupt_during_a_pause_ends_at_once(month):
         signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell starts with `&` ignores it
         client = SecodaClient({month.api_key!r}, {month.url!r})
         def interrupt():
-            while client.tally.retries < 1:
+            while client.stats.retries < 1:
                 time.sleep(0.01)
             time.sleep(0.05)
             print(time.monotonic(), flush=True)
