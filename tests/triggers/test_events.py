@@ -1,4 +1,4 @@
-"""The event triggers: their arguments, what they match, what they tell, and how they poll where nothing is shared."""
+"""The event triggers: their arguments, what they match, the payloads, and polling without shared streams."""
 
 from __future__ import annotations
 
@@ -59,8 +59,8 @@ VERSION = {
     ("trigger_class", "arguments"),
     [(SecodaAuditLogEventTrigger, EVERYTHING), (SecodaVersionHistoryEventTrigger, VERSION)],
 )
-def test_a_trigger_serializes_every_argument_and_comes_back(trigger_class, arguments):
-    """What is serialized is every argument as plain JSON, names the class, and makes the same trigger again."""
+def test_serialize_round_trip(trigger_class, arguments):
+    """The serialized arguments are complete and plain JSON, and make an equal trigger again."""
     trigger = trigger_class(**arguments)
     classpath, kwargs = trigger.serialize()
     assert classpath == f"airflow_provider_secoda.triggers.secoda.{trigger_class.__name__}"
@@ -71,8 +71,8 @@ def test_a_trigger_serializes_every_argument_and_comes_back(trigger_class, argum
     assert given == arguments
 
 
-def test_the_same_arguments_make_the_same_trigger():
-    """Lists in another order, a filter as text, a whole number of seconds: Airflow takes them for one trigger."""
+def test_equal_arguments_make_equal_triggers():
+    """Lists in another order, a filter as text, an integer number of seconds: for Airflow it is the same trigger."""
     one = SecodaAuditLogEventTrigger(activity_types=["B", "A"], filter=FILTER, poke_interval=60)
     other = SecodaAuditLogEventTrigger(activity_types=("A", "B", "A"), filter=json.dumps(FILTER), poke_interval=60.0)
     assert one.serialize() == other.serialize()
@@ -104,7 +104,7 @@ def test_the_same_arguments_make_the_same_trigger():
     ],
 )
 def test_a_wrong_argument_is_named(arguments, name):
-    """A wrong argument is a ValueError that names it, when the trigger is made, and never ends a triggerer."""
+    """A wrong argument raises a ValueError that names it when the trigger is created, and never ends a triggerer."""
     with pytest.raises(ValueError, match=f"`{name}`") as caught:
         SecodaAuditLogEventTrigger(**arguments)
     assert isinstance(caught.value, TypeError), "all that a triggerer catches when it makes a trigger"
@@ -124,14 +124,14 @@ def test_a_wrong_argument_is_named(arguments, name):
     ],
 )
 def test_a_wrong_argument_of_the_version_trigger_is_named(arguments, name):
-    """A wrong argument is a ValueError that names it, when the trigger is made."""
+    """A wrong argument raises a ValueError that names it when the trigger is created."""
     with pytest.raises(ValueError, match=f"`{name}`"):
         SecodaVersionHistoryEventTrigger(**arguments)
 
 
 @pytest.mark.skipif(not hasattr(BaseEventTrigger, "shared_stream_key"), reason="Airflow 3.3 shares streams")
 def test_watchers_of_a_connection_share_a_stream():
-    """What makes a stream is the connection, the interval and the server's filter; nothing else."""
+    """The key of a stream is the connection, the interval and the server's filter, and nothing else."""
     key = SecodaAuditLogEventTrigger().shared_stream_key()
     assert key is not None
     assert SecodaVersionHistoryEventTrigger("r1").shared_stream_key() == key
@@ -146,7 +146,7 @@ def test_watchers_of_a_connection_share_a_stream():
     assert SecodaAuditLogEventTrigger(filter=json.dumps(FILTER)).shared_stream_key() in keys
 
 
-# --- what matches, and what is told ----------------------------------------------------------------------------
+# --- matching and payloads --------------------------------------------------------------------------------------
 
 
 def fields_of(**fields):
@@ -167,8 +167,8 @@ def fields_of(**fields):
         ({"resource_ids": ["r"]}, False),
     ],
 )
-def test_all_lists_must_have_the_log(predicates, matches):
-    """A log matches when each list that is given has its value."""
+def test_all_lists_must_contain_the_log(predicates, matches):
+    """A log matches when each list that is given contains its value."""
     log = fields_of(
         activity_type="DELETE", performer_type="USER", performer_id="p1", resource_type="TAG", resource_id="r1"
     )
@@ -176,8 +176,8 @@ def test_all_lists_must_have_the_log(predicates, matches):
     assert Predicates.of(**{**none, **predicates}).match(log) is matches
 
 
-def test_a_log_of_any_shape_is_looked_at():
-    """Half a surrogate pair, foreign types, missing fields: nothing that a log may hold ends a stream."""
+def test_fields_of_any_log_can_be_read():
+    """Half a surrogate pair, other types, missing fields: no content of a log ends a stream."""
     assert (
         read_log_fields(Log(0, "x", rb'{"id": "x", "activity_type": "A\ud83d", "resource_id": "r"}')).resource_id == "r"
     )
@@ -188,7 +188,7 @@ def test_a_log_of_any_shape_is_looked_at():
 
 
 def test_the_payload_of_a_log():
-    """An event tells what happened, who did it and to what, and holds the log as it was sent."""
+    """An event contains what happened, who did it and to what, and the log as it was sent."""
     log = Workspace(seed=1).add_log(performer_type="USER", resource_id="r1")
     payload = log_payload(json.dumps(log).encode())
     assert payload["record"] == log
@@ -205,7 +205,7 @@ def test_the_payload_of_a_log():
 
 
 def test_what_cannot_be_stored_does_not_end_the_triggerer():
-    """Integers beyond 64 bits, infinities, NUL, half surrogate pairs and abysses are replaced; all else stays."""
+    """Integers beyond 64 bits, infinities, NUL, half surrogate pairs and deep nesting are replaced, nothing else."""
     deep = "[" * 90 + "1" + "]" * 90
     raw = (
         rb'{"id": "x", "big": 123456789012345678901234567890, "huge": 1e400,'
@@ -280,8 +280,8 @@ def looked(sandbox, times):
     return lambda: sum(record.path == AUDIT for record in sandbox.requests) >= times
 
 
-async def test_a_trigger_that_runs_by_itself_fires_from_now_on(sandbox):
-    """Where nothing is shared a trigger polls for itself, from its start on: each event once, one request a poll."""
+async def test_a_trigger_without_shared_stream_fires_from_its_start_on(sandbox):
+    """Without shared streams a trigger polls for itself, from its start on: each event once, one request a poll."""
     async with (
         Running(SecodaAuditLogEventTrigger(activity_types=["DELETE"], poke_interval=0.1)) as logs,
         Running(SecodaVersionHistoryEventTrigger("r1", poke_interval=0.1)) as versions,
@@ -299,7 +299,7 @@ async def test_a_trigger_that_runs_by_itself_fires_from_now_on(sandbox):
 
 
 async def test_lookback_delivers_what_happened_before_the_start(sandbox):
-    """With ``lookback`` a trigger that is restarted delivers the last seconds again; ids tell repeats."""
+    """With ``lookback`` a trigger that is restarted delivers the last seconds again; ids identify repeats."""
     now = datetime.now(timezone.utc)
     sandbox.workspace.add_log(logged_at=now - timedelta(seconds=900))
     recent = sandbox.workspace.add_log(logged_at=now - timedelta(seconds=60))
@@ -314,8 +314,8 @@ async def test_lookback_delivers_what_happened_before_the_start(sandbox):
         assert versions.ids == [version["id"]]
 
 
-async def test_a_trigger_that_runs_by_itself_bears_failures(sandbox):
-    """A trigger that polls for itself never ends: it would be started anew at once, without an end."""
+async def test_a_trigger_without_shared_stream_survives_failures(sandbox):
+    """A trigger that polls for itself never ends, as Airflow would restart it at once, without limit."""
     async with Running(SecodaAuditLogEventTrigger(poke_interval=0.1)) as logs:
         await until(looked(sandbox, 3))
         sandbox.faults = Faults(script=[500] * 300)
@@ -328,8 +328,8 @@ async def test_a_trigger_that_runs_by_itself_bears_failures(sandbox):
         await until(lambda: logs.ids == [log["id"]])
 
 
-def test_what_runs_for_long_is_forgotten():
-    """A watcher that delivers for months remembers what is recent, and no more."""
+def test_old_keys_are_forgotten():
+    """A watcher that delivers for months remembers only recent keys."""
     watcher = LogWatcher(SecodaAuditLogEventTrigger()._predicates)
     start = to_instant(datetime(2026, 1, 1, tzinfo=timezone.utc))
     watcher.start(start, start)

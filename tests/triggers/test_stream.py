@@ -1,4 +1,4 @@
-"""All event watchers of a connection share one poll, lose nothing, and never hurry: on Airflow 3.3's own machinery."""
+"""All event watchers of a connection share one poll and lose nothing: tested with Airflow 3.3's own trigger runner."""
 
 from __future__ import annotations
 
@@ -54,13 +54,13 @@ def sandbox(secoda_sandbox_factory):
     return secoda_sandbox_factory(Workspace.generate(seed=5, logs=300, days=1 / 24, until=end))
 
 
-def asked(sandbox, path=AUDIT):
-    """Return how many requests a path was sent."""
+def request_count(sandbox, path=AUDIT):
+    """Return how many requests were sent to a path."""
     return sum(record.path == path for record in sandbox.requests)
 
 
 async def settled(supervisor, count):
-    """Wait until so many cursors are saved: then all watchers have their position."""
+    """Wait until this many cursors are saved: then all watchers have their position."""
     await until(lambda: len(supervisor.state) >= count)
 
 
@@ -72,7 +72,7 @@ async def intervals(number):
 
 
 async def test_a_hundred_watchers_cost_one_request_an_interval(sandbox, supervisor):
-    """However many resources are watched, a quiet interval costs one request in all, and their cursors no write."""
+    """For any number of resources, a quiet interval costs one request in total, and no write of a cursor."""
     async with Triggerer(supervisor) as triggerer:
         for number in range(98):
             triggerer.start(number, versions_of(f"r{number}"), f"asset {number}")
@@ -86,8 +86,8 @@ async def test_a_hundred_watchers_cost_one_request_an_interval(sandbox, supervis
         assert supervisor.writes == writes
 
 
-async def test_each_watcher_fires_for_its_own_and_once(sandbox, supervisor):
-    """Every watcher gets what it asks for, once, in one event each; the others nothing."""
+async def test_each_watcher_fires_once_for_its_own_logs(sandbox, supervisor):
+    """Every watcher delivers the logs that match, once, in one event each, and no others."""
     workspace = sandbox.workspace
     async with Triggerer(supervisor) as triggerer:
         for number in range(20):
@@ -111,8 +111,8 @@ async def test_each_watcher_fires_for_its_own_and_once(sandbox, supervisor):
         assert supervisor.payloads(3)[0]["record"]["id"] == made[0]["id"]
 
 
-async def test_a_watcher_that_joins_later_begins_at_its_present(sandbox, supervisor):
-    """What happened before a watcher was first started is none of its business, however long the stream runs."""
+async def test_a_watcher_that_joins_later_starts_at_the_present(sandbox, supervisor):
+    """A watcher delivers nothing from before its first start, even if the stream has been running longer."""
     async with Triggerer(supervisor) as triggerer:
         triggerer.start(1, logs(), "first")
         await settled(supervisor, 1)
@@ -125,8 +125,8 @@ async def test_a_watcher_that_joins_later_begins_at_its_present(sandbox, supervi
         assert supervisor.ids(2) == [new["id"]]
 
 
-async def test_nobody_polls_when_the_last_watcher_has_left(sandbox, supervisor):
-    """The poll ends with its last watcher, and begins again with the next one."""
+async def test_polling_ends_with_the_last_watcher(sandbox, supervisor):
+    """The poll ends with its last watcher, and starts again with the next one."""
     async with Triggerer(supervisor) as triggerer:
         tasks = [triggerer.start(number, versions_of(f"r{number}"), f"asset {number}") for number in range(3)]
         await settled(supervisor, 3)
@@ -145,8 +145,8 @@ async def test_nobody_polls_when_the_last_watcher_has_left(sandbox, supervisor):
 # --- nothing is lost -------------------------------------------------------------------------------------------
 
 
-async def test_a_restart_delivers_what_happened_meanwhile(sandbox, supervisor):
-    """A triggerer that was down delivers on its return what happened, once, and what it had delivered not again."""
+async def test_a_restart_delivers_what_was_missed(sandbox, supervisor):
+    """After a restart, a triggerer delivers once what happened while it was down, and repeats nothing."""
     workspace = sandbox.workspace
 
     def start(triggerer):
@@ -175,7 +175,7 @@ async def test_a_restart_delivers_what_happened_meanwhile(sandbox, supervisor):
     ]
 
 
-async def test_events_that_were_never_stored_come_again(sandbox, supervisor):
+async def test_events_that_were_not_stored_are_repeated(sandbox, supervisor):
     """A triggerer that dies before Airflow has stored an event delivers it again: the cursor did not pass it."""
     async with Triggerer(supervisor) as triggerer:
         triggerer.start(1, versions_of("r1"), "one")
@@ -196,7 +196,7 @@ async def test_events_that_were_never_stored_come_again(sandbox, supervisor):
 
 
 async def test_a_crash_before_the_cursor_is_written_repeats_with_the_same_id(sandbox, supervisor):
-    """When the events are stored, but the cursor is not, they come twice, and their ids say so: at least once."""
+    """If the events are stored, but the cursor is not, they are repeated with the same ids: at least once."""
     async with Triggerer(supervisor) as triggerer:
         triggerer.start(1, logs(), "one")
         await settled(supervisor, 1)
@@ -213,11 +213,11 @@ async def test_a_crash_before_the_cursor_is_written_repeats_with_the_same_id(san
     async with Triggerer(supervisor) as triggerer:
         triggerer.start(1, logs(), "one")
         await intervals(5)
-    assert supervisor.ids(1) == [log["id"], log["id"]], "nothing is fired for ever"
+    assert supervisor.ids(1) == [log["id"], log["id"]], "nothing is repeated without limit"
 
 
 async def test_identical_watchers_of_two_assets_keep_their_cursor(sandbox, supervisor):
-    """Two assets with the same watcher share one trigger in Airflow; its cursor is kept all the same."""
+    """Two assets with the same watcher share one trigger in Airflow; its cursor is saved nevertheless."""
     async with Triggerer(supervisor) as triggerer:
         triggerer.start(1, logs(), "one", "other")
         await settled(supervisor, 2)
@@ -231,7 +231,7 @@ async def test_identical_watchers_of_two_assets_keep_their_cursor(sandbox, super
 
 
 async def test_a_backlog_is_read_once_for_all(sandbox, supervisor):
-    """After a restart one reading of what happened meanwhile serves all watchers."""
+    """After a restart, the missed logs are read once for all watchers."""
 
     def start(triggerer):
         for number in range(40):
@@ -254,8 +254,8 @@ async def test_a_backlog_is_read_once_for_all(sandbox, supervisor):
     assert sum(record.params["page"] != "1" for record in sandbox.requests) < 15
 
 
-async def test_a_long_backlog_comes_in_pieces(sandbox, supervisor, monkeypatch):
-    """However much has to be caught up with, only so much is held and on its way to the database at once."""
+async def test_a_long_backlog_is_read_in_pieces(sandbox, supervisor, monkeypatch):
+    """For any backlog, the number of logs in memory and of events on their way to the database is bounded."""
     monkeypatch.setattr(stream, "MAX_UNCONFIRMED", 20)
     monkeypatch.setattr(catch_up, "MAX_PENDING", 30)
     monkeypatch.setattr(catch_up, "_FIRST", 1_000_000)
@@ -281,8 +281,8 @@ async def test_a_long_backlog_comes_in_pieces(sandbox, supervisor, monkeypatch):
     assert supervisor.ids(1) == made, "each once, oldest first"
 
 
-async def test_a_watcher_that_is_too_slow_reads_later_what_it_had_no_room_for(sandbox, supervisor, monkeypatch):
-    """While the database is slow a watcher is offered only so much; the rest it reads when it has room again."""
+async def test_a_watcher_with_a_full_queue_catches_up_later(sandbox, supervisor, monkeypatch):
+    """While the database is slow, the queue of a watcher is bounded; it reads the rest when it has capacity again."""
     monkeypatch.setattr(stream, "MAX_UNCONFIRMED", 2)
     monkeypatch.setattr(catch_up, "MAX_PENDING", 5)
 
@@ -305,8 +305,8 @@ async def test_a_watcher_that_is_too_slow_reads_later_what_it_had_no_room_for(sa
     assert supervisor.ids(2) == made[-1:]
 
 
-async def test_a_flood_between_two_polls_loses_nothing(sandbox, supervisor, monkeypatch):
-    """More logs between two polls than a look can hold are read piece by piece, each delivered once."""
+async def test_many_logs_between_two_polls(sandbox, supervisor, monkeypatch):
+    """More logs between two polls than fit into memory are read in pieces, each delivered once."""
     monkeypatch.setattr(catch_up, "_FIRST", 1_000_000)
     monkeypatch.setattr("airflow_provider_secoda.client._audit_logs.follow.MAX_LOGS", 150)
 
@@ -329,7 +329,7 @@ async def test_a_flood_between_two_polls_loses_nothing(sandbox, supervisor, monk
 
 
 async def test_a_watcher_that_airflow_gives_up_on_repeats_after_its_restart(sandbox, supervisor):
-    """When events are not stored within Airflow's time, it ends the watcher; its cursor has not passed them."""
+    """If events are not stored within Airflow's timeout, it ends the watcher; the cursor has not passed them."""
     async with Triggerer(supervisor, ack_timeout=0.4) as triggerer:
         doomed = triggerer.start(1, versions_of("r1"), "one")
         spared = triggerer.start(2, versions_of("r2"), "two")
@@ -350,8 +350,8 @@ async def test_a_watcher_that_airflow_gives_up_on_repeats_after_its_restart(sand
         await until(lambda: other["id"] in json.dumps(list(supervisor.state.values())))
 
 
-async def test_a_state_store_that_is_away_delays_and_loses_nothing(sandbox, supervisor, caplog):
-    """A watcher whose cursor cannot be loaded waits for it, rather than begin at the present; and it is said once."""
+async def test_a_failing_state_store_delays_and_loses_nothing(sandbox, supervisor, caplog):
+    """A watcher whose cursor cannot be loaded waits for it instead of starting at the present, and logs this once."""
     async with Triggerer(supervisor) as triggerer:
         triggerer.start(1, logs(), "one")
         await settled(supervisor, 1)
@@ -375,8 +375,8 @@ async def test_a_state_store_that_is_away_delays_and_loses_nothing(sandbox, supe
     [503, ("status", 429, {"Retry-After": "1"}), "html"],
     ids=["5xx", "429", "login page"],
 )
-async def test_failures_are_borne_with_few_requests_and_two_lines(sandbox, supervisor, caplog, failure):
-    """Whatever fails, no watcher ends, requests get fewer, the log has a line at the beginning and one at the end."""
+async def test_failures_cost_few_requests_and_two_lines(sandbox, supervisor, caplog, failure):
+    """A failure ends no watcher, requests get fewer, and the log has one line at the start and one at the end."""
     caplog.set_level("INFO", logger="airflow_provider_secoda")
 
     async with Triggerer(supervisor) as triggerer:
@@ -400,8 +400,8 @@ async def test_failures_are_borne_with_few_requests_and_two_lines(sandbox, super
     assert "sandbox-key" not in caplog.text
 
 
-async def test_a_filter_that_the_server_refuses_is_said_and_harms_no_other(sandbox, supervisor, caplog):
-    """A filter that Secoda does not take is named in the log, its watcher waits, and the others go on."""
+async def test_a_filter_that_the_server_rejects_is_logged(sandbox, supervisor, caplog):
+    """A filter that Secoda rejects is named in the log; its watcher waits, and the others continue."""
     refused = {"operator": "no_such_operator", "field": "resource_id", "value": "r4"}
     async with Triggerer(supervisor) as triggerer:
         task = triggerer.start(1, logs(filter=refused), "one")
@@ -415,8 +415,8 @@ async def test_a_filter_that_the_server_refuses_is_said_and_harms_no_other(sandb
     assert "answered 400" in line
 
 
-async def test_a_rotated_key_is_read_anew(sandbox, supervisor, monkeypatch):
-    """A key that is revoked and replaced in the connection is found without any restart."""
+async def test_a_rotated_key_is_read_again(sandbox, supervisor, monkeypatch):
+    """A key that is revoked and replaced in the connection is found without a restart."""
     async with Triggerer(supervisor) as triggerer:
         task = triggerer.start(1, logs(), "one")
         await settled(supervisor, 1)
@@ -432,8 +432,8 @@ async def test_a_rotated_key_is_read_anew(sandbox, supervisor, monkeypatch):
         assert not task.done()
 
 
-async def test_a_connection_that_is_missing_is_waited_for(sandbox, supervisor, monkeypatch, caplog):
-    """Watchers whose connection does not exist yet say so once, and work when it does."""
+async def test_a_missing_connection_is_retried(sandbox, supervisor, monkeypatch, caplog):
+    """Watchers whose connection does not exist yet log this once, and work when it exists."""
     monkeypatch.delenv("AIRFLOW_CONN_SECODA_DEFAULT")
     async with Triggerer(supervisor) as triggerer:
         task = triggerer.start(1, logs(), "one")
@@ -452,33 +452,33 @@ async def test_a_connection_that_is_missing_is_waited_for(sandbox, supervisor, m
 
 @pytest.fixture
 def member(sandbox, secoda_sandbox_factory, monkeypatch):
-    """Serve to a key whose maker is no admin."""
+    """Use the key of a member who is not an admin."""
     serving = secoda_sandbox_factory(sandbox.workspace, member_key="member-key-0000")
     connection = json.loads(serving.connection_json) | {"password": serving.member_key}
     monkeypatch.setenv("AIRFLOW_CONN_SECODA_DEFAULT", json.dumps(connection))
     return serving
 
 
-async def test_without_access_each_resource_is_looked_at(member, supervisor, caplog):
-    """Where the key may not read audit logs, watchers for versions look at their own resource, once an interval."""
+async def test_without_access_each_resource_is_polled(member, supervisor, caplog):
+    """If the key may not read audit logs, version watchers poll their own resource, once an interval."""
     interval = 0.2
     for number in range(10):
         member.workspace.add_version(f"r{number}")
     async with Triggerer(supervisor) as triggerer:
         for number in range(10):
             triggerer.start(number, versions_of(f"r{number}", poke_interval=interval), f"asset {number}")
-        count_may_be_capped = triggerer.start(50, logs(poke_interval=interval), "blind")
+        waiting = triggerer.start(50, logs(poke_interval=interval), "blind")
         await settled(supervisor, 10)
-        before, refused = asked(member, RESOURCE), asked(member)
+        before, refused = request_count(member, RESOURCE), request_count(member)
         await asyncio.sleep(4 * interval)
-        assert 20 <= asked(member, RESOURCE) - before <= 50
-        assert asked(member) == refused
-        assert supervisor.stored == [], "what was there before is no news"
+        assert 20 <= request_count(member, RESOURCE) - before <= 50
+        assert request_count(member) == refused
+        assert supervisor.stored == [], "versions from before the start are not new"
         version = member.workspace.add_version("r7")
         await until(lambda: supervisor.stored)
         await asyncio.sleep(2 * interval)
         assert [(id_, payload["id"]) for id_, payload in supervisor.stored] == [(7, version["id"])]
-        assert not count_may_be_capped.done()
+        assert not waiting.done()
         await until(lambda: version["id"] in json.dumps(list(supervisor.state.values())))
     kept = member.workspace.add_version("r7")
     async with Triggerer(supervisor) as triggerer:
@@ -490,8 +490,8 @@ async def test_without_access_each_resource_is_looked_at(member, supervisor, cap
     assert len(said) == 1
 
 
-async def test_access_that_is_granted_is_used(member, supervisor, monkeypatch):
-    """When the key may read audit logs after all, the one poll serves all again, and nothing falls between."""
+async def test_access_that_is_granted_later_is_used(member, supervisor, monkeypatch):
+    """When the key may read audit logs after all, the shared poll serves all watchers again, and nothing is lost."""
     monkeypatch.setattr(background, "MAX_PAUSE", 1.0)
 
     async with Triggerer(supervisor) as triggerer:
@@ -499,23 +499,23 @@ async def test_access_that_is_granted_is_used(member, supervisor, monkeypatch):
             member.workspace.add_version(f"r{number}")
             triggerer.start(number, versions_of(f"r{number}"), f"asset {number}")
         triggerer.start(9, logs(resource_ids=["r2"]), "logs")
-        await settled(supervisor, 5)  # their first looks, that is
+        await settled(supervisor, 5)  # of their first polls
         monkeypatch.setenv("AIRFLOW_CONN_SECODA_DEFAULT", member.connection_json)
         first = member.workspace.add_version("r2")
         await until(lambda: supervisor.ids(2) == [first["id"]])
         await settled(supervisor, 6)
         await intervals(3)
-        looks = asked(member, RESOURCE)
+        polls = request_count(member, RESOURCE)
         second = member.workspace.add_version("r2")
         await until(lambda: supervisor.ids(2) == [first["id"], second["id"]])
         await until(lambda: second["activity_logs"][0]["id"] in supervisor.ids(9))
         await intervals(5)
-        assert asked(member, RESOURCE) - looks <= 2
+        assert request_count(member, RESOURCE) - polls <= 2
         assert len(supervisor.stored) == 3
 
 
 async def test_versions_are_found_while_the_audit_log_cannot_be_read_completely(sandbox, supervisor):
-    """When the audit log stays incomplete, watchers for versions look at their own resources meanwhile."""
+    """While reads of the audit log stay incomplete, version watchers poll their own resources."""
     sandbox.workspace.add_version("r1")
     async with Triggerer(supervisor) as triggerer:
         triggerer.start(1, versions_of("r1"), "one")
@@ -533,8 +533,8 @@ async def test_versions_are_found_while_the_audit_log_cannot_be_read_completely(
 # --- versions --------------------------------------------------------------------------------------------------
 
 
-async def test_a_version_that_grows_is_news_for_those_who_ask(sandbox, supervisor):
-    """An edit that extends a version fires ``any_activity`` again, and ``new_version`` not."""
+async def test_a_version_that_is_extended_fires_any_activity(sandbox, supervisor):
+    """An edit that extends a version fires ``any_activity`` again, but not ``new_version``."""
     async with Triggerer(supervisor) as triggerer:
         triggerer.start(1, versions_of("r1"), "new")
         triggerer.start(2, versions_of("r1", match="any_activity"), "any")
@@ -550,8 +550,8 @@ async def test_a_version_that_grows_is_news_for_those_who_ask(sandbox, superviso
         assert (before, after) == (1, 2)
 
 
-async def test_an_old_version_that_grows_is_no_new_version(sandbox, supervisor):
-    """An edit of a version from just before the watcher's start fires nothing, and costs one look."""
+async def test_extending_an_old_version_does_not_fire_new_version(sandbox, supervisor):
+    """An edit of a version from just before the watcher's start fires nothing, and costs one poll."""
     version = sandbox.workspace.add_version(
         "r1", activity_logs=[{"logged_at": datetime.now(timezone.utc) - timedelta(minutes=5)}]
     )
@@ -562,26 +562,26 @@ async def test_an_old_version_that_grows_is_no_new_version(sandbox, supervisor):
             sandbox.workspace.add_log(resource_id="r1", version_history_id=version["id"])
             await intervals(3)
         assert supervisor.stored == []
-        assert asked(sandbox, RESOURCE) == 1
+        assert request_count(sandbox, RESOURCE) == 1
 
 
-async def test_a_version_is_found_by_a_resource_that_is_only_related(sandbox, supervisor):
-    """A log that names the resource as a related one, or as parent, wakes the watcher up as well."""
+async def test_a_related_resource_announces_a_version(sandbox, supervisor):
+    """A log that names the resource as a related one, or as parent, announces a version, too."""
     async with Triggerer(supervisor) as triggerer:
         triggerer.start(1, versions_of("r1"), "new")
         await settled(supervisor, 1)
         for field in ({"related_resource_ids": ["r1"]}, {"parent_id": "r1"}):
-            looks = asked(sandbox, RESOURCE)
+            polls = request_count(sandbox, RESOURCE)
             sandbox.workspace.add_log(resource_id="elsewhere", version_history_id=f"v {field}", **field)
-            await until(lambda looks=looks: asked(sandbox, RESOURCE) > looks)
+            await until(lambda polls=polls: request_count(sandbox, RESOURCE) > polls)
 
 
-async def test_a_resource_that_does_not_exist_is_said_once(member, supervisor, caplog):
-    """A resource that Secoda does not know (yet) ends nothing, and is asked for ever more seldom."""
+async def test_a_missing_resource_is_logged_once(member, supervisor, caplog):
+    """A resource that Secoda does not know (yet) ends nothing, and is polled less and less often."""
     async with Triggerer(supervisor) as triggerer:
         task = triggerer.start(1, versions_of("nobody"), "one")
-        await until(lambda: asked(member, RESOURCE) > 0)
+        await until(lambda: request_count(member, RESOURCE) > 0)
         await intervals(6)
         assert not task.done()
-        assert asked(member, RESOURCE) == 1
+        assert request_count(member, RESOURCE) == 1
     assert sum("'nobody'" in r.getMessage() or "nobody" in r.getMessage() for r in caplog.records) == 1

@@ -1,7 +1,8 @@
-"""What a watcher owes, what of it is safe, and where its cursor may stand: the rules, without Airflow or a socket."""
+"""Queues, confirmations and cursors of watchers, without a triggerer or a socket."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import random
 from types import SimpleNamespace
@@ -51,16 +52,16 @@ def drain(watcher, tick, count=1000):
 # --- cursors ---------------------------------------------------------------------------------------------------
 
 
-def test_a_cursor_survives_its_store():
-    """A cursor is what it was after it was kept as JSON; what is no cursor is none."""
+def test_cursor_round_trip():
+    """A cursor that is stored as JSON is loaded unchanged; other values are not a cursor."""
     cursor = Cursor(BEGIN + 1, {"a": BEGIN + 2, "b": BEGIN + 3})
     assert Cursor.from_json(json.loads(json.dumps(cursor.to_json()))) == cursor
     for nonsense in (None, 1, "x", [], {}, {"since": "x", "delivered": {}}, {"since": "2026-01-01"}):
         assert Cursor.from_json(nonsense) is None
 
 
-def test_the_cursor_stays_behind_what_is_not_safe():
-    """The cursor passes nothing that is pending or delivered but not yet stored, whatever else is."""
+def test_the_cursor_does_not_pass_unconfirmed_events():
+    """The cursor passes no event that is pending, or delivered but not yet stored."""
     watcher = watcher_of()
     head = BEGIN + 10 * HOUR
     for number, at in enumerate((BEGIN + HOUR, BEGIN + 2 * HOUR, BEGIN + 3 * HOUR)):
@@ -78,7 +79,7 @@ def test_the_cursor_stays_behind_what_is_not_safe():
 
 
 def test_what_is_listed_in_the_cursor_is_not_delivered_again():
-    """After a restart logs from the cursor on are offered again; those that were delivered are passed over."""
+    """After a restart the logs from the cursor on are read again; those that were delivered are skipped."""
     watcher = watcher_of()
     for number in range(1, 6):
         watcher.match(log(number), LogFields())
@@ -93,7 +94,7 @@ def test_what_is_listed_in_the_cursor_is_not_delivered_again():
 
 
 def test_a_cursor_is_bounded():
-    """However much is delivered within the overlap, the cursor lists a bounded number, and everything since then."""
+    """The number of keys in a cursor is bounded; since its time, all delivered events are listed."""
     watcher = watcher_of()
     for number in range(3 * MAX_DELIVERED):
         watcher.match(log(number, BEGIN + 1 + number), LogFields())
@@ -106,7 +107,7 @@ def test_a_cursor_is_bounded():
 
 
 def test_a_cursor_never_goes_back():
-    """A late log, or a position that is not known any more, does not move the cursor back to what is forgotten."""
+    """A late log, or an unknown position, does not move the cursor back to forgotten keys."""
     watcher = watcher_of(Cursor(BEGIN))
     watcher.missed_from = None
     assert watcher.cursor(BEGIN + HOUR).since == BEGIN + HOUR - LATE
@@ -128,8 +129,8 @@ class Store:
         self.kept[key] = value
 
 
-async def test_a_store_of_several_assets_gives_the_furthest_cursor():
-    """Where several assets share a watcher the cursor is kept with each, and the furthest one counts."""
+async def test_a_store_of_several_assets_returns_the_latest_cursor():
+    """If several assets share a watcher, the cursor is stored with each, and the latest one is valid."""
     stores = {name: Store() for name in ("a", "b", "new")}
     store = CursorStore(SimpleNamespace(_by_name={"a": stores["a"], "b": stores["b"]}, _by_uri={}), {"x": 1})
     assert await store.load() is None
@@ -160,8 +161,8 @@ def owing(*numbers):
     return watcher
 
 
-async def test_after_a_failure_only_those_who_hear_more_are_safe():
-    """Airflow does not say on whom it gave up, but that one hears nothing more: who hears of a later tick is safe."""
+async def test_after_a_failure_only_watchers_that_get_later_ticks_are_confirmed():
+    """Airflow does not say on which watcher it gave up, but that one gets no more ticks."""
     given_up, healthy = owing(1), owing(1)
     made = stream_of(given_up, healthy)
     made.tick = 1
@@ -173,7 +174,7 @@ async def test_after_a_failure_only_those_who_hear_more_are_safe():
     made.confirm(2)
     assert given_up.unconfirmed
     assert healthy.unconfirmed
-    assert made._assign_quotas(), "one more tick tells them apart"
+    assert made._assign_quotas(), "one more tick distinguishes them"
     made.tick = 3
     drain(healthy, 3)
     made.confirm(3)
@@ -182,8 +183,8 @@ async def test_after_a_failure_only_those_who_hear_more_are_safe():
     assert given_up.cursor(BEGIN + HOUR).since <= BEGIN + SECOND
 
 
-async def test_only_so_much_is_on_its_way_and_all_have_their_turn(monkeypatch):
-    """No more than a bounded number of events waits to be stored, and no watcher keeps the others from theirs."""
+async def test_unconfirmed_events_are_bounded_and_shared_fairly(monkeypatch):
+    """The number of events that wait to be stored is bounded, and every watcher gets its share."""
     monkeypatch.setattr(stream, "MAX_UNCONFIRMED", 10)
 
     greedy, small = owing(*range(100)), [owing(number) for number in range(5)]
@@ -206,14 +207,14 @@ async def test_only_so_much_is_on_its_way_and_all_have_their_turn(monkeypatch):
 
 
 class Resource:
-    """The logs of one resource, as the API shows them, and a client that asks for them."""
+    """The logs of one resource, as the API returns them, and a client that requests them."""
 
     def __init__(self, *versions):
         self.versions = list(versions)
-        self.looks = 0
+        self.polls = 0
 
     async def value(self, flow, *, concurrency=1):
-        self.looks += 1
+        self.polls += 1
         wire = exchange(flow, base_url="https://api.secoda.co", policy=RetryPolicy(), concurrency=concurrency)
         under_way = []
         try:
@@ -258,8 +259,8 @@ async def poll(watcher, resource, *, standalone=False, now=BEGIN):
     return await watcher.poll(resource, now, standalone=standalone)
 
 
-async def test_a_version_that_is_not_shown_yet_is_asked_for_again():
-    """The two endpoints need not agree at once: a version that a log named is looked for until it is shown."""
+async def test_a_version_that_is_not_listed_yet_is_polled_again():
+    """The two endpoints may disagree for a while: an announced version is polled until it is listed."""
     watcher, resource = started(), Resource()
     assert watcher.match(*naming("v1", BEGIN + SECOND))
     assert await poll(watcher, resource)
@@ -269,21 +270,35 @@ async def test_a_version_that_is_not_shown_yet_is_asked_for_again():
     assert drain(watcher, 1) == ["v1"]
     watcher.confirm(1)
     assert watcher.cursor(BEGIN + HOUR) == Cursor(BEGIN + HOUR - LATE)
-    assert not watcher.match(*naming("v1", BEGIN + 2 * SECOND)), "it is no new version any more"
+    assert not watcher.match(*naming("v1", BEGIN + 2 * SECOND)), "it is not a new version any more"
 
 
-async def test_a_version_that_never_shows_is_given_up():
-    """A version that is not shown after some looks is not looked for for ever."""
+async def test_two_polls_of_a_resource_at_the_same_time():
+    """A log that arrives during a poll may start another poll; both succeed, and the version is delivered once."""
+
+    class Slow(Resource):
+        async def value(self, flow, *, concurrency=1):
+            await asyncio.sleep(0)
+            return await super().value(flow, concurrency=concurrency)
+
+    watcher, resource = started(), Slow(version("v1", BEGIN + SECOND))
+    watcher.match(*naming("v1", BEGIN + SECOND))
+    assert await asyncio.gather(poll(watcher, resource), poll(watcher, resource)) == [False, False]
+    assert drain(watcher, 1) == ["v1"]
+
+
+async def test_a_version_that_is_never_listed_is_given_up():
+    """The number of polls for a version that is not listed is limited."""
     watcher, resource = started(), Resource()
     watcher.match(*naming("v1", BEGIN + SECOND))
-    looks = [await poll(watcher, resource) for _ in range(MAX_TRIES + 1)]
-    assert looks == [True] * MAX_TRIES + [False]
+    polls = [await poll(watcher, resource) for _ in range(MAX_TRIES + 1)]
+    assert polls == [True] * MAX_TRIES + [False]
     assert not watcher.match(*naming("v1", BEGIN + 2 * SECOND))
     assert watcher.match(*naming("v2", BEGIN + 2 * SECOND))
 
 
-async def test_growth_that_is_not_shown_yet_is_asked_for_again():
-    """With ``any_activity`` a version counts as shown when it has grown as far as the log says."""
+async def test_activity_that_is_not_listed_yet_is_polled_again():
+    """With ``any_activity`` a version is finished when the activity that the log announced is listed."""
     watcher, resource = started("any_activity"), Resource(version("v1", BEGIN - HOUR, BEGIN - HOUR))
     watcher.match(*naming("v1", BEGIN + 30 * SECOND))
     assert await poll(watcher, resource)
@@ -293,16 +308,16 @@ async def test_growth_that_is_not_shown_yet_is_asked_for_again():
 
 
 @pytest.mark.parametrize("age", [5 * 60 * SECOND, 30 * 24 * HOUR])
-async def test_an_old_version_that_grew_is_no_new_version(age):
-    """One look tells that the version that was named is an old one."""
+async def test_one_poll_recognizes_an_old_version(age):
+    """One poll shows that the announced version is an old one."""
     watcher, resource = started(), Resource(version("old", BEGIN - age, BEGIN + SECOND))
     watcher.match(*naming("old", BEGIN + SECOND))
     assert not await poll(watcher, resource)
     assert not watcher.pending
 
 
-async def test_a_version_whose_edit_was_stored_late_counts():
-    """A version carries the time of its edit, which lies before the start when its log was stored after it."""
+async def test_a_version_whose_edit_was_stored_late_is_delivered():
+    """A version has the time of its edit, which is before the start if the log was stored after it."""
     edited = BEGIN - 20 * 60 * SECOND
     watcher, resource = started(), Resource(version("v1", edited))
     watcher.match(*naming("v1", BEGIN + SECOND, logged=edited))
@@ -310,8 +325,8 @@ async def test_a_version_whose_edit_was_stored_late_counts():
     assert drain(watcher, 1) == ["v1"]
 
 
-async def test_after_a_restart_a_version_that_was_delivered_is_passed_over():
-    """The logs since the cursor wake the watcher again, but what it delivered is in the cursor."""
+async def test_after_a_restart_a_delivered_version_is_skipped():
+    """The logs since the cursor announce the version again, but the cursor lists it as delivered."""
     watcher, resource = started(), Resource(version("v1", BEGIN + SECOND))
     watcher.match(*naming("v1", BEGIN + SECOND))
     await poll(watcher, resource)
@@ -326,8 +341,8 @@ async def test_after_a_restart_a_version_that_was_delivered_is_passed_over():
     assert drain(again, 1) == ["v2"]
 
 
-async def test_a_watcher_that_looks_for_itself_begins_with_its_first_look():
-    """Without access to the log the first look tells what was there; later ones bring what is new, each once."""
+async def test_a_standalone_watcher_starts_with_its_first_poll():
+    """Without access to the log the first poll sets the position; later ones deliver new versions, once."""
     resource = Resource(version("v1", BEGIN - 9 * HOUR), version("v2", BEGIN))
     watcher = VersionWatcher("r1", "new_version")
     watcher.start_standalone(BEGIN)
@@ -347,8 +362,8 @@ async def test_a_watcher_that_looks_for_itself_begins_with_its_first_look():
     assert drain(again, 1) == ["v4"]
 
 
-async def test_a_watcher_that_looks_for_itself_does_not_fall_behind():
-    """Its cursor follows the clock, an hour behind, so that a restart with access to the log reads an hour."""
+async def test_the_cursor_of_a_standalone_watcher_follows_the_clock():
+    """The cursor is an hour behind the clock, so that a restart with access to the log reads an hour."""
     watcher, resource = VersionWatcher("r1", "new_version"), Resource(version("v1", BEGIN))
     for hour in range(100):
         await poll(watcher, resource, standalone=True, now=BEGIN + hour * HOUR)
@@ -359,20 +374,20 @@ async def test_a_watcher_that_looks_for_itself_does_not_fall_behind():
 
 
 def test_pauses_grow_and_obey_the_server():
-    """Each failure doubles the pause up to a quarter of an hour; a server that asks for more gets it."""
+    """Each failure doubles the pause up to 15 minutes; a longer ``Retry-After`` is obeyed."""
     backoff = FailureBackoff("it", 60.0)
     pauses = [backoff.fail(SecodaIncompleteError("no")) for _ in range(12)]
     assert 45 <= pauses[0] <= 75
     assert all(700 <= pause <= 1.2 * MAX_PAUSE for pause in pauses[5:])
-    asked = SecodaIncompleteError("no")
-    asked.retry_after = 3600.0
-    assert backoff.fail(asked) == 3600.0
+    error = SecodaIncompleteError("no")
+    error.retry_after = 3600.0
+    assert backoff.fail(error) == 3600.0
     backoff.succeed()
     assert backoff.fail(SecodaIncompleteError("no")) <= 75
 
 
-def test_failures_that_take_turns_are_said_once_each(caplog):
-    """However many kinds of failures alternate, each kind has one line until it works again."""
+def test_alternating_failures_are_logged_once_each(caplog):
+    """If several kinds of failures alternate, each kind has one line until the operation works again."""
     backoff = FailureBackoff("it", 60.0)
     for _ in range(5):
         backoff.fail(SecodaIncompleteError("no"))
@@ -381,7 +396,7 @@ def test_failures_that_take_turns_are_said_once_each(caplog):
 
 
 async def test_the_time_before_the_first_log_is_skipped():
-    """A cursor from before the listing begins, as one of an empty workspace, costs a few requests, not an age."""
+    """A cursor from before the first log, as one of an empty workspace, costs a few requests only."""
     from tests.client.model import Model, drive
     from tests.client.model import log as make
 
@@ -399,13 +414,13 @@ async def test_the_time_before_the_first_log_is_skipped():
     assert model.requests < 30
 
 
-async def test_a_past_that_cannot_be_read_completely_is_given_up_loudly(caplog):
-    """What stays incomplete after some tries is left, with an error that names the time, rather than tried for ever."""
+async def test_a_past_that_stays_incomplete_is_given_up_with_an_error(caplog):
+    """A piece that stays incomplete is given up after some tries, with an error that names its time."""
 
     class Broken:
         async def value(self, flow, *, concurrency=1):
             flow.close()
-            raise SecodaIncompleteError("it is cut")
+            raise SecodaIncompleteError("it is truncated")
 
     past = CatchUp("it", None, 60.0)
     for _ in range(catch_up._TRIES - 1):

@@ -87,7 +87,7 @@ class Triggerer:
         gc.collect()
 
     def start(self, trigger_id: int, trigger: Any, *assets: str) -> asyncio.Task[None]:
-        """Run a trigger as the triggerer does: made anew out of what it serializes to."""
+        """Run a trigger as the triggerer does: created from its serialized arguments."""
         classpath, kwargs = trigger.serialize()
         fresh = self.runner.get_trigger_by_classpath(classpath)(**kwargs)
         fresh.trigger_id = trigger_id
