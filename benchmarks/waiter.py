@@ -88,9 +88,9 @@ async def measure(job: dict[str, Any]) -> dict[str, Any]:
     async for _ in wait(job, fire, range(count)):
         await asyncio.sleep(interval)  # all triggers have polled once
         kib = (rss.now() - before) * 1024 / count
-        asked, clock, processor = await _requests(job), time.perf_counter(), time.process_time()
+        sent, clock, processor = await _requests(job), time.perf_counter(), time.process_time()
         await asyncio.sleep(interval * job["rounds"])
-        requests = await _requests(job) - asked
+        requests = await _requests(job) - sent
         busy, seconds = time.process_time() - processor, time.perf_counter() - clock
         added = await _add(job, count // 10)
         await asyncio.sleep(interval * 1.5)

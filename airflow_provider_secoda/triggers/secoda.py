@@ -1,11 +1,9 @@
 """The trigger of the deferred sensor, and two triggers that fire assets (Airflow 3).
 
-::
+A DAG that is scheduled by an asset gets the events of an audit log like this::
 
-Asset(
-"secoda_changes",
-watchers=[AssetWatcher(name="deletions", trigger=SecodaAuditLogEventTrigger(activity_types=["DELETE"]))],
-)
+    trigger = SecodaAuditLogEventTrigger(activity_types=["DELETE"])
+    Asset("secoda_changes", watchers=[AssetWatcher(name="deletions", trigger=trigger)])
 """
 
 from __future__ import annotations
