@@ -27,8 +27,11 @@ PATHS = ("airflow_provider_secoda", "example_dags")
 CLEAN = (
     "airflow_provider_secoda/_events",
     "airflow_provider_secoda/_storable.py",
+    "airflow_provider_secoda/_storage",
     "airflow_provider_secoda/get_provider_info.py",
     "airflow_provider_secoda/sandbox",
+    "airflow_provider_secoda/verify",
+    "tests/verify",
 )
 
 #: Phrase (a regular expression, case does not matter), and what to write instead.

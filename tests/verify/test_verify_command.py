@@ -162,6 +162,16 @@ def test_json_is_what_its_description_says(run, tmp_path):
     assert {finding["kind"] for file in report["files"] for finding in file["findings"]} <= kinds
 
 
+def test_all_kinds_of_findings_are_described():
+    """The description of the JSON lists exactly the kinds that the code adds."""
+    from airflow_provider_secoda import verify
+
+    sources = "".join(path.read_text() for path in Path(verify.__file__).parent.rglob("*.py") if path.name != "_cli.py")
+    table = verify.__doc__.split("=\n")[1]
+    described = {kind for row in re.findall(r"^(\w+(?:, \w+)*)  ", table, re.MULTILINE) for kind in row.split(", ")}
+    assert described == set(re.findall(r"\badd\(\s*\"(\w+)\"", sources))
+
+
 def _sha256(path):
     import hashlib
 
