@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
-import engines
-import place
-from fleet import CELERY, LOCAL, PARALLELISM, ROOT, Fleet, fleet
-from outcome import CONCURRENCY, DAY, SLOTS, START, Day, Outcome, Scale, report
+import common
+import databases
+from backfill_report import CONCURRENCY, DAY, SLOTS, START, Day, Outcome, Scale, report
+from fleet import CELERY, LOCAL, PARALLELISM, Fleet, fleet
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -49,7 +49,7 @@ def run(executor: str, scale: Scale, sandbox: dict[str, Any], lose: bool) -> Out
             "AIRFLOW_CONN_SECODA_DEFAULT": sandbox["connection"],
             "SECODA_OUTPUT": str(output.parent),
         }
-        source = (ROOT / "example_dags" / f"{DAG_ID}.py").read_text()
+        source = (Path(__file__).parents[1] / "example_dags" / f"{DAG_ID}.py").read_text()
         for old, new in CHANGES.items():
             if old not in source:
                 raise SystemExit(f"the example does not say {old!r} any more")
@@ -93,18 +93,18 @@ def main() -> None:
     default = Scale(6, 6_000, 20) if options.quick else Scale(90, MILLION, 100)
     scale = Scale(options.days or default.days, options.logs or default.logs, options.rate or default.rate)
     executors = {"local": [LOCAL], "celery": [CELERY], "both": [LOCAL, CELERY]}[options.executor]
-    engines.require(install=options.install)
-    print(f"# A backfill of {scale.days} days over {scale.logs:,} logs\n\n{place.facts()}\n")
-    celery = f", Celery {place.installed('celery')}" if CELERY in executors else ""
+    databases.require(install=options.install)
+    print(f"# A backfill of {scale.days} days over {scale.logs:,} logs\n\n{common.facts()}\n")
+    celery = f", Celery {common.installed('celery')}" if CELERY in executors else ""
     print(
-        f"{engines.versions()}{celery}; {LATENCY * 1000:g} ms latency, at most {scale.rate} requests a second answered "
-        f"and 429 for the others; up to {PARALLELISM} runs active and {PARALLELISM} tasks by the executor, "
+        f"{databases.versions()}{celery}; {LATENCY * 1000:g} ms latency, at most {scale.rate} requests a second "
+        f"answered and 429 for the others; up to {PARALLELISM} runs active and {PARALLELISM} tasks by the executor, "
         f"{SLOTS} by the pool, each with a concurrency of {CONCURRENCY}."
     )
     if options.lose_worker:
         print("With Celery, a worker was killed (`kill -9`) during its tasks when half of the runs had ended.")
     _say(f"a workspace of {scale.logs:,} logs")
-    with place.sandbox(scale.logs, scale.days, 0, scale.end) as sandbox:
+    with common.sandbox(scale.logs, scale.days, 0, scale.end) as sandbox:
         found = [run(one, scale, sandbox, options.lose_worker and one == CELERY) for one in executors]
     print(f"\n{report(found, scale)}")
     if not all(held for one in found for held in one.aims(scale).values()):

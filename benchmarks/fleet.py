@@ -10,7 +10,7 @@ import time
 from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-import engines
+import databases
 import httpx
 import psutil
 
@@ -159,10 +159,10 @@ def fleet(home: Path, executor: str, environment: dict[str, str]) -> Iterator[Fl
     :param environment: more variables for all of its processes.
     """
     with ExitStack() as stack:
-        database = stack.enter_context(engines.postgres())
+        database = stack.enter_context(databases.postgres())
         more = {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"postgresql+psycopg2://{database}"}
         if executor == CELERY:
-            more["AIRFLOW__CELERY__BROKER_URL"] = stack.enter_context(engines.redis())
+            more["AIRFLOW__CELERY__BROKER_URL"] = stack.enter_context(databases.redis())
             more["AIRFLOW__CELERY__RESULT_BACKEND"] = f"db+postgresql+psycopg2://{database}"
         airflow = Fleet(home, executor, more | environment)
         stack.callback(airflow.end)

@@ -157,7 +157,7 @@ def measure(number: int) -> list[dict[str, Any]]:
 
 def report(rounds: list[dict[str, Any]]) -> str:
     """Return the page."""
-    from place import installed, table
+    from common import installed, table
 
     costs = {entry: cost for entry in ENTRIES if (cost := Cost.of(entry, rounds))}
     rows = [cost.row(f"**{entry}**" if entry in IN_DAG_FILES else entry) for entry, cost in costs.items()]

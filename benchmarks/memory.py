@@ -10,7 +10,7 @@ import sys
 from datetime import timedelta
 from typing import Any
 
-import place
+import common
 
 DAYS = 30
 LIMIT = 64.0
@@ -32,14 +32,14 @@ def measure(sandbox: dict[str, Any], reader: str, kind: str, logs: int) -> dict[
         "sandbox": sandbox,
         "reader": reader,
         "format": kind,
-        "start": (place.UNTIL - timedelta(days=DAYS)).isoformat(),
-        "end": place.UNTIL.isoformat(),
+        "start": (common.UNTIL - timedelta(days=DAYS)).isoformat(),
+        "end": common.UNTIL.isoformat(),
         "warm_up": False,
         "runs": 1,
         "concurrency": 4,
         "keep_ids": False,
     }
-    result = place.work(job)
+    result = common.work(job)
     if result["records"] not in (None, logs):
         sys.exit(f"{reader}, {kind}: {result['records']} logs instead of {logs}")
     return result
@@ -54,10 +54,10 @@ def main() -> None:
     readers = [_READERS[0], _READERS[3]] if quick else list(_READERS)
     found: dict[str, list[dict[str, Any]]] = {name: [] for _, _, name in readers}
     for logs in sizes:
-        with place.sandbox(logs, DAYS, 0) as sandbox:
+        with common.sandbox(logs, DAYS, 0) as sandbox:
             for reader, kind, name in readers:
                 found[name].append(measure(sandbox, reader, kind, logs))
-    print(f"# Memory of one window\n\n{place.facts()}\n")
+    print(f"# Memory of one window\n\n{common.facts()}\n")
     head = ["", "start", *(f"peak above it, {logs:,} logs" for logs in sizes), "growth"]
     head += [f"wall time, {sizes[-1]:,} logs"]
     rows = []
@@ -66,7 +66,7 @@ def main() -> None:
         start, wall = results[0]["start"], results[-1]["walls"][0]
         above = f"{small:.1f}", f"{large:.1f}", f"{large - small:+.1f}"
         rows.append([name, f"{start:.0f}", *above, f"{wall:.1f} s"])
-    print(place.table(head, rows))
+    print(common.table(head, rows))
     ours = [found[name] for reader, _, name in readers if reader == OURS]
     small_enough = all(_above(results[-1]) <= LIMIT for results in ours)
     flat = all(_above(results[-1]) - _above(results[0]) < NOISE for results in ours)

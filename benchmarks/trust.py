@@ -17,7 +17,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import place
+import common
 
 ROOT = Path(__file__).parent.parent
 
@@ -108,14 +108,14 @@ def report(worlds: dict[str, Any], figures: dict[str, Counter[str]], seconds: fl
         "# What the tests did to lose, repeat or alter a log",
         "",
         "Made by `python benchmarks/trust.py`; [README.md](README.md) says how to set it up.",
-        place.facts().replace("sandbox and reader share the cores, ", ""),
+        common.facts().replace("sandbox and reader share the cores, ", ""),
         f"{seconds / 60:.0f} minutes in all.",
         "",
-        place.table(["what", "how many", "result"], rows),
+        common.table(["what", "how many", "result"], rows),
         "",
         "Reads of a window in which each kind of fault happened:",
         "",
-        place.table(["fault", "reads"], [[kind, f"{count:,}"] for kind, count in sorted(faults.items())]),
+        common.table(["fault", "reads"], [[kind, f"{count:,}"] for kind, count in sorted(faults.items())]),
         "",
         f"In {excused:,} of the {worlds['interleavings']:,} reads a log was missed that no reader of the listing can "
         "detect, or that is [not guaranteed](../docs/completeness.md#what-is-not-guaranteed): "

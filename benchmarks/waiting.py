@@ -11,7 +11,7 @@ import sys
 import urllib.request
 from typing import Any
 
-import place
+import common
 
 #: KiB of memory a sensor, ms of processor time a poll, requests an interval of all watchers together.
 MEMORY, PROCESSOR, REQUESTS = 100.0, 2.0, 1.5
@@ -42,14 +42,14 @@ def main() -> None:
     for kind, name in _KINDS:
         if arguments.only not in (None, kind):
             continue
-        if kind == "http" and place.installed("apache-airflow-providers-http") is None:
+        if kind == "http" and common.installed("apache-airflow-providers-http") is None:
             print(f"{name}: apache-airflow-providers-http is not installed", file=sys.stderr)
             continue
         print(f"{count:,} times {name}", file=sys.stderr, flush=True)
-        with place.sandbox(2000, 30, 0.02) as sandbox:
+        with common.sandbox(2000, 30, 0.02) as sandbox:
             prepare(sandbox, count)
             job = {"sandbox": sandbox, "reader": kind, "count": count, "interval": interval, "rounds": rounds}
-            one = found[kind] = place.work(job, script="waiter.py")
+            one = found[kind] = common.work(job, script="waiting_process.py")
         rows.append([
             name,
             f"{one['requests_a_minute']:.0f}",
@@ -60,9 +60,9 @@ def main() -> None:
             f"{one['largest_delay']:.1f} s",
             f"{one['fired']} of {one['added']}",
         ])  # fmt: skip
-    print(f"# Waiting\n\n{place.facts()}\n\n{count:,} of each, polling every {interval:g} s, in one process.\n")
+    print(f"# Waiting\n\n{common.facts()}\n\n{count:,} of each, polling every {interval:g} s, in one process.\n")
     head = ["", "requests a minute", "requests an interval", "processor time a poll, ms", "share of a core"]
-    print(place.table([*head, "memory of each, KiB", "largest delay", "fired"], rows))
+    print(common.table([*head, "memory of each, KiB", "largest delay", "fired"], rows))
     verdicts = []
     if "sensors" in found:
         ours = found["sensors"]

@@ -14,8 +14,8 @@ from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+import common
 import msgspec
-import place
 
 from airflow_provider_secoda.sandbox import Workspace
 
@@ -64,8 +64,8 @@ class PageRange:
     @cached_property
     def pages(self) -> list[int]:
         """Return the numbers of the pages that hold it, newest first."""
-        newer = len(self.workspace.window(self.end, place.UNTIL + timedelta(days=1)))
-        first, last = newer // place.PAGE_SIZE, (newer + len(self.ids) - 1) // place.PAGE_SIZE
+        newer = len(self.workspace.window(self.end, common.UNTIL + timedelta(days=1)))
+        first, last = newer // common.PAGE_SIZE, (newer + len(self.ids) - 1) // common.PAGE_SIZE
         return list(range(first + 1, last + 2))
 
 
@@ -102,7 +102,7 @@ def measure(sandbox: dict[str, Any], stretch: PageRange, scale: Scale) -> list[M
     plan = [(OURS, f"**this operator**, concurrency {CONCURRENCY}", CONCURRENCY, True)]
     if scale is FULL:
         plan += [(OURS, f"this operator, concurrency {width}", width, True) for width in (1, 8)]
-    plan += [(reader, name, 1, place.installed(needs) is not None) for reader, name, needs in RIVALS]
+    plan += [(reader, name, 1, common.installed(needs) is not None) for reader, name, needs in RIVALS]
     plan += [(FLOOR, f"floor: its {len(stretch.pages)} pages, {CONCURRENCY} at once", CONCURRENCY, True)]
     found = []
     for reader, name, concurrency, installed in plan:
@@ -116,13 +116,13 @@ def measure(sandbox: dict[str, Any], stretch: PageRange, scale: Scale) -> list[M
             "reader": reader,
             "start": stretch.start.isoformat(),
             "end": stretch.end.isoformat(),
-            "head": place.UNTIL.isoformat(),
+            "head": common.UNTIL.isoformat(),
             "runs": min(scale.runs, 3) if slow else scale.runs,
             "concurrency": concurrency,
             "pages": stretch.pages,
             "watch": True,
         }
-        found.append(Measured(name, stretch, place.work(job)))
+        found.append(Measured(name, stretch, common.work(job)))
     return found
 
 
@@ -169,32 +169,32 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a small history, the middle of it, one run")
     scale = QUICK if parser.parse_args().quick else FULL
-    workspace = Workspace.generate(place.SEED, scale.logs, scale.days, place.UNTIL)
-    total_pages = -(-scale.logs // place.PAGE_SIZE)
-    print(f"# One window of a history of {scale.logs:,} logs\n\n{place.facts()}\n")
+    workspace = Workspace.generate(common.SEED, scale.logs, scale.days, common.UNTIL)
+    total_pages = -(-scale.logs // common.PAGE_SIZE)
+    print(f"# One window of a history of {scale.logs:,} logs\n\n{common.facts()}\n")
     print(
-        f"Listing of {total_pages} pages of {place.PAGE_SIZE} logs, {scale.latency * 1000:g} ms latency. "
+        f"Listing of {total_pages} pages of {common.PAGE_SIZE} logs, {scale.latency * 1000:g} ms latency. "
         "Times in ms: median (least-most) of the runs after a warm-up; memory in MiB above the start."
     )
     breakdowns, exact = [], True
-    with place.sandbox(scale.logs, scale.days, scale.latency) as sandbox:
+    with common.sandbox(scale.logs, scale.days, scale.latency) as sandbox:
         windows = {name: (back, 1) for name, back in scale.places.items()}
         if scale.week:
             windows["week in the middle"] = (48, 7)
         for name, (back, days) in windows.items():
-            start = place.UNTIL - timedelta(days=back)
+            start = common.UNTIL - timedelta(days=back)
             stretch = PageRange(start, start + timedelta(days=days), workspace)
             found = measure(sandbox, stretch, scale)
             pages = f"pages {stretch.pages[0]}-{stretch.pages[-1]}"
             print(f"\n## {name.capitalize()}: {len(stretch.ids)} logs on {pages}\n")
             head = ["", "requests", "wall time", "to ours", "processor", "peak memory", "ids"]
-            print(place.table(head, [one.row(found[0].wall) for one in found]), flush=True)
+            print(common.table(head, [one.row(found[0].wall) for one in found]), flush=True)
             breakdowns.append([name, *breakdown(found[0], found[-1], total_pages)])
             exact &= all(one.row(1)[-1] != "WRONG" for one in found)
     print("\n## Where this operator's requests and time go\n")
     head = ["", "window's pages", "search", "re-reads", "ahead, unused", "above the window's pages"]
     head += ["search, ms", "reading, ms", "file, ms", "aim for the wall time"]
-    print(place.table(head, breakdowns))
+    print(common.table(head, breakdowns))
     if not exact:
         sys.exit("a reader's logs are not exactly those of the window")
 

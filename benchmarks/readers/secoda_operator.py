@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
-import rss
+import memory_usage
 from airflow.providers.common.compat.sdk import DAG
 from requests.adapters import HTTPAdapter
 
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     Step = Callable[..., Generator[Any, Any, Any]]
 
 _CLIENT = "airflow_provider_secoda.client."
-# What the operator imports when it runs, not when a DAG file is parsed, belongs to the start of the memory.
-_LATE = ("hooks.secoda", "client.sync", "client.listing", "sinks.formats", "sinks.spool", "sinks.storage")
+# Modules that the operator imports when it runs: their memory is not memory of the window.
+_LATE = ("hooks.secoda", "client.sync", "_storage.formats", "_storage.spool", "_storage.target", "_storage.write")
 
 
 class _Watch:
@@ -84,10 +84,10 @@ def make(job: dict[str, Any]) -> Callable[[datetime, datetime, Path], dict[str, 
     """Return a function that builds the operator in a DAG and executes it."""
     for name in _LATE:
         import_module(f"airflow_provider_secoda.{name}")
-    before = rss.now()
+    before = memory_usage.now()
     if job.get("format") == "parquet":
         import_module("airflow_provider_secoda._storage.parquet")
-    pyarrow = rss.now() - before
+    pyarrow = memory_usage.now() - before
     watch = _Watch() if job.get("watch") else None
 
     def read(start: datetime, end: datetime, output: Path) -> dict[str, Any]:

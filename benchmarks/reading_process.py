@@ -1,4 +1,4 @@
-"""Measure one reader of one window, in this process alone: ``worker.py job.json result.json``.
+"""Measure one reader of one window, in this process alone: ``reading_process.py job.json result.json``.
 
 First everything is imported, and (unless the job says no) a window of one minute is read to warm up: the
 start of the memory. Then the window is read a number of times; the sandbox counts the requests.
@@ -15,7 +15,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import rss
+import memory_usage
 
 
 def main(job: dict[str, Any], folder: Path) -> dict[str, Any]:
@@ -34,7 +34,7 @@ def main(job: dict[str, Any], folder: Path) -> dict[str, Any]:
         read(head - timedelta(minutes=1), head, output)
         output.unlink(missing_ok=True)
     _ask(url, "/sandbox/stats")
-    began = rss.start()
+    began = memory_usage.start()
     walls, busy, notes, requests = [], [], [], 0
     for _ in range(job["runs"]):
         time.sleep(0.2)  # what the last run still had under way is over
@@ -45,7 +45,7 @@ def main(job: dict[str, Any], folder: Path) -> dict[str, Any]:
         busy.append(time.process_time() - processor)
         requests = _ask(url, "/sandbox/stats")["requests"]
         notes.append(note)
-    peak = rss.peak()
+    peak = memory_usage.peak()
     ids = _ids(output) if output.name.endswith(".jsonl") and output.exists() else None
     records = None if ids is None else len(set(ids))
     return {

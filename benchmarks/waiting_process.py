@@ -1,4 +1,4 @@
-"""Wait for many resources at once, in this process alone: ``waiter.py job.json result.json``.
+"""Wait for many resources at once, in this process alone: ``waiting_process.py job.json result.json``.
 
 The triggers run as in Airflow's triggerer: each a task in one event loop. After a warm-up (everything is imported, and
 a hundredth of the triggers polled once) all start; after their first poll the rounds are measured. Then versions are
@@ -17,7 +17,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import rss
+import memory_usage
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -66,7 +66,7 @@ async def wait_apart(job: dict[str, Any], fire: Callable[[int], None], numbers: 
 
 async def wait_together(job: dict[str, Any], fire: Callable[[int], None], numbers: range) -> AsyncIterator[None]:
     """Run a watcher for each resource, all on the stream that Airflow's own manager gives them."""
-    from watching import watch
+    from watchers import watch
 
     async with watch(numbers, job["interval"], fire):
         await asyncio.sleep(job["interval"] * _SPREAD)
@@ -84,10 +84,10 @@ async def measure(job: dict[str, Any]) -> dict[str, Any]:
 
     async for _ in wait(job, fire, range(count // 100)):
         await asyncio.sleep(0.5)
-    before = rss.start()
+    before = memory_usage.start()
     async for _ in wait(job, fire, range(count)):
         await asyncio.sleep(interval)  # all triggers have polled once
-        kib = (rss.now() - before) * 1024 / count
+        kib = (memory_usage.now() - before) * 1024 / count
         sent, clock, processor = await _requests(job), time.perf_counter(), time.process_time()
         await asyncio.sleep(interval * job["rounds"])
         requests = await _requests(job) - sent

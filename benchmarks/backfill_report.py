@@ -1,4 +1,4 @@
-"""What became of one backfill, held against what was to be shown; see ``backfill.py``."""
+"""Results of one backfill, compared with the expected ones; see ``backfill.py``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-import place
+import common
 from fleet import CELERY, LOCAL, WORKERS
 
 START = datetime(2026, 1, 1, tzinfo=timezone.utc)  # as the example's
@@ -71,7 +71,7 @@ class Outcome:
         """Return how many pages the windows are on, each window counted for itself."""
         found = newer = 0
         for day in reversed(self.days):
-            found += -(-(newer + day.logs) // place.PAGE_SIZE) - newer // place.PAGE_SIZE if day.logs else 0
+            found += -(-(newer + day.logs) // common.PAGE_SIZE) - newer // common.PAGE_SIZE if day.logs else 0
             newer += day.logs
         return found
 
@@ -131,7 +131,7 @@ def report(found: list[Outcome], scale: Scale) -> str:
         "wall time": lambda one: f"{one.wall:.0f} s",
         "a try that succeeded, median (least-most)": lambda one: _spread(one.tries),
     }
-    table = place.table(
+    table = common.table(
         ["", *(names[one.executor] for one in found)], [[what, *map(tell, found)] for what, tell in rows.items()]
     )
     aims = [

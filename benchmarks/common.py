@@ -1,4 +1,4 @@
-"""Where the benchmarks happen: a sandbox in a process of its own, and the facts of this machine."""
+"""What the benchmarks share: a sandbox in a process of its own, facts about this machine, and tables."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def sandbox(logs: int, days: float, latency: float, until: datetime = UNTIL) -> 
             server.wait()
 
 
-def work(job: dict[str, Any], script: str = "worker.py") -> dict[str, Any]:
+def work(job: dict[str, Any], script: str = "reading_process.py") -> dict[str, Any]:
     """Run one job in a process of its own (see the script); return what it measured."""
     with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
         task, result, log = (Path(folder, name) for name in ("job.json", "result.json", "log.txt"))
