@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from airflow_provider_secoda._compat import read_state, write_state
 from airflow_provider_secoda._events.background import wait_for_event
+from airflow_provider_secoda._persisted import CURSOR_KEY_PREFIX
 from airflow_provider_secoda.client._api.timestamps import format_instant, parse_instant
 from airflow_provider_secoda.client._http.backoff import Backoff
 
@@ -79,7 +80,7 @@ class CursorStore:
 
     def __init__(self, accessors: Any, name: Mapping[str, Any]) -> None:
         digest = blake2b(json.dumps(name, sort_keys=True).encode(), digest_size=12).hexdigest()
-        self.key = f"airflow_provider_secoda.cursor.{digest}"
+        self.key = f"{CURSOR_KEY_PREFIX}{digest}"
         self._stores = _store_of_each_asset(accessors)
 
     def __bool__(self) -> bool:

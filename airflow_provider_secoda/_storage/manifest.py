@@ -12,6 +12,7 @@ import json
 import tempfile
 from typing import IO, TYPE_CHECKING, Any
 
+from airflow_provider_secoda._persisted import MANIFEST_VERSION
 from airflow_provider_secoda._storage.formats import stored
 
 if TYPE_CHECKING:
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-#: The version of the layout. A reader must refuse versions that it does not know.
-VERSION = 1
 #: The longest header that is read. Most of a header are the page ranges of the read, some 200 bytes each.
 MAX_HEADER_BYTES = 64 << 20
 #: The longest line that is read: one id.
@@ -76,7 +75,8 @@ class ManifestBuilder:
 
         :param header: the header: JSON values
         """
-        yield json.dumps({"manifest_version": VERSION, **header}, indent=2).encode().removesuffix(b"\n}") + b",\n"
+        head = json.dumps({"manifest_version": MANIFEST_VERSION, **header}, indent=2).encode()
+        yield head.removesuffix(b"\n}") + b",\n"
         yield _OPEN
         self._lines.seek(0)
         while chunk := self._lines.read(1 << 20):
@@ -105,8 +105,8 @@ def read_manifest(file: IO[bytes]) -> tuple[dict[str, Any], Iterator[tuple[str, 
     except (ValueError, RecursionError) as exc:
         raise ManifestError(f"its header is not valid JSON: {exc}") from None
     version = header.get("manifest_version") if isinstance(header, dict) else None
-    if version != VERSION:
-        raise ManifestError(f"its version is {version!r}, but only version {VERSION} is supported")
+    if version != MANIFEST_VERSION:
+        raise ManifestError(f"its version is {version!r}, but only version {MANIFEST_VERSION} is supported")
     return header, _pairs(file)
 
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from airflow_provider_secoda._persisted import SENSOR_STATE_KEY
 from airflow_provider_secoda._polling.version_poller import SensorState
 from airflow_provider_secoda.client._versions.page_order import PageOrder
-
-KEY = "secoda_wait"
 
 
 class StateStore:
@@ -27,7 +26,7 @@ class StateStore:
 
     def load(self) -> SensorState:
         """Return the state that an earlier process saved, or an empty one."""
-        saved = self._store.get(KEY, None) if self.available else None
+        saved = self._store.get(SENSOR_STATE_KEY, None) if self.available else None
         # Another version of the DAG may have saved a state for another resource or another baseline.
         if not isinstance(saved, dict) or saved.get("waiting_for") != self._waiting_for:
             return SensorState()
@@ -52,10 +51,10 @@ class StateStore:
             "retry_at": state.retry_at,
         }
         if new != self._saved:
-            self._store.set(KEY, new)
+            self._store.set(SENSOR_STATE_KEY, new)
             self._saved = new
 
     def delete(self) -> None:
         """Delete the state: Airflow does not, not even when the task is cleared."""
         if self.available:
-            self._store.delete(KEY)
+            self._store.delete(SENSOR_STATE_KEY)
