@@ -1,4 +1,4 @@
-"""What the sensor tells OpenLineage; nothing of it is run, nor anything imported for it, unless OpenLineage asks."""
+"""Report the sensor's input to OpenLineage; its modules are imported only when OpenLineage calls the method."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 class ResourceLineage:
-    """The resource as input; called as in :mod:`airflow_provider_secoda.assets.secoda`."""
+    """Report the resource as input, with the name that :mod:`airflow_provider_secoda.assets.secoda` gives it."""
 
     secoda_conn_id: str
     resource_id: str

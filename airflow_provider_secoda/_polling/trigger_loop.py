@@ -10,7 +10,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_secoda._polling.spec import WaitSpec
-from airflow_provider_secoda._polling.version_poller import Fail, Found, Reread, SensorState, VersionPoller
+from airflow_provider_secoda._polling.version_poller import SensorState, VersionPoller
 from airflow_provider_secoda.client._versions.page_order import PageOrder
 from airflow_provider_secoda.client._versions.poll import Poll, poll_versions
 from airflow_provider_secoda.client.errors import SecodaError
@@ -75,7 +75,7 @@ class TriggerLoop:
         await asyncio.sleep(self.first_pause())
         async with shared_client(self._spec.secoda_conn_id) as client:
             while True:
-                entries = await self._poll(client)
+                entries = await self._poll_once(client)
                 if entries:
                     return entries
                 waited, left = (_now() - self._started_at).total_seconds(), self._left()
@@ -84,37 +84,33 @@ class TriggerLoop:
                 if left <= 0 or retry_after > left:
                     return None
 
-    async def _poll(self, client: SharedClient) -> list[dict[str, Any]]:
+    async def _poll_once(self, client: SharedClient) -> list[dict[str, Any]]:
         """Poll once; return the new entries."""
-        settings = None
         outcome: Poll | SecodaError
         try:
-            settings = await client.settings()
-            self._warn_if_unverified(settings.endpoint.verify)
-            outcome = await self._request(client)
+            outcome = await self._poll(client)
         except SecodaError as error:
             outcome = error
         decision = self._poller.decide(outcome, time.time())
-        if isinstance(decision, Reread):
-            try:
-                outcome = await self._request(client) if await client.reread(settings) else decision.error
-            except SecodaError as error:
-                outcome = error
-            decision = self._poller.decide(outcome, time.time(), may_reread=False)
-        if isinstance(decision, Reread | Fail):
-            raise decision.error
         for level, text in decision.log:
             self._log.log(level, "%s", text)
-        return decision.entries if isinstance(decision, Found) else []
+        return decision.entries
+
+    async def _poll(self, client: SharedClient) -> Poll:
+        settings = await client.settings()
+        if settings.endpoint.verify is False and not self._warned:
+            self._warned = True
+            self._log.warning(UNVERIFIED_WARNING, self._spec.secoda_conn_id)
+        try:
+            return await self._request(client)
+        except SecodaError as error:
+            if not self._poller.should_reread(error) or not await client.reread(settings):
+                raise
+        return await self._request(client)
 
     async def _request(self, client: SharedClient) -> Poll:
         spec = self._spec
         return await client.value(poll_versions(spec.resource_id, spec.baseline, self._poller.state.page_order))
-
-    def _warn_if_unverified(self, verify: bool | str) -> None:
-        if verify is False and not self._warned:
-            self._warned = True
-            self._log.warning(UNVERIFIED_WARNING, self._spec.secoda_conn_id)
 
     def first_pause(self) -> float:
         """Return the seconds until the first poll; when it is overdue after a restart, polls are spread at random."""

@@ -1,11 +1,8 @@
-"""Decide what to do after each poll of a wait: the one decision that the sensor's and the trigger's loop share.
+"""Decide what to do after each poll of a wait, for the sensor's loop on a worker and for the trigger's loop.
 
-::
-
-    poll ──> decide ──> Found    new entries: the wait ends
-              ▲   ├───> Pause    no new entries, or a failure that may pass: poll again after the pause
-              │   ├───> Reread   the connection may have changed: read it again and poll once more if it has
-              └───┘ └─> Fail     the error ends the wait
+A loop polls and passes the outcome to :meth:`VersionPoller.decide`, which returns new entries (the wait ends), returns
+none (poll again after a pause), or raises the error that ends the wait. An error that says that the key or the
+connection is wrong is passed only after the connection was read again (:meth:`VersionPoller.should_reread`).
 """
 
 from __future__ import annotations
@@ -51,32 +48,16 @@ class SensorState:
 
 
 @dataclass(frozen=True)
-class Found:
-    """The wait ends with new entries, as :func:`~.spec.summaries` returns them, oldest first."""
+class Decision:
+    """What to do after a poll.
+
+    :param entries: new entries, oldest first, as :func:`~.spec.summaries` returns them; if empty, poll again after a
+        pause, and not before ``state.retry_at``
+    :param log: what to write to the task's log
+    """
 
     entries: list[dict[str, Any]]
-    log: tuple[LogLine, ...]
-
-
-@dataclass(frozen=True)
-class Pause:
-    """Poll again after a pause, not before ``state.retry_at``."""
-
-    log: tuple[LogLine, ...]
-
-
-@dataclass(frozen=True)
-class Reread:
-    """Read the connection again: if it has changed, as after a key rotation, poll again, otherwise ``error`` counts."""
-
-    error: SecodaError
-
-
-@dataclass(frozen=True)
-class Fail:
-    """The wait ends with an error."""
-
-    error: SecodaError
+    log: list[LogLine]
 
 
 class VersionPoller:
@@ -90,47 +71,43 @@ class VersionPoller:
         #: What to keep for the next poll: another value after each decision.
         self.state = state
 
-    def decide(
-        self, outcome: Poll | SecodaError, now: float, *, may_reread: bool = True
-    ) -> Found | Pause | Reread | Fail:
+    def should_reread(self, error: SecodaError) -> bool:
+        """Return whether to read the connection again, and to poll once more if it has changed (a rotated key)."""
+        return isinstance(error, SecodaFatalError) and not self._is_awaited(error)
+
+    def decide(self, outcome: Poll | SecodaError, now: float) -> Decision:
         """Return what to do after a poll.
 
         :param outcome: the result of the poll, or its error
         :param now: Unix time
-        :param may_reread: whether the connection was not read again yet because of this poll
+        :raises SecodaError: the error, when it ends the wait
         """
-        if isinstance(outcome, Poll):
-            return self._succeeded(outcome)
-        if self.spec.wait_for_resource and isinstance(outcome, SecodaNotFoundError):
-            return self._succeeded(None)
-        if may_reread and isinstance(outcome, SecodaFatalError):
-            return Reread(outcome)
-        return self._failed(outcome, now)
-
-    def _succeeded(self, poll: Poll | None) -> Found | Pause:
-        """Reset the failures.
-
-        :param poll: None when the resource does not exist yet
-        """
+        if isinstance(outcome, SecodaError) and not self._is_awaited(outcome):
+            return self._failed(outcome, now)
         log: list[LogLine] = []
         if self.state.consecutive_failures:
             log.append((logging.INFO, f"Polling resource {self.spec.resource_id} works again"))
-        self.state = SensorState(None if poll is None else poll.page_order)
-        if poll is None or not poll.entries:
-            return Pause(tuple(log))
-        return Found(summaries(poll.entries), (*log, (logging.INFO, self.spec.describe(poll.entries))))
+        entries, page_order = (outcome.entries, outcome.page_order) if isinstance(outcome, Poll) else ((), None)
+        self.state = SensorState(page_order)
+        if entries:
+            log.append((logging.INFO, self.spec.describe(entries)))
+        return Decision(summaries(entries), log)
 
-    def _failed(self, error: SecodaError, now: float) -> Pause | Fail:
+    def _is_awaited(self, error: SecodaError) -> bool:
+        """Return whether an error says that the resource does not exist yet, which is what the wait is for."""
+        return self.spec.wait_for_resource and isinstance(error, SecodaNotFoundError)
+
+    def _failed(self, error: SecodaError, now: float) -> Decision:
         """Count a failed poll; log it when it failed in another way than the one before."""
         self._add_context(error)
         failures, limit = self.state.consecutive_failures + 1, self.spec.max_consecutive_failures
         may_pass = isinstance(error, SecodaRetriableError | SecodaIncompleteError)
         if not may_pass or (limit is not None and failures >= limit):
-            return Fail(error)
+            raise error
         name, last_error = type(error).__name__, self.state.last_error
         retry_at = now + (getattr(error, "retry_after", None) or 0.0)
         self.state = replace(self.state, consecutive_failures=failures, last_error=name, retry_at=retry_at)
-        return Pause(() if name == last_error else ((logging.WARNING, f"{error}; polling continues"),))
+        return Decision([], [] if name == last_error else [(logging.WARNING, f"{error}; polling continues")])
 
     def _add_context(self, error: SecodaError) -> None:
         """Add resource and connection to an error's message, and ``Retry-After``.

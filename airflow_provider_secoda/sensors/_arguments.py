@@ -10,7 +10,7 @@ from airflow_provider_secoda._compat import run_fact
 from airflow_provider_secoda.client.errors import SecodaConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
 TRIGGER = "airflow_provider_secoda.triggers.secoda.SecodaVersionHistoryTrigger"
 #: What :func:`run_due_at` returns, as a template: Airflow renders it for a task that starts in the triggerer.
@@ -63,22 +63,18 @@ def run_due_at(context: Mapping[str, Any]) -> datetime:
     raise SecodaConfigurationError("Pass `since`: the run has no data_interval_end, run_after or start_date")
 
 
-def can_start_from_trigger(arguments: Iterable[Any]) -> bool:
-    """Return whether Airflow can render these arguments in the triggerer: it cannot resolve results of other tasks.
-
-    :param arguments: the values of the templated arguments
-    """
-    from airflow_provider_secoda._compat import starts_from_trigger  # noqa: PLC0415
-
-    return starts_from_trigger() and all(_is_known(value) or _is_template(value) for value in arguments)
-
-
 def start_trigger_args(wait: Mapping[str, Any], *, end_task: bool, timeout: timedelta) -> Any:
-    """Return Airflow's ``StartTriggerArgs`` for the sensor's trigger.
+    """Return Airflow's ``StartTriggerArgs`` for the sensor's trigger; None where Airflow cannot use them.
+
+    Airflow can since 3.3, and renders templates in the triggerer, but does not resolve results of other tasks there.
 
     :param wait: the trigger's arguments that specify the wait
     :param end_task: whether the trigger ends the task, and no worker is needed
     """
+    from airflow_provider_secoda._compat import starts_from_trigger  # noqa: PLC0415
+
+    if not starts_from_trigger() or any(_is_task_result(value) for value in wait.values()):
+        return None
     from airflow.triggers.base import StartTriggerArgs  # noqa: PLC0415
 
     return StartTriggerArgs(
@@ -105,4 +101,8 @@ def _is_template(value: Any) -> bool:
 
 def _is_known(value: Any) -> bool:
     """Return whether a value is final: neither a template nor a result of another task."""
-    return not _is_template(value) and not callable(getattr(value, "resolve", None))
+    return not _is_template(value) and not _is_task_result(value)
+
+
+def _is_task_result(value: Any) -> bool:
+    return callable(getattr(value, "resolve", None))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_secoda._polling import pauses
 from airflow_provider_secoda._polling.spec import WaitSpec
-from airflow_provider_secoda._polling.version_poller import Fail, Found, Reread, SensorState, VersionPoller
+from airflow_provider_secoda._polling.version_poller import SensorState, VersionPoller
 from airflow_provider_secoda.client.errors import SecodaError
 from airflow_provider_secoda.hooks.secoda import SecodaHook
 from airflow_provider_secoda.sensors._state import StateStore
@@ -58,22 +58,14 @@ class WorkerPoller:
             return []
         outcome: Poll | SecodaError
         try:
-            outcome = self._request()
+            outcome = self._poll()
         except SecodaError as error:
             outcome = error
         decision = self._poller.decide(outcome, time.time())
-        if isinstance(decision, Reread):
-            try:
-                outcome = self._request() if self._reread() else decision.error
-            except SecodaError as error:
-                outcome = error
-            decision = self._poller.decide(outcome, time.time(), may_reread=False)
-        if isinstance(decision, Reread | Fail):
-            raise decision.error
         self.store.save(self.state)
         for level, text in decision.log:
             self._log.log(level, "%s", text)
-        return decision.entries if isinstance(decision, Found) else []
+        return decision.entries
 
     def pause(self, waited: float, left: float = math.inf) -> float:
         """Return the pause before the next poll in seconds.
@@ -86,6 +78,14 @@ class WorkerPoller:
     def _retry_after(self) -> float:
         """Return for how many more seconds the server must not be polled."""
         return max(0.0, self.state.retry_at - time.time())
+
+    def _poll(self) -> Poll:
+        try:
+            return self._request()
+        except SecodaError as error:
+            if not self._poller.should_reread(error) or not self._reread():
+                raise
+        return self._request()
 
     def _request(self) -> Poll:
         self.link = self._hook.resource_url(self.spec.resource_id)

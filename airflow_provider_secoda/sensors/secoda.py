@@ -285,8 +285,7 @@ class SecodaVersionHistorySensor(ResourceLineage, BaseSensorOperator):
 
     def _start_trigger_args(self) -> Any:
         """Return what lets the task start in the triggerer; None if it has to start on a worker."""
-        templated = [getattr(self, name) for name in self.template_fields]
-        if not self.deferrable or not self.timeout or self.outlets or not _arguments.can_start_from_trigger(templated):
+        if not self.deferrable or not self.timeout or self.outlets:
             return None
         since = self.since.isoformat() if isinstance(self.since, datetime) else self.since
         return _arguments.start_trigger_args(
