@@ -1,4 +1,4 @@
-"""Each example DAG runs, in real Airflow against the sandbox, and lands what it says."""
+"""Each example DAG runs, in real Airflow against the sandbox, and writes what it says."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ def lines(records):
 
 
 def test_every_example_is_run():
-    """No example lies about without a test, here or in a running Airflow."""
+    """Every example has a test, here or in a running Airflow."""
     here = Path(__file__)
     tests = "".join(path.read_text() for path in [here, *(here.parent / "e2e").glob("test_*.py")])
     assert all(f'"{path.stem}"' in tests for path in EXAMPLES.glob("*.py"))
 
 
 def test_daily(airflow, workspace, tmp_path):
-    """The daily example lands yesterday, midnight to midnight; run again, it lands the same."""
+    """The daily example writes yesterday, midnight to midnight; run again, it writes the same."""
     first = run(airflow, "secoda_audit_logs_daily", logical_date=UNTIL - timedelta(hours=1))
     path = Path(first.xcoms["fetch_audit_logs"]["path"])
     again = run(airflow, "secoda_audit_logs_daily", logical_date=UNTIL - timedelta(hours=1))
@@ -60,7 +60,7 @@ def test_daily(airflow, workspace, tmp_path):
 
 
 def test_plain_daily(airflow, workspace, tmp_path):
-    """The plain ``@daily`` example lands one whole day, although Airflow 3 gives it no interval."""
+    """The plain ``@daily`` example writes one complete day, although Airflow 3 gives it no data interval."""
     ran = run(airflow, "secoda_audit_logs_plain_daily", logical_date=UNTIL - timedelta(hours=2))
     summary = ran.xcoms["fetch_audit_logs"]
     start, end = (timestamps.read(summary[edge]) for edge in ("start", "end"))
@@ -71,7 +71,7 @@ def test_plain_daily(airflow, workspace, tmp_path):
 
 
 def test_by_people(airflow, workspace):
-    """The filtered example lands only what people did."""
+    """The filtered example writes only what people did."""
     ran = run(airflow, "secoda_audit_logs_by_people", logical_date=UNTIL - DAY)
     summary = ran.xcoms["fetch_audit_logs"]
     edges = [timestamps.read(summary[edge]) for edge in ("start", "end")]
@@ -80,7 +80,7 @@ def test_by_people(airflow, workspace):
 
 
 def test_backfill(airflow, workspace, tmp_path):
-    """The example for backfills lands a day like the daily one; ``e2e/test_backfill.py`` runs many at once."""
+    """The example for backfills writes a day like the daily one; ``e2e/test_backfill.py`` runs many at once."""
     ran = run(airflow, "secoda_audit_logs_backfill", logical_date=UNTIL - DAY)
     summary = ran.xcoms["fetch_audit_logs"]
     edges = [timestamps.read(summary[edge]) for edge in ("start", "end")]
@@ -103,7 +103,7 @@ def test_report(airflow, workspace):
 
 @pytest.mark.parametrize("given", [None, ("2026-03-28T23:30:00+01:00", "2026-03-31T12:00:00+02:00")])
 def test_mapped(airflow, secoda_sandbox_factory, monkeypatch, tmp_path, given):
-    """The mapped example lands a month (here in weeks), or what it is given, in files that tile it."""
+    """The mapped example writes a month (here in weeks), or a given window, in files without gap or overlap."""
     monkeypatch.setenv("SECODA_OUTPUT", str(tmp_path))
     known = Workspace.generate(seed=3, logs=600, days=70, until=datetime(2026, 4, 3, tzinfo=timezone.utc))
     secoda_sandbox_factory(known)
@@ -126,7 +126,7 @@ def test_mapped(airflow, secoda_sandbox_factory, monkeypatch, tmp_path, given):
 
 
 def test_wait_for_new_version(airflow, workspace, secoda_sandbox_factory, monkeypatch):
-    """The sensor's example waits for a version that is added meanwhile, and tells who changed what."""
+    """The sensor's example waits for a version that is added in the meantime, and returns who changed what."""
     monkeypatch.setenv("SECODA_RESOURCE_ID", "metric-1")
     sandbox = secoda_sandbox_factory(Workspace.generate(seed=4, logs=20, days=2))
     monkeypatch.setenv("AIRFLOW_CONN_SECODA_DEFAULT", sandbox.connection_json)

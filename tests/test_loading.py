@@ -33,7 +33,7 @@ def test_nothing_is_left_out():
 
 @pytest.fixture
 def truth(airflow, monkeypatch):
-    """Land two days in the formats and under the names that the page has; return the logs of both."""
+    """Write two days in the formats and with the names of the page; return the logs of both."""
     server = s3_server.serve()
     monkeypatch.setenv("AIRFLOW_CONN_MY_AWS", server.connection())
     server.bucket("my-bucket")
@@ -76,7 +76,7 @@ def _moment(raw):
 
 @pytest.fixture
 def rendered(airflow, request):
-    """Return the tasks of a DAG of the page by their ids, rendered as after the window of 1 March was landed."""
+    """Return the tasks of a DAG of the page by their ids, rendered as after the window of 1 March was written."""
     name = request.param
     for package in ("amazon",) if "redshift" in name else ("snowflake",) if "snowflake" in name else ("google",):
         pytest.importorskip(f"airflow.providers.{package}", reason=f"needs apache-airflow-providers-{package}")
@@ -91,7 +91,7 @@ def rendered(airflow, request):
 
 @pytest.mark.parametrize("rendered", ["secoda_to_redshift"], indirect=True)
 def test_the_redshift_dag(rendered):
-    """The list names the object that was landed and nothing else, and the load takes the list; neither a connection."""
+    """The list names the object that was written only, and the load uses the list; neither has a connection."""
     fetch, name_it, load = rendered.values()
     assert _named(fetch) == PATHS["secoda_to_redshift"]
     (entry,) = json.loads(name_it.data)["entries"]
@@ -107,7 +107,7 @@ def test_the_redshift_dag(rendered):
 
 @pytest.mark.parametrize("rendered", ["secoda_to_redshift"], indirect=True)
 def test_the_list_for_redshift_is_written(rendered, truth):
-    """The list lands in the bucket, by the operator and the connection of the page, and what it names is there."""
+    """The list is written to the bucket, by the operator and the connection of the page, and what it names is there."""
     rendered["name_what_to_load"].execute({})
     bucket = s3_server.serve().bucket("my-bucket")
     (entry,) = json.loads(bucket.read(rendered["load"].s3_key))["entries"]
@@ -116,7 +116,7 @@ def test_the_list_for_redshift_is_written(rendered, truth):
 
 @pytest.mark.parametrize("rendered", ["secoda_to_snowflake"], indirect=True)
 def test_the_snowflake_dag(rendered):
-    """The rows of the window go, then exactly the object that was landed comes, although it may have come before."""
+    """The rows of the window are deleted, then exactly the object that was written is loaded."""
     fetch, make_room, load = rendered.values()
     assert _named(fetch) == PATHS["secoda_to_snowflake"]
     assert "2026-03-01T00:00:00+00:00'::timestamp_tz" in make_room.sql
@@ -128,7 +128,7 @@ def test_the_snowflake_dag(rendered):
 
 @pytest.mark.parametrize("rendered", ["secoda_to_bigquery"], indirect=True)
 def test_the_bigquery_dag(rendered):
-    """Exactly the object that was landed replaces exactly its day of the table."""
+    """Exactly the object that was written replaces exactly its day of the table."""
     fetch, load = rendered.values()
     assert _named(fetch) == PATHS["secoda_to_bigquery"]
     assert (load.bucket, load.source_objects) == ("my-bucket", ["secoda/audit_logs/2026-03-01.parquet"])
@@ -138,7 +138,7 @@ def test_the_bigquery_dag(rendered):
 
 
 def test_patterns_leave_manifests_alone():
-    """The patterns that the page gives for many files take data files, and not what lies beside them."""
+    """The patterns that the page gives for many files take data files, and not the manifests next to them."""
     (pattern,) = re.findall(r'`pattern="(.*?)"`', TEXT)
     name = "secoda/audit_logs/2026-03-01.jsonl.gz"
     assert re.fullmatch(pattern, name)

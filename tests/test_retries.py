@@ -1,4 +1,4 @@
-"""Which failures of a task are retried, and when: the policy that operator and sensor bring, and without policies."""
+"""Which failures of a task are retried, and when: the policy of the operator and the sensor, and tasks without one."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ KINDS = [
 
 
 def decide(error, try_number=1, max_tries=8, **task):
-    """Ask the policy about a task's failure; return what to do, and the delay in seconds."""
-    told = {"retry_delay": MINUTE, "max_retry_delay": None, "retries": 8, **task}
-    decision = SecodaRetryPolicy().evaluate(error, try_number, max_tries, {"task": SimpleNamespace(**told)})
+    """Return the policy's decision about a task's failure, and the delay in seconds."""
+    settings = {"retry_delay": MINUTE, "max_retry_delay": None, "retries": 8, **task}
+    decision = SecodaRetryPolicy().evaluate(error, try_number, max_tries, {"task": SimpleNamespace(**settings)})
     delay = decision.retry_delay
     return decision.action.value, None if delay is None else delay.total_seconds()
 
 
 def about(delay):
-    """Return whatever is a delay with its jitter."""
+    """Return a value that equals a delay with any jitter."""
     return pytest.approx(delay * 1.05, rel=0.05)
 
 
@@ -53,7 +53,7 @@ def about(delay):
 @with_policies
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_kind_of_error_has_its_decision(kind):
-    """What no retry mends fails, what may go away is retried, an incomplete listing is left to the DAG."""
+    """Errors that a retry cannot fix fail, others are retried, an incomplete listing is left to the DAG."""
     decided, _ = decide(kind("said"))
     if issubclass(kind, errors.SecodaFatalError | errors.SecodaConfigurationError):
         assert decided == "fail"
@@ -64,18 +64,18 @@ def test_each_kind_of_error_has_its_decision(kind):
 
 
 @with_policies
-def test_what_is_not_secodas_is_the_dags_business():
+def test_other_errors_are_left_to_the_dag():
     """About errors from elsewhere the policy has no opinion."""
     assert decide(ConnectionError("a disk"))[0] == "default"
 
 
 @with_policies
 @pytest.mark.parametrize(
-    ("asked", "delay"), [(None, None), (0.0, 0.0), (7.0, 7.0), (90_000.0, 86_400.0), (1e12, 86_400.0)]
+    ("retry_after", "delay"), [(None, None), (0.0, 0.0), (7.0, 7.0), (90_000.0, 86_400.0), (1e12, 86_400.0)]
 )
-def test_a_429_is_retried_after_what_it_asked_for(asked, delay):
+def test_a_429_is_retried_after_its_retry_after(retry_after, delay):
     """After ``Retry-After``, a day at most; where there is none, after the task's own delay."""
-    decided, seconds = decide(errors.SecodaRateLimitError("said", status=429, retry_after=asked), try_number=5)
+    decided, seconds = decide(errors.SecodaRateLimitError("said", status=429, retry_after=retry_after), try_number=5)
     assert decided == "retry"
     assert seconds is None if delay is None else seconds == about(delay)
 
@@ -84,7 +84,7 @@ def test_a_429_is_retried_after_what_it_asked_for(asked, delay):
 @pytest.mark.parametrize(
     ("try_number", "delay"), [(1, 60), (2, 120), (3, 240), (6, 1920), (7, 3600), (40, 3600), (10**6, 3600)]
 )
-def test_a_server_that_fails_is_asked_ever_more_seldom(try_number, delay):
+def test_a_server_error_is_retried_with_exponential_backoff(try_number, delay):
     """The task's ``retry_delay`` is doubled each time, up to an hour."""
     assert decide(errors.SecodaServerError("said"), try_number) == ("retry", about(delay))
 
@@ -105,13 +105,13 @@ def test_the_backoff_keeps_to_what_the_task_says(task, delay):
 
 
 @with_policies
-def test_a_task_that_was_cleared_begins_anew():
+def test_a_cleared_task_starts_again_with_the_first_delay():
     """The tries from before a task was cleared do not count: Airflow goes on numbering them."""
     assert decide(errors.SecodaServerError("said"), try_number=6, max_tries=8, retries=3) == ("retry", about(60))
 
 
 @with_policies
-def test_a_server_that_says_when_is_not_asked_before():
+def test_retry_after_of_a_server_error_is_obeyed():
     """A ``Retry-After`` of a 503 counts where it is longer than the backoff."""
     assert decide(errors.SecodaServerError("said", retry_after=600.0)) == ("retry", about(600))
     assert decide(errors.SecodaServerError("said", retry_after=5.0)) == ("retry", about(60))
@@ -119,7 +119,7 @@ def test_a_server_that_says_when_is_not_asked_before():
 
 @with_policies
 def test_the_delay_differs_from_task_to_task():
-    """What failed together does not come back together, and never earlier than asked for."""
+    """Tasks that failed together are not retried together, and never earlier than the server requested."""
     error = errors.SecodaRateLimitError("said", retry_after=100.0)
     delays = {decide(error)[1] for _ in range(50)}
     assert len(delays) > 40
@@ -205,7 +205,7 @@ def test_without_a_policy_it_fails_at_once(refusing, kind, arguments):
 
 @with_policies
 @both
-def test_with_a_policy_it_is_the_policys_to_decide(refusing, kind, arguments):
+def test_a_policy_gets_the_real_error(refusing, kind, arguments):
     """A policy is shown the real error, so that it can decide otherwise; nothing hangs on that in a circle."""
     error = failure(kind, arguments)
     assert type(error) is errors.SecodaAuthenticationError
@@ -218,7 +218,7 @@ def test_with_a_policy_it_is_the_policys_to_decide(refusing, kind, arguments):
 
 
 @with_policies
-def test_a_task_that_was_deferred_asks_its_policy_too(refusing):
+def test_a_deferred_task_uses_its_policy_too(refusing):
     """The operator comes back from its wait with the same policy as before."""
     kind, arguments = OPERATOR
     window = {"start": "2026-01-01T00:00:00Z", "end": "2026-01-02T00:00:00Z", "window_rule": "start_end"}
@@ -230,7 +230,7 @@ def test_a_task_that_was_deferred_asks_its_policy_too(refusing):
 
 @both
 def test_mistakes_in_a_dag_fail_at_once(refusing, kind, arguments):
-    """A connection that is not filled in is no matter of retries, with a policy or without."""
+    """A connection without a key is not retried, with a policy or without."""
     import os
 
     os.environ["AIRFLOW_CONN_EMPTY"] = '{"conn_type": "secoda"}'

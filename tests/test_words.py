@@ -26,11 +26,19 @@ ROOT = Path(__file__).parent.parent
 PATHS = ("airflow_provider_secoda", "example_dags")
 CLEAN = (
     "airflow_provider_secoda/_events",
+    "airflow_provider_secoda/_lineage",
     "airflow_provider_secoda/_storable.py",
     "airflow_provider_secoda/_storage",
+    "airflow_provider_secoda/_windows",
+    "airflow_provider_secoda/assets",
     "airflow_provider_secoda/get_provider_info.py",
+    "airflow_provider_secoda/links",
+    "airflow_provider_secoda/operators",
+    "airflow_provider_secoda/retries.py",
     "airflow_provider_secoda/sandbox",
     "airflow_provider_secoda/verify",
+    "airflow_provider_secoda/windows.py",
+    "example_dags",
     "tests/verify",
 )
 

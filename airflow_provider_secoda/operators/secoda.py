@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
 
 from airflow_provider_secoda._windows.resolve import Window, WindowError, resolve_window
+from airflow_provider_secoda.client._api.timestamps import format_datetime
 from airflow_provider_secoda.links.secoda import SecodaOutputLink, push_link
 from airflow_provider_secoda.retries import DEFAULT_POLICY, retry_policy_kwargs, unwrap_errors_for_retry_policy
 
@@ -184,7 +185,7 @@ class SecodaAuditLogsOperator(BaseOperator):
         if deferrable and wait > _LONGEST_SLEEP:
             from airflow_provider_secoda._compat import datetime_trigger  # noqa: PLC0415 - only where it is used
 
-            self.log.info("The window %s settles at %s; the task is deferred until then", window, settled)
+            self.log.info("Window %s settles at %s; the task is deferred until then", window, format_datetime(settled))
             self.defer(
                 trigger=datetime_trigger(settled),
                 method_name="execute_settled",
@@ -192,7 +193,7 @@ class SecodaAuditLogsOperator(BaseOperator):
                 timeout=wait + _TRIGGER_GRACE,
             )
         if wait > timedelta(0):
-            self.log.info("Waiting %.1f s for the window %s to settle", wait.total_seconds(), window)
+            self.log.info("Waiting %.1f s until window %s has settled", wait.total_seconds(), window)
             time.sleep(wait.total_seconds())
 
     def _read(

@@ -19,7 +19,7 @@ UPLOAD_OF_PARTS = [("sent", 0.6)]
 MANY = tuple(n / 40 for n in range(40))
 
 
-def test_killed_amid_pages(run, sandbox, truth, tmp_path):
+def test_killed_during_the_pages(run, sandbox, truth, tmp_path):
     """A task that is killed amid a page, however many are under way, leaves no file; its retry lands all of them."""
     with Exchange(urlsplit(sandbox.url).port) as wire:
         connection = json.dumps({**json.loads(sandbox.connection_json), "host": wire.url})
@@ -52,7 +52,7 @@ def kill(wire, way, where, run, target, dag, environment):
 
 
 @pytest.mark.parametrize("size", ["one request", "parts"])
-def test_killed_amid_an_upload(run, s3, s3_wire, sandbox, workspaces, tmp_path, size):
+def test_killed_during_an_upload(run, s3, s3_wire, sandbox, workspaces, tmp_path, size):
     """A task that is killed amid its upload leaves the old object or the new one, whole; its retry lands the same."""
     environment = s3.connection(s3_wire.url)
     before, now = workspaces if size == "one request" else (large(0), large(20 << 20))

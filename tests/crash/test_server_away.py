@@ -86,7 +86,7 @@ def conf(target):
 
 
 @pytest.mark.parametrize("dag", ["fetch_4", pytest.param("fetch_1", marks=ONLY_WITH_ALL)])
-def test_away_amid_a_window(tasks, server, window, tmp_path, dag):
+def test_away_during_a_window(tasks, server, window, tmp_path, dag):
     """A read whose server is killed, and starts again on the same port, waits for it and is complete."""
     target, environment = Directory(tmp_path / "target"), server.environment
     server.stall_after(5)
@@ -127,7 +127,7 @@ def resource():
     return {"resource_id": resource_id, "since": datetime.now(timezone.utc).isoformat()}
 
 
-def test_away_amid_a_wait(tasks, server, resource):
+def test_away_during_a_wait(tasks, server, resource):
     """A sensor whose server is killed while it waits goes on when it is back, and returns what came then."""
     tasks.begin("wait_1000", resource, environment=server.environment)
     until(lambda: server.asked(RESOURCE_LOGS) >= 3, "it has looked three times")

@@ -84,7 +84,7 @@ def warm(nothing: Any) -> None:
     """Run a task, so that what costs seconds the first time is done before the forks."""
     from airflow.providers.common.compat.sdk import ObjectStoragePath
 
-    for name in ("client.sync", "hooks.secoda", "sinks.storage"):
+    for name in ("client.sync", "hooks.secoda", "_storage.write", "operators._fetch"):
         importlib.import_module(f"airflow_provider_secoda.{name}")
     for name in ("airflow.providers.amazon.aws.fs.s3", "s3fs", "pyarrow.parquet"):
         with contextlib.suppress(ImportError):

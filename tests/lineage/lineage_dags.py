@@ -1,4 +1,4 @@
-"""A DAG whose tasks touch Secoda in every way that OpenLineage is told of; where files go is in LINEAGE_FOLDER."""
+"""A DAG whose tasks use Secoda in every way that is reported to OpenLineage; LINEAGE_FOLDER is the output folder."""
 
 import os
 from datetime import datetime, timedelta, timezone

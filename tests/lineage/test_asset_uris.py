@@ -34,7 +34,7 @@ ADDRESSES = st.builds(
 
 
 @given(ADDRESSES)
-def test_whatever_stands_in_a_uri_comes_back(address):
+def test_a_uri_is_read_as_it_was_made(address):
     """Airflow keeps the URI of any workspace and resource as it was made, and it reads back as what it was made of."""
     uri = Asset(uri=address.uri).uri
     assert uri == address.uri
@@ -93,7 +93,7 @@ def test_what_names_nothing_is_refused(uri):
 @pytest.mark.parametrize(
     "uri", ["secoda://the-key@api.secoda.co/audit_logs", "secoda://u:the-key@api.secoda.co/audit_logs"]
 )
-def test_a_key_in_a_uri_is_refused_unsaid(uri):
+def test_a_key_in_a_uri_is_refused_and_not_repeated(uri):
     """Where somebody put a key into a URI, the handler refuses it without repeating it."""
     with pytest.raises(ValueError, match="must not contain a user or a key") as refused:
         sanitize_uri(urlsplit(uri))
@@ -111,7 +111,7 @@ def test_a_key_in_a_uri_is_refused_unsaid(uri):
     ],
 )
 def test_assets_are_made_as_connections_are(arguments, uri):
-    """The factory takes what the connection's form takes, and Airflow's arguments of an asset beside it."""
+    """The factory takes what the connection's form takes, and Airflow's arguments of an asset."""
     asset = create_asset(**arguments, extra={"team": "data"})
     assert (asset.uri, asset.extra) == (uri, {"team": "data"})
 

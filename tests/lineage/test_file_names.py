@@ -40,8 +40,8 @@ def test_a_file_has_the_name_that_openlineage_gives_it(path, names):
     assert file_names(path) == names
 
 
-def test_a_relative_path_is_told_in_full():
-    """A path from the working directory is told from the root, so that others can find the file."""
+def test_a_relative_path_is_made_absolute():
+    """A relative path is reported as an absolute path, so that others can find the file."""
     assert file_names("logs/a.jsonl") == ("file", os.path.join(os.getcwd(), "logs", "a.jsonl"))  # noqa: PTH109, PTH118
 
 
@@ -56,7 +56,7 @@ def test_an_object_is_called_as_the_amazon_provider_calls_it(key):
 
 @given(KEYS)
 def test_an_object_is_where_airflow_puts_it(key):
-    """Bucket and key are those that Airflow asks the store for, of the same URL."""
+    """Bucket and key are those that Airflow gets from the same URL."""
     path = ObjectStoragePath(f"s3://my_conn@logs/{key}")
     assert "/".join(file_names(str(path))) == f"s3://{path.path}"
 

@@ -111,7 +111,7 @@ def test_an_object_has_no_connection_in_its_name(lineage):
 
 
 def test_the_counts_are_those_of_the_file(lineage):
-    """Rows in and out, bytes and digest are those of the file that lies there."""
+    """Rows in and out, bytes and digest are those of the file."""
     (read,), (written,) = lineage.of("to_file")["inputs"], lineage.of("to_file")["outputs"]
     data = (lineage.folder / "day=2026-02-24/logs.jsonl").read_bytes()
     count = len(data.splitlines())
@@ -142,7 +142,7 @@ def test_the_window_is_what_was_read_of_the_logs(lineage, task, field):
 
 
 def test_the_run_says_what_it_was_given(lineage):
-    """Window, the rule that it comes from, and filter stand in the run's parameters."""
+    """Window, the rule that it comes from, and filter are in the run's parameters."""
     given = lineage.of("to_file")["run"]["facets"]["executionParameters"]["parameters"]
     found = {parameter["key"]: parameter["value"] for parameter in given}
     assert json.loads(found.pop("filter")) == {"operator": "exact", "field": "performer_type", "value": "USER"}
@@ -179,7 +179,7 @@ def test_the_schema_of_a_parquet_file_is_its_own(lineage):
     assert (told["raw"], told["performer_metadata"], told["event_blocks"]) == ("string", "struct", "array")
 
 
-def test_what_is_returned_is_no_dataset(lineage):
+def test_a_return_value_is_not_a_dataset(lineage):
     """A task without a file has the audit logs as input, counted, and no output."""
     complete = lineage.of("to_return")
     assert complete["outputs"] == []
@@ -187,7 +187,7 @@ def test_what_is_returned_is_no_dataset(lineage):
     assert read["inputFacets"]["inputStatistics"]["rowCount"] == len(lineage.xcoms["to_return"])
 
 
-def test_a_failed_task_read_nothing_that_it_could_vouch_for(lineage):
+def test_a_failed_task_has_no_counts_and_no_output(lineage):
     """FAIL has input and window, but no counts and no output."""
     failed = lineage.of("refused", "FAIL")
     assert (names(failed["inputs"]), failed["outputs"]) == ([(lineage.namespace, "audit_logs")], [])
@@ -195,14 +195,14 @@ def test_a_failed_task_read_nothing_that_it_could_vouch_for(lineage):
     assert lineage.of("refused", "START")["outputs"] == []
 
 
-@pytest.mark.skipif(airflow_runs.version() < (3, 3), reason="before 3.3 nobody is told that a task was skipped")
+@pytest.mark.skipif(airflow_runs.version() < (3, 3), reason="Airflow before 3.3 does not report skipped tasks")
 def test_a_skipped_task_wrote_nothing(lineage):
     """A task that found no log and was skipped has no output."""
     assert lineage.of("skipped")["outputs"] == []
     assert list(lineage.of("skipped")["inputs"][0]["inputFacets"]) == ["subset"]
 
 
-def test_a_sensor_looks_at_its_resource(lineage):
+def test_the_input_of_a_sensor_is_its_resource(lineage):
     """The sensor's input is its resource, in the workspace that the connection names."""
     resource = lineage.xcoms["wait"][0]["resource_id"]
     expected = [(lineage.namespace, f"workspace/Data%20Team/resource/{resource}")]
@@ -230,8 +230,8 @@ def test_facets_are_those_of_the_standard(lineage):
         assert all(facet["_schemaURL"].startswith("https://openlineage.io/spec/facets/") for facet in facets)
 
 
-def test_no_event_tells_a_secret(lineage):
-    """No event holds a key or a secret, whole, in part or encoded, and none the id of a connection."""
+def test_no_event_contains_a_secret(lineage):
+    """No event contains a key or a secret, in full, in part or encoded, or the id of a connection."""
     for secret in (KEY, WRONG_KEY):
         assert Search(secret).find(lineage.bytes) == []
     for secret in s3_server.SECRETS:
@@ -259,7 +259,7 @@ def test_the_window_is_what_openlineages_own_class_makes_of_it():
     assert set(parameters["parameters"][0]) <= {"key", "name", "description", "value"}
 
 
-def test_without_openlineage_nothing_is_told(monkeypatch):
+def test_without_openlineage_there_is_no_lineage(monkeypatch):
     """Where OpenLineage's provider is not installed, its methods return nothing and do not fail."""
     from airflow_provider_secoda.operators.secoda import SecodaAuditLogsOperator
     from airflow_provider_secoda.sensors.secoda import SecodaVersionHistorySensor
@@ -272,7 +272,7 @@ def test_without_openlineage_nothing_is_told(monkeypatch):
     assert sensor.get_openlineage_facets_on_start() is None
 
 
-def test_a_task_whose_connection_cannot_be_used_tells_nothing(monkeypatch):
+def test_a_task_whose_connection_cannot_be_used_has_no_lineage(monkeypatch):
     """Where the connection was of no use, lineage does not read it once more, and is empty."""
     from airflow.providers.common.compat.sdk import DAG, AirflowFailException
 

@@ -79,7 +79,7 @@ def test_what_makes_no_address(template):
 
 @given(st.text(st.characters(exclude_categories=["Cs"])))
 def test_any_id(resource_id):
-    """Whatever the id, the address stays on the host and in the place, and gives the id back."""
+    """For any id, the address has the same host and path, and the id can be read from it."""
     url = urlsplit(resource_url("{app}/table/{resource_id}/lineage", US, resource_id))
     assert (url.netloc, url.query, url.fragment) == ("app.secoda.co", "", "")
     assert unquote(url.path.removeprefix("/table/").removesuffix("/lineage")) == resource_id

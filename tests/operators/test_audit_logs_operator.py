@@ -56,7 +56,7 @@ def expected(workspace, start=START, end=END, field="logged_at"):
     return b"".join(raw + b"\n" for raw in workspace.window(start, end, field))
 
 
-# --- what lands ------------------------------------------------------------------------------------------------
+# --- what is written ------------------------------------------------------------------------------------------------
 
 
 def test_the_file_holds_every_log_of_the_window_as_sent(sandbox, workspace, tmp_path):
@@ -159,7 +159,7 @@ def test_a_filter_selects(sandbox, workspace, tmp_path, filter_):
 
 
 def test_path_placeholders_are_the_windows_edges(sandbox, tmp_path):
-    """`{start}` and `{end}` in the path stand for the window's edges in UTC, with any format."""
+    """`{start}` and `{end}` in the path are replaced by the window's edges in UTC, with any format."""
     summary = fetch(output_path=str(tmp_path) + "/{start:%Y/%m/%d}/{start}_{end:%H%M}.jsonl")
     assert summary["path"] == f"{tmp_path}/2026/02/24/2026-02-24T00-00-00_0000.jsonl"
     assert Path(summary["path"]).exists()
@@ -260,7 +260,7 @@ def test_history_that_begins_later_is_said_or_fails(sandbox, workspace, tmp_path
     ],
 )
 def test_bad_input_is_named(sandbox, arguments, said):
-    """What cannot work fails with the name of what to change, before anything is asked of the API."""
+    """A wrong argument fails the task with its name, before any request is sent."""
     base = {"start": START, "end": END} if not {"start", "end"} & set(arguments) else {}
     operator = SecodaAuditLogsOperator(task_id="fetch", **base | arguments)
     with pytest.raises(Exception, match=re.escape(said)):
@@ -341,7 +341,7 @@ def dag_file(name, path, schedule="None", arguments=""):
 
 
 def test_a_run_of_a_data_interval(airflow, sandbox, workspace, tmp_path):
-    """A run of a data-interval timetable lands its interval, and the summary is its return value."""
+    """A run of a data-interval timetable writes its data interval, and the summary is its return value."""
     source = dag_file("interval", tmp_path / "logs.jsonl", 'CronDataIntervalTimetable("@daily", timezone="UTC")')
     ran = airflow.run_dag(source, logical_date=END)
     assert ran.state == "success", ran.log
@@ -375,7 +375,7 @@ def test_one_info_line_says_what_was_done(airflow, sandbox, tmp_path):
 
 
 def test_troubles_are_survived_and_said(airflow, sandbox, workspace, tmp_path):
-    """With throttling, failures, an ignored sort and a moving listing a run lands exactly what it should."""
+    """With throttling, failures, an ignored sort and a moving listing a run writes exactly the logs of its window."""
     sandbox.faults = Faults(
         order="ignored", error_rate=0.02, error_statuses=[500], script=[429, "cut", "html", "reset"]
     )
@@ -386,7 +386,7 @@ def test_troubles_are_survived_and_said(airflow, sandbox, workspace, tmp_path):
     assert "order cannot be relied on" in ran.log
 
 
-def test_a_moving_workspace_lands_exactly_once(secoda_sandbox_factory, tmp_path):
+def test_a_changing_workspace_is_written_exactly_once(secoda_sandbox_factory, tmp_path):
     """While logs arrive and the oldest expire with every other request, the file is exact."""
     workspace = Workspace.generate(seed=5, logs=4000, days=20, until=UNTIL)
     sandbox = secoda_sandbox_factory(workspace, page_size=20)
@@ -406,7 +406,7 @@ def test_the_docstring_says_what_is_templated():
 
 
 def test_a_deferred_run_ends_well(airflow, sandbox, tmp_path):
-    """A run that is deferred until its window has settled goes on by itself and lands the file."""
+    """A run that is deferred until its window has settled continues by itself and writes the file."""
     end = datetime.now(timezone.utc)
     source = dag_file(
         "deferred",

@@ -1,4 +1,4 @@
-"""What stands beside the file that the operator wrote, and what keeps a file from being replaced by less."""
+"""The manifest of a file that the operator wrote, and the check before a file is replaced."""
 
 from __future__ import annotations
 
@@ -185,7 +185,7 @@ def test_no_manifest_where_none_is_wanted(sandbox, tmp_path):
 
 
 def expire(workspace, how_many):
-    """Let the oldest logs expire, up to so many of the window."""
+    """Let the oldest logs expire, including a number of logs of the window."""
     moments = sorted(timestamps.read(log["logged_at"]) for log in workspace.logs)
     workspace.expire(sum(moment < START for moment in moments) + how_many)
 
@@ -228,7 +228,7 @@ def test_the_file_of_another_workspace_is_not_replaced(secoda_sandbox_factory, t
 
 
 def test_less_may_be_written_elsewhere_or_once_the_old_was_moved(sandbox, workspace, tmp_path):
-    """The ways out that the error names lead out."""
+    """The options that the error lists work."""
     path = tmp_path / "logs.jsonl"
     fetch(path)
     expire(workspace, 3)
@@ -252,7 +252,7 @@ def test_another_window_replaces_what_it_will(sandbox, tmp_path):
 
 @pytest.mark.parametrize("broken", [b"", b"{}", b'{"manifest_version": 1,\n  "records": [\n  ]\n}\n', b"\xff"])
 def test_a_broken_manifest_is_not_replaced(sandbox, tmp_path, broken):
-    """A manifest that cannot be read may stand for logs that are gone: it is not written over."""
+    """A manifest that cannot be read may list logs that have expired: it is not replaced."""
     path = tmp_path / "logs.jsonl"
     fetch(path)
     note = tmp_path / "logs.jsonl.manifest.json"
@@ -266,7 +266,7 @@ def test_a_broken_manifest_is_not_replaced(sandbox, tmp_path, broken):
     "path", ["/{folder}/../../etc/logs.jsonl", "/{folder}/{{start:..}}/logs.jsonl", "/{folder}/a\0b.jsonl"]
 )
 def test_a_path_that_leads_upwards_fails_before_anything_is_read(sandbox, tmp_path, path):
-    """What a template brings into the path cannot lead out of the folder."""
+    """A templated part of the path cannot lead out of the directory."""
     with pytest.raises(AirflowFailException, match="output_path"):
         fetch(path.format(folder=tmp_path))
     assert sandbox.requests == []

@@ -1,4 +1,4 @@
-"""What the operator tells the assets that it updates, in real runs of every kind."""
+"""What the operator adds to the events of its outlets, in real runs of every kind."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_a_file(airflow, workspace, tmp_path):
 
 
 def test_a_list(airflow, workspace):
-    """Without a file the event tells window and counts, and no logs."""
+    """Without a file the event contains window and counts, and no logs."""
     ran = run(airflow, "told_list")
     ((extra, _),) = events("told_list")
     logs = ran.xcoms["fetch"]
@@ -97,7 +97,7 @@ def test_other_outlets(airflow, workspace):
     assert len(events("told_others")) == 1
 
 
-def test_a_skipped_task_tells_nothing(airflow, workspace):
+def test_a_skipped_task_has_no_event(airflow, workspace):
     """A window without logs that is skipped makes no event."""
     none = {"operator": "exact", "field": "performer_id", "value": "nobody"}
     ran = run(airflow, "told_nothing", skip_if_empty=True, filter=none)
@@ -107,7 +107,7 @@ def test_a_skipped_task_tells_nothing(airflow, workspace):
 
 @pytest.mark.skipif(not V33, reason="runs are partitioned since Airflow 3.3")
 def test_a_partition(airflow, workspace):
-    """A partitioned run's event is of its partition, and says so in what it tells, too."""
+    """The event of a partitioned run has its partition key, also in ``extra``."""
     dag = airflow.load(HEAD.format(name="told_partition") + PARTITIONED.format(name="told_partition"))["told_partition"]
     run_id = run_makers.post("told_partition", logical_date=None, partition_key="2026-11-20T00:00:00")
     ran = airflow.execute(dag, run_id)

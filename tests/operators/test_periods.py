@@ -66,7 +66,7 @@ def assert_tiles(expression, zone, start):
 @given(CRONS, ZONES, STARTS)
 @settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 def test_the_windows_of_consecutive_ticks_tile_time(expression, zone, start):
-    """Whatever the cron schedule and the zone: the window of a tick begins at Airflow's tick before."""
+    """For any cron schedule and zone, the window of a tick starts at Airflow's previous tick."""
     assert_tiles(expression, zone, start)
 
 
@@ -107,7 +107,7 @@ def test_the_windows_tile_time_where_airflow_itself_loses_ticks(expression, zone
     ],
 )
 def test_between_ticks_it_is_the_last_full_period(expression, instant, start, end):
-    """An instant that is no tick gives the period that was complete by then, in the schedule's zone."""
+    """An instant between ticks gives the period that was complete by then, in the schedule's zone."""
     assert span(resolve(cron(expression, "Europe/Berlin"), at=instant)) == (start, end)
 
 
@@ -191,7 +191,7 @@ def workdays(*, point):
     return Workdays()
 
 
-def test_a_timetable_of_a_plugin_is_asked_like_any_other():
+def test_a_timetable_of_a_plugin_is_used_like_any_other():
     """A custom timetable answers the scheduler's question, so it answers ours."""
     tuesday = utc(2026, 11, 24, 5)
     assert span(resolve(workdays(point=False), run_after=tuesday)) == (utc(2026, 11, 23), utc(2026, 11, 24))
@@ -213,7 +213,7 @@ def test_a_timetable_of_a_plugin_that_ticks_from_anywhere_fails():
 
 
 def test_a_timetable_of_a_plugin_that_does_not_answer_fails():
-    """A custom timetable without the scheduler's question has no periods to tell."""
+    """A custom timetable that does not implement ``next_dagrun_info`` has no periods."""
     from airflow.timetables.base import Timetable
 
     class Silent(Timetable):

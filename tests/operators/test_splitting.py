@@ -1,4 +1,4 @@
-"""Splitting a window: the pieces tile it, whatever it is and however it is given."""
+"""A window is split into windows without gap or overlap, in any form and any zone."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_a_day_has_24_hours():
     assert pieces[-1]["end"] == "2026-10-27T01:00:00Z"
 
 
-def test_a_window_that_is_short_stays_whole():
+def test_a_short_window_is_not_split():
     """A window no longer than a piece is one piece, also to the microsecond."""
     for end in ("2026-01-01T00:00:00.000001", "2026-01-01T23:59:59.999999", "2026-01-02"):
         (piece,) = edges(split_window("2026-01-01", end, at_most=1))
@@ -67,7 +67,7 @@ def test_a_window_that_is_short_stays_whole():
     ],
 )
 def test_what_cannot_be_split_is_an_error(start, end, every, said):
-    """What is no window, or makes more pieces than there may be, is refused in words, before any is made."""
+    """Arguments that are not a window, or that give too many windows, are an error, before any window is computed."""
     with pytest.raises(ValueError, match=said):
         split_window(start, end, every=every, at_most=10)
 

@@ -80,8 +80,8 @@ def test_arguments_that_make_no_window_are_refused_by_name(start, end, said):
     assert said in error(timetable=cron("@daily"), at=utc(2026, 11, 23), start=start, end=end)
 
 
-def test_the_data_interval_may_stand_in_the_context_or_in_the_run():
-    """A key that the context lacks is looked up in the run; an interval that is not empty is the window."""
+def test_the_data_interval_may_be_in_the_context_or_in_the_run():
+    """A key that the context lacks is read from the run; a data interval is the window if it is not empty."""
     facts = {"data_interval_start": utc(2026, 1, 1), "data_interval_end": utc(2026, 1, 3)}
     for window in (resolve(cron("@daily"), **facts), resolve(cron("@daily"), context=facts)):
         assert (*span(window), window.rule) == (utc(2026, 1, 1), utc(2026, 1, 3), "data_interval")

@@ -52,7 +52,7 @@ def utc(*numbers):
 
 
 def says_no_window(ran):
-    """Tell whether the log has the error that names the ways out, however it is wrapped there."""
+    """Return whether the log has the error that lists the options, however it is wrapped there."""
     return NO_WINDOW.search(" ".join(ran.log.split()))
 
 
@@ -108,8 +108,8 @@ def test_the_first_event_of_a_list_has_no_window(scheduled):
 
 @pytest.mark.parametrize("dag_id", ["never", "once", "assets"])
 @pytest.mark.parametrize("how", [{}, {"logical_date": utc(2025, 4, 9, 7, 30)}])
-def test_a_dag_without_ticks_fails_and_names_the_ways_out(airflow, dags, dag_id, how):
-    """Without a schedule of times no window can be told, and the error says what to do."""
+def test_a_dag_without_ticks_fails_and_lists_the_options(airflow, dags, dag_id, how):
+    """Without a schedule of times there is no window, and the error says what to do."""
     ran = airflow.run_dag(dags[dag_id], **how)
     assert ran.state == "failed"
     assert says_no_window(ran)
@@ -136,7 +136,7 @@ def test_a_manual_run_of_some_date_has_the_last_full_period_before(airflow, dags
 @airflow_3
 @pytest.mark.parametrize("dag_id", ["daily", "cron_trigger", "cron_interval", "asset_or_time", "multiple"])
 def test_a_run_without_an_interval_has_the_last_full_period_before_run_after(airflow, dags, dag_id):
-    """Airflow 3 gives a run with ``logical_date: null`` no interval at all; ``run_after`` tells."""
+    """Airflow 3 gives a run with ``logical_date: null`` no data interval; ``run_after`` decides."""
     moments = {"logical_date": None, "run_after": utc(2025, 4, 9, 7, 30)}
     posted = airflow.execute(dags[dag_id], run_makers.post(dag_id, **moments))
     assert posted.xcoms["window"][1:] == [utc(2025, 4, 9).isoformat(), "schedule_period"]
@@ -188,7 +188,7 @@ def test_backfilled_runs_have_the_windows_of_scheduled_runs(airflow, dags, dag_i
     assert [run[0] for run in windows[1:]] == [run[1] for run in windows[:-1]]
 
 
-def test_a_run_that_an_asset_triggered_fails_and_names_the_ways_out(airflow, dags):
+def test_a_run_that_an_asset_triggered_fails_and_lists_the_options(airflow, dags):
     """An asset's event has no window of time, also where the DAG has a cron schedule besides."""
     airflow.run_dag(dags["maker"])
     due = run_makers.schedule()

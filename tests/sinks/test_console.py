@@ -1,4 +1,4 @@
-"""The page on which a cloud's console shows a file, or none: real clients of the stores, which are asked nothing."""
+"""The page of a cloud's console that shows a file, or None: real clients of the stores, without requests."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_a_store_that_the_environment_configured(monkeypatch):
     assert console_url(s3(), PATH) is None
 
 
-def test_a_store_that_was_never_asked():
+def test_a_store_without_requests():
     """A client that has not spoken to anybody yet gives no page."""
     s3fs = pytest.importorskip("s3fs")
     assert console_url(s3fs.S3FileSystem(anon=True, skip_instance_cache=True), PATH) is None

@@ -1,4 +1,4 @@
-"""What lands as NDJSON is what the API sent, one record a line, and equal bytes each time."""
+"""NDJSON files contain what the API sent, one record per line, and the same bytes each time."""
 
 import gzip
 import json
@@ -54,7 +54,7 @@ VALUES = st.recursive(
     ),
     max_leaves=10,
 )
-# An object as its tokens; the same name may stand twice.
+# An object as its tokens; the same name may occur twice.
 OBJECTS = st.tuples(NAMES, st.lists(VALUES, max_size=4)).map(lambda pair: list(tokens_of_object(*pair)))
 
 
@@ -95,7 +95,7 @@ def test_format_of_another_suffix(path):
 @settings(deadline=None)
 @given(tokens=st.lists(OBJECTS, max_size=3), data=st.data())
 def test_bytes_as_sent(tmp_path_factory, tokens, data):
-    """A record that came in one line is its line, whatever its tokens and the spaces between them."""
+    """A record that came in one line is its line, with any tokens and any spaces between them."""
     records = [spaced(each, [b"", b" ", b"\t", b"  "], data) for each in tokens]
     assert written(tmp_path_factory, "jsonl", records) == b"".join(record + b"\n" for record in records)
 
@@ -146,7 +146,7 @@ def test_no_records(tmp_path, kind):
 
 
 def test_parquet_without_pyarrow(tmp_path, monkeypatch):
-    """Where pyarrow is missing, the error names the extra that brings it; the other formats do not care."""
+    """Where pyarrow is missing, the error names the extra to install; the other formats do not need it."""
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(ModuleNotFoundError, match=r"airflow-provider-secoda\[parquet\]"):
         require_format("parquet")

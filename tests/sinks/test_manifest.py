@@ -1,4 +1,4 @@
-"""A manifest says truly what a file holds, can be read line by line, and is refused where it is not whole."""
+"""A manifest describes its file exactly, can be read line by line, and is refused if it is not complete."""
 
 import gzip
 import hashlib
@@ -19,9 +19,9 @@ HEADER = {"file": {"name": "a.jsonl"}, "query": {"start": "…"}}
 
 def written(records=RECORDS, kind="jsonl", header=HEADER):
     """Return a manifest of records, as bytes."""
-    with ManifestBuilder(kind) as ledger:
-        assert list(ledger.watch(records)) == [raw for _, _, raw in records]
-        return b"".join(ledger.manifest(header))
+    with ManifestBuilder(kind) as builder:
+        assert list(builder.watch(records)) == [raw for _, _, raw in records]
+        return b"".join(builder.manifest(header))
 
 
 def read(manifest):
@@ -47,12 +47,12 @@ def test_strange_ids_come_back():
 
 
 @pytest.mark.parametrize("kind", ["jsonl", "jsonl.gz", "parquet"])
-def test_digests_are_of_what_lies_in_the_file(tmp_path, kind):
+def test_digests_are_of_the_bytes_in_the_file(tmp_path, kind):
     """The digest of a record is that of its line, or of its Parquet column ``raw``."""
     pretty = (0, "p", b'{\n  "id": "p",\r\n  "n": 1\n}')
     path = str(tmp_path / f"a.{kind}")
-    with ManifestBuilder(kind) as ledger:
-        landed = write_atomically(ledger.watch([pretty, *RECORDS]), path, manifest=lambda _: ledger.manifest(HEADER))
+    with ManifestBuilder(kind) as builder:
+        result = write_atomically(builder.watch([pretty, *RECORDS]), path, manifest=lambda _: builder.manifest(HEADER))
     if kind == "parquet":
         import pyarrow.parquet
 
@@ -63,11 +63,11 @@ def test_digests_are_of_what_lies_in_the_file(tmp_path, kind):
     manifest = Path(manifest_path(path)).read_bytes()
     found = read(manifest)[1]
     assert [digest for _, digest in found] == [hashlib.sha256(line).hexdigest() for line in lines]
-    assert landed.manifest == manifest_path(path)
-    assert landed.manifest_sha256 == hashlib.sha256(manifest).hexdigest()
+    assert result.manifest == manifest_path(path)
+    assert result.manifest_sha256 == hashlib.sha256(manifest).hexdigest()
 
 
-def test_a_cut_manifest_is_refused_wherever_it_is_cut():
+def test_a_truncated_manifest_is_refused():
     """No beginning of a manifest is taken for a manifest."""
     manifest = written()
     for end in range(len(manifest)):
@@ -99,34 +99,34 @@ def test_another_layout_is_refused(old, new):
 
 
 def test_no_json_is_refused():
-    """Bytes that are no manifest are refused."""
+    """Bytes that are not a manifest are refused."""
     for junk in (b"", b"\xff\xfe", b"{}", b"[]", b"null\n", b'  "records": [\n  ]\n}\n'):
         with pytest.raises(ManifestError):
             read(junk)
 
 
-# --- beside its file -------------------------------------------------------------------------------------------
+# --- next to its file -------------------------------------------------------------------------------------------
 
 
 def both(records, path):
-    """Land records with a manifest that holds the file's digest."""
-    with ManifestBuilder("jsonl") as ledger:
+    """Write records with a manifest that contains the file's SHA-256."""
+    with ManifestBuilder("jsonl") as builder:
         return write_atomically(
-            ledger.watch(records),
+            builder.watch(records),
             str(path),
-            manifest=lambda done: ledger.manifest({"file": {"sha256": done.sha256}}),
+            manifest=lambda done: builder.manifest({"file": {"sha256": done.sha256}}),
         )
 
 
-def test_a_manifest_never_stands_beside_another_file(tmp_path):
+def test_a_manifest_is_never_next_to_another_file(tmp_path):
     """A file that replaces another takes the other's manifest away, also when it gets none of its own."""
     both(RECORDS, tmp_path / "a.jsonl")
     write_atomically([b"{}"], str(tmp_path / "a.jsonl"))
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.jsonl"]
 
 
-def test_nothing_is_touched_before_both_are_whole(tmp_path):
-    """When a process dies while the manifest is made, what stood there before stands there still."""
+def test_nothing_is_replaced_before_both_are_complete(tmp_path):
+    """When an error occurs while the manifest is built, the old file and its manifest stay as they were."""
     both(RECORDS, tmp_path / "a.jsonl")
 
     class DeadError(BaseException):
@@ -166,7 +166,7 @@ def memory():
 
 
 def test_a_file_that_cannot_be_put_leaves_the_old_one_with_its_manifest(memory, monkeypatch):
-    """Where a store refuses the new file, the old one stands there as before, vouched for."""
+    """If a store refuses the new file, the old one stays as it was, with its manifest."""
     both(RECORDS, URL)
     before = dict(memory.find("/bucket", detail=True))
     contents = {name: memory.cat_file(name) for name in before}
@@ -178,7 +178,7 @@ def test_a_file_that_cannot_be_put_leaves_the_old_one_with_its_manifest(memory, 
 
 
 def test_an_error_after_the_put_leaves_no_manifest_that_is_not_true(memory, monkeypatch):
-    """Where a store took the new file but its answer was lost, the old manifest does not come back beside it."""
+    """If a store stored the new file but its response was lost, the old manifest is not put back next to it."""
     both(RECORDS, URL)
     monkeypatch.setattr(memory, "refuses", "after")
     with pytest.raises(TimeoutError):
@@ -187,8 +187,8 @@ def test_an_error_after_the_put_leaves_no_manifest_that_is_not_true(memory, monk
     assert memory.cat_file("/bucket/a.jsonl").count(b"\n") == 2
 
 
-def test_the_same_bytes_keep_their_manifest_meanwhile(tmp_path):
-    """A re-run that lands the same bytes is at no moment without a manifest."""
+def test_the_same_bytes_keep_their_manifest(tmp_path):
+    """A file that is written again with the same bytes always has its manifest."""
     both(RECORDS, tmp_path / "a.jsonl")
     (tmp_path / "a.jsonl").unlink()
     (tmp_path / "a.jsonl").mkdir()

@@ -1,4 +1,4 @@
-"""What lands as Parquet: documented fields typed, every record untouched beside them."""
+"""Parquet files: documented fields as typed columns, and every record as it was sent."""
 
 import json
 from datetime import datetime, timedelta, timezone
@@ -115,7 +115,7 @@ def test_duckdb_reads_it(tmp_path):
     ],
 )
 def test_timestamps(tmp_path, text, moment):
-    """A timestamp is in UTC and never moves into the next microsecond; what is none is null."""
+    """A timestamp is in UTC and never moves into the next microsecond; a value that is not a timestamp is null."""
     assert row_of(tmp_path, json.dumps({"id": "1", "logged_at": text}).encode())["logged_at"] == moment
 
 
@@ -169,14 +169,14 @@ JSON = st.recursive(
 @settings(deadline=None)
 @given(st.lists(st.dictionaries(st.sampled_from([*LOG, "raw"]), JSON, max_size=6), max_size=4))
 def test_no_record_fails(tmp_path_factory, logs):
-    """Whatever stands in whichever field, every record lands, in order and untouched."""
+    """With any value in any field, every record is written, in order and unchanged."""
     records = [json.dumps(log).encode() for log in logs]
     table = table_of(tmp_path_factory.mktemp("any"), *records)
     assert [raw.encode() for raw in table["raw"].to_pylist()] == records
 
 
 def test_records_that_cannot_be_decoded(tmp_path):
-    """A lone surrogate or 5,000 digits keep nothing from landing; the last of two equal names counts."""
+    """A lone surrogate or 5,000 digits do not prevent writing; the last of two equal names counts."""
     odd = [rb'{"id":"\ud800"}', b'{"id":"1","n":' + b"9" * 5000 + b"}", b'{"id":"1","id":"2"}']
     table = table_of(tmp_path, *odd)
     assert [raw.encode() for raw in table["raw"].to_pylist()] == odd
@@ -184,7 +184,7 @@ def test_records_that_cannot_be_decoded(tmp_path):
 
 
 def test_not_utf8(tmp_path):
-    """Bytes that are no text fail rather than land changed, and the error does not show the record."""
+    """Bytes that are not UTF-8 fail instead of being changed, and the error does not show the record."""
     for record in (b'{"id":"secret\xff"}', b'{"metadata":"secret\xff"}', b'{"new":"secret\xff"}'):
         with pytest.raises(UnicodeDecodeError) as caught:
             table_of(tmp_path, record)
@@ -192,7 +192,7 @@ def test_not_utf8(tmp_path):
 
 
 def test_row_groups(tmp_path):
-    """Many records land in order, in row groups of bounded size, and twice in the same bytes."""
+    """Many records are written in order, in row groups of bounded size, and twice as the same bytes."""
     records = [b'{"id":"%d"}' % n for n in range(20_000)]
     for name in ("one.parquet", "other.parquet"):
         write_local_file(tmp_path / name, "parquet", iter(records))

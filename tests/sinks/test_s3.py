@@ -23,7 +23,7 @@ def bucket():
 
 
 def test_many_parts(bucket):
-    """A file that goes in several parts arrives whole, and replaces the one before."""
+    """A file that goes in several parts arrives completely, and replaces the one before."""
     record = b"x" * (1 << 20)
     for count in (1, 40):
         written = write_atomically((record for _ in range(count)), f"{bucket.url}/large.jsonl")
@@ -39,8 +39,8 @@ def test_no_encoding_is_claimed(bucket):
     assert "ContentEncoding" not in bucket.client.Object("packed.jsonl.gz").get()
 
 
-def test_who_may_only_put_can_land(bucket, monkeypatch):
-    """A key that may put objects, and neither read nor list nor delete them, lands file and manifest."""
+def test_permission_to_put_is_enough(bucket, monkeypatch):
+    """A key that may put objects, and neither read nor list nor delete them, writes file and manifest."""
     server = s3_server.serve()
     iam = server.client("iam")
     iam.create_user(UserName="writer")
@@ -59,10 +59,10 @@ def test_who_may_only_put_can_land(bucket, monkeypatch):
     guard(b"0")
     try:
         for _ in range(2):
-            with ManifestBuilder("jsonl") as ledger:
-                watched = ledger.watch((0, str(number), raw) for number, raw in enumerate(RECORDS))
+            with ManifestBuilder("jsonl") as builder:
+                watched = builder.watch((0, str(number), raw) for number, raw in enumerate(RECORDS))
                 write_atomically(
-                    watched, url, manifest=lambda done, of=ledger: of.manifest({"file": {"sha256": done.sha256}})
+                    watched, url, manifest=lambda done, of=builder: of.manifest({"file": {"sha256": done.sha256}})
                 )
         with pytest.raises(PermissionError):
             resolve_target(url).remove()

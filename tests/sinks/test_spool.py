@@ -75,7 +75,7 @@ def test_what_came_before_an_error_stays():
 
 
 def test_no_file_to_find(tmp_path, monkeypatch):
-    """The records lie on disk under no name, so that nobody reads them and a killed process leaves none."""
+    """The records are in a file without a name, so that nobody can read them and a killed process leaves no file."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     with Spool() as spool:
         spool.add((at, str(at), bytes(1500)) for at in range(20_000))  # far more than its cache

@@ -1,4 +1,4 @@
-"""What lands at a path or URL is whole or not there, and says truly what it is."""
+"""A file at a path or URL is complete or not there, and the result describes it exactly."""
 
 import gzip
 import hashlib
@@ -23,7 +23,7 @@ LINES = b"".join(record + b"\n" for record in RECORDS)
 
 @pytest.fixture(autouse=True)
 def temporary(tmp_path_factory, monkeypatch):
-    """Watch the place for temporary files: whatever a test does, none may stay."""
+    """Watch the directory for temporary files: after each test it must be empty."""
     place = tmp_path_factory.mktemp("temporary")
     monkeypatch.setattr(tempfile, "tempdir", str(place))
     yield place
@@ -32,7 +32,7 @@ def temporary(tmp_path_factory, monkeypatch):
 
 @pytest.fixture(scope="module")
 def memory():
-    """Give Airflow an object store that is no directory: fsspec's memory, under the scheme ``memory``."""
+    """Give Airflow an object store that is not a directory: fsspec's memory, under the scheme ``memory``."""
     try:
         from airflow.sdk.io import attach
     except ImportError:
@@ -58,7 +58,7 @@ def fails_midway():
 
 @pytest.mark.parametrize("kind", ["jsonl", "jsonl.gz", "parquet"])
 def test_written(tmp_path, kind):
-    """The answer says where the file is, as asked, and what it is: format, size, hash."""
+    """The result has the path as given, and the format, the size and the SHA-256 of the file."""
     path = tmp_path / "new" / "directories" / f"logs.{kind}"
     written = write_atomically(RECORDS, str(path))
     content = path.read_bytes()
@@ -68,7 +68,7 @@ def test_written(tmp_path, kind):
 
 @pytest.mark.parametrize("kind", ["jsonl", "jsonl.gz", "parquet"])
 def test_two_reads_make_equal_bytes(tmp_path, kind):
-    """The same records, read in another order and with repeats, land as the same bytes."""
+    """The same records, read in another order and with repeats, are written as the same bytes."""
     logs = [(n // 3, f"{n * 7919 % 1000:03d}", b'{"id":"%d"}' % n) for n in range(1000)]
     files = []
     for order in (logs, [*reversed(logs), *logs[:10]]):
@@ -80,7 +80,7 @@ def test_two_reads_make_equal_bytes(tmp_path, kind):
 
 
 def test_large_file(tmp_path):
-    """Size and hash are those of the whole file, however large."""
+    """Size and hash are those of the complete file, however large."""
     path = tmp_path / "large.jsonl"
     written = write_atomically((b"%01000000d" % n for n in range(5)), str(path))
     assert (written.bytes, written.sha256) == (5_000_005, hashlib.sha256(path.read_bytes()).hexdigest())
@@ -102,7 +102,7 @@ def test_file_url_with_a_host():
 
 @pytest.mark.parametrize("name", ["a#b.jsonl", "a?b.jsonl", "a b:c@d.jsonl", "é" * 120 + ".jsonl", ".jsonl"])
 def test_odd_names(tmp_path, name):
-    """A local file gets exactly the name that was asked for."""
+    """A local file gets exactly the given name."""
     write_atomically(RECORDS, str(tmp_path / name))
     assert [entry.name for entry in tmp_path.iterdir()] == [name]
 
@@ -124,7 +124,7 @@ def test_unknown_suffix_is_said_first():
 
 @pytest.mark.parametrize("mask", [0o022, 0o077, 0o002])
 def test_permissions(tmp_path, mask):
-    """A landed file has the permissions of any new file under the umask."""
+    """A written file has the permissions of any new file under the umask."""
     before = os.umask(mask)
     try:
         write_atomically(RECORDS, str(tmp_path / "today.jsonl"))
@@ -134,7 +134,7 @@ def test_permissions(tmp_path, mask):
 
 
 def test_replaces(tmp_path):
-    """A second landing replaces the first one, whole."""
+    """A second file replaces the first one completely."""
     path = tmp_path / "today.jsonl"
     path.write_bytes(LINES * 2)
     write_atomically(RECORDS, str(path))
@@ -154,7 +154,7 @@ def test_an_error_midway(tmp_path, kind):
 
 
 def test_a_directory_in_the_way(tmp_path):
-    """What cannot be replaced is an error that leaves no temporary file beside it."""
+    """What cannot be replaced is an error that leaves no temporary file next to it."""
     (tmp_path / "today.jsonl").mkdir()
     with pytest.raises(IsADirectoryError):
         write_atomically(RECORDS, str(tmp_path / "today.jsonl"))
@@ -173,7 +173,7 @@ def test_full_disk(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def landing(path, source, temporary):
+def start_writing(path, source, temporary):
     code = f"""
 import os, signal, sys
 from airflow_provider_secoda._storage.write import write_atomically
@@ -189,15 +189,15 @@ write_atomically({source}, sys.argv[1])
 def test_killed_while_it_writes(tmp_path, tmp_path_factory, kind):
     """A process killed midway leaves nothing at all in the directory: no half file under any name."""
     source = "(b'{\"n\":%d}' % n if n < 90_000 else die() for n in range(100_000))"
-    process = landing(tmp_path / f"today.{kind}", source, tmp_path_factory.mktemp("killed"))
+    process = start_writing(tmp_path / f"today.{kind}", source, tmp_path_factory.mktemp("killed"))
     assert process.wait(60) == -signal.SIGKILL
     assert list(tmp_path.iterdir()) == []
 
 
-def test_killed_while_it_lands(tmp_path, tmp_path_factory):
-    """A process killed while its file is put in place leaves the whole file, or none under that name."""
+def test_killed_while_it_is_put_in_place(tmp_path, tmp_path_factory):
+    """A process killed while its file is put in place leaves the complete file, or no file of that name."""
     path = tmp_path / "today.jsonl"
-    process = landing(path, "(bytes(1 << 20) for n in range(200))", tmp_path_factory.mktemp("killed"))
+    process = start_writing(path, "(bytes(1 << 20) for n in range(200))", tmp_path_factory.mktemp("killed"))
     try:
         while not list(tmp_path.iterdir()) and process.poll() is None:
             time.sleep(0.001)
@@ -208,7 +208,7 @@ def test_killed_while_it_lands(tmp_path, tmp_path_factory):
 
 
 def test_object_storage(memory):
-    """An object store gets the whole file under the name in the URL, which comes back as written."""
+    """An object store gets the complete file under the name in the URL, which comes back as written."""
     url = "memory://bucket/day=2026-03-01/logs.jsonl.gz"
     written = write_atomically(RECORDS, url)
     assert written.path == url
@@ -218,7 +218,7 @@ def test_object_storage(memory):
 
 
 def test_object_storage_with_errors(memory, monkeypatch):
-    """Records that fail and a store that refuses touch nothing that lies there; errors come through."""
+    """Records that fail and a store that refuses change no existing object; the errors are raised as they are."""
     memory.pipe_file("/bucket/kept.jsonl", b"old")
     with pytest.raises(ConnectionError):
         write_atomically(fails_midway(), "memory://bucket/kept.jsonl")
@@ -240,13 +240,13 @@ def test_no_such_store():
 
 @pytest.mark.parametrize("name", ["a#b/c#d.jsonl", "a?b.jsonl", "a%20b c+d.jsonl", "é.jsonl"])
 def test_odd_names_of_objects(memory, name):
-    """An object lands under exactly the name in the URL."""
+    """An object gets exactly the name in the URL."""
     write_atomically(RECORDS, f"memory://bucket/odd/{name}")
     assert memory.cat_file(f"/bucket/odd/{name}") == LINES
 
 
 def test_the_answer_is_plain_data(tmp_path):
-    """What landed can be told in JSON, as an XCom is."""
+    """The result can be written as JSON, as an XCom is."""
     written = write_atomically([], str(tmp_path / "none.jsonl"))
     assert json.loads(json.dumps(vars(written))) == {
         "path": str(tmp_path / "none.jsonl"),

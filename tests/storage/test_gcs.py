@@ -46,23 +46,23 @@ def refuse():
 
 
 def both(records, url):
-    """Land records and a manifest that holds the file's digest."""
-    with ManifestBuilder("jsonl") as ledger:
-        watched = ledger.watch((0, str(number), raw) for number, raw in enumerate(records))
-        return write_atomically(watched, url, manifest=lambda done: ledger.manifest({"file": {"sha256": done.sha256}}))
+    """Write records and a manifest that contains the file's SHA-256."""
+    with ManifestBuilder("jsonl") as builder:
+        watched = builder.watch((0, str(number), raw) for number, raw in enumerate(records))
+        return write_atomically(watched, url, manifest=lambda done: builder.manifest({"file": {"sha256": done.sha256}}))
 
 
 @pytest.mark.parametrize(
     ("records", "pattern", "nth"),
     [
-        (RECORDS[:5], r"^POST /upload/.*uploadType=multipart", 1),  # the whole of a small file
+        (RECORDS[:5], r"^POST /upload/.*uploadType=multipart", 1),  # all of a small file
         (LARGE, r"^POST /upload/.*uploadType=resumable$", 1),  # the beginning of a large one
         (LARGE, r"^POST /upload/.*upload_id=", 1),  # its first part
         (LARGE, r"^POST /upload/.*upload_id=", 3),  # its last part
     ],
 )
 def test_a_put_that_is_refused(bucket, refuse, records, pattern, nth):
-    """A refusal, at whatever point, fails the put and leaves the earlier file and its manifest, whole, and no other."""
+    """A refusal at any point fails the put and leaves the old file and its manifest complete, and no other file."""
     both(RECORDS, f"{bucket.url}/refused/a.jsonl")
     before = {key: bucket.read(key) for key in bucket.keys("refused/")}
     for name in ("a", "new"):
@@ -75,8 +75,8 @@ def test_a_put_that_is_refused(bucket, refuse, records, pattern, nth):
     assert sorted(before) == ["refused/a.jsonl", "refused/a.jsonl.manifest.json"]
 
 
-def test_who_may_only_create_can_land(bucket, refuse):
-    """A service account that may create objects, and neither read nor list them, lands file and manifest."""
+def test_permission_to_create_is_enough(bucket, refuse):
+    """A service account that may create objects, and neither read nor list them, writes file and manifest."""
     refuse(r"^(GET|DELETE) .*/o[/?]")
     both(RECORDS, f"{bucket.url}/guarded/a.jsonl")
     assert resolve_target(f"{bucket.url}/guarded/a.jsonl").open_if_exists() is None

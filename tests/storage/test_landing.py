@@ -17,8 +17,8 @@ RECORDS = [b'{"id":"%d","n":2.50}' % n for n in range(1000)]
 LINES = b"".join(record + b"\n" for record in RECORDS)
 
 
-def test_lands(bucket):
-    """An object holds the whole file, and the answer shows no more of the connection than its id."""
+def test_a_written_object(bucket):
+    """An object contains the complete file, and the result contains the id of the connection only."""
     url = f"{bucket.url}/day=2026-03-01/logs.jsonl.gz"
     written = write_atomically(RECORDS, url)
     found = bucket.read("day=2026-03-01/logs.jsonl.gz")
@@ -77,16 +77,16 @@ def test_odd_names(bucket, name):
 
 
 def both(records, url):
-    """Land records and a manifest that holds the file's digest; return what landed."""
-    with ManifestBuilder("jsonl") as ledger:
+    """Write records and a manifest that contains the file's SHA-256; return the result."""
+    with ManifestBuilder("jsonl") as builder:
         return write_atomically(
-            ledger.watch((0, str(number), raw) for number, raw in enumerate(records)),
+            builder.watch((0, str(number), raw) for number, raw in enumerate(records)),
             url,
-            manifest=lambda done: ledger.manifest({"file": {"sha256": done.sha256}}),
+            manifest=lambda done: builder.manifest({"file": {"sha256": done.sha256}}),
         )
 
 
-def test_a_manifest_beside_an_object(bucket):
+def test_a_manifest_next_to_an_object(bucket):
     """The manifest is the next object, holds the digest of the first, and is replaced with it or taken away."""
     for count in (1000, 10):
         written = both(RECORDS[:count], f"{bucket.url}/checked/a.jsonl")
@@ -99,8 +99,8 @@ def test_a_manifest_beside_an_object(bucket):
     assert bucket.keys("checked/") == ["checked/a.jsonl"]
 
 
-def test_a_manifest_that_came_meanwhile_is_seen(bucket):
-    """What another process put there since this one last looked is not overlooked."""
+def test_a_manifest_of_another_process_is_seen(bucket):
+    """An object that another process has written since the last listing is not missed."""
     from airflow.providers.common.compat.sdk import ObjectStoragePath
 
     write_atomically(RECORDS, f"{bucket.url}/seen/a.jsonl")
@@ -111,7 +111,7 @@ def test_a_manifest_that_came_meanwhile_is_seen(bucket):
 
 
 def test_an_object_can_be_read_like_a_file(bucket):
-    """What lies in a store is read line by line, as a manifest is."""
+    """An object is read line by line, as a manifest is."""
     both(RECORDS, f"{bucket.url}/read/a.jsonl")
     with resolve_target(f"{bucket.url}/read/a.jsonl.manifest.json").open() as file:
         header, records = read_manifest(file)

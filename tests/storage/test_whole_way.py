@@ -1,4 +1,4 @@
-"""The whole way: the operator in real Airflow, from a Secoda on loopback into object storage, and read from there."""
+"""End to end: the operator in real Airflow, from a sandbox on localhost into object storage, and read from there."""
 
 from __future__ import annotations
 
@@ -71,18 +71,18 @@ def landed(airflow, bucket, workspace):
 
 
 def _all(bucket):
-    return {key: bucket.read(key) for key in bucket.keys()}  # noqa: SIM118 - it is no dictionary
+    return {key: bucket.read(key) for key in bucket.keys()}  # noqa: SIM118 - not a dictionary
 
 
 @pytest.fixture
 def files(landed):
-    """Return what lies in the bucket, by format."""
+    """Return the contents of the bucket, by format."""
     _, held = landed[1]
     return {kind: held[f"day=2026-03-01/logs.{kind}"] for kind in FORMATS}
 
 
-def test_three_files_and_what_vouches_for_them(bucket, landed, files, truth):
-    """Each format lands whole, as its summary says, with its manifest beside it, and nothing else lands."""
+def test_three_files_and_their_manifests(bucket, landed, files, truth):
+    """A file of each format is complete, as its summary says, with its manifest, and there are no other objects."""
     (summaries, _), (_, held) = landed
     names = {f"day=2026-03-01/logs.{kind}" for kind in FORMATS}
     assert set(held) == names | {f"{name}.manifest.json" for name in names}
