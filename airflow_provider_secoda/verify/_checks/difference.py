@@ -47,10 +47,11 @@ _REMOVED = "SELECT position, id FROM listed WHERE position NOT IN (SELECT listed
 _ADDED = "SELECT position, id FROM found WHERE position NOT IN (SELECT found FROM pair) ORDER BY 1"
 # The first record that is not the nth of the matched ones in both orders.
 _FIRST_MOVED = """
-SELECT pair.found, pair.listed, found.id FROM pair JOIN found ON found.position = pair.found
-JOIN (SELECT listed, row_number() OVER (ORDER BY found) AS nth FROM pair) AS by_found USING (listed)
-JOIN (SELECT listed, row_number() OVER (ORDER BY listed) AS nth FROM pair) AS by_listed USING (listed)
-WHERE by_found.nth <> by_listed.nth ORDER BY 1 LIMIT 1
+SELECT found.position, listed, found.id FROM (
+  SELECT found, listed, row_number() OVER (ORDER BY found) AS nth_found,
+    row_number() OVER (ORDER BY listed) AS nth_listed FROM pair
+) AS numbered JOIN found ON found.position = numbered.found
+WHERE nth_found <> nth_listed ORDER BY 1 LIMIT 1
 """
 
 
