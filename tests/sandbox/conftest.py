@@ -1,4 +1,4 @@
-"""A plain HTTP reader for the sandbox, and the OpenAPI document that its answers are held against."""
+"""HTTP reader for the sandbox, and the OpenAPI document that its responses are checked against."""
 
 import json
 from datetime import datetime, timedelta, timezone
@@ -22,7 +22,7 @@ def _is_date_time(value):
 
 
 def check(schema, answer):
-    """Hold an answer against a schema of the document; nothing undocumented may be in it either."""
+    """Check a response against a schema of the document; undocumented fields are errors."""
     closed = json.loads(json.dumps(DOCUMENT["components"]))
     for one in closed["schemas"].values():
         one["additionalProperties"] = False
@@ -38,7 +38,7 @@ def by(field="logged_at", order="desc", tie_breaker=None):
 
 
 class Reader:
-    """Reads a sandbox as any HTTP client would: no code of the sandbox is used."""
+    """Reads a sandbox with requests, without code of the sandbox."""
 
     def __init__(self, sandbox):
         self.sandbox = sandbox
@@ -57,7 +57,7 @@ class Reader:
         return [log["id"] for log in self.page(**params)["results"]]
 
     def every_id(self, **params):
-        """Return the ids of all pages that page 1 announces, in order."""
+        """Return the ids of all pages, in order."""
         pages = self.page(**params)["total_pages"]
         return [one for number in range(1, pages + 1) for one in self.ids(page=number, **params)]
 

@@ -1,4 +1,4 @@
-"""Paths, keys and page numbers: the sandbox is as strict as the service may be."""
+"""Access: the sandbox checks paths, keys and page numbers as strictly as the service may."""
 
 import pytest
 
@@ -14,7 +14,7 @@ def reader(serve):
 
 @pytest.mark.parametrize("path", [AUDIT[:-1], RESOURCE[:-1], "/", "/api/v1/activity_log/", AUDIT + "x/"])
 def test_other_paths_do_not_exist(reader, path):
-    """A path without its trailing slash, or unknown, is 404: no redirect mends it."""
+    """A path without its trailing slash, or an unknown path, is 404 without a redirect."""
     answer = reader.get(path)
     assert (answer.status_code, set(answer.json())) == (404, {"detail"})
 
@@ -31,7 +31,7 @@ def test_only_a_bearer_key_opens(reader, header):
 
 
 def test_a_member_reads_resources_only(reader):
-    """The key of somebody who is no admin gets 403 on audit logs and 200 on a resource's logs."""
+    """The key of a user who is not an admin gets 403 on audit logs and 200 on resource logs."""
     reader.session.headers["Authorization"] = f"Bearer {reader.sandbox.member_key}"
     assert reader.get(AUDIT).status_code == 403
     assert reader.get(RESOURCE, resource_id="R1").status_code == 200
@@ -39,19 +39,19 @@ def test_a_member_reads_resources_only(reader):
 
 @pytest.mark.parametrize("page", ["0", "-1", "3", "x", "", "1.0", "\u0661", "9" * 5000])
 def test_pages_that_do_not_exist(reader, page):
-    """A page that is no number, or beyond the last, is 404."""
+    """A page that is not a number, or is after the last one, is 404."""
     assert reader.get(AUDIT, page=page).status_code == 404
     assert reader.get(RESOURCE, resource_id="R1", page=page).status_code == 404
 
 
 def test_resources_that_do_not_exist(reader):
-    """An unknown resource is 404; a request that names none is refused."""
+    """An unknown resource is 404; a request without a resource is 422."""
     assert reader.get(RESOURCE, resource_id="R2").status_code == 404
     assert reader.get(RESOURCE).status_code == 422
 
 
 def test_only_get(reader):
-    """The listings cannot be written to."""
+    """The listings accept GET only."""
     assert reader.session.post(reader.sandbox.url + AUDIT).status_code == 405
 
 

@@ -1,4 +1,4 @@
-"""``python -m airflow_provider_secoda.sandbox`` as a user runs it."""
+"""The command ``python -m airflow_provider_secoda.sandbox``."""
 
 import json
 import os
@@ -25,8 +25,8 @@ def wait_for(path, process):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_serve_until_told_to_stop(tmp_path, number):
-    """It serves the workspace asked for, says how to reach it, and ends cleanly at a signal."""
+def test_serve_until_a_signal(tmp_path, number):
+    """The command serves the requested workspace, prints how to connect, and ends without an error at a signal."""
     ready_file = tmp_path / "ready.json"
     options = [
         "--port=0",
@@ -69,7 +69,7 @@ def test_serve_until_told_to_stop(tmp_path, number):
     ],
 )
 def test_what_is_refused(options, word):
-    """What cannot be served is one line that names it, and status 2."""
+    """An invalid option is reported in one line that names it, with status 2."""
     done = subprocess.run([*COMMAND, *options], capture_output=True, text=True, check=False, timeout=20)
     assert done.returncode == 2
     assert word in done.stderr.splitlines()[-1]
@@ -77,7 +77,7 @@ def test_what_is_refused(options, word):
 
 
 def test_nothing_but_the_sandbox_is_imported():
-    """The sandbox serves without Airflow and without the provider's client."""
+    """The sandbox runs without Airflow and without the provider's client."""
     code = (
         "import sys; from airflow_provider_secoda.sandbox import Sandbox\n"
         "with Sandbox(): pass\n"

@@ -1,4 +1,4 @@
-"""The control API: what another process can do to a sandbox."""
+"""The control API, which other processes use."""
 
 import pytest
 import requests
@@ -17,15 +17,15 @@ def call(reader, method, path, **options):
     return requests.request(method, f"{reader.sandbox.url}/sandbox/{path}", timeout=10, **options)
 
 
-def test_it_says_what_it_is(reader):
-    """The front page says that nothing there is real, and lists what can be called."""
+def test_the_front_page(reader):
+    """The front page says that the data is invented, and lists the calls."""
     page = call(reader, "GET", "").json()
     assert "invented" in page["what"]
     assert "PUT /sandbox/faults" in page["control"]
 
 
 def test_add_logs(reader):
-    """One log, several, or an invented one can be added, and come back whole."""
+    """One log, several logs, or an invented one can be added; the response is the complete log."""
     one = call(reader, "POST", "logs", json={"id": "X", "logged_at": "2026-10-14T13:00:00Z"})
     two = call(reader, "POST", "logs", json=[{"id": "Y"}, {"raw": '{"id": "Z", "n": 12345678901234567890}'}])
     assert (one.status_code, one.json()["performer_type"]) == (201, "USER")
@@ -35,14 +35,14 @@ def test_add_logs(reader):
 
 
 def test_add_a_version(reader):
-    """A version can be added, and stands in the resource's logs as it came back."""
+    """A version can be added; the resource logs contain it as it was returned."""
     version = call(reader, "POST", "versions", json={"resource_id": "R", "id": "V"})
     assert version.status_code == 201
     assert reader.page(RESOURCE, resource_id="R")["version_histories"] == [version.json()]
 
 
 def test_faults(reader):
-    """Putting faults replaces them all."""
+    """PUT replaces all faults."""
     assert call(reader, "PUT", "faults", json={"cap": 2, "order": "reversed"}).json()["cap"] == 2
     assert reader.sandbox.faults.order == "reversed"
     assert call(reader, "PUT", "faults", json={"script": [["status", 429, {"Retry-After": "1"}], "cut"]}).ok
@@ -51,7 +51,7 @@ def test_faults(reader):
 
 
 def test_window(reader):
-    """What a complete read of a window holds can be asked for, by either timestamp, whatever the faults hide."""
+    """The window returns all its logs by either timestamp, also those that faults hide."""
     reader.sandbox.faults.hide = {"L001"}
     span = {"start": "2026-10-14T12:01:00Z", "end": "2026-10-14T12:02:00.1Z"}
     lines = call(reader, "GET", "window", params=span).content
@@ -77,7 +77,7 @@ def test_window(reader):
     ],
 )
 def test_what_is_refused(reader, method, path, body):
-    """A body that makes no sense is 400 with the reason, and changes nothing."""
+    """An invalid body is 400 with the reason, and changes nothing."""
     answer = call(reader, method, path, data=body)
     assert answer.status_code == 400
     assert len(answer.json()["detail"]) > 5
@@ -85,7 +85,7 @@ def test_what_is_refused(reader, method, path, body):
 
 
 def test_stats(reader):
-    """Requests are counted by path and status, those of the control API are not, and a reset forgets them."""
+    """Requests are counted by path and status, without those of the control API; a reset clears them."""
     reader.get()
     reader.get(page=9)
     reader.get("/healthcheck")

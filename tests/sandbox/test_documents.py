@@ -1,4 +1,4 @@
-"""Every answer is one that the vendor's OpenAPI document allows."""
+"""Every response is valid by the vendor's OpenAPI document."""
 
 import json
 
@@ -10,7 +10,7 @@ from .conftest import AUDIT, NOON, RESOURCE, by, check, minutes
 
 
 def test_pages_of_a_generated_workspace(serve):
-    """All logs of a generated workspace are documented ones, with nothing undocumented in them."""
+    """All logs of a generated workspace have documented fields only."""
     reader = serve(Workspace.generate(logs=1500, until=NOON), page_size=500)
     for number in (1, 2, 3):
         page = reader.page(page=number, sort=by())
@@ -19,7 +19,7 @@ def test_pages_of_a_generated_workspace(serve):
 
 
 def test_pages_of_resource_logs(serve):
-    """The history of a generated resource, logs and versions, is documented page by page."""
+    """Each page of the logs and versions of a generated resource has documented fields only."""
     workspace = Workspace.generate(logs=3000, until=NOON)
     reader = serve(workspace, page_size=20)
     busiest = max(workspace.logs, key=lambda log: log["version_history_id"] is not None)["resource_id"]
@@ -30,7 +30,7 @@ def test_pages_of_resource_logs(serve):
 
 
 def test_hand_made_logs_and_versions(serve):
-    """What is filled in for hand-made logs and versions is documented, whatever little was given."""
+    """Logs and versions that are completed from a few fields have documented fields only."""
     workspace = Workspace([{}, {"performer_type": "SYSTEM"}, {"resource_id": "R1", "resource_type": "TAG"}])
     workspace.add_log(resource_id=None, metadata={"large": 12345678901234567890123})
     workspace.add_version("R1")
@@ -44,7 +44,7 @@ def test_hand_made_logs_and_versions(serve):
 
 @pytest.mark.parametrize("pages", [0, 1])
 def test_an_empty_listing(serve, pages):
-    """A workspace without logs answers page 1 with none of them, whichever number of pages it claims."""
+    """Page 1 of a workspace without logs is empty, with either number of pages."""
     reader = serve(Workspace())
     reader.sandbox.faults.empty_listing_pages = pages
     page = reader.page()
@@ -55,8 +55,8 @@ def test_an_empty_listing(serve, pages):
     }  # fmt: skip
 
 
-def test_where_a_page_stands(serve):
-    """``meta`` names the neighbours of a page, and null where there is none."""
+def test_the_position_of_a_page(serve):
+    """``meta`` has the previous and the next page, or null."""
     reader = serve(Workspace(minutes(5)), page_size=2)
     stands = [reader.page(page=number)["meta"] for number in (1, 2, 3)]
     assert [(one["previous_page"], one["page"], one["next_page"]) for one in stands] == [
@@ -73,7 +73,7 @@ RAW = b"""{
 
 
 def test_raw_logs_are_served_byte_for_byte(serve):
-    """A log given as bytes stands in the body as those bytes, between its neighbours in order."""
+    """A log given as bytes is in the body as these bytes, at its place in the order."""
     workspace = Workspace([*minutes(1), {"id": "before", "logged_at": "2026-10-14T10:00:00.123Z"}])
     assert workspace.add_log(raw=RAW)["big"] == 12345678901234567890
     reader = serve(workspace)
@@ -83,7 +83,7 @@ def test_raw_logs_are_served_byte_for_byte(serve):
 
 
 def test_offsets(serve):
-    """Timestamps sort by the instant they name, whatever offset they are written with."""
+    """Timestamps with different offsets are sorted by time."""
     texts = [
         "2026-10-14T07:59:59-05:30",
         "2026-10-14T13:30:00Z",
@@ -95,7 +95,7 @@ def test_offsets(serve):
 
 
 def test_parts_of_a_raw_log(serve):
-    """A raw log without an id or a sound timestamp is sorted by what was given beside it."""
+    """A raw log without an id or a valid timestamp is sorted by the given fields."""
     workspace = Workspace(minutes(3))
     workspace.add_log(raw=b'{"logged_at": 5}', logged_at="2026-10-14T12:01:30Z")
     body = serve(workspace).get(sort=by(order="asc")).json()
@@ -103,7 +103,7 @@ def test_parts_of_a_raw_log(serve):
 
 
 def test_health_and_errors_are_json(serve):
-    """The health check asks for no key, and errors say what is wrong in ``detail``."""
+    """The health check needs no key, and errors have a ``detail``."""
     reader = serve(Workspace())
     del reader.session.headers["Authorization"]
     assert reader.page("/healthcheck") == {"status": "OK"}

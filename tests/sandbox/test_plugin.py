@@ -1,4 +1,4 @@
-"""The pytest plugin, as somebody's own tests meet it."""
+"""The pytest plugin, in a user's tests."""
 
 import os
 import subprocess
@@ -36,7 +36,7 @@ def run_pytest(tmp_path):
 
 
 def test_fixtures(run_pytest):
-    """A test that asks for the fixture has a running sandbox as its default connection."""
+    """A test with the fixture has a running sandbox as its default connection."""
     done = run_pytest("""
         import json, os, urllib.request
         from airflow_provider_secoda.sandbox import Workspace
@@ -60,7 +60,7 @@ def test_fixtures(run_pytest):
 
 
 def test_unused_it_costs_nothing(run_pytest):
-    """A test run that uses no fixture of it imports neither a server nor Airflow."""
+    """A test run without the fixtures imports neither a server nor Airflow."""
     done = run_pytest("""
         import sys
 
@@ -72,7 +72,7 @@ def test_unused_it_costs_nothing(run_pytest):
 
 
 def test_without_the_extra(run_pytest):
-    """Without the extra other tests run, and those that ask for a sandbox are told what to install."""
+    """Without the extra other tests run, and tests with the fixture fail with the name of the extra."""
     done = run_pytest(
         """
         def test_other():
@@ -88,7 +88,7 @@ def test_without_the_extra(run_pytest):
 
 
 def test_the_command_without_the_extra(tmp_path):
-    """The command, too, says what to install, in one line."""
+    """Without the extra the command prints the name of the extra in one line."""
     (tmp_path / "sitecustomize.py").write_text(HIDE_EXTRA)
     done = subprocess.run(
         [sys.executable, "-m", "airflow_provider_secoda.sandbox"],

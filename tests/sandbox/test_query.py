@@ -1,4 +1,4 @@
-"""``filter`` and ``sort``: what is documented works, what is not is refused."""
+"""``filter`` and ``sort``: the documented grammar works, everything else is an error."""
 
 import json
 from datetime import timedelta
@@ -65,7 +65,7 @@ def reader():
     ],
 )
 def test_filters(reader, node, expected):
-    """A filter lets through exactly the logs that its words say, and they alone are counted."""
+    """A filter matches exactly its logs, and only they are counted."""
     page = reader.page(filter=json.dumps(node), sort=by(order="asc"))
     assert ("".join(log["id"] for log in page["results"]), page["count"]) == (expected, len(expected))
 
@@ -100,7 +100,7 @@ def test_filters(reader, node, expected):
     ids=lambda text: text[:60],
 )
 def test_filters_that_are_refused(reader, text):
-    """A filter that is not of the grammar is 400, never ignored."""
+    """A filter outside of the grammar is 400, never ignored."""
     answer = reader.get(filter=text)
     assert (answer.status_code, set(answer.json())) == (400, {"detail"})
 
@@ -121,12 +121,12 @@ def test_filters_that_are_refused(reader, text):
     ],
 )
 def test_sorts_that_are_refused(reader, text):
-    """A sort that is not of the grammar is 400, never ignored."""
+    """A sort outside of the grammar is 400, never ignored."""
     assert reader.get(sort=text).status_code == 400
 
 
 def test_default_order(serve):
-    """Without a sort the newest ``created_at`` comes first, or what the sandbox is told."""
+    """Without a sort the newest ``created_at`` is first, or the order of the fault ``default_sort`` is used."""
     late = {"id": "late", "logged_at": NOON - timedelta(days=1), "created_at": NOON + timedelta(days=1)}
     reader = serve(Workspace([*minutes(2), late]))
     assert reader.ids() == ["late", "L001", "L000"]
@@ -147,7 +147,7 @@ def test_default_order(serve):
     ],
 )
 def test_ties(serve, sort, expected):
-    """Equal logs stay as inserted in both directions, unless a tie breaker decides; null is smallest."""
+    """Equal logs stay in insertion order in both directions, unless there is a tie breaker; null is smallest."""
     at = NOON - timedelta(hours=1)
     logs = [{"id": "a"}, {"id": "b", "logged_at": at, "parent_id": "a"}, {"id": "c", "logged_at": at}]
     reader = serve(Workspace([{"logged_at": NOON} | log for log in logs]))
@@ -167,7 +167,7 @@ _log = st.fixed_dictionaries(
 @settings(max_examples=60, deadline=None)
 @given(st.lists(_log, max_size=12), st.lists(_log | st.none(), max_size=12))
 def test_listings_follow_every_change(before, changes):
-    """A listing kept up to date through additions and expiries equals one made from scratch."""
+    """An index after additions and expiries equals a new one."""
     from airflow_provider_secoda.sandbox._server.query import parse_filter, parse_sort
 
     kept = parse_filter(json.dumps(test("exact", "performer_type", "USER")))

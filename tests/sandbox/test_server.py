@@ -1,4 +1,4 @@
-"""The server as a thing in a process: it starts, changes under load, and leaves nothing behind."""
+"""The server in a process: it starts, changes under load, and stops completely."""
 
 import json
 import socket
@@ -15,8 +15,8 @@ from airflow_provider_secoda.sandbox import Sandbox, Workspace
 from .conftest import NOON, Reader, by, minutes
 
 
-def test_nothing_stays_behind(caplog):
-    """After a stop, even amid an answer, there is no thread, listener, connection or complaint left."""
+def test_a_stop_is_complete(caplog):
+    """After a stop, even during a response, no thread, listener, connection or log message remains."""
     before = set(threading.enumerate())
     with Sandbox(Workspace(minutes(1))) as sandbox, ThreadPoolExecutor() as pool:
         url = sandbox.url
@@ -35,8 +35,8 @@ def test_nothing_stays_behind(caplog):
         requests.get(url, timeout=1)
 
 
-def test_faults_say_nothing(caplog):
-    """Connections that are cut by the sandbox or left by the client leave no complaint in the user's log."""
+def test_faults_log_nothing(caplog):
+    """Connections that the sandbox truncates or the client closes are not reported in the user's log."""
     with Sandbox(Workspace(minutes(5))) as sandbox:
         reader = Reader(sandbox)
         sandbox.faults.script = ["cut", "reset"]
@@ -50,7 +50,7 @@ def test_faults_say_nothing(caplog):
 
 
 def test_start_again():
-    """A stopped sandbox starts again on its port; one that runs does not start twice."""
+    """A stopped sandbox starts again on its port; a running one does not start twice."""
     sandbox = Sandbox(Workspace(minutes(1)))
     sandbox.start()
     with pytest.raises(RuntimeError, match="running"):
@@ -65,7 +65,7 @@ def test_start_again():
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.1", "example.com", "::", ""])
 def test_loopback_only(host):
-    """A sandbox is not offered to the network."""
+    """A sandbox accepts loopback addresses only."""
     with pytest.raises(ValueError, match="loopback"):
         Sandbox(Workspace(), host=host)
 
@@ -79,7 +79,7 @@ def test_a_taken_port():
 
 
 def test_connection():
-    """Both forms of the connection name the sandbox and its key."""
+    """Both forms of the connection contain the address of the sandbox and its key."""
     with Sandbox(Workspace()) as sandbox:
         assert json.loads(sandbox.connection_json) == {
             "conn_type": "secoda", "host": sandbox.url, "password": sandbox.api_key,
@@ -92,8 +92,8 @@ def test_connection():
         )
 
 
-def test_small_answers_come_at_once(serve):
-    """An answer in two packets does not wait for the first one to be acknowledged, which takes some 40 ms."""
+def test_small_responses_are_sent_at_once(serve):
+    """A response in two packets does not wait for the acknowledgement of the first, which takes about 40 ms."""
     reader = serve(Workspace())
     times = []
     for _ in range(20):
@@ -111,7 +111,7 @@ def test_another_workspace(serve):
 
 
 def test_changes_while_serving(serve):
-    """Logs that come and go from another thread never show twice or tear a page, whatever the listing."""
+    """Logs that another thread adds and removes never appear twice and never break a page, in any listing."""
     workspace = Workspace.generate(logs=500, until=NOON)
     reader = serve(workspace, page_size=50)
     done = threading.Event()
@@ -137,7 +137,7 @@ def test_changes_while_serving(serve):
 
 
 def test_requests_at_once(serve):
-    """Requests wait out the latency side by side, and the peak in flight is counted."""
+    """Concurrent requests take the latency together, and the peak is counted."""
     reader = serve(Workspace(minutes(1)))
     reader.sandbox.faults.latency = 0.2
     begin = time.monotonic()

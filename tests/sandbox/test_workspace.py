@@ -1,4 +1,4 @@
-"""The invented workspace: deterministic, lifelike, and changeable by hand."""
+"""The invented workspace: deterministic, realistic, and changeable."""
 
 import json
 from datetime import datetime, timedelta, timezone
@@ -12,12 +12,12 @@ from .conftest import NOON, RESOURCE, minutes
 
 
 def when(log, field):
-    """Return a timestamp of a log; as texts they do not compare, for a whole second has no fraction."""
+    """Return a timestamp of a log; strings do not compare, because whole seconds have no fraction."""
     return datetime.fromisoformat(log[field].replace("Z", "+00:00"))
 
 
 def test_generation_is_deterministic():
-    """The same seed and end give the same bytes; another seed, other people."""
+    """The same seed and end give the same bytes; another seed gives other ids."""
     one, two = (Workspace.generate(logs=400, until=NOON) for _ in range(2))
     other = Workspace.generate(seed=8, logs=400, until=NOON)
     assert one.raw_logs == two.raw_logs
@@ -26,7 +26,7 @@ def test_generation_is_deterministic():
 
 
 def test_generated_time():
-    """All logs lie in the span asked for, oldest first; each reaches the listing after it was logged."""
+    """All logs are in the requested span, oldest first; each appears in the listing after it was logged."""
     logs = Workspace.generate(logs=4000, days=10, until=NOON).logs
     times = [when(log, "logged_at") for log in logs]
     seen = [when(log, "created_at") for log in logs]
@@ -66,13 +66,13 @@ def test_generated_logs_read_as_sentences():
 
 @pytest.mark.parametrize("wrong", [{"people": 0}, {"people": 501}, {"logs": -1}, {"days": 0}])
 def test_generation_out_of_range(wrong):
-    """Numbers that make no workspace are refused."""
+    """Numbers out of range are errors."""
     with pytest.raises(ValueError, match=r"\d"):
         Workspace.generate(**({"logs": 10} | wrong))
 
 
 def test_until_needs_a_time_zone():
-    """A naive end names no instant."""
+    """An end without a time zone is an error."""
     with pytest.raises(ValueError, match="time zone"):
         Workspace.generate(logs=1, until=datetime(2026, 10, 14))  # noqa: DTZ001
 
@@ -80,14 +80,14 @@ def test_until_needs_a_time_zone():
 @pytest.mark.parametrize("logs", [0, 1, 500])
 @pytest.mark.parametrize("people", [1, 500])
 def test_small_and_large_workspaces(logs, people):
-    """As many logs as asked for, whatever the number of people, and none comes after the end."""
+    """The number of logs is the requested one for any number of users, and no log is after the end."""
     made = Workspace.generate(logs=logs, days=0.0001, until=NOON, people=people).logs
     assert len(made) == logs
     assert all(when(log, "logged_at") <= when(log, "created_at") < NOON for log in made)
 
 
 def test_what_is_filled_in():
-    """A log by hand is now, at the listing at once, by the first person, on the first table."""
+    """A log without fields is of now, by the first user, on the first table."""
     before = datetime.now(timezone.utc)
     log = Workspace().add_log()
     assert before <= when(log, "logged_at") <= datetime.now(timezone.utc)
@@ -96,7 +96,7 @@ def test_what_is_filled_in():
 
 
 def test_fields_given_stay_as_given():
-    """Nothing given is replaced, a timestamp's own spelling neither."""
+    """Given fields are not changed, also not the format of a timestamp."""
     log = Workspace().add_log(
         id="X", logged_at="2026-10-14T12:00:00.100+02:00", performer_id=None, performer_type="MONITOR"
     )
@@ -110,7 +110,7 @@ def test_fields_given_stay_as_given():
     "fields", [{"performer_typ": "USER"}, {"performer_type": "PERSON"}, {"resource_type": "TABLE"}, {"id": 5}]
 )
 def test_logs_that_the_reference_does_not_know(fields):
-    """An undocumented field or value is refused, except as raw bytes, and nothing is added."""
+    """An undocumented field or value is an error, except in raw bytes, and nothing is added."""
     workspace = Workspace()
     with pytest.raises(msgspec.ValidationError):
         workspace.add_log(**fields)
@@ -119,8 +119,8 @@ def test_logs_that_the_reference_does_not_know(fields):
 
 
 @pytest.mark.parametrize("fields", [{"raw": "[]"}, {"raw": "{"}, {"logged_at": "now"}, {"id": "L000"}])
-def test_logs_that_cannot_be(fields):
-    """A log that is no object, has no time, or whose id is taken is refused."""
+def test_invalid_logs(fields):
+    """A log that is not an object, has an invalid time, or an existing id is an error."""
     workspace = Workspace(minutes(1))
     with pytest.raises(ValueError, match=r"."):
         workspace.add_log(**fields)
@@ -128,7 +128,7 @@ def test_logs_that_cannot_be(fields):
 
 
 def test_window():
-    """The window is half-open, in ascending (timestamp, id), by any of the timestamps."""
+    """The window is half-open, in ascending (timestamp, id), by each of the timestamps."""
     tied = {"id": "K", "logged_at": NOON + timedelta(minutes=1), "created_at": NOON}
     workspace = Workspace([*minutes(4), tied])
 
@@ -143,7 +143,7 @@ def test_window():
 
 
 def test_expiry(serve):
-    """Expiry drops the logs with the oldest ``logged_at`` from both listings; versions keep theirs."""
+    """Expiry removes the logs with the oldest ``logged_at`` from both listings; versions keep theirs."""
     workspace = Workspace(minutes(4, resource_id="R"))
     workspace.add_version("R", id="V", latest_activity_logged_at=NOON - timedelta(days=1))
     workspace.expire(2)
@@ -158,7 +158,7 @@ def test_expiry(serve):
 
 
 def test_an_edit_extends_a_version(serve):
-    """A new edit of the newest version moves its latest activity; its id and beginning stay."""
+    """An edit of the newest version moves its latest activity; its id and its creation time stay."""
     workspace = Workspace()
     first = workspace.add_version("R", latest_activity_logged_at=NOON, secoda_entity_type="table")
     workspace.add_log(resource_id="R", version_history_id=first["id"], logged_at=NOON + timedelta(minutes=5), id="edit")
@@ -172,7 +172,7 @@ def test_an_edit_extends_a_version(serve):
 
 
 def test_the_logs_of_a_version_are_audit_logs(serve):
-    """What a version holds is byte for byte what the audit logs show."""
+    """The logs of a version are byte for byte those of the audit logs."""
     workspace = Workspace()
     workspace.add_version("R", id="V", activity_logs=[{"id": "one"}, {"id": "two", "performer_type": "API"}])
     reader = serve(workspace)
@@ -181,8 +181,8 @@ def test_the_logs_of_a_version_are_audit_logs(serve):
     assert {log["version_history_id"] for log in reader.page()["results"]} == {"V"}
 
 
-def test_versions_that_cannot_be():
-    """A version with an unknown field, a taken id, or a wrong log is refused, and leaves no trace."""
+def test_invalid_versions():
+    """A version with an unknown field, an existing id, or an invalid log is an error, and nothing is added."""
     workspace = Workspace()
     workspace.add_version("R", id="V")
     for resource, fields in (("S", {"id": "V"}), ("R", {"ids": "W"}), ("R", {"activity_logs": [{"id": 5}]})):

@@ -1,4 +1,4 @@
-"""Switches that make answers fail: what a client sees on the wire."""
+"""Faults of responses, as a client sees them."""
 
 import gzip
 import http.client
@@ -21,8 +21,8 @@ def reader(serve):
 
 
 @pytest.mark.parametrize("status", [429, 500, 502, 503])
-def test_a_status_out_of_turn(reader, status):
-    """A scripted status answers exactly one request, on either listing; the health check is spared."""
+def test_a_scripted_status(reader, status):
+    """A scripted status is the response to exactly one request, on either listing; the health check is not affected."""
     reader.sandbox.faults.script = [status, status]
     assert reader.get("/healthcheck").status_code == 200
     assert reader.get(AUDIT).status_code == status
@@ -37,8 +37,8 @@ def test_a_status_with_headers(reader):
     assert (answer.status_code, answer.headers["retry-after"]) == (429, "17")
 
 
-def test_cut(reader):
-    """A cut answer announces its true length and ends halfway, on a connection that then closes."""
+def test_a_truncated_response(reader):
+    """A truncated response has its true length in the header and ends halfway, and the connection closes."""
     whole = reader.get().content
     reader.sandbox.faults.script = ["cut"]
     connection = http.client.HTTPConnection(reader.sandbox.url.removeprefix("http://"))
@@ -52,7 +52,7 @@ def test_cut(reader):
 
 
 def test_reset(reader):
-    """A reset connection gives no answer at all, and the next request is served."""
+    """A reset connection sends no response, and the next request is served."""
     reader.sandbox.faults.script = ["reset"]
     with pytest.raises(requests.ConnectionError):
         reader.get()
@@ -77,7 +77,7 @@ def test_redirect(reader):
 
 
 def test_slow(reader):
-    """A slow answer is the true one, later."""
+    """A slow response is the correct one, later."""
     reader.sandbox.faults.script = ["slow:0.2"]
     begin = time.monotonic()
     assert len(reader.ids()) == 20
@@ -85,7 +85,7 @@ def test_slow(reader):
 
 
 def test_unknown_one_shot_faults(reader):
-    """A one-shot fault that does not exist is 400 and says so: it is not mistaken for a failing server."""
+    """An unknown one-shot fault is 400 with its name, not a server error."""
     reader.sandbox.faults.script.append("cutt")
     answer = reader.get()
     assert answer.status_code == 400
@@ -93,7 +93,7 @@ def test_unknown_one_shot_faults(reader):
 
 
 def test_random_errors(reader):
-    """Errors come at their rate with the statuses and the Retry-After asked for, alike for one seed."""
+    """Errors have the given rate, statuses and Retry-After; one seed gives the same errors."""
     date = format_datetime(datetime.now(timezone.utc) + timedelta(hours=1), usegmt=True)
     faults = {"error_rate": 0.5, "error_statuses": (500, 503), "retry_after": date, "seed": 5}
     runs = []
@@ -109,7 +109,7 @@ def test_random_errors(reader):
 
 
 def test_rate_limit(reader):
-    """More requests in a window than allowed are 429 and say when there is room, which there then is."""
+    """Requests above the rate are 429 with the seconds to wait; after them the next request is served."""
     reader.sandbox.faults.rate_limit = (3, 0.5)
     answers = [reader.get() for _ in range(5)]
     assert [answer.status_code for answer in answers] == [200, 200, 200, 429, 429]
@@ -119,7 +119,7 @@ def test_rate_limit(reader):
 
 
 def test_most_in_flight(reader):
-    """Of requests that are there at the same time, those beyond the number are 429 at once; later ones are not."""
+    """Concurrent requests above the limit are 429 at once; later requests are served."""
     reader.sandbox.faults.most_in_flight = 2
     reader.sandbox.faults.latency = 1.0
     headers = {"Authorization": f"Bearer {reader.sandbox.api_key}"}
@@ -133,7 +133,7 @@ def test_most_in_flight(reader):
 
 
 def test_latency(reader):
-    """Each answer takes the latency, and answers asked for at once take it together."""
+    """Each response takes the latency; concurrent ones take it together."""
     reader.sandbox.faults.latency = 0.1
     begin = time.monotonic()
     assert reader.get().status_code == 200
@@ -141,7 +141,7 @@ def test_latency(reader):
 
 
 def test_gzip(reader):
-    """Answers are compressed for those who accept it, and only for them."""
+    """Responses are compressed for clients that accept it, and only for them."""
     whole = reader.get().content
     reader.sandbox.faults.gzip = True
     packed = reader.session.get(reader.sandbox.url + AUDIT, stream=True)

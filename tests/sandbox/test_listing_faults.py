@@ -1,4 +1,4 @@
-"""Switches that make a listing move, hide, or come in another order than asked for."""
+"""Faults that change, hide or reorder the logs of a listing."""
 
 import json
 from datetime import datetime, timedelta
@@ -24,14 +24,14 @@ def test_order_ignored(reader):
 
 
 def test_order_refused(reader):
-    """A refused sort is 400; without a sort all is well."""
+    """A refused sort is 400; without a sort the listing works."""
     reader.sandbox.faults.order = "refused"
     assert reader.get(sort=by()).status_code == 400
     assert reader.every_id() == NEWEST_FIRST
 
 
 def test_order_reversed(reader):
-    """A reversed sort gives the opposite of what was asked."""
+    """A reversed sort gives the opposite order."""
     reader.sandbox.faults.order = "reversed"
     assert reader.every_id(sort=by()) == NEWEST_FIRST[::-1]
 
@@ -76,7 +76,7 @@ def test_shuffled_ties(serve):
 
 
 def test_arrivals(reader):
-    """Before every second request one new log arrives at the head, in every listing and count."""
+    """Before every second request a new log arrives, in every listing and count."""
     reader.sandbox.faults.arrivals_every = 2
     counts = [reader.page(sort=by())["count"] for _ in range(4)]
     assert counts == [10, 11, 11, 12]
@@ -84,7 +84,7 @@ def test_arrivals(reader):
 
 
 def test_late_arrivals(reader):
-    """A late log appears in the middle by ``logged_at`` and at the head by ``created_at``."""
+    """A late log is in the middle by ``logged_at`` and first by ``created_at``."""
     reader.sandbox.faults.late_arrivals_every = 1
     reader.sandbox.faults.late_at = NOON + timedelta(minutes=4, seconds=30)
     page = reader.page(page=2, sort=by())
@@ -96,13 +96,13 @@ def test_late_arrivals(reader):
 
 
 def test_late_arrivals_by_fraction(reader):
-    """``late_at`` may be a fraction of the time that the logs span."""
+    """``late_at`` can be a fraction of the time between the oldest and the newest log."""
     reader.sandbox.faults = Faults(late_arrivals_every=1, late_at=0.5)
     assert "2026-10-14T12:04:30Z" in [log["logged_at"] for log in reader.page(page=2, sort=by())["results"]]
 
 
 def test_expiry(reader):
-    """Before every n-th request the log with the oldest ``logged_at`` vanishes; ``count`` follows."""
+    """Before every n-th request the log with the oldest ``logged_at`` is removed, also from ``count``."""
     reader.sandbox.faults = Faults(expire_every=2)
     pages = [reader.page(sort=by(order="asc")) for _ in range(4)]
     assert [(page["count"], page["results"][0]["id"]) for page in pages] == [
@@ -111,7 +111,7 @@ def test_expiry(reader):
 
 
 def test_arrivals_and_expiry_at_one_rate(reader):
-    """Logs can arrive and expire so that the count stays the same while everything moves."""
+    """Logs can arrive and expire at one rate, so that the count stays the same."""
     reader.sandbox.faults = Faults(arrivals_every=1, expire_every=1)
     pages = [reader.page(page=2, sort=by()) for _ in range(2)]
     assert {page["count"] for page in pages} == {10}
@@ -119,8 +119,8 @@ def test_arrivals_and_expiry_at_one_rate(reader):
     assert first[:2] == second[1:]
 
 
-def test_refused_requests_move_nothing(reader):
-    """Only an audit-log request that may see the logs lets them move."""
+def test_refused_requests_change_nothing(reader):
+    """Only an authorized audit-log request changes the workspace."""
     reader.sandbox.faults = Faults(arrivals_every=1, script=[500])
     reader.get()
     del reader.session.headers["Authorization"]
@@ -131,7 +131,7 @@ def test_refused_requests_move_nothing(reader):
 @pytest.mark.parametrize(("count", "said"), [("true", (10, 4)), ("capped", (5, 2))])
 @pytest.mark.parametrize(("beyond", "status"), [("empty", 200), ("404", 404), ("400", 400)])
 def test_cap(reader, count, said, beyond, status):
-    """A cap cuts amid a page, counted or not; pages beyond it answer as told, beyond all logs 404."""
+    """A cap can end within a page, counted or not; later pages get the chosen response, pages after all logs 404."""
     reader.sandbox.faults = Faults(cap=5, cap_count=count, beyond_cap=beyond)
     first, second = reader.page(sort=by()), reader.page(sort=by(), page=2)
     assert (first["count"], first["total_pages"]) == said
@@ -146,14 +146,14 @@ def test_cap(reader, count, said, beyond, status):
 
 
 def test_a_cap_between_pages(reader):
-    """A cap at the edge of a page leaves nothing of the next one."""
+    """A cap at the end of a page returns nothing of the next page."""
     reader.sandbox.faults = Faults(cap=3, beyond_cap="404")
     assert reader.ids(sort=by()) == ["L009", "L008", "L007"]
     assert reader.get(sort=by(), page=2).status_code == 404
 
 
-def test_cap_from_the_other_side(reader):
-    """The cap counts from the head of the order asked for, so the other order shows the other end."""
+def test_a_cap_in_the_opposite_order(reader):
+    """The cap counts from the start of the requested order, so the opposite order shows the other end."""
     reader.sandbox.faults = Faults(cap=3)
     assert reader.ids(sort=by(order="asc")) == ["L000", "L001", "L002"]
     assert reader.ids(sort=by(order="asc"), page=2) == []
@@ -161,7 +161,7 @@ def test_cap_from_the_other_side(reader):
 
 @pytest.mark.parametrize(("policy", "expected"), [("last", ["L000"]), ("empty", [])])
 def test_pages_out_of_range(reader, policy, expected):
-    """A page beyond the last may repeat the last, or be empty."""
+    """A page after the last can repeat the last one, or be empty."""
     reader.sandbox.faults.page_out_of_range = policy
     page = reader.page(sort=by(), page=9)
     assert [log["id"] for log in page["results"]] == expected
@@ -169,7 +169,7 @@ def test_pages_out_of_range(reader, policy, expected):
 
 
 def test_missing_logs(reader):
-    """A page can be empty, one can lack its last log, some logs never show: all are still counted."""
+    """A page can be empty, one can miss its last log, some logs are never returned: all are counted."""
     reader.sandbox.faults = Faults(empty_page=2, short_page=3, hide={"L009"})
     assert [reader.ids(sort=by(), page=page) for page in (1, 2, 3, 4)] == [
         ["L008", "L007"], [], ["L003", "L002"], ["L000"],
@@ -193,7 +193,7 @@ def test_stale_pages(reader):
 
 
 def test_a_cap_counts_what_the_filter_leaves(reader):
-    """A filter narrows the listing before the cap cuts it."""
+    """The cap counts the logs that match the filter."""
     reader.sandbox.faults = Faults(cap=3)
     query = json.dumps({"operator": "in", "field": "id", "value": ["L000", "L001"]})
     assert reader.every_id(filter=query, sort=by()) == ["L001", "L000"]
@@ -201,7 +201,7 @@ def test_a_cap_counts_what_the_filter_leaves(reader):
 
 @pytest.mark.parametrize(("order", "expected"), [("newest", "CBA"), ("oldest", "ABC"), ("id", "ABC")])
 def test_order_of_resource_logs(serve, order, expected):
-    """Resource logs come newest first, oldest first, or by id: the reference does not say."""
+    """Resource logs are sorted newest first, oldest first, or by id: the reference does not specify it."""
     logs = [{"id": name, "resource_id": "R", "logged_at": NOON + timedelta(n)} for n, name in enumerate("ABC")]
     reader = serve(Workspace(logs), faults=Faults(resource_order=order))
     page = reader.page(RESOURCE, resource_id="R")
@@ -216,8 +216,8 @@ def test_order_of_resource_logs(serve, order, expected):
         ("default_sort", ("nothing", "asc")), ("empty_listing_pages", 2), ("script", [5.5]),
     ],
 )  # fmt: skip
-def test_switches_that_do_not_exist(switch, value):
-    """A misspelt switch or value is an error at once, in a constructor and as an assignment."""
+def test_unknown_switches(switch, value):
+    """An unknown switch or value is an error, in the constructor and as an assignment."""
     with pytest.raises((AttributeError, ValueError), match=switch):
         setattr(Faults(), switch, value)
     with pytest.raises((TypeError, ValueError), match=switch):
@@ -225,7 +225,7 @@ def test_switches_that_do_not_exist(switch, value):
 
 
 def test_reset(reader):
-    """A reset forgets the requests and turns the faults off; the workspace stays."""
+    """A reset clears the requests and turns the faults off; the workspace stays."""
     reader.sandbox.faults.arrivals_every = 1
     reader.get(AUDIT)
     reader.sandbox.reset()
