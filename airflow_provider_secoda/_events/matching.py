@@ -62,38 +62,22 @@ def read_log_fields(log: Log) -> LogFields:
     return LogFields(**{name: record.get(name) for name in _NAMES})
 
 
-@dataclass(frozen=True)
 class Predicates:
-    """Match logs by the values of their fields: for each field with a list, the log's value must be in the list."""
+    """Match logs by the values of their fields.
 
-    activity_types: tuple[str, ...] | None = None
-    performer_types: tuple[str, ...] | None = None
-    performer_ids: tuple[str, ...] | None = None
-    resource_types: tuple[str, ...] | None = None
-    resource_ids: tuple[str, ...] | None = None
+    :param lists: arguments of the trigger; each name is the plural of a field's name. A log matches if its value is in
+        the list, for each field that has a list
+    :raises ArgumentError: naming the argument that is wrong
+    """
+
+    def __init__(self, **lists: Any) -> None:
+        #: The arguments, sorted, so that equal predicates have equal lists.
+        self.lists = {name: _check_texts(name, values) for name, values in lists.items()}
+        self._allowed = [(name.removesuffix("s"), values) for name, values in self.lists.items() if values is not None]
 
     def match(self, log: LogFields) -> bool:
         """Return whether a log matches."""
-        return (
-            (self.activity_types is None or log.activity_type in self.activity_types)
-            and (self.performer_types is None or log.performer_type in self.performer_types)
-            and (self.performer_ids is None or log.performer_id in self.performer_ids)
-            and (self.resource_types is None or log.resource_type in self.resource_types)
-            and (self.resource_ids is None or log.resource_id in self.resource_ids)
-        )
-
-    @classmethod
-    def of(cls, **arguments: Any) -> Predicates:
-        """Check the arguments of a trigger and return them as predicates.
-
-        :raises ArgumentError: naming the argument that is wrong
-        """
-        return cls(**{field.name: _check_texts(field.name, arguments[field.name]) for field in fields(cls)})
-
-    def arguments(self) -> dict[str, list[str] | None]:
-        """Return the arguments as lists, sorted, so that equal predicates give equal arguments."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {name: None if value is None else list(value) for name, value in values.items()}
+        return all(getattr(log, name) in values for name, values in self._allowed)
 
 
 def check_filter(value: Mapping[str, Any] | str | None) -> str | None:
@@ -108,9 +92,9 @@ def check_filter(value: Mapping[str, Any] | str | None) -> str | None:
     return None if parsed is None else parsed.text
 
 
-def _check_texts(name: str, value: Any) -> tuple[str, ...] | None:
+def _check_texts(name: str, value: Any) -> list[str] | None:
     if value is None:
         return None
     if isinstance(value, str) or not isinstance(value, list | tuple | set | frozenset) or not value:
         raise ArgumentError(f"`{name}` must be a list of non-empty strings, or None, not {value!r:.80}")
-    return tuple(sorted({check_text(name, one) for one in value}))
+    return sorted({check_text(name, one) for one in value})

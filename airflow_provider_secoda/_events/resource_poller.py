@@ -3,19 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import heapq
 import math
 import time
 from hashlib import blake2b
-from itertools import count
 from typing import TYPE_CHECKING
 
-from airflow_provider_secoda._events.background import (
-    FailureBackoff,
-    cancel_all,
-    is_airflow_error,
-    wait_for_event,
-)
+from airflow_provider_secoda._events.background import FailureBackoff, cancel_all, is_airflow_error
 from airflow_provider_secoda.client._http.backoff import Backoff
 from airflow_provider_secoda.client.errors import (
     SecodaAuthenticationError,
@@ -64,10 +57,9 @@ class ResourcePoller:
         self.standalone = False
         self._poke_interval = poke_interval
         self._polled = polled
-        self._due: dict[VersionWatcher, float] = {}
-        self._queue: list[tuple[float, int, VersionWatcher]] = []
-        self._numbers = count()
-        self._changed = asyncio.Event()
+        #: Watchers that are due, and the timers that make them due; a timer is kept until the poll begins.
+        self._due: asyncio.Queue[VersionWatcher] = asyncio.Queue()
+        self._timers: dict[VersionWatcher, asyncio.TimerHandle] = {}
         self._backoff = FailureBackoff(f"{stream}: polling resources", max(1.0, poke_interval))
         self._paused_until = 0.0
         # For versions that are announced, but not listed yet; the number of tries is limited.
@@ -75,11 +67,13 @@ class ResourcePoller:
 
     def schedule(self, watcher: VersionWatcher, delay: float = 0.0) -> None:
         """Poll a watcher's resource after a delay in seconds, unless an earlier poll is scheduled."""
-        due = asyncio.get_running_loop().time() + delay
-        if not watcher.closed and due < self._due.get(watcher, math.inf):
-            self._due[watcher] = due
-            heapq.heappush(self._queue, (due, next(self._numbers), watcher))
-            self._changed.set()
+        loop = asyncio.get_running_loop()
+        due, timer = loop.time() + delay, self._timers.get(watcher)
+        if watcher.closed or (timer is not None and timer.when() <= due):
+            return
+        if timer is not None:
+            timer.cancel()
+        self._timers[watcher] = loop.call_at(due, self._due.put_nowait, watcher)
 
     def schedule_within_interval(self, watcher: VersionWatcher) -> None:
         """Poll a watcher's resource within the next interval, at an offset that depends on the resource's id.
@@ -119,20 +113,14 @@ class ResourcePoller:
             self._polled()
 
     async def _next(self) -> VersionWatcher:
-        """Return the next watcher when it is due."""
+        """Return the next watcher when it is due and polls are not paused."""
         loop = asyncio.get_running_loop()
         while True:
-            while self._queue and self._due.get(self._queue[0][2]) != self._queue[0][0]:
-                heapq.heappop(self._queue)  # an earlier poll was scheduled since
-            delay = max(self._queue[0][0], self._paused_until) - loop.time() if self._queue else None
-            if delay is not None and delay <= 0:
-                _, _, watcher = heapq.heappop(self._queue)
-                del self._due[watcher]
-                if not watcher.closed:
-                    return watcher
-                continue
-            self._changed.clear()
-            await wait_for_event(self._changed, delay)
+            watcher = await self._due.get()
+            if loop.time() < self._paused_until:
+                self._timers[watcher] = loop.call_at(self._paused_until, self._due.put_nowait, watcher)
+            elif self._timers.pop(watcher, None) is not None and not watcher.closed:
+                return watcher
 
     def _reschedule_failed(self, watcher: VersionWatcher, error: Exception) -> None:
         """Schedule a watcher's next poll after a failure; pause all polls if all of them would fail."""

@@ -177,7 +177,7 @@ class SecodaAuditLogEventTrigger(SecodaEventTrigger):
         lookback: float = 0.0,
     ) -> None:
         super().__init__(secoda_conn_id, poke_interval, lookback)
-        self._predicates = Predicates.of(
+        self._predicates = Predicates(
             activity_types=activity_types,
             performer_types=performer_types,
             performer_ids=performer_ids,
@@ -187,7 +187,7 @@ class SecodaAuditLogEventTrigger(SecodaEventTrigger):
         self.filter = check_filter(filter)
 
     def _watch_arguments(self) -> dict[str, Any]:
-        return {"secoda_conn_id": self.secoda_conn_id, **self._predicates.arguments(), "filter": self.filter}
+        return {"secoda_conn_id": self.secoda_conn_id, **self._predicates.lists, "filter": self.filter}
 
     def _make_watcher(self, store: CursorStore | None) -> LogWatcher:
         from airflow_provider_secoda._events.watchers import LogWatcher  # noqa: PLC0415
