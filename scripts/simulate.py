@@ -77,12 +77,15 @@ def attempt(seed: int) -> Played:
     """Play a seed; a crash is a failure like any other."""
     try:
         return play(seed)
-    except Exception:  # noqa: BLE001 - whatever it is, it is what is looked for
+    except Exception:  # noqa: BLE001 - the simulation searches for any error
         return Played(seed, wrong=[traceback.format_exc(limit=-3)])
 
 
 def work(first: int, step: int, until: float) -> Sum:
-    """Play every so many seeds until a moment."""
+    """Play seeds at equal steps until a time.
+
+    :param until: Unix time
+    """
     done, seed = Sum(), first
     while time.time() < until:
         done.add(attempt(seed))
@@ -134,12 +137,12 @@ def tell(figures: dict[str, Any]) -> None:
     for kind, count in figures["faults"].items():
         print(f"{count:13,}  {kind}")
     for reason, count in figures["excused"].items():
-        print(f"{count:13,}  lost what nobody can know or what calm reads should not pay for ({reason})")
+        print(f"{count:13,}  missed a log that no reader can detect, or that is not guaranteed ({reason})")
     rate = figures["interleavings"] / max(figures["seconds"], 0.001) * 60
     print(
         f"{figures['interleavings']:,} interleavings of {figures['answers']:,} answers in {figures['seconds']} s "
-        f"({rate:,.0f} a minute), from seed {figures['first_seed']}: {figures['whole']:,} whole, "
-        f"{figures['failed_loudly']:,} failed loudly, {len(figures['failures'])} WRONG"
+        f"({rate:,.0f} a minute), from seed {figures['first_seed']}: {figures['whole']:,} complete, "
+        f"{figures['failed_loudly']:,} raised an error, {len(figures['failures'])} WRONG"
     )
     for seed, wrong in list(figures["failures"].items())[:_SHOWN]:
         print(f"WRONG  {'; '.join(wrong)}\n       repeat it: scripts/simulate --seed {seed}")

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from airflow_provider_secoda.client.sync import SecodaClient
     from airflow_provider_secoda.hooks._connection import ConnectionSettings
 
+__all__ = ["SecodaHook"]
+
 _TEST_TIMEOUT = 15.0
 
 

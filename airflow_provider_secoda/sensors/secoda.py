@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_secoda._compat import RetryPolicy
+    from airflow_provider_secoda.client._versions.history import Match
     from airflow_provider_secoda.sensors._poller import WorkerPoller
 
 __all__ = ["SecodaVersionHistorySensor"]
@@ -83,7 +84,7 @@ class SecodaVersionHistorySensor(ResourceLineage, BaseSensorOperator):
         resource_id: str,
         since: datetime | str | None = None,
         since_version_id: str | None = None,
-        match: str = "new_version",
+        match: Match = "new_version",
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         max_consecutive_failures: int = 5,
         wait_for_resource: bool = False,

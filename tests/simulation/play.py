@@ -26,7 +26,7 @@ OPERATORS = {"from": "gte", "before": "lt"}
 #: What those operators mean to a server: most often what they say.
 _OPERATORS = (*[("ge", "lt")] * 6, ("gt", "lt"), ("ge", "le"), ("ignored", "lt"), ("ge", "ignored"))
 _FAULTS = (
-    "cut answer",
+    "truncated response",
     "broken connection",
     "login page",
     "429",

@@ -111,7 +111,7 @@ class Server:
         if failure := _FAILURES.get(fault):
             return failure
         whole = self.answer(request)
-        assert fault == "cut answer", fault
+        assert fault == "truncated response", fault
         return Response(200, JSON, whole.body[: len(whole.body) * 2 // 3]) if isinstance(whole, Response) else whole
 
     # --- how the server is ------------------------------------------------------------------------------------

@@ -33,7 +33,7 @@ HONEST = {
     "answered out of order",
     "slow answer",
     "served twice",
-    "cut answer",
+    "truncated response",
     "broken connection",
     "login page",
     "429",
@@ -139,7 +139,7 @@ class Workspace(RuleBasedStateMachine):
     @precondition(lambda self: self.reading is not None)
     @rule(
         which=_small,
-        fault=st.sampled_from(("",) * 8 + ("stale copy", "cut answer", "429", "429 with Retry-After", "5xx")),
+        fault=st.sampled_from(("",) * 8 + ("stale copy", "truncated response", "429", "429 with Retry-After", "5xx")),
         copy=st.integers(1, 3),
     )
     def serve(self, which, fault, copy):

@@ -25,7 +25,7 @@ FAULT_KINDS = (
     "answered out of order",
     "slow answer",
     "served twice",
-    "cut answer",
+    "truncated response",
     "broken connection",
     "login page",
     "429",
