@@ -1,4 +1,4 @@
-"""A resource's history behind a page-numbered listing whose order nobody documented, and a driver of polls."""
+"""A resource's history behind a page-numbered listing whose order is not documented, and a driver of polls."""
 
 from __future__ import annotations
 
@@ -59,13 +59,13 @@ class History:
     before: object = None
     beyond: str = "404"
     misplaced: set = field(default_factory=set)
-    asked: list = field(default_factory=list)
+    requested: list = field(default_factory=list)
 
     def answer(self, request):
         if self.before:
             self.before(self)
         number = int(dict(request.params)["page"])
-        self.asked.append(number)
+        self.requested.append(number)
         key, reverse = ORDERS[self.order]
         rows = sorted(self.entries, key=key, reverse=reverse)
         rows.sort(key=lambda e: e.id in self.misplaced)
@@ -95,7 +95,7 @@ class History:
 
 
 def poll(history, since, page_order=None, *, match="new_version", version_id=None, seed=0, concurrency=4):
-    """Look once; return the ids that count and what was page_order. Answers travel at their own pace."""
+    """Poll once; return the new ids and the page order. Responses come in any order."""
     rng = random.Random(seed)
     flow = poll_versions("R", Baseline(since * SECOND, version_id, match), page_order)
     wire = exchange(flow, base_url=BASE, policy=POLL_POLICY, concurrency=concurrency, stats=RequestStats(), rng=rng)

@@ -1,4 +1,4 @@
-"""Version histories of a resource: every one that is shown, each once, as sent, or an error."""
+"""Version histories of a resource: each one once, as sent, or an error."""
 
 import json
 import random
@@ -28,14 +28,14 @@ class Resource:
 
     def __init__(self, entries, move=None):
         self.entries, self.move, self.turn = list(entries), move, 0
-        self.asked = []
+        self.requested = []
 
     def answer(self, request):
         self.turn += 1
         if self.move:
             self.move(self.entries, self.turn)
         page = int(dict(request.params)["page"])
-        self.asked.append(page)
+        self.requested.append(page)
         pages = max(1, -(-len(self.entries) // SIZE))
         shown = self.entries[(page - 1) * SIZE : page * SIZE]
         if page > pages:
@@ -51,7 +51,7 @@ class Resource:
 
 
 def read(answer, seed=0):
-    """Read all versions; answers are given out of order."""
+    """Read all versions; responses come out of order."""
     rng = random.Random(seed)
     wire = exchange(read_version_histories("R"), base_url=BASE, policy=RetryPolicy(attempts=1), concurrency=4)
     under_way = []
@@ -71,24 +71,24 @@ def ids(raws):
 
 @pytest.mark.parametrize("count", [0, 1, 3, 4, 20])
 def test_all_versions_in_the_order_shown(count):
-    """However many pages there are, every version comes once, in the order of the pages."""
+    """With any number of pages, every version is returned once, in the order of the pages."""
     resource = Resource([version(number) for number in range(count)])
     assert ids(read(resource.answer)) == [f"v{number}" for number in range(count)]
 
 
 def test_pages_without_versions():
-    """Logs that belong to no version take room on the pages, even whole pages, and are not returned."""
+    """Logs without a version are on the pages, and some pages have nothing else; they are not returned."""
     entries = [version(0), *({"id": f"log{number}"} for number in range(7)), version(1)]
     assert ids(read(Resource(entries).answer)) == ["v0", "v1"]
 
 
 def test_what_is_returned_is_what_was_sent():
-    """A version is returned as its bytes, big numbers and all."""
+    """A version is returned as the bytes that were sent, also big numbers."""
     assert read(Resource([version(0, a=2.5)]).answer) == [b'{"id": "v0", "n": 12345678901234567890, "a": 2.5}']
 
 
-def test_a_version_that_is_made_meanwhile():
-    """A new version at the head shifts all pages: everything is read again, and the new one is there."""
+def test_a_version_that_is_created_during_the_read():
+    """A new version at the head shifts all pages: everything is read again, with the new one."""
 
     def move(entries, turn):
         if turn == 4:
@@ -98,8 +98,8 @@ def test_a_version_that_is_made_meanwhile():
     assert ids(read(resource.answer)) == ["v99", *(f"v{number}" for number in range(10))]
 
 
-def test_a_version_that_is_extended_meanwhile():
-    """A version that grows under the read comes in its newest form, once."""
+def test_a_version_that_is_extended_during_the_read():
+    """A version that is extended during the read is returned once, in its newest form."""
 
     def move(entries, turn):
         if turn == 5:
@@ -110,8 +110,8 @@ def test_a_version_that_is_extended_meanwhile():
     assert json.loads(found[0])["n"] == 1
 
 
-def test_a_page_that_vanishes_meanwhile():
-    """A page that is gone when it is asked for means that the listing shrank, not that the resource is unknown."""
+def test_a_page_that_vanishes_during_the_read():
+    """404 for a later page means that entries were deleted, not that the resource does not exist."""
 
     def move(entries, turn):
         if turn == 2:
@@ -121,14 +121,14 @@ def test_a_page_that_vanishes_meanwhile():
     assert ids(read(resource.answer)) == [f"v{number}" for number in range(9)]
 
 
-def test_pages_that_never_hold_still():
-    """Where every look shows something else, nothing is returned rather than too little."""
+def test_pages_that_change_in_every_read():
+    """Pages that change in every read are an error, as versions may be missing."""
     with pytest.raises(SecodaIncompleteError, match="changed in each of"):
         read(Resource([version(n) for n in range(10)], lambda e, turn: e.insert(0, version(100 + turn))).answer)
 
 
-def test_a_server_that_knows_one_page_only():
-    """A server that answers every page with its first one has not shown the others."""
+def test_a_server_that_always_returns_the_first_page():
+    """A server that returns its first page for every page number is an error."""
     resource = Resource([version(number) for number in range(10)])
 
     def always_first(request):
@@ -141,7 +141,7 @@ def test_a_server_that_knows_one_page_only():
 
 @pytest.mark.parametrize("missing", [2, 3, 4])
 def test_an_empty_page(missing):
-    """A page on which nothing stands, before the end, could hide anything."""
+    """An empty page before the last one is an error."""
     resource = Resource([version(number) for number in range(10)])
 
     def hole(request):
@@ -156,14 +156,14 @@ def test_an_empty_page(missing):
 
 
 def test_an_absurd_number_of_pages():
-    """A server that announces billions of pages is not believed, and costs no memory."""
+    """Billions of pages are an error and cost no memory."""
     body = b'{"version_histories":[],"non_versioned_logs":[{"id":"a"}],"count":1,"total_pages":4000000000}'
     with pytest.raises(SecodaIncompleteError, match="4000000000"):
         read(lambda _: Response(200, {}, body))
 
 
-def test_errors_leave_as_they_are():
-    """An unknown resource is not found, and an error on any page is the error of the read."""
+def test_errors_are_raised_as_they_are():
+    """An unknown resource is a 404, and an error on any page is the error of the read."""
     with pytest.raises(SecodaNotFoundError):
         read(lambda _: Response(404))
     resource = Resource([version(number) for number in range(10)])
@@ -176,7 +176,7 @@ def test_errors_leave_as_they_are():
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 25), st.integers(), st.floats(0, 0.3))
 def test_a_moving_resource(count, seed, chance):
-    """Whatever comes, grows or goes during the read: nothing that was there throughout is missing, none is twice."""
+    """During arrivals, activity and deletions no version that existed throughout is missing or returned twice."""
     rng = random.Random(seed)
     serial = iter(range(1000, 9999))
     touched = set()
@@ -201,7 +201,7 @@ def test_a_moving_resource(count, seed, chance):
 
 @pytest.mark.parametrize("order", ["newest", "oldest", "id"])
 def test_against_the_sandbox(secoda_sandbox_factory, order):
-    """On a real server, in any order, over several pages: the versions are those of the workspace."""
+    """The versions of a workspace are read from a server, in any order, from several pages."""
     workspace = Workspace()
     made = {workspace.add_version("R")["id"] for _ in range(11)}
     for _ in range(5):

@@ -44,14 +44,14 @@ def now():
 
 
 def soon(seconds, action):
-    """Do something a moment later, in a thread of its own."""
+    """Do something after some seconds, in another thread."""
     timer = threading.Timer(seconds, action)
     timer.start()
     return timer
 
 
 def after_requests(sandbox, number, action):
-    """Do something when the sandbox was asked so often, in a thread of its own."""
+    """Do something after a number of requests to the sandbox, in another thread."""
 
     def wait():
         until = time.monotonic() + 30
@@ -141,7 +141,7 @@ class Store(dict):
 
 
 class TaskInstance(SimpleNamespace):
-    """What a sensor asks of its task instance."""
+    """The attributes of a task instance that a sensor reads."""
 
     first_rescheduled = None
     dag_id = run_id = task_id = "t"
@@ -173,7 +173,7 @@ def execute(task, facts=None, *, steps=None, airflow_gives_up=False, restart_aft
     """Execute a task to its end, each time it comes back in a new process; return what it returns.
 
     What is deferred runs its trigger, and is resumed with its event, or with what Airflow makes of its error: the text
-    of a traceback. What is rescheduled is executed anew when it is due. ``dag.test()`` knows no failing triggers and
+    of a traceback. A rescheduled task is executed again when it is due. ``dag.test()`` knows no failing triggers and
     no timeouts of deferrals, and hangs on some Airflows.
 
     :param airflow_gives_up: no triggerer runs the trigger, and Airflow ends the deferral when its time is up
@@ -261,10 +261,10 @@ async def first(trigger):
     return events[0]
 
 
-# --- what was said and asked -----------------------------------------------------------------------------------
+# --- log lines and requests -----------------------------------------------------------------------------------
 
 
-#: What Airflow says of its own accord.
+#: Log lines of Airflow itself.
 AIRFLOWS = re.compile(r"cannot be called outside|Success criteria met|Using connection ID|Connection Retrieved")
 
 

@@ -54,7 +54,7 @@ def test_what_is_wrong_while_parsing_fails_there(wrong):
 
 @pytest.mark.parametrize("since", ["2026-01-01", "{{ ds }}"])
 def test_two_baselines_are_one_too_many(since):
-    """`since` and `since_version_id` exclude each other, whatever they are."""
+    """`since` and `since_version_id` exclude each other, also as templates."""
     with pytest.raises(ValueError, match="`since` and `since_version_id`"):
         make(since=since, since_version_id="v1")
 
@@ -62,7 +62,7 @@ def test_two_baselines_are_one_too_many(since):
 @modes
 @pytest.mark.parametrize("wrong", [one for one in WRONG if one.get("since") != date(2026, 1, 1)], ids=str)
 def test_what_turns_out_wrong_when_the_task_starts_fails_at_once(sandbox, mode, wrong):
-    """What a template or another task made of an argument fails without a retry and unasked, and is named."""
+    """What a template or another task made of an argument fails without a retry and without a request, and is named."""
     (name, value) = next(iter(wrong.items()))
     task = make(mode, silent_fail=True, **{name: "{{ params.given }}"})
     setattr(task, name, value)
@@ -81,7 +81,7 @@ def test_a_template_that_renders_to_nothing(sandbox):
 
 
 def test_a_version_that_does_not_exist(sandbox):
-    """A `since_version_id` that the resource does not have fails at once: nothing can be compared with it."""
+    """A `since_version_id` that the resource does not have fails at once: no version can be compared with it."""
     ended, error = outcome(make(since_version_id="nope"))
     assert ended == "failed"
     assert "`since_version_id`" in str(error)

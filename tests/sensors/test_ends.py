@@ -72,15 +72,15 @@ def test_a_timeout(sandbox, mode, how, end):
 
 @modes
 def test_a_timeout_of_a_run(sandbox, mode):
-    """In a real run the timeout fails the task at its first try, whatever retries it has."""
+    """In a real run the timeout fails the task at its first try, although it has retries."""
     ran = run(mode, timeout=0.5, retries=1, retry_delay=Code("timedelta(0)"))
     assert ran.tasks["wait"] == "failed"
     assert tries(ran) == 1
 
 
 @modes
-def test_the_last_look_is_when_the_time_is_up(sandbox, mode):
-    """However long the pauses are, a version of the last moment is found, and nothing is asked after that."""
+def test_the_last_poll_is_at_the_timeout(sandbox, mode):
+    """With any pause, the last poll is at the timeout, and no request is sent after it."""
     timer = soon(0.2, lambda: sandbox.workspace.add_version("R", id="new"))
     began = time.monotonic()
     assert ids(execute(make(mode, timeout=0.4, poke_interval=30))) == ["new"]
@@ -91,7 +91,7 @@ def test_the_last_look_is_when_the_time_is_up(sandbox, mode):
 
 @modes
 def test_no_time_at_all(sandbox, mode):
-    """With a timeout of nothing there is one look, and no triggerer is troubled."""
+    """With a timeout of 0 there is one poll and no deferral."""
     steps = Steps()
     assert outcome(make(mode, timeout=0, poke_interval=5), steps=steps)[0] == "failed"
     assert len(sandbox.requests) == 1
@@ -99,7 +99,7 @@ def test_no_time_at_all(sandbox, mode):
 
 
 def test_the_deferral_has_the_time_that_the_sensor_has(sandbox):
-    """What Airflow is told is `timeout`, whatever execution_timeout may be."""
+    """The deferral's timeout is `timeout`, not `execution_timeout`."""
     steps = Steps()
     since = "2026-01-01T00:00:00Z"
     task = make("deferrable", timeout=0.2, execution_timeout=timedelta(hours=1), since=since, resource_id="S")
@@ -110,7 +110,7 @@ def test_the_deferral_has_the_time_that_the_sensor_has(sandbox):
 
 @pytest.mark.parametrize(("how", "end"), [("plain", "failed"), ("soft_fail", "skipped"), ("never_fail", "skipped")])
 def test_airflow_itself_ends_the_deferral(sandbox, how, end):
-    """When no triggerer is there to see that the time is up, it is the same timeout, on every Airflow."""
+    """When Airflow ends the deferral, as no triggerer runs, it is the same timeout on every Airflow."""
     arguments = {} if how == "plain" else {how: True}
     ended, _ = outcome(make("deferrable", timeout=0.3, **arguments), airflow_gives_up=True)
     assert ended == end
@@ -118,15 +118,15 @@ def test_airflow_itself_ends_the_deferral(sandbox, how, end):
 
 
 def test_a_version_of_while_no_triggerer_ran(sandbox):
-    """When Airflow ends the deferral there is a last look, as there is in the other modes."""
+    """When Airflow ends the deferral there is a last poll, as in the other modes."""
     timer = soon(0.1, lambda: sandbox.workspace.add_version("R", id="new"))
     assert ids(execute(make("deferrable", timeout=0.4), airflow_gives_up=True)) == ["new"]
     timer.join()
 
 
 @pytest.mark.parametrize("start_from_trigger", [False, True])
-def test_an_execution_timeout_is_no_timeout_of_the_sensor(sandbox, start_from_trigger):
-    """A deferral that an execution timeout cut short is that: the task may be retried, as it may in the other modes."""
+def test_an_execution_timeout_is_not_a_sensor_timeout(sandbox, start_from_trigger):
+    """A deferral that the execution timeout ended raises that error: the task may be retried, as in the other modes."""
     from airflow.providers.common.compat.sdk import AirflowSensorTimeout, AirflowTaskTimeout
 
     # Airflow 2 counts it for every deferral, Airflow 3.3 for those that the scheduler began.
@@ -138,7 +138,7 @@ def test_an_execution_timeout_is_no_timeout_of_the_sensor(sandbox, start_from_tr
 
 
 def test_a_trigger_that_is_started_too_late(sandbox):
-    """A trigger whose time was up before a triggerer took it looks once and ends, at once."""
+    """A trigger that a triggerer starts after its deadline polls once and ends."""
     steps = Steps()
     assert outcome(make("deferrable", timeout=0.3), steps=steps)[0] == "failed"
     trigger = json.dumps(steps.deferrals[0].trigger.serialize())
@@ -151,8 +151,8 @@ def test_a_trigger_that_is_started_too_late(sandbox):
     assert time.monotonic() - began < 1
 
 
-def test_another_failure_of_airflow_is_none_of_ours(sandbox):
-    """What Airflow says failed in the triggerer and is not ours stays what Airflow makes of it, and may be retried."""
+def test_other_failures_of_airflow_are_not_changed(sandbox):
+    """Failures in the triggerer that are not Secoda's keep Airflow's exception, and may be retried."""
     task = make("deferrable")
     for why in ({"error": "Could not resume: timeout", "traceback": ["x\n", "TypeError: y\n"]}, {"error": "?"}):
         with pytest.raises(Exception, match=r"Could not resume|\?") as raised:
@@ -160,7 +160,7 @@ def test_another_failure_of_airflow_is_none_of_ours(sandbox):
         assert type(raised.value).__name__ == "TaskDeferralError"
 
 
-# --- what no waiting mends -------------------------------------------------------------------------------------
+# --- errors that waiting cannot fix ----------------------------------------------------------------------------------
 
 
 @modes
@@ -180,8 +180,8 @@ def test_final_answers_fail_at_once(sandbox, mode, status, when):
 @modes
 @pytest.mark.parametrize("when", ["first", "later"])
 @pytest.mark.parametrize("how", ["soft_fail", "never_fail", "silent_fail"])
-def test_final_answers_and_their_softeners(sandbox, mode, when, how):
-    """soft_fail and never_fail make a skip of them; silent_fail, which is for what passes, does not."""
+def test_final_answers_with_soft_fail_never_fail_and_silent_fail(sandbox, mode, when, how):
+    """soft_fail and never_fail skip the task; silent_fail, which is for errors that may pass, does not."""
     sandbox.faults.script = ["slow:0"] * (0 if when == "first" else 2) + [401] * 50
     ended, _ = outcome(make(mode, timeout=3, **{how: True}))
     assert ended == ("failed" if how == "silent_fail" else "skipped")
@@ -189,7 +189,7 @@ def test_final_answers_and_their_softeners(sandbox, mode, when, how):
 
 @modes
 def test_a_resource_that_does_not_exist(sandbox, mode):
-    """A resource that is not there fails the sensor, and with wait_for_resource it is waited for."""
+    """A resource that does not exist fails the sensor; with wait_for_resource the sensor waits for it."""
     ended, error = outcome(make(mode, resource_id="nowhere"))
     assert ended == "failed"
     assert "resource 'nowhere' by connection 'secoda_default': Secoda answered 404" in str(error)
@@ -201,7 +201,7 @@ def test_a_resource_that_does_not_exist(sandbox, mode):
 
 @modes
 def test_a_connection_that_does_not_exist(sandbox, mode):
-    """A connection that is missing is named; a secrets backend may be away, so retries are the DAG's choice."""
+    """A missing connection is named; a secrets backend may be down, so the DAG's retries apply."""
     ended, error = outcome(make(mode, secoda_conn_id="no_such_connection"))
     assert ended == "retry"
     assert type(error).__name__ == "AirflowNotFoundException"
@@ -209,7 +209,7 @@ def test_a_connection_that_does_not_exist(sandbox, mode):
 
 
 def test_a_connection_that_the_triggerer_does_not_have(sandbox, monkeypatch):
-    """The worker says of the triggerer's missing connection what it would have said of its own."""
+    """A connection that is missing in the triggerer is the same error as one that is missing on the worker."""
     monkeypatch.setenv("AIRFLOW_CONN_ELSEWHERE", sandbox.connection_json)
     timer = soon(0.2, lambda: monkeypatch.delenv("AIRFLOW_CONN_ELSEWHERE"))
     task = make("deferrable", secoda_conn_id="elsewhere", poke_interval=0.4)
@@ -233,7 +233,7 @@ def test_a_connection_that_is_filled_in_wrong(sandbox, mode, monkeypatch):
 
 @modes
 def test_a_key_that_is_rotated(sandbox, mode, monkeypatch):
-    """When the key is changed in Airflow, and the old one revoked, the wait goes on with the new one."""
+    """When the key is changed in Airflow and the old one is revoked, the wait continues with the new one."""
     connection = json.loads(sandbox.connection_json)
     monkeypatch.setenv("AIRFLOW_CONN_SECODA_DEFAULT", json.dumps(connection | {"password": MEMBER}))
 
@@ -248,9 +248,9 @@ def test_a_key_that_is_rotated(sandbox, mode, monkeypatch):
     assert statuses(sandbox).count(401) == 1 or mode == "reschedule"
 
 
-# --- what passes -----------------------------------------------------------------------------------------------
+# --- errors that may pass --------------------------------------------------------------------------------------------
 
-TROUBLES = {
+FAULTS = {
     "500": (500, SecodaServerError),
     "503": (503, SecodaServerError),
     "429": (("status", 429, {"retry-after": "0"}), SecodaRateLimitError),
@@ -262,9 +262,9 @@ TROUBLES = {
 
 
 @modes
-def test_troubles_are_waited_out(sandbox, mode):
-    """Throttling, failures, broken connections and answers that are none do not end the wait; a success starts anew."""
-    faults = [fault for fault, _ in TROUBLES.values()]
+def test_errors_that_pass_do_not_end_the_wait(sandbox, mode):
+    """429, 5xx, broken connections and invalid responses do not end the wait; a success resets the count."""
+    faults = [fault for fault, _ in FAULTS.values()]
     script = [faults[0], "slow:0", *faults[1:3], "slow:0", *faults[3:5], "slow:0", *faults[5:]]
     sandbox.faults.script = script
     added = after_requests(sandbox, len(script) + 1, lambda: sandbox.workspace.add_version("R", id="new"))
@@ -274,23 +274,23 @@ def test_troubles_are_waited_out(sandbox, mode):
 
 
 @modes
-@pytest.mark.parametrize("trouble", ["500", "429", "reset", "html"])
-def test_too_many_failures_in_a_row(sandbox, mode, trouble):
-    """The failure that is one too many is raised as what it is, for the task to be retried as the DAG says."""
-    fault, kind = TROUBLES[trouble]
+@pytest.mark.parametrize("fault_name", ["500", "429", "reset", "html"])
+def test_too_many_failures_in_a_row(sandbox, mode, fault_name):
+    """The last failure in a row is raised unchanged, and the task is retried as the DAG says."""
+    fault, kind = FAULTS[fault_name]
     sandbox.faults.script = ["slow:0", fault, "slow:0", *[fault] * 50]
     ended, error = outcome(make(mode, max_consecutive_failures=3, soft_fail=True), context(Store()))
     assert ended == "retry"
     assert type(error) is kind
     assert str(error).startswith(ABOUT)
-    # A connection that broke after it was used before is no failure yet: the server may just have closed it.
-    assert len(sandbox.requests) - 6 in ((0, 1, 2) if trouble == "reset" else (0,))
+    # A connection that broke after it was used before is not a failure yet: the server may just have closed it.
+    assert len(sandbox.requests) - 6 in ((0, 1, 2) if fault_name == "reset" else (0,))
 
 
 @pytest.mark.parametrize("limit", [1, 3])
 @pytest.mark.parametrize("mode", ["poke", "reschedule", "deferrable"])
 def test_failures_from_the_start(sandbox, mode, limit):
-    """The looks of all processes are counted together, also where Airflow keeps nothing between them."""
+    """Failed polls of all processes are counted together, also if Airflow has no store for the state."""
     sandbox.faults.script = [500] * 50
     ended, error = outcome(make(mode, max_consecutive_failures=limit))
     assert (ended, type(error)) == ("retry", SecodaServerError)
@@ -299,13 +299,13 @@ def test_failures_from_the_start(sandbox, mode, limit):
 
 @modes
 def test_never_fail_makes_a_skip_of_everything(sandbox, mode):
-    """never_fail covers failures in a row, too, in every mode."""
+    """never_fail applies to failures in a row, too, in every mode."""
     sandbox.faults.script = ["slow:0", *[500] * 50]
     assert outcome(make(mode, max_consecutive_failures=2, never_fail=True))[0] == "skipped"
 
 
 @modes
-def test_silent_fail_waits_on_whatever_fails(sandbox, mode):
+def test_silent_fail_has_no_limit_of_failures(sandbox, mode):
     """silent_fail sets no limit to failures in a row."""
     sandbox.faults.script = [500] * 8
     timer = soon(0.45, lambda: sandbox.workspace.add_version("R", id="new"))
@@ -315,7 +315,7 @@ def test_silent_fail_waits_on_whatever_fails(sandbox, mode):
 
 
 def test_a_listing_that_cannot_be_read(sandbox):
-    """A listing of which pages are missing is a failure like others, never an answer."""
+    """A listing with missing pages is a failure like others."""
     for number in range(30):
         sandbox.workspace.add_version("S", id=f"{number}", latest_activity_logged_at="2026-01-01T00:00:00Z")
     empty = '{"version_histories": [], "non_versioned_logs": [], "count": 30, "total_pages": 3, "meta": {}}'
@@ -336,7 +336,7 @@ def test_a_listing_that_cannot_be_read(sandbox):
     ],
 )
 def test_retry_after_is_obeyed(sandbox, mode, before, store):
-    """For as long as a 429 asks for, nothing is asked, however short poke_interval is."""
+    """No request is sent during Retry-After of a 429, also with a short poke_interval."""
     sandbox.faults.script = ["slow:0"] * before + [("status", 429, {"retry-after": "3"})]
     timer = soon(before * 0.05 + 0.3, lambda: sandbox.workspace.add_version("R", id="new"))
     steps = Steps()
@@ -345,13 +345,13 @@ def test_retry_after_is_obeyed(sandbox, mode, before, store):
     assert 3 <= gaps(sandbox)[before] < 4.5
     assert len(sandbox.requests) == before + 2
     if store:
-        asked_at, again_at = steps.rescheduled[-1]
-        assert (again_at - asked_at).total_seconds() == pytest.approx(3, abs=0.2)
+        paused_at, again_at = steps.rescheduled[-1]
+        assert (again_at - paused_at).total_seconds() == pytest.approx(3, abs=0.2)
 
 
 @modes
 def test_retry_after_beyond_the_timeout(sandbox, mode):
-    """A server that wants to be left alone for longer than there is time is left alone, and the time is up in time."""
+    """With a Retry-After beyond the timeout no request is sent, and the timeout is on time."""
     sandbox.faults.script = ["slow:0", ("status", 429, {"retry-after": "100000"})]
     began = time.monotonic()
     ended, _ = outcome(make(mode, timeout=0.3), context(Store()))
@@ -361,7 +361,7 @@ def test_retry_after_beyond_the_timeout(sandbox, mode):
 
 
 def test_real_errors_are_retried_as_the_dag_says(sandbox):
-    """Failures in a row fail the try; the next one goes on with the same baseline and a new count."""
+    """Failures in a row fail the try; the next one has the same baseline and a new count."""
     sandbox.faults.script = [500] * 4
     how = {"retries": 1, "retry_delay": Code("timedelta(0)"), "max_consecutive_failures": 3}
     text = source("reschedule", poke_interval=0.2, **how)[0]
@@ -372,19 +372,19 @@ def test_real_errors_are_retried_as_the_dag_says(sandbox):
 
 
 @pytest.mark.parametrize(("store", "silent"), [(True, False), (False, False), (False, True)])
-def test_while_looks_fail_the_task_stays_unless_airflow_remembers(sandbox, store, silent):
-    """Where no state survives a process, a rescheduled task keeps its worker while failures are counted."""
+def test_while_polls_fail_the_task_stays_unless_airflow_has_a_store(sandbox, store, silent):
+    """Without a state store, a rescheduled task keeps its worker while failures are counted."""
     sandbox.faults.script = ["slow:0", 500, 500, 500, "slow:0"]
     steps = Steps()
     added = after_requests(sandbox, 5, lambda: sandbox.workspace.add_version("R", id="new"))
     execute(make("reschedule", silent_fail=silent), context(Store() if store else None), steps=steps)
     added.join()
-    looks = len(sandbox.requests)
-    assert steps.processes == (looks if store or silent else looks - 3)
+    polls = len(sandbox.requests)
+    assert steps.processes == (polls if store or silent else polls - 3)
 
 
 def test_staying_ends_with_the_timeout(sandbox):
-    """A task that stays in its process while looks fail is not late for its timeout."""
+    """A task that stays in its process while polls fail times out on time."""
     sandbox.faults.script = [500] * 50
     began = time.monotonic()
     ended, error = outcome(make("reschedule", poke_interval=30, timeout=1, max_consecutive_failures=100))

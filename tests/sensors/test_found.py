@@ -53,7 +53,7 @@ def add_three(workspace):
 
 
 def test_all_modes_return_the_same(secoda_sandbox_factory, airflow):
-    """What was found by waiting is the same value in all modes, and so is what was there already."""
+    """The result is the same in all modes, after a wait and at once."""
     found = []
     for mode in MODES:
         for delay in (0.15, 0):
@@ -110,7 +110,7 @@ def test_the_record_is_untouched(entries):
 
 
 def test_what_is_returned_survives_every_way_through_airflow(entries):
-    """Airflow's processes talk in MessagePack, which ends at 64 bits; what it refuses would end a whole triggerer."""
+    """Airflow's processes talk in MessagePack, with 64 bits; a value that it refuses would end the triggerer."""
     again = msgspec.msgpack.decode(msgspec.msgpack.encode({"entries": entries}))
     assert again == {"entries": entries}
     assert json.loads(json.dumps(entries, allow_nan=False).encode()) == entries
@@ -177,8 +177,8 @@ def test_since_a_version(sandbox, mode):
 
 
 @modes
-def test_growth_counts_if_asked_for(sandbox, mode):
-    """With `any_activity` a version that grows counts; with `new_version` it does not."""
+def test_activity_counts_with_any_activity(sandbox, mode):
+    """With `any_activity` a version that is extended is new; with `new_version` it is not."""
     grow = lambda: sandbox.workspace.add_log(resource_id="R", version_history_id="old-10")  # noqa: E731
     timer = soon(0.15, grow)
     (entry,) = execute(make(mode, match="any_activity"))
@@ -242,7 +242,7 @@ def created(mode, kind):
 @modes
 @pytest.mark.parametrize("kind", ["scheduled", "interval", "manual", "asset", pytest.param("null", marks=airflow_3)])
 def test_changes_count_since_the_run_was_due(sandbox, mode, kind):
-    """A change between the moment a run was due and its first look counts, also after the task was cleared."""
+    """A change between the moment a run was due and its first poll counts, also after the task was cleared."""
     dag, run_id, due = created(mode, kind)
     sandbox.workspace.add_version("R", id="early", created_at=due - SECOND, latest_activity_logged_at=due - SECOND)
     sandbox.workspace.add_version("R", id="due", created_at=due, latest_activity_logged_at=due)
@@ -274,8 +274,8 @@ ORDERS = ("newest", "oldest", "id")
 
 
 @modes
-def test_what_is_due_is_found_whatever_the_order_of_the_entries(sandbox, mode):
-    """Newest first, oldest first or in no order: the entry that counts is found among many pages."""
+def test_new_entries_are_found_in_any_order(sandbox, mode):
+    """Newest first, oldest first or in no order: the new entry is found on many pages."""
     for number in range(60):
         at = now() - (60 - number) * HOUR
         sandbox.workspace.add_version("S", id=f"{number * 37 % 60:02}", latest_activity_logged_at=at)

@@ -1,4 +1,4 @@
-"""How often the sensor asks, what it costs, and what it says while it waits: alike in the three modes."""
+"""How often the sensor polls, how many requests it sends, and what it logs: the same in the three modes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.sensors.sensor_runs import (
 )
 
 modes = pytest.mark.parametrize("mode", MODES)
-#: Seconds that a look, and whatever else the machine has to do, may take on top of a pause.
+#: Seconds that a poll on a busy machine may take in addition to a pause.
 SLACK = 0.7
 
 
@@ -48,7 +48,7 @@ def pauses_after(seconds, task):
 
 
 def test_pauses_differ(sandbox):
-    """Sensors that begin together do not stay together."""
+    """Sensors that start at the same time do not keep polling at the same time."""
     pauses = set(pauses_after(5.0, make(poke_interval=60, timeout=7 * 86_400)))
     assert len(pauses) > 10
     assert all(60 <= pause <= 66 for pause in pauses)
@@ -65,7 +65,7 @@ def test_exponential_backoff_and_max_wait(sandbox, mode):
 
 
 def test_pauses_do_not_grow_beyond_all_bounds():
-    """A wait of years with exponential_backoff is no trouble, and without max_wait the timeout bounds the pauses."""
+    """A wait of years with exponential_backoff works, and without max_wait the timeout limits the pauses."""
     task = make(poke_interval=60, exponential_backoff=True, timeout=7 * 86_400)
     year = 365 * 86_400.0
     assert max(pauses_after(3600.0, task)) < 2 * 3600
@@ -86,8 +86,8 @@ def long(secoda_sandbox_factory, airflow):
     return secoda_sandbox_factory(workspace, page_size=10)
 
 
-def looks(sandbox):
-    """Return how many requests each look cost, told by the pauses between them."""
+def requests_per_poll(sandbox):
+    """Return the number of requests of each poll; polls are separated by pauses."""
     counts = [1]
     for gap in gaps(sandbox):
         if gap < 0.3:
@@ -98,13 +98,13 @@ def looks(sandbox):
 
 
 @pytest.mark.parametrize(("mode", "order"), [*((mode, "newest") for mode in MODES), ("reschedule", "oldest")])
-def test_a_look_of_a_long_history_costs_one_request(long, mode, order):
-    """Once the order is known a look costs one request, and two when there is something; it is kept where it can be."""
+def test_a_poll_of_a_long_history_costs_one_request(long, mode, order):
+    """Once the order is known a poll costs one request, and two with new entries; the order is kept if possible."""
     long.faults.resource_order = order
     added = after_requests(long, 35, lambda: long.workspace.add_version("R", id="new"))
     assert ids(execute(make(mode, poke_interval=0.3), context(Store()))) == ["new"]
     added.join()
-    first, *quiet, last = looks(long)
+    first, *quiet, last = requests_per_poll(long)
     assert 30 < first <= 33
     assert set(quiet) == {1}
     assert len(quiet) >= 2
@@ -112,13 +112,13 @@ def test_a_look_of_a_long_history_costs_one_request(long, mode, order):
 
 
 @pytest.mark.skipif(not V33, reason="Airflow has a task state store since 3.3")
-def test_a_rescheduled_run_keeps_what_it_learned_and_forgets_it_at_the_end(long):
-    """Airflow's own state store serves, and is empty after the success."""
+def test_a_rescheduled_run_keeps_its_state_until_it_ends(long):
+    """The state is kept in Airflow's state store, which is empty after the success."""
     added = after_requests(long, 35, lambda: long.workspace.add_version("R", id="new"))
     ran = run("reschedule", poke_interval=0.5)
     added.join()
     assert ran.state == "success", ran.log
-    first, *quiet, _ = looks(long)
+    first, *quiet, _ = requests_per_poll(long)
     assert 30 < first <= 33
     assert set(quiet) == {1}
     from airflow.models.task_state_store import TaskStateStoreModel
@@ -128,11 +128,11 @@ def test_a_rescheduled_run_keeps_what_it_learned_and_forgets_it_at_the_end(long)
         assert session.query(TaskStateStoreModel).all() == []
 
 
-# --- what is kept from one process to the next -----------------------------------------------------------------
+# --- the state between processes -----------------------------------------------------------------
 
 
-def test_the_memory_is_deleted_at_every_end(sandbox):
-    """Nothing stays in the store after a success, a timeout, a final answer, and failures in a row."""
+def test_the_state_is_deleted_at_every_end(sandbox):
+    """The store is empty after a success, a timeout, a final error and failures in a row."""
     for script, arguments, end in (
         ([], {"timeout": 0.3}, "failed"),
         (["slow:0", 401], {}, "failed"),
@@ -145,8 +145,8 @@ def test_the_memory_is_deleted_at_every_end(sandbox):
         assert store == {}
 
 
-def test_memory_of_something_else_is_none(sandbox):
-    """What was kept about another resource or baseline, by another try, or by whoever, does not count."""
+def test_another_state_is_ignored(sandbox):
+    """A state of another resource, baseline or try, or an invalid state, is ignored."""
     from airflow_provider_secoda._compat import AirflowRescheduleException
 
     facts = context(Store())
@@ -177,8 +177,8 @@ def test_memory_of_something_else_is_none(sandbox):
             task.execute(facts)
 
 
-def test_the_version_that_was_named_is_not_remembered_for_another(sandbox):
-    """A cleared task whose since_version_id is another one now is judged by that one."""
+def test_a_state_of_another_since_version_id_is_ignored(sandbox):
+    """A cleared task with another since_version_id uses that one."""
     from airflow_provider_secoda._compat import AirflowRescheduleException
 
     facts = context(Store())
@@ -187,12 +187,12 @@ def test_the_version_that_was_named_is_not_remembered_for_another(sandbox):
     assert ids(execute(make("reschedule", since_version_id="old-30"), facts)) == ["old-20", "old-10"]
 
 
-# --- what is said ----------------------------------------------------------------------------------------------
+# --- log lines ----------------------------------------------------------------------------------------------
 
 
 @modes
-def test_a_quiet_wait_says_nothing(sandbox, mode):
-    """Ten looks that find nothing are worth no line; what was found is worth one."""
+def test_polls_without_new_entries_are_not_logged(sandbox, mode):
+    """Ten polls without new entries log nothing; new entries are one line."""
     timer = soon(0.6, lambda: sandbox.workspace.add_version("R", id="new"))
     with recorded() as said:
         execute(make(mode), context(Store()))
@@ -202,8 +202,8 @@ def test_a_quiet_wait_says_nothing(sandbox, mode):
 
 
 @modes
-def test_a_change_is_worth_a_line(sandbox, mode):
-    """One line says that looks fail, one that they work again, whatever number of them."""
+def test_failures_and_recoveries_are_logged_once(sandbox, mode):
+    """One line says that polls fail and one that they work again, for any number of polls."""
     sandbox.faults.script = ["slow:0", 500, 500, 500, "slow:0", "slow:0", 503, "html", "slow:0"]
     timer = soon(0.6, lambda: sandbox.workspace.add_version("R", id="new"))
     with recorded() as said:
@@ -221,8 +221,8 @@ def test_a_change_is_worth_a_line(sandbox, mode):
 
 
 @modes
-def test_failures_from_the_start_are_said_once(sandbox, mode):
-    """What the first look said, the trigger and the next process do not say again."""
+def test_failures_from_the_start_are_logged_once(sandbox, mode):
+    """A failure that the first poll logged is not logged again by the trigger or the next process."""
     sandbox.faults.script = [500] * 3
     timer = soon(0.3, lambda: sandbox.workspace.add_version("R", id="new"))
     with recorded() as said:

@@ -1,4 +1,4 @@
-"""What a retry policy is told of an error that a wait in the triggerer ended with."""
+"""The error that a retry policy receives when a wait ended in the triggerer."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from airflow_provider_secoda.client.errors import (
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize(
-    ("status", "kind", "asked"),
+    ("status", "kind", "retry_after"),
     [(429, SecodaRateLimitError, "3600"), (429, SecodaRateLimitError, None), (503, SecodaServerError, "0")],
 )
-def test_the_server_is_quoted_in_all_modes(sandbox, mode, status, kind, asked):
-    """An error that is one too many says how long the server asked to be left alone, wherever it was met."""
+def test_the_server_is_quoted_in_all_modes(sandbox, mode, status, kind, retry_after):
+    """The error after too many failures has the server's Retry-After, in all modes."""
 
     def refuse():
-        sandbox.faults.script = [("status", status, {} if asked is None else {"Retry-After": asked})] * 5
+        sandbox.faults.script = [("status", status, {} if retry_after is None else {"Retry-After": retry_after})] * 5
 
     waiting = after_requests(sandbox, 1, refuse)
     ended, error = outcome(make(mode, poke_interval=0.5, max_consecutive_failures=1))
     waiting.join()
     assert ended == "retry"
     assert type(error) is kind
-    assert error.retry_after == (None if asked is None else float(asked))
-    assert str(error).endswith("(Retry-After: 3600 s)") == (asked == "3600")
+    assert error.retry_after == (None if retry_after is None else float(retry_after))
+    assert str(error).endswith("(Retry-After: 3600 s)") == (retry_after == "3600")
 
 
 @pytest.mark.parametrize("mode", MODES)

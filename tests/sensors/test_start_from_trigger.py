@@ -49,8 +49,8 @@ def test_not_where_something_would_be_lost(airflow, arguments):
     assert task.start_trigger_args is None
 
 
-def test_a_sensor_that_was_not_asked_to(airflow):
-    """It is an option, not a default."""
+def test_the_default_is_a_start_on_a_worker(airflow):
+    """`start_from_trigger` is False by default."""
     assert make("deferrable").start_from_trigger is False
 
 
@@ -161,7 +161,7 @@ def test_airflow_stores_what_starts_the_trigger(airflow):
 
 @pytest.mark.parametrize("mode", MODES)
 def test_such_a_dag_runs_in_a_test(sandbox, mode):
-    """`dag.test()` has no triggerer and starts the task as a worker would; it comes to the same."""
+    """`dag.test()` has no triggerer and starts the task as a worker would; the result is the same."""
     text, _ = source(mode, since="2026-01-01T00:00:00Z", start_from_trigger=True)
     ran = airflow_runs.run_dag(text)
     assert [entry["id"] for entry in ran.xcoms["wait"]] == ["old-30", "old-20", "old-10"]

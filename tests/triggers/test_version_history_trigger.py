@@ -1,4 +1,4 @@
-"""The sensor's trigger: what it keeps, what it yields, how it ends, and what it does to the loop that it runs in."""
+"""The sensor's trigger: its arguments, its events, how it ends, and that it does not block the event loop."""
 
 from __future__ import annotations
 
@@ -57,16 +57,16 @@ async def events(trigger):
     return [event async for event in trigger.run()]
 
 
-def run(trigger, seconds=10):
+async def run(trigger, seconds=10):
     """Run a trigger until it ends; return its events."""
-    return asyncio.run(asyncio.wait_for(events(trigger), seconds))
+    return await asyncio.wait_for(events(trigger), seconds)
 
 
-# --- what it keeps ---------------------------------------------------------------------------------------------
+# --- arguments ---------------------------------------------------------------------------------------------
 
 
 def test_serialize_gives_back_every_argument():
-    """What is stored of a trigger makes the same trigger again; all of it is plain JSON."""
+    """The stored arguments create the same trigger again; all of them are plain JSON."""
     given = {
         "secoda_conn_id": "c",
         "resource_id": "r",
@@ -95,23 +95,23 @@ def test_serialize_gives_back_every_argument():
     assert json.loads(json.dumps(arguments)) == given
 
 
-def test_what_is_stored_holds_no_secret(sandbox):
-    """Neither the arguments nor the look of a trigger hold the key, also after it was used."""
+async def test_what_is_stored_holds_no_secret(sandbox):
+    """Neither the arguments nor the repr of a trigger contain the key, also after it ran."""
     trigger = make(since="2026-01-01T00:00:00Z")
-    run(trigger)
+    await run(trigger)
     assert sandbox.api_key not in repr(trigger.serialize()) + repr(trigger) + repr(vars(trigger))
 
 
-# --- what it yields --------------------------------------------------------------------------------------------
+# --- events --------------------------------------------------------------------------------------------
 
 
-def test_one_event_then_the_end(sandbox):
+async def test_one_event_then_the_end(sandbox):
     """A trigger yields one event, which the sensor reads, and ends."""
-    (event,) = run(make(since="2026-01-01T00:00:00Z"))
+    (event,) = await run(make(since="2026-01-01T00:00:00Z"))
     assert event.payload["status"] == "success"
     (entry,) = read_event(json.loads(json.dumps(event.payload)))
     assert entry["id"] == "old"
-    (event,) = run(make(deadline=(now() + timedelta(seconds=0.3)).isoformat()))
+    (event,) = await run(make(deadline=(now() + timedelta(seconds=0.3)).isoformat()))
     assert event.payload == {"status": "timeout"}
     assert read_event(event.payload) is None
 
@@ -131,55 +131,55 @@ def test_one_event_then_the_end(sandbox):
     ],
     ids=str,
 )
-def test_an_event_that_is_none_of_its_is_refused(event):
-    """An event that this trigger does not yield is an error, and no empty result."""
+def test_an_unknown_event_is_refused(event):
+    """An event that this trigger does not yield is an error, not an empty result."""
     from airflow_provider_secoda.sensors.secoda import SecodaVersionHistorySensor
 
     with pytest.raises(ValueError, match="Unknown event from the trigger"):
         SecodaVersionHistorySensor(task_id="t", resource_id="R").execute_complete({}, event)
 
 
-def test_what_no_waiting_mends_is_raised(sandbox):
-    """401, 404, a wrong connection and wrong arguments end the trigger with few requests: it has no hot loop."""
+async def test_errors_that_waiting_cannot_fix_are_raised(sandbox):
+    """401, 404, a wrong connection and wrong arguments end the trigger after at most one request."""
     sandbox.faults.script = [401] * 1000
     with pytest.raises(SecodaAuthenticationError):
-        run(make())
+        await run(make())
     assert len(sandbox.requests) == 1
     sandbox.reset()
     with pytest.raises(SecodaNotFoundError, match="resource 'nowhere' by connection 'secoda_default'"):
-        run(make(resource_id="nowhere"))
+        await run(make(resource_id="nowhere"))
     assert len(sandbox.requests) == 1
     for name, wrong in (("resource_id", " "), ("since", "soon"), ("match", "all"), ("since_version_id", "")):
         with pytest.raises(SecodaConfigurationError, match=name):
-            run(make(**{name: wrong}))
+            await run(make(**{name: wrong}))
     with pytest.raises(Exception, match="no_such_connection"):
-        run(make(secoda_conn_id="no_such_connection"))
+        await run(make(secoda_conn_id="no_such_connection"))
     assert len(sandbox.requests) == 1
 
 
-def test_one_failure_too_many_is_raised(sandbox):
-    """The failure that is one too many ends the trigger, those before it handed over with it counted."""
+async def test_one_failure_too_many_is_raised(sandbox):
+    """The last failure in a row ends the trigger; failures of an earlier process count."""
     sandbox.faults.script = [500] * 1000
     with pytest.raises(SecodaServerError):
-        run(make(max_consecutive_failures=3, consecutive_failures=1))
+        await run(make(max_consecutive_failures=3, consecutive_failures=1))
     assert len(sandbox.requests) == 2
 
 
-def test_looks_keep_their_distance_whatever_the_interval(sandbox):
-    """An interval of nothing is no reason to ask without a pause."""
-    run(make(poke_interval=0, deadline=(now() + timedelta(seconds=0.5)).isoformat()))
+async def test_there_is_a_shortest_pause(sandbox):
+    """With a poke_interval of 0 there are still pauses between polls."""
+    await run(make(poke_interval=0, deadline=(now() + timedelta(seconds=0.5)).isoformat()))
     assert len(sandbox.requests) <= 7
 
 
-def test_a_server_that_hangs_does_not_outlast_the_deadline(sandbox, monkeypatch):
-    """A look that hangs at the deadline is given up after a while."""
+async def test_a_server_that_hangs_does_not_outlast_the_deadline(sandbox, monkeypatch):
+    """A poll that hangs at the deadline is cancelled after some seconds."""
     monkeypatch.setattr("airflow_provider_secoda._polling.trigger_loop.LAST_POLL", 0.3)
     sandbox.faults.script = ["slow:0", "slow:30"]
-    (event,) = run(make(deadline=(now() + timedelta(seconds=0.4)).isoformat()), 5)
+    (event,) = await run(make(deadline=(now() + timedelta(seconds=0.4)).isoformat()), 5)
     assert event.payload == {"status": "timeout"}
 
 
-def test_a_cancelled_trigger_leaves_nothing(sandbox):
+async def test_a_cancelled_trigger_leaves_nothing(sandbox):
     """A trigger that is cancelled, in a pause or in a request, ends at once and closes what it opened."""
     from airflow_provider_secoda.hooks import _shared_client as sharing
 
@@ -194,18 +194,18 @@ def test_a_cancelled_trigger_leaves_nothing(sandbox):
         assert asyncio.all_tasks() == {asyncio.current_task()}
 
     for script in ([], ["slow:10"]):
-        asyncio.run(cancel(script, 0.5))
+        await cancel(script, 0.5)
     assert len(sandbox.requests) == 2
 
 
 # --- a restart -------------------------------------------------------------------------------------------------
 
 
-def test_a_restart_goes_on_with_the_pace(sandbox):
-    """With exponential_backoff a trigger that takes over pauses as long as the first one would have."""
+async def test_a_restart_continues_with_the_same_pauses(sandbox):
+    """With exponential_backoff a trigger that continues a wait pauses as long as the first one would have."""
     started = (now() - timedelta(seconds=0.7)).isoformat()
     deadline = (now() + timedelta(seconds=1.5)).isoformat()
-    run(make(exponential_backoff=True, started_at=started, deadline=deadline))
+    await run(make(exponential_backoff=True, started_at=started, deadline=deadline))
     times = [request.at for request in sandbox.requests]
     assert times[1] - times[0] >= 0.8
 
@@ -218,8 +218,8 @@ def first_pause(trigger):
     return TriggerLoop(arguments, trigger.log, **progress).first_pause()
 
 
-def test_first_looks_are_spread_after_a_restart(sandbox):
-    """Triggers whose first look is overdue do not all look at the same moment."""
+def test_first_polls_are_spread_after_a_restart(sandbox):
+    """Triggers whose first poll is overdue do not all poll at the same time."""
     overdue = (now() - timedelta(hours=1)).isoformat()
     pauses = [first_pause(make(first_poll_at=overdue, poke_interval=60)) for _ in range(50)]
     assert 0 <= min(pauses) < 10
@@ -237,18 +237,18 @@ def add_long(workspace):
         workspace.add_version("L", id=f"v{number}", latest_activity_logged_at=now() - (200 - number) * HOUR)
 
 
-def test_a_trigger_learns(sandbox):
-    """A trigger that was told nothing reads a long history once; then a look costs one request."""
+async def test_a_trigger_detects_the_page_order(sandbox):
+    """A trigger without a page order reads a long history once; then a poll costs one request."""
     add_long(sandbox.workspace)
-    run(make(resource_id="L", deadline=(now() + timedelta(seconds=1)).isoformat()))
+    await run(make(resource_id="L", deadline=(now() + timedelta(seconds=1)).isoformat()))
     pages = [request.params["page"] for request in sandbox.requests]
     last = max(number for number, page in enumerate(pages) if page != "1")
     assert last < 14
     assert len(pages) > last + 4
 
 
-def test_what_was_learned_is_taken_over(sandbox):
-    """A trigger that is told the order of a long history reads one page, not all."""
+async def test_the_page_order_is_passed_to_the_trigger(sandbox):
+    """A trigger with the page order of a long history reads one page, not all."""
     add_long(sandbox.workspace)
     from airflow_provider_secoda.client._api.timestamps import to_instant
     from airflow_provider_secoda.client._versions.history import Baseline
@@ -257,15 +257,15 @@ def test_what_was_learned_is_taken_over(sandbox):
     page_order = SecodaHook().poll_versions("L", Baseline(to_instant(now()))).page_order
     sandbox.requests.clear()
     deadline = (now() + timedelta(seconds=0.05)).isoformat()
-    run(make(resource_id="L", page_order=json.loads(json.dumps(page_order.to_json())), deadline=deadline))
+    await run(make(resource_id="L", page_order=json.loads(json.dumps(page_order.to_json())), deadline=deadline))
     assert len(sandbox.requests) <= 2
 
 
 # --- many of them ----------------------------------------------------------------------------------------------
 
 
-def test_many_triggers_share_a_client(sandbox):
-    """Two hundred triggers of a connection have one client, and no more requests under way than it has connections."""
+async def test_many_triggers_share_a_client(sandbox):
+    """Two hundred triggers of a connection have one client, and no more concurrent requests than it has connections."""
     from airflow_provider_secoda.hooks import _shared_client as sharing
 
     sandbox.faults.latency = 0.01
@@ -278,15 +278,15 @@ def test_many_triggers_share_a_client(sandbox):
         sandbox.workspace.add_version("R", id="new")
         return clients, await asyncio.gather(*tasks)
 
-    clients, found = asyncio.run(all_of_them())
+    clients, found = await all_of_them()
     assert len(clients) == 1
     assert clients[0].users == 0
     assert [event.payload["entries"][0]["id"] for (event,) in found] == ["new"] * 200
     assert 1 < sandbox.stats["peak_in_flight"] <= sharing.MAX_AT_ONCE
 
 
-def test_many_triggers_survive_a_change_of_keys(sandbox, monkeypatch):
-    """All triggers that met the revoked key go on with the new one; the connection is not read once for each."""
+async def test_many_triggers_survive_a_change_of_keys(sandbox, monkeypatch):
+    """All triggers that got a 401 continue with the new key; the connection is not read once for each."""
     from airflow_provider_secoda.hooks import _shared_client as sharing
 
     connection = json.loads(sandbox.connection_json)
@@ -306,13 +306,13 @@ def test_many_triggers_survive_a_change_of_keys(sandbox, monkeypatch):
         sandbox.workspace.add_version("R", id="new")
         return await asyncio.gather(*tasks)
 
-    assert len(asyncio.run(all_of_them())) == 50
+    assert len(await all_of_them()) == 50
     assert any(request.status == 401 for request in sandbox.requests)
     assert 2 <= len(reads) <= 10
 
 
-def test_a_key_that_is_revoked_ends_all(sandbox, monkeypatch):
-    """A key that is revoked and not replaced ends every trigger with the one request each, and few readings."""
+async def test_a_key_that_is_revoked_ends_all(sandbox, monkeypatch):
+    """A key that is revoked and not replaced ends every trigger after one request and few reads of the connection."""
     from airflow_provider_secoda.hooks import _shared_client as sharing
 
     reads = []
@@ -323,7 +323,7 @@ def test_a_key_that_is_revoked_ends_all(sandbox, monkeypatch):
     async def all_of_them():
         return await asyncio.gather(*(events(make()) for _ in range(50)), return_exceptions=True)
 
-    ended = asyncio.run(all_of_them())
+    ended = await all_of_them()
     assert {type(error) for error in ended} == {SecodaAuthenticationError}
     assert len(sandbox.requests) == 50
     assert len(reads) <= 1 + math.ceil(50 / sharing.MAX_AT_ONCE) * 2
@@ -354,7 +354,7 @@ LOOP = """
         ticking.cancel()
         print(max(gaps), len(found), len(gaps))
 
-    gc.disable()  # that the garbage of Airflow is collected is not the triggers' doing
+    gc.disable()  # Airflow's garbage collection is not what is measured
     asyncio.run(main())
 """
 SLOW = """
@@ -369,7 +369,7 @@ SLOW = """
 
 
 def test_the_loop_is_never_blocked(sandbox, tmp_path, monkeypatch):
-    """Fifty triggers that start in a fresh process keep the loop from nothing, though the connection is slow to get."""
+    """Fifty triggers that start in a new process do not block the loop, although the connection is slow to read."""
     (tmp_path / "slow_secrets.py").write_text(textwrap.dedent(SLOW.format(connection=sandbox.connection_json)))
     monkeypatch.delenv("AIRFLOW_CONN_SECODA_DEFAULT")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
