@@ -24,14 +24,7 @@ if TYPE_CHECKING:
 
 
 def write_file(
-    read: WindowRead,
-    path: str,
-    context: Context,
-    *,
-    settle: timedelta,
-    require_history: bool,
-    skip_if_empty: bool,
-    write_manifest: bool,
+    read: WindowRead, path: str, context: Context, *, settle: timedelta, write_manifest: bool
 ) -> dict[str, Any]:
     """Write the logs of a window to a file, and its manifest next to it; return the summary.
 
@@ -39,17 +32,14 @@ def write_file(
     :param path: path or URL of the file
     :param context: the context of the task, for the manifest
     :param settle: how long after the end of the window the task waited, for the manifest
-    :param require_history: fail if the API returns no log from before the window
-    :param skip_if_empty: skip the task if there are no logs
     :param write_manifest: whether to write a manifest
-    :raises AirflowSkipException: there are no logs, with ``skip_if_empty``
-    :raises AirflowFailException: the history starts too late, or the file contains logs that were not read again
+    :raises AirflowFailException: the file contains logs that were not read again; also what :meth:`.WindowRead.result`
+        raises
     """
     with Spool() as spool, ManifestBuilder(format_of(path)) as builder:
         for batch in read.batches():
             read.report.repeats_dropped += spool.add((log.at, log.id, log.raw) for log in batch)
         result = read.result(spool.count, spool.first_timestamp, spool.last_timestamp)
-        result.check(require_history=require_history, skip_if_empty=skip_if_empty)
         check_replaced(path, result, spool)
         if write_manifest:
             written = write_atomically(
@@ -75,17 +65,12 @@ def write_file(
     }
 
 
-def return_logs(
-    read: WindowRead, *, limit_bytes: int, require_history: bool, skip_if_empty: bool
-) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+def return_logs(read: WindowRead, *, limit_bytes: int) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Return the logs of a window in ascending order of (timestamp, id), and the summary.
 
     :param read: the window to read
     :param limit_bytes: how many bytes of logs may be returned
-    :param require_history: fail if the API returns no log from before the window
-    :param skip_if_empty: skip the task if there are no logs
-    :raises AirflowFailException: the logs are too large for XCom, or the history starts too late
-    :raises AirflowSkipException: there are no logs, with ``skip_if_empty``
+    :raises AirflowFailException: the logs are too large for XCom; also what :meth:`.WindowRead.result` raises
     """
     found: dict[str, Log] = {}
     size = 0
@@ -101,7 +86,6 @@ def return_logs(
             )
     logs = sorted(found.values(), key=lambda log: (log.at, log.id))
     result = read.result(len(logs), *((logs[0].at, logs[-1].at) if logs else (None, None)))
-    result.check(require_history=require_history, skip_if_empty=skip_if_empty)
     read.log.info(
         "Read %d logs of %s (%s): %d pages, %d requests",
         result.count, read.query.window, read.query.window.rule, result.report.pages, result.stats.requests,

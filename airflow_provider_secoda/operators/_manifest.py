@@ -36,7 +36,7 @@ def manifest_header(written: WrittenFile, result: ReadResult, *, settle: timedel
             "count": result.count,
         },
         "query": result.query.as_dict(),
-        "source": {"connection_id": result.connection_id, "base_url": result.base_url},
+        "source": result.source,
         "listing": {
             "sort": report.sort,
             "oldest_timestamp": iso(report.history_from),

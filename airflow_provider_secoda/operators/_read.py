@@ -13,89 +13,75 @@ from airflow_provider_secoda.client._api.timestamps import Instant, format_datet
 from airflow_provider_secoda.client._audit_logs.listing import Report
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
-    from airflow_provider_secoda.client._api.audit_log_page import Log
+    from airflow_provider_secoda._windows.resolve import Window
+    from airflow_provider_secoda.client._api.audit_log_page import Log, TimestampField
     from airflow_provider_secoda.client._http.exchange import RequestStats
     from airflow_provider_secoda.hooks.secoda import SecodaHook
-    from airflow_provider_secoda.operators._query import AuditLogQuery
 
 _PROGRESS_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class AuditLogQuery:
+    """Which logs a task reads: those of a half-open window, by one of the timestamps, that match a filter.
+
+    :ivar filter: Secoda's filter grammar as plain data; None for all logs
+    """
+
+    window: Window
+    timestamp_field: TimestampField
+    filter: Mapping[str, Any] | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the query as manifests and lineage events contain it: JSON values."""
+        return {**self.window.as_dict(), "timestamp_field": self.timestamp_field, "filter": self.filter}
 
 
 @dataclass(frozen=True)
 class ReadResult:
     """What was read, and how.
 
-    :ivar query: which logs were read
-    :ivar connection_id: the id of the Airflow connection
-    :ivar base_url: the address of the API
-    :ivar started_at: when the first request was sent, UTC
+    :ivar source: the connection's id and the address of the API
+    :ivar started_at: when the read started, UTC
     :ivar count: number of logs, each counted once
     :ivar first: timestamp of the first log in microseconds since the epoch, UTC; None without logs
     :ivar last: timestamp of the last log, same unit
-    :ivar max_lag: the largest ``created_at - logged_at`` in microseconds; None where no log has both
+    :ivar max_lag_seconds: the largest ``created_at - logged_at``; None without logs that have both
     :ivar report: what the client observed
     :ivar stats: requests, retries and throttled requests
     """
 
     query: AuditLogQuery
-    connection_id: str
-    base_url: str
+    source: Mapping[str, str]
     started_at: datetime
     count: int
     first: Instant | None
     last: Instant | None
-    max_lag: int | None
+    max_lag_seconds: float | None
     report: Report
     stats: RequestStats
 
     @property
-    def max_lag_seconds(self) -> float | None:
-        """The largest ``created_at - logged_at`` in seconds."""
-        return None if self.max_lag is None else self.max_lag / 1_000_000
-
-    @property
     def history(self) -> str:
         """The oldest log that the API returns, as text."""
-        oldest = self.report.history_from
-        return (
-            "the API returns no logs"
-            if oldest is None
-            else f"the oldest log that the API returns is from {iso(oldest)}"
-        )
-
-    def check(self, *, require_history: bool, skip_if_empty: bool) -> None:
-        """Check the result against the arguments of the task.
-
-        :param require_history: fail if the API returned no log from before the window
-        :param skip_if_empty: skip the task if there are no logs
-        :raises AirflowFailException: the history starts too late
-        :raises AirflowSkipException: there are no logs
-        """
-        window, oldest = self.query.window, self.report.history_from
-        if require_history and (oldest is None or oldest >= to_instant(window.start)):
-            raise AirflowFailException(
-                f"`require_history`: the window starts at {format_datetime(window.start)}, but {self.history}. Older "
-                "logs may have expired. Read a later window, or set require_history=False to accept what is left"
-            )
-        if skip_if_empty and self.count == 0:
-            raise AirflowSkipException(f"There are no logs in {window}")
+        oldest = iso(self.report.history_from)
+        return "the API returns no logs" if oldest is None else f"the oldest log that the API returns is from {oldest}"
 
     def summary(self) -> dict[str, Any]:
         """Return what the task reports about the read: JSON values."""
-        query, report = self.query, self.report
         return {
             "count": self.count,
-            **query.window.as_dict(),
-            "timestamp_field": query.timestamp_field,
+            **self.query.window.as_dict(),
+            "timestamp_field": self.query.timestamp_field,
             "first_timestamp": iso(self.first),
             "last_timestamp": iso(self.last),
-            "pages": report.pages,
+            "pages": self.report.pages,
             "requests": self.stats.requests,
-            "duplicates_dropped": report.repeats_dropped,
+            "duplicates_dropped": self.report.repeats_dropped,
             "max_lag_seconds": self.max_lag_seconds,
-            "history_from": iso(report.history_from),
+            "history_from": iso(self.report.history_from),
         }
 
 
@@ -106,12 +92,16 @@ class WindowRead:
     :param hook: the hook of the connection to read
     :param query: which logs to read
     :param concurrency: the number of pages to read at the same time
+    :param require_history: fail if the API returns no log from before the window
+    :param skip_if_empty: skip the task if there are no logs
     :param log: the logger of the task, for progress and warnings
     """
 
     hook: SecodaHook
     query: AuditLogQuery
     concurrency: int
+    require_history: bool
+    skip_if_empty: bool
     log: Any
     report: Report = field(default_factory=Report, init=False)
     _started_at: datetime = field(default_factory=lambda: datetime.now(timezone.utc), init=False)
@@ -121,10 +111,9 @@ class WindowRead:
         """Yield the logs in batches, and log the progress every ten seconds."""
         started = logged = time.monotonic()
         count = 0
-        window = self.query.window
         for batch in self.hook.iter_raw_audit_logs(
-            window.start,
-            window.end,
+            self.query.window.start,
+            self.query.window.end,
             filter=self.query.filter,
             timestamp_field=self.query.timestamp_field,
             concurrency=self.concurrency,
@@ -143,27 +132,37 @@ class WindowRead:
                 )  # fmt: skip
 
     def result(self, count: int, first: Instant | None, last: Instant | None) -> ReadResult:
-        """Log the warnings of the client and return what was read; call it after the last batch.
+        """Return what was read, after the last batch; log the client's warnings.
 
         :param count: number of logs, each counted once
         :param first: timestamp of the first log in microseconds since the epoch, UTC; None without logs
         :param last: timestamp of the last log, same unit
+        :raises AirflowFailException: the history starts too late, with ``require_history``
+        :raises AirflowSkipException: there are no logs, with ``skip_if_empty``
         """
         for warning in self.report.warnings:
             self.log.warning("%s", warning)
         client = self.hook.get_conn()
-        return ReadResult(
+        result = ReadResult(
             query=self.query,
-            connection_id=self.hook.secoda_conn_id,
-            base_url=client.base_url,
+            source={"connection_id": self.hook.secoda_conn_id, "base_url": client.base_url},
             started_at=self._started_at,
             count=count,
             first=first,
             last=last,
-            max_lag=self._max_lag,
+            max_lag_seconds=None if self._max_lag is None else self._max_lag / 1_000_000,
             report=self.report,
             stats=replace(client.stats),
         )
+        window, oldest = self.query.window, self.report.history_from
+        if self.require_history and (oldest is None or oldest >= to_instant(window.start)):
+            raise AirflowFailException(
+                f"`require_history`: the window starts at {format_datetime(window.start)}, but {result.history}. Older "
+                "logs may have expired. Read a later window, or set require_history=False to accept what is left"
+            )
+        if self.skip_if_empty and count == 0:
+            raise AirflowSkipException(f"There are no logs in {window}")
+        return result
 
 
 def iso(instant: Instant | None) -> str | None:

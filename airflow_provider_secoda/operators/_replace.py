@@ -48,6 +48,6 @@ def check_replaced(path: str, result: ReadResult, spool: Spool) -> None:
     if missing:
         raise AirflowFailException(
             f"Refusing to replace {path}: it contains {missing} logs of {source}, such as {example!r}, that "
-            f"{result.base_url} no longer returns ({result.history}). Move the file and its manifest and retry, or "
-            "write to another path"
+            f"{result.source['base_url']} no longer returns ({result.history}). Move the file and its manifest and "
+            "retry, or write to another path"
         )

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_secoda._compat import RetryPolicy
     from airflow_provider_secoda.hooks.secoda import SecodaHook
-    from airflow_provider_secoda.operators._query import AuditLogQuery
+    from airflow_provider_secoda.operators._read import AuditLogQuery
 
 __all__ = ["SecodaAuditLogsOperator"]
 
@@ -137,11 +137,14 @@ class SecodaAuditLogsOperator(BaseOperator):
             return self._fetch(Window.from_dict(window), context, deferrable=False)
 
     def _fetch(self, window: Window, context: Context, *, deferrable: bool) -> dict[str, Any] | list[dict[str, Any]]:
+        from airflow_provider_secoda.operators._outlets import add_outlet_event_extra  # noqa: PLC0415
+
         hook, query, path = self._check(window)
         self._hook, self._query, self._summary = hook, query, None
         self._wait_until_settled(window, deferrable=deferrable)
         result, self._summary = self._read(hook, query, path, context)
-        self._report(self._summary, context)
+        push_link(SecodaOutputLink(), self.link_url(), context)
+        add_outlet_event_extra(self.outlets, self._summary, context)
         return result
 
     def _resolve_window(self, context: Context) -> Window:
@@ -160,7 +163,7 @@ class SecodaAuditLogsOperator(BaseOperator):
         from airflow_provider_secoda.client.errors import SecodaConfigurationError  # noqa: PLC0415
         from airflow_provider_secoda.client.filters import Filter  # noqa: PLC0415
         from airflow_provider_secoda.hooks.secoda import SecodaHook  # noqa: PLC0415 - DAG files are parsed often
-        from airflow_provider_secoda.operators._query import AuditLogQuery  # noqa: PLC0415
+        from airflow_provider_secoda.operators._read import AuditLogQuery  # noqa: PLC0415
 
         hook = SecodaHook(self.secoda_conn_id)
         path = None
@@ -203,31 +206,11 @@ class SecodaAuditLogsOperator(BaseOperator):
         from airflow_provider_secoda.operators._fetch import return_logs, write_file  # noqa: PLC0415
         from airflow_provider_secoda.operators._read import WindowRead  # noqa: PLC0415
 
-        read = WindowRead(hook, query, concurrency=self.concurrency, log=self.log)
+        read = WindowRead(hook, query, self.concurrency, self.require_history, self.skip_if_empty, self.log)
         if path is None:
-            return return_logs(
-                read,
-                limit_bytes=self.xcom_limit_bytes,
-                require_history=self.require_history,
-                skip_if_empty=self.skip_if_empty,
-            )
-        summary = write_file(
-            read,
-            path,
-            context,
-            settle=self.settle,
-            require_history=self.require_history,
-            skip_if_empty=self.skip_if_empty,
-            write_manifest=self.write_manifest,
-        )
+            return return_logs(read, limit_bytes=self.xcom_limit_bytes)
+        summary = write_file(read, path, context, settle=self.settle, write_manifest=self.write_manifest)
         return summary, summary
-
-    def _report(self, summary: dict[str, Any], context: Context) -> None:
-        """Add the summary to the events of the task's assets, and the link to the file to the web UI."""
-        from airflow_provider_secoda.operators._outlets import add_outlet_event_extra  # noqa: PLC0415
-
-        push_link(SecodaOutputLink(), self.link_url(), context)
-        add_outlet_event_extra(self.outlets, summary, context)
 
     def link_url(self) -> str | None:
         """Return the address of a web page that shows the file which was written; None if there is no such page."""

@@ -283,6 +283,6 @@ def test_a_task_whose_connection_cannot_be_used_has_no_lineage(monkeypatch):
     operator = SecodaAuditLogsOperator(task_id="fetch", secoda_conn_id="without_key", start=START, end=END)
     with DAG("d", schedule=None, start_date=UNTIL) as dag:
         dag.add_task(operator)
-    with pytest.raises((AirflowFailException, SecodaConfigurationError), match="no API key"):
+    with pytest.raises((AirflowFailException, SecodaConfigurationError), match="the API key is empty"):
         operator.execute({"dag": dag})
     assert operator.get_openlineage_facets_on_complete(None) is None
