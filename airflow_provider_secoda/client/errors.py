@@ -1,4 +1,4 @@
-"""Errors of the client, by what a caller can do about them.
+"""The errors of the client, grouped by what a caller can do about them.
 
 ::
 
@@ -6,18 +6,18 @@
     ├── SecodaConfigurationError    the connection or an argument is wrong: change it
     ├── SecodaFatalError            a retry cannot fix it
     │   ├── SecodaAuthenticationError   401: the key is wrong or revoked
-    │   ├── SecodaPermissionError       403: the owner of the key may not do this
-    │   ├── SecodaNotFoundError         404: the resource or page does not exist
-    │   ├── SecodaRequestError          any other 4xx: the server rejects the request
+    │   ├── SecodaPermissionError       403: the user who created the key lacks the permission
+    │   ├── SecodaNotFoundError         404: the address or the resource does not exist
+    │   ├── SecodaRequestError          any other 4xx: the request is refused
     │   ├── SecodaRedirectError         a redirect to another origin, which would send the key there
-    │   ├── SecodaTLSError              the server's certificate is not trusted, or TLS fails
-    │   └── SecodaLimitError            a response larger than ``setting`` allows
+    │   ├── SecodaTLSError              the server's certificate is not trusted, or it does not use TLS
+    │   └── SecodaLimitError            a response larger than ``setting`` allows: a retry would be as large
     ├── SecodaRetriableError        the same request may succeed later
     │   ├── SecodaRateLimitError        429; ``retry_after`` in seconds if the server sent it
     │   ├── SecodaServerError           5xx
-    │   ├── SecodaConnectionError       no connection, or it was interrupted
+    │   ├── SecodaConnectionError       no connection, or it broke
     │   ├── SecodaTimeoutError          no response in time
-    │   └── SecodaResponseError         200, but truncated or not from Secoda's API; see ``path``
+    │   └── SecodaResponseError         200, but not Secoda's JSON (truncated, or a login page); ``path`` says where
     └── SecodaIncompleteError       it cannot be proven that no log is missing
 
 Every error can be pickled, and none contains the API key, a header or a request object.
@@ -51,16 +51,16 @@ class SecodaError(Exception):
 
     @property
     def retriable(self) -> bool:
-        """Whether the same request may succeed later without a change."""
+        """Whether the same request may succeed later without any change."""
         return isinstance(self, SecodaRetriableError)
 
 
 class SecodaConfigurationError(SecodaError):
-    """The connection or an argument is wrong; the text names the field to change."""
+    """The connection or an argument is wrong; the message names the field to set or to change."""
 
 
 class SecodaFatalError(SecodaError):
-    """The response is final: a retry cannot fix it."""
+    """A retry cannot fix the error; ``status`` is the response's HTTP status, if there was a response."""
 
     def __init__(self, message: str, *, status: int | None = None) -> None:
         super().__init__(message)
@@ -72,7 +72,7 @@ class SecodaAuthenticationError(SecodaFatalError):
 
 
 class SecodaPermissionError(SecodaFatalError):
-    """403: the owner of the key may not do this; only workspace admins can read audit logs."""
+    """403: the user who created the key lacks the permission; audit logs need a workspace admin."""
 
 
 class SecodaNotFoundError(SecodaFatalError):
@@ -80,15 +80,15 @@ class SecodaNotFoundError(SecodaFatalError):
 
 
 class SecodaRequestError(SecodaFatalError):
-    """Any other 4xx: the server rejects the request."""
+    """Any other 4xx: the server understood the request and refuses it."""
 
 
 class SecodaRedirectError(SecodaFatalError):
-    """A redirect that would have sent the API key to another origin; it was not followed."""
+    """A redirect to another origin, which was not followed, because the API key would be sent there."""
 
 
 class SecodaTLSError(SecodaFatalError):
-    """No secure connection; ``reason`` is certificate (not verified) or protocol (the TLS handshake failed)."""
+    """No secure connection; ``reason`` is ``certificate`` (not verified) or ``protocol`` (the server uses no TLS)."""
 
     def __init__(self, message: str, *, status: int | None = None, reason: str = "certificate") -> None:
         super().__init__(message, status=status)
@@ -96,7 +96,7 @@ class SecodaTLSError(SecodaFatalError):
 
 
 class SecodaLimitError(SecodaFatalError):
-    """A response is larger or nested deeper than allowed; ``setting`` is the setting to raise."""
+    """A response is larger or nested deeper than allowed, and a retry would be too; ``setting`` is what to raise."""
 
     def __init__(self, message: str, *, status: int | None = None, setting: str = "") -> None:
         super().__init__(message, status=status)
@@ -104,12 +104,11 @@ class SecodaLimitError(SecodaFatalError):
 
 
 class SecodaRetriableError(SecodaError):
-    """The same request may succeed later."""
+    """The same request may succeed later; ``retry_after`` is in seconds, if the server sent it."""
 
     def __init__(self, message: str, *, status: int | None = None, retry_after: float | None = None) -> None:
         super().__init__(message)
         self.status = status
-        #: Seconds to wait, from the header Retry-After; None if there was none.
         self.retry_after = retry_after
 
 
@@ -122,7 +121,7 @@ class SecodaServerError(SecodaRetriableError):
 
 
 class SecodaConnectionError(SecodaRetriableError):
-    """The server could not be reached, or the connection was interrupted; ``reason``: dns, proxy, refused or broken."""
+    """The server cannot be reached, or the connection broke; ``reason`` is dns, proxy, refused or broken."""
 
     def __init__(self, message: str, *, reason: str = "broken") -> None:
         super().__init__(message)
@@ -134,7 +133,7 @@ class SecodaTimeoutError(SecodaRetriableError):
 
 
 class SecodaResponseError(SecodaRetriableError):
-    """A 2xx response that does not have the documented shape; ``path`` is the JSON path of the first difference."""
+    """A response that is not of the documented shape; ``path`` is the JSON path of the first problem."""
 
     def __init__(self, message: str, *, path: str = "$", status: int | None = None) -> None:
         super().__init__(message, status=status)
@@ -142,4 +141,4 @@ class SecodaResponseError(SecodaRetriableError):
 
 
 class SecodaIncompleteError(SecodaError):
-    """It could not be proven that every log of the window was read; the text says what was seen instead."""
+    """It cannot be proven that every log of the window was read; the message says what was observed."""

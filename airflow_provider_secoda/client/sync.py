@@ -215,7 +215,7 @@ class _WorkerPool:
             self._todo.put(attempt)
 
     def stop(self) -> None:
-        """Let the threads end; pauses are cut short, and requests in flight are not waited for."""
+        """Let the threads end; pauses end now, and requests in flight are not waited for."""
         self._stopped.set()
         for _ in range(self._size):
             self._todo.put(None)

@@ -1,4 +1,4 @@
-"""The connection's form as Airflow before 3.2 wants it: made by the hook. Goes when these do."""
+"""The connection form for Airflow before 3.2, where the hook creates it; later versions read the provider info."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from airflow_provider_secoda.get_provider_info import get_provider_info
 
 
 class ConnectionForm:
-    """The fields that the provider info describes, for Airflows that ask the hook for them."""
+    """The fields that the provider info describes, as the hook returns them."""
 
     @classmethod
     def get_connection_form_widgets(cls) -> dict[str, Any]:
-        """Return the form's own fields for Airflow before 3.2; later ones read them from the provider info."""
+        """Return the form's own fields for Airflow before 3.2; later versions read them from the provider info."""
         from flask_appbuilder.fieldwidgets import BS3TextFieldWidget  # noqa: PLC0415
         from flask_babel import lazy_gettext  # noqa: PLC0415
         from wtforms import StringField  # noqa: PLC0415

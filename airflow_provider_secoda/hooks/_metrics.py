@@ -1,9 +1,9 @@
-"""What Airflow's own metrics are told: what the requests cost, and what they brought.
+"""Report what requests cost, and what was read, to Airflow's metrics.
 
-Counters ``secoda.requests`` (repeats included), ``secoda.retries``, ``secoda.throttles`` (answers 429),
-``secoda.pages`` (those read ahead in vain included) and ``secoda.logs``; a timer ``secoda.lag``, the largest
-``created_at - logged_at`` of the logs. They are told at the end of each reading and each look, whichever way it ended,
-each request once. Where the metrics have tags, ``secoda_conn_id`` is one. What goes wrong here reaches no task.
+Counters ``secoda.requests`` (retries included), ``secoda.retries``, ``secoda.throttles`` (429 responses),
+``secoda.pages`` (those that were read ahead and not used included) and ``secoda.logs``; a timer ``secoda.lag``, the
+largest ``created_at - logged_at`` of the logs. They are reported at the end of each read and each poll, successful or
+not, each request once. Where the metrics have tags, ``secoda_conn_id`` is one. Errors in metrics never fail a task.
 """
 
 from __future__ import annotations
@@ -26,33 +26,33 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 _COUNTERS = {"requests": "requests", "retries": "retries", "throttled": "throttles", "pages": "pages"}
-#: What some back ends refuse in a tag, and with it the whole metric.
-_ODD_SIGNS = re.compile(r"[^A-Za-z0-9_.-]")
-#: How much of a client's tally was told.
-_told: WeakKeyDictionary[Any, RequestStats] = WeakKeyDictionary()
+#: Characters that some back ends refuse in a tag, and with it the metric.
+_INVALID_IN_TAG = re.compile(r"[^A-Za-z0-9_.-]")
+#: The counts of each client that were reported already.
+_reported: WeakKeyDictionary[Any, RequestStats] = WeakKeyDictionary()
 
 
 @contextmanager
-def told(client: SecodaClient | AsyncSecodaClient, secoda_conn_id: str) -> Iterator[None]:
-    """Tell, however the block ends, what a client did that was not told yet: several at once may use one client."""
+def record_request_metrics(client: SecodaClient | AsyncSecodaClient, secoda_conn_id: str) -> Iterator[None]:
+    """Report, however the block ends, what a client sent and was not reported yet; blocks may share a client."""
     try:
         yield
     finally:
         now = replace(client.stats)
-        before = _told.get(client) or type(now)()
-        _told[client] = now
+        before = _reported.get(client) or type(now)()
+        _reported[client] = now
         for name, metric in _COUNTERS.items():
             _count(metric, getattr(now, name) - getattr(before, name), secoda_conn_id)
 
 
 def record_log_metrics(logs: Sequence[Log], secoda_conn_id: str) -> None:
-    """Tell of logs that were read."""
-    for _ in counted([list(logs)], secoda_conn_id):
+    """Report logs that were read."""
+    for _ in counting_logs([list(logs)], secoda_conn_id):
         pass
 
 
-def counted(batches: Iterable[list[Log]], secoda_conn_id: str) -> Iterator[list[Log]]:
-    """Pass on batches of logs; at the end, whichever it is, tell of those that were passed on."""
+def counting_logs(batches: Iterable[list[Log]], secoda_conn_id: str) -> Iterator[list[Log]]:
+    """Pass on batches of logs; at the end, successful or not, report those that were passed on."""
     count, lag = 0, None
     try:
         for batch in batches:
@@ -62,25 +62,25 @@ def counted(batches: Iterable[list[Log]], secoda_conn_id: str) -> Iterator[list[
     finally:
         _count("logs", count, secoda_conn_id)
         if lag is not None:
-            with _harmless():
-                # A clock that is ahead of the other makes it negative, which timers do not know.
+            with _errors_logged():
+                # Two clocks that disagree can make it negative, which timers do not accept.
                 _stats().timing("secoda.lag", timedelta(microseconds=max(0, lag)), tags=_tags(secoda_conn_id))
 
 
-def prepare() -> None:
-    """Have ready what the first metric needs, which may block: to find its host, to read files."""
-    with _harmless():
+def prepare_metrics() -> None:
+    """Load what the first metric needs, which may block: it resolves a host name and reads files."""
+    with _errors_logged():
         _stats().timer("secoda.lag")
 
 
 def _count(metric: str, number: int, secoda_conn_id: str) -> None:
     if number:
-        with _harmless():
+        with _errors_logged():
             _stats().incr(f"secoda.{metric}", number, tags=_tags(secoda_conn_id))
 
 
 def _tags(secoda_conn_id: str) -> dict[str, str]:
-    return {"secoda_conn_id": _ODD_SIGNS.sub("_", secoda_conn_id)}
+    return {"secoda_conn_id": _INVALID_IN_TAG.sub("_", secoda_conn_id)}
 
 
 def _stats() -> Any:
@@ -90,9 +90,9 @@ def _stats() -> Any:
 
 
 @contextmanager
-def _harmless() -> Iterator[None]:
-    """Let whatever goes wrong go to the log: metrics are no reason to fail."""
+def _errors_logged() -> Iterator[None]:
+    """Log any error of the block, and ignore it."""
     try:
         yield
-    except Exception:  # noqa: BLE001 - whatever a back end comes up with
-        _log.warning("Airflow's metrics could not be told", exc_info=True)
+    except Exception:  # noqa: BLE001 - a back end may raise anything
+        _log.warning("Airflow's metrics could not be reported", exc_info=True)

@@ -1,7 +1,7 @@
-"""One asynchronous client a connection, shared by all that wait in a process.
+"""One asynchronous client per connection, shared by all triggers of a process.
 
-A triggerer runs thousands of triggers in one event loop. They share the connections that are kept alive, what a
-connection says, and a 429: while it is waited for, nobody asks.
+A triggerer runs thousands of triggers in one event loop. They share the network connections, the settings of the
+Airflow connection, and a 429: while one trigger waits for it, none sends a request.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from asgiref.sync import sync_to_async
 from airflow_provider_secoda.client._http.gate import Gate
 from airflow_provider_secoda.client._http.retry import POLL_POLICY
 from airflow_provider_secoda.client.aio import AsyncSecodaClient
-from airflow_provider_secoda.hooks._metrics import prepare, told
+from airflow_provider_secoda.hooks._metrics import prepare_metrics, record_request_metrics
 from airflow_provider_secoda.hooks.secoda import SecodaHook
 
 if TYPE_CHECKING:
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 
-#: How many flows of one connection run at once in a process, and how many connections they have.
+#: How many flows of one connection run at once in a process, and how many network connections they use.
 MAX_AT_ONCE = 8
 
 
 class SharedClient:
-    """The client of one Airflow connection in one event loop; made by :func:`shared_client` only.
+    """The client of one Airflow connection in one event loop; only :func:`shared_client` creates it.
 
     :param secoda_conn_id: the connection's id
     """
@@ -41,7 +41,7 @@ class SharedClient:
         self.secoda_conn_id = secoda_conn_id
         self.users = 0
         self._slots = asyncio.Semaphore(MAX_AT_ONCE)
-        self._making = asyncio.Lock()
+        self._creating = asyncio.Lock()
         self._client: AsyncSecodaClient | None = None
         self._settings: ConnectionSettings | None = None
         self._retired: list[AsyncSecodaClient] = []
@@ -49,37 +49,37 @@ class SharedClient:
         self._read_at = 0.0
 
     async def value(self, flow: Flow[R], *, concurrency: int = 1) -> R:
-        """Run a rule that emits nothing, when it is its turn; return its value.
+        """Run a flow that emits nothing, once a slot is free; return its value.
 
-        :raises SecodaError: of the rule, or when the connection is not filled in right
+        :raises SecodaError: raised by the flow, or because the connection is not set up correctly
         """
-        async with self._turn() as client:
+        async with self._slot() as client:
             return await client.value(flow, concurrency=concurrency, policy=POLL_POLICY)
 
     async def run(self, flow: Flow[Any], *, concurrency: int = 1) -> AsyncIterator[Any]:
-        """Run a rule, when it is its turn; yield what it emits."""
-        async with self._turn() as client:
+        """Run a flow, once a slot is free; yield what it emits."""
+        async with self._slot() as client:
             async for value in client.run(flow, concurrency=concurrency, policy=POLL_POLICY):
                 yield value
 
     async def settings(self) -> ConnectionSettings:
-        """Return what the connection says, read once."""
-        await self._made()
+        """Return the settings of the connection, which are read once."""
+        await self._get_client()
         assert self._settings is not None
         return self._settings
 
     async def reread(self, seen: ConnectionSettings | None = None) -> bool:
-        """Read the connection again; return whether it says something else than before, as after a change of keys.
+        """Read the connection again; return whether its settings changed, for example its key.
 
-        Many may ask at the same time, as a key that is revoked fails all of them; one reading serves all who asked
+        Many callers may wait at once, because a key that is revoked fails all of them: one read serves all that called
         before it began.
 
-        :param seen: what :meth:`settings` returned before the failure that gave the reason; default: what it returns
+        :param seen: what :meth:`settings` returned before the failure; by default what it returns now
         """
         loop = asyncio.get_running_loop()
-        seen, asked_at = seen or self._settings, loop.time()
-        async with self._making:
-            if self._settings == seen and not self._read_at > asked_at:
+        seen, called_at = seen or self._settings, loop.time()
+        async with self._creating:
+            if self._settings == seen and not self._read_at > called_at:
                 read_at = loop.time()
                 settings, client = await self._make()
                 self._read_at = read_at
@@ -88,38 +88,38 @@ class SharedClient:
                 else:
                     if self._client is not None:
                         await self._client.aclose()
-                        self._retired.append(self._client)  # somebody may still be asking with it
+                        self._retired.append(self._client)  # other flows may still use it
                     self._settings, self._client = settings, client
         return self._settings != seen
 
     async def aclose(self) -> None:
-        """Close the connections."""
+        """Close the network connections."""
         for client in (self._client, *self._retired):
             if client is not None:
                 await client.aclose()
 
     @asynccontextmanager
-    async def _turn(self) -> AsyncIterator[AsyncSecodaClient]:
+    async def _slot(self) -> AsyncIterator[AsyncSecodaClient]:
         async with self._slots:
-            client = await self._made()
-            with told(client, self.secoda_conn_id):
+            client = await self._get_client()
+            with record_request_metrics(client, self.secoda_conn_id):
                 yield client
 
-    async def _made(self) -> AsyncSecodaClient:
+    async def _get_client(self) -> AsyncSecodaClient:
         if self._client is None:
-            async with self._making:
+            async with self._creating:
                 if self._client is None:
                     self._settings, self._client = await self._make()
         return self._client
 
     async def _make(self) -> tuple[ConnectionSettings, AsyncSecodaClient]:
-        # All that may block in a thread: secrets backends, the masking of secrets, the reading of certificates.
-        # This way of getting a connection works on every Airflow; the asynchronous one of 3.1 to 3.3.1 deadlocks.
+        # In a thread, as it may block: secrets backends, the masking of secrets, the reading of certificates.
+        # This way to get a connection works on every Airflow; the asynchronous one of 3.1 to 3.3.1 deadlocks.
         return await sync_to_async(_make)(self.secoda_conn_id, self._gate)
 
 
 def _make(secoda_conn_id: str, gate: Gate) -> tuple[ConnectionSettings, AsyncSecodaClient]:
-    prepare()
+    prepare_metrics()
     settings = SecodaHook(secoda_conn_id).settings
     return settings, AsyncSecodaClient.from_endpoint(settings.endpoint, gate, max_connections=MAX_AT_ONCE)
 
@@ -129,7 +129,7 @@ _clients: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, SharedClient]] 
 
 @asynccontextmanager
 async def shared_client(secoda_conn_id: str) -> AsyncIterator[SharedClient]:
-    """Share the client of a connection with all others in this event loop; the last one to leave closes it.
+    """Share the client of a connection with all users in this event loop; the last one closes it.
 
     :param secoda_conn_id: the connection's id
     """

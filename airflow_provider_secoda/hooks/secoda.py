@@ -7,17 +7,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
-from airflow.providers.common.compat.sdk import AirflowFailException, BaseHook
+from airflow.providers.common.compat.sdk import BaseHook
 
 from airflow_provider_secoda._compat import mask_secret
 from airflow_provider_secoda.client._api.json_checks import load
-from airflow_provider_secoda.client.errors import (
-    SecodaError,
-    SecodaFatalError,
-)
-from airflow_provider_secoda.hooks._advice import explain
+from airflow_provider_secoda.client.errors import SecodaError
+from airflow_provider_secoda.hooks._errors import final_errors_fail, hint_for
 from airflow_provider_secoda.hooks._form import ConnectionForm
-from airflow_provider_secoda.hooks._metrics import counted, told
+from airflow_provider_secoda.hooks._metrics import counting_logs, record_request_metrics
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -42,8 +39,8 @@ _TEST_TIMEOUT = 15.0
 class SecodaHook(BaseHook):
     """Read Secoda's audit logs and resource logs with the key of an Airflow connection.
 
-    Errors that no retry can mend (401, 403, 404 and other 4xx, an untrusted certificate, a limit) leave as
-    ``AirflowFailException``, so that a task fails at once; the original error is its ``__cause__``.
+    Errors that a retry cannot fix (401, 403, 404 and other 4xx, an untrusted certificate, a limit) are raised as
+    ``AirflowFailException``, so that the task fails without a retry; the original error is the ``__cause__``.
 
     :param secoda_conn_id: the connection's id
     """
@@ -52,7 +49,7 @@ class SecodaHook(BaseHook):
     default_conn_name = "secoda_default"
     conn_type = "secoda"
     hook_name = "Secoda"
-    # Airflow before 3.2 asks the class itself for these, and overlooks what it inherits.
+    # Airflow before 3.2 reads these from the class itself, and ignores inherited ones.
     get_connection_form_widgets = ConnectionForm.get_connection_form_widgets
     get_ui_field_behaviour = ConnectionForm.get_ui_field_behaviour
 
@@ -65,9 +62,9 @@ class SecodaHook(BaseHook):
 
     @property
     def settings(self) -> ConnectionSettings:
-        """Return what the connection says, read once.
+        """The settings of the connection, which is read once.
 
-        :raises SecodaConfigurationError: naming the field to fill or to change
+        :raises SecodaConfigurationError: naming the field to set or to change
         """
         from airflow_provider_secoda.hooks._connection import UNVERIFIED_WARNING, read_connection  # noqa: PLC0415
 
@@ -91,7 +88,7 @@ class SecodaHook(BaseHook):
     def get_conn(self) -> SecodaClient:
         """Return the client, the same one each time.
 
-        :raises SecodaConfigurationError: naming the field to fill or to change
+        :raises SecodaConfigurationError: naming the field to set or to change
         """
         if self._client is None:
             self._client = self._make_client()
@@ -104,11 +101,11 @@ class SecodaHook(BaseHook):
         return SecodaClient.from_endpoint(replace(endpoint, timeout=timeout) if timeout else endpoint, policy)
 
     @contextmanager
-    def _asking(self) -> Iterator[SecodaClient]:
-        """Give the client; make final errors Airflow's own, and tell the metrics what was asked."""
-        with final_errors_fail():
+    def _using_client(self) -> Iterator[SecodaClient]:
+        """Pass on the client; map final errors to Airflow's exception, and report the requests to the metrics."""
+        with final_errors_fail(configuration=False):
             client = self.get_conn()
-            with told(client, self.secoda_conn_id):
+            with record_request_metrics(client, self.secoda_conn_id):
                 yield client
 
     def list_audit_logs(
@@ -123,7 +120,7 @@ class SecodaHook(BaseHook):
         :param sort: such as ``{"field": "logged_at", "order": "desc"}``
         :return: ``results`` (list of logs), ``count``, ``total_pages``, ``meta``
         """
-        with self._asking() as client:
+        with self._using_client() as client:
             return client.list_audit_logs(filter=filter, sort=sort, page=page)
 
     def list_resource_logs(self, resource_id: str, page: int = 1) -> dict[str, Any]:
@@ -131,7 +128,7 @@ class SecodaHook(BaseHook):
 
         :return: ``version_histories``, ``non_versioned_logs``, ``count``, ``total_pages``, ``meta``
         """
-        with self._asking() as client:
+        with self._using_client() as client:
             return client.list_resource_logs(resource_id, page=page)
 
     def iter_audit_logs(
@@ -145,13 +142,14 @@ class SecodaHook(BaseHook):
     ) -> Iterator[dict[str, Any]]:
         """Stream the logs of the half-open window ``[start, end)``, newest first, each once.
 
-        Where the listing can only be read from its other end, or not in order at all, that part comes in the order
-        in which it could be read.
+        A part of the window that the listing shows only oldest first, or in no order, is streamed in the order in which
+        it was read.
 
         :param start: aware
         :param end: aware
-        :raises SecodaIncompleteError: when it cannot be proven that nothing is missing; only a stream that ends
-            without an error is complete
+        :param concurrency: how many requests may be in flight
+        :raises SecodaIncompleteError: if it cannot be proven that no log is missing; only a stream that ends without an
+            error is complete
         """
         for batch in self.iter_raw_audit_logs(
             start, end, filter=filter, timestamp_field=timestamp_field, concurrency=concurrency
@@ -172,65 +170,62 @@ class SecodaHook(BaseHook):
 
         :param report: filled while reading
         """
-        with self._asking() as client:
+        with self._using_client() as client:
             batches = client.iter_logs(
-                start,
-                end,
-                filter=filter,
-                timestamp_field=timestamp_field,
-                concurrency=concurrency,
-                report=report,
+                start, end, filter=filter, timestamp_field=timestamp_field, concurrency=concurrency, report=report
             )
-            yield from counted(batches, self.secoda_conn_id)
+            yield from counting_logs(batches, self.secoda_conn_id)
 
     def iter_version_histories(self, resource_id: str) -> Iterator[dict[str, Any]]:
-        """Yield every version history of a resource, each once, in the order in which the API shows them.
+        """Yield every version history of a resource, each once, in the order of the API.
 
-        :raises SecodaIncompleteError: when the pages never hold still
+        :raises SecodaIncompleteError: if the pages change in every read
         """
-        with self._asking() as client:
+        with self._using_client() as client:
             versions = client.version_histories(resource_id)
         yield from map(load, versions)
 
     def poll_versions(self, resource_id: str, baseline: Baseline, page_order: PageOrder | None = None) -> Poll:
-        """Look once whether a resource has version history entries that count; a failing first request is not repeated.
+        """Read once which version history entries of a resource are new; for this provider's sensor.
 
-        :param page_order: what the last poll returned: then only the newest pages are read
-        :raises SecodaError: as it is: whether a look that failed matters is for those who wait to say
+        A first request that fails is not retried, because the next poll repeats it.
+
+        :param page_order: what the last poll returned, which makes this one cheap
+        :raises SecodaError: unchanged, because the sensor decides whether a failed poll ends the wait
         """
-        from airflow_provider_secoda.client._http.retry import POLL_POLICY  # noqa: PLC0415
-        from airflow_provider_secoda.client._versions.poll import poll_versions  # noqa: PLC0415
+        from airflow_provider_secoda.client._http.retry import POLL_POLICY  # noqa: PLC0415 - not for parsing
+        from airflow_provider_secoda.client._versions.poll import poll_versions  # noqa: PLC0415 - not for parsing
 
         if self._poller is None:
             self._poller = self._make_client(POLL_POLICY)
-        with told(self._poller, self.secoda_conn_id):
+        with record_request_metrics(self._poller, self.secoda_conn_id):
             return self._poller.value(poll_versions(resource_id, baseline, page_order), concurrency=4)
 
     def resource_url(self, resource_id: str) -> str | None:
-        """Return the address of a resource's page in Secoda's web app, or None where the connection says none.
+        """Return the address of a resource's page in Secoda's web app; None if the connection has no template for it.
 
-        :raises SecodaConfigurationError: naming the field of the connection to fill or to change
+        :raises SecodaConfigurationError: naming the field of the connection to set or to change
         """
-        from airflow_provider_secoda.client._api.web_app import resource_url  # noqa: PLC0415
+        from airflow_provider_secoda.client._api.web_app import resource_url  # noqa: PLC0415 - not for parsing
 
         template = self.settings.resource_url
         return None if template is None else resource_url(template, self.settings.base_url, resource_id)
 
     def test_connection(self) -> tuple[bool, str]:
-        """Read page 1 of the audit logs; return whether that worked, and in words what to do if not."""
-        from airflow_provider_secoda.client._http.retry import RetryPolicy  # noqa: PLC0415
+        """Read page 1 of the audit logs; return whether that succeeded, and a message that says what to do if not."""
+        from airflow_provider_secoda.client._http.retry import RetryPolicy  # noqa: PLC0415 - not for parsing
 
         try:
             settings = self.settings
             with self._make_client(RetryPolicy(attempts=1), min(settings.endpoint.timeout, _TEST_TIMEOUT)) as client:
                 page = client.list_audit_logs()
         except SecodaError as exc:
-            # Airflow tests a copy with an id made up at random, which would mean nothing to anybody.
-            return False, f"{explain(exc)} [{str(exc).removeprefix(f'connection {self.secoda_conn_id!r}: ')}]"
-        doubt = " (the server's certificate was not verified)" if settings.endpoint.verify is False else ""
+            # Airflow tests a copy of the connection with a random id, which is of no use in the message.
+            return False, f"{hint_for(exc)} [{str(exc).removeprefix(f'connection {self.secoda_conn_id!r}: ')}]"
+        unverified = " (the server's certificate was not verified)" if settings.endpoint.verify is False else ""
         return (
             True,
-            f"Connected to Secoda at {settings.base_url}: the workspace shows {page['count']} audit logs{doubt}",
+            f"Connected to Secoda at {settings.base_url}: the workspace has {page['count']} audit logs{unverified}",
         )
 
 
@@ -240,12 +235,3 @@ def _mask_key(connection: Connection) -> Connection:
     if key:
         mask_secret(key)
     return connection
-
-
-@contextmanager
-def final_errors_fail() -> Iterator[None]:
-    """Turn errors that no retry can mend into Airflow's word for that; the original stays as the cause."""
-    try:
-        yield
-    except SecodaFatalError as exc:
-        raise AirflowFailException(str(exc)) from exc

@@ -26,17 +26,6 @@ _LAST_LINE = re.compile(r"^(?:[\w.]+\.)?(Secoda\w+Error|AirflowNotFoundException
 
 
 @contextmanager
-def final_errors_fail() -> Iterator[None]:
-    """Raise errors that neither waiting nor a retry can fix as ``AirflowFailException``: the task is not retried."""
-    from airflow_provider_secoda.client.errors import SecodaConfigurationError, SecodaFatalError  # noqa: PLC0415
-
-    try:
-        yield
-    except (SecodaFatalError, SecodaConfigurationError) as error:
-        raise AirflowFailException(str(error)) from error
-
-
-@contextmanager
 def apply_soft_fail(*, soft_fail: bool, never_fail: bool) -> Iterator[None]:
     """Skip the task instead of failing it.
 
@@ -45,6 +34,8 @@ def apply_soft_fail(*, soft_fail: bool, never_fail: bool) -> Iterator[None]:
     :param soft_fail: after a timeout, and after an error that fails the task without a retry
     :param never_fail: after every error
     """
+    from airflow_provider_secoda.hooks._errors import final_errors_fail  # noqa: PLC0415 - DAG files are parsed often
+
     try:
         with final_errors_fail():
             yield

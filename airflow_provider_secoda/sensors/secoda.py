@@ -162,7 +162,9 @@ class SecodaVersionHistorySensor(ResourceLineage, BaseSensorOperator):
         return self._link
 
     def _poll(self, context: Context) -> list[dict[str, Any]]:
-        with _failures.final_errors_fail():
+        from airflow_provider_secoda.hooks._errors import final_errors_fail  # noqa: PLC0415
+
+        with final_errors_fail():
             self._poller = self._poller or self._make_poller(context)
             entries = self._poller.poll()
         if self._link is None:

@@ -80,7 +80,7 @@ def test_an_answer_beyond_a_limit(connect):
         assert isinstance(error.value.__cause__, SecodaLimitError)
         assert len(server.requests) == 1
         told = words_of_test(hook)
-    assert told.startswith("The answer is more than this connection allows")
+    assert told.startswith("The response exceeds a limit of this connection")
     assert "`max_body_bytes`" in told
 
 
@@ -129,36 +129,36 @@ def said(caplog, capsys):
 
 
 def test_unknown_extras_are_named(connect, said):
-    """An extra that is misspelt is named in a warning, once."""
+    """A misspelt extra is named in a warning, once."""
     (line,) = said(connect(extra={"regoin": "eu", "time_out": 3, "region": "us"}))
     assert "regoin, time_out" in line
     assert "warning" in line.lower()
 
 
 def test_not_verifying_is_warned_about(connect, said):
-    """A connection that does not verify certificates is told what that means; others are not told anything."""
+    """A connection that does not verify certificates logs what that means; others log nothing."""
     (line,) = said(connect(extra={"verify": False}))
     assert "does not verify" in line
     assert said(connect(extra={"verify": "true", "integration_id": "0c1d"})) == []
 
 
 def test_a_connection_that_works(month):
-    """A connection that works says where it leads and what is there."""
+    """The test of a connection that works says which server it reached and how many logs there are."""
     text = words_of_test(SecodaHook(), works=True)
-    assert text == f"Connected to Secoda at {month.url}: the workspace shows 600 audit logs"
+    assert text == f"Connected to Secoda at {month.url}: the workspace has 600 audit logs"
     assert [(record.method, record.params) for record in month.requests] == [("GET", {"page": "1"})]
 
 
 @pytest.mark.parametrize(
     ("mishap", "words"),
     [
-        (401, ["Wrong API key", "the connection"]),
-        (403, ["valid", "no workspace admin"]),
+        (401, ["API key is wrong", "set a valid one"]),
+        (403, ["valid", "not a workspace admin"]),
         (404, ["no Secoda API at this address", "region", "host"]),
-        ("html", ["no Secoda API", "region", "host", "text/html"]),
-        ('json:{"status": "OK"}', ["no Secoda API", "region", "host"]),
-        ('json:{"count": 3, "total_pages": 1}', ["no Secoda API"]),
-        ("redirect:https://app.secoda.co/login", ["redirects elsewhere", "set the host", "app.secoda.co/login"]),
+        ("html", ["not a Secoda API", "region", "host", "text/html"]),
+        ('json:{"status": "OK"}', ["not a Secoda API", "region", "host"]),
+        ('json:{"count": 3, "total_pages": 1}', ["not a Secoda API"]),
+        ("redirect:https://app.secoda.co/login", ["redirects to another one", "set the host", "app.secoda.co/login"]),
         ("reset", ["connection broke", "proxy", "firewall"]),
         (500, ["Secoda could not answer", "500"]),
         (503, ["Secoda could not answer", "503"]),
@@ -167,7 +167,7 @@ def test_a_connection_that_works(month):
     ],
 )
 def test_what_a_server_answers_is_told_apart(month, mishap, words):
-    """Each kind of answer is told in words that say what to do, after one request and without waiting."""
+    """Each kind of response has a hint that says what to do, after one request and without waiting."""
     month.faults.script = [mishap]
     text = words_of_test(SecodaHook())
     assert [word for word in words if word not in text] == []
@@ -175,21 +175,21 @@ def test_what_a_server_answers_is_told_apart(month, mishap, words):
 
 
 def test_wrong_keys_are_told_apart(month, connect):
-    """A wrong key and a key whose maker is no admin are different things to do."""
-    assert "Wrong API key" in words_of_test(connect(host=month.url))
-    assert "no workspace admin" in words_of_test(connect(host=month.url, password=MEMBER))
+    """A wrong key and a key of a user who is not an admin have different hints."""
+    assert "API key is wrong" in words_of_test(connect(host=month.url))
+    assert "not a workspace admin" in words_of_test(connect(host=month.url, password=MEMBER))
 
 
 def test_what_never_answers_is_told_apart(month, connect, tmp_path):
-    """No such host, nobody there, no answer in time, a certificate that is not trusted: each says what to do."""
-    assert "check the region, the customer domain, or the host" in words_of_test(connect(host="https://secoda.invalid"))
-    assert "Nothing listens at this address" in words_of_test(connect(host=f"http://127.0.0.1:{free_port()}"))
+    """Unknown host, no server, no response in time, a certificate that is not trusted: each has a hint what to do."""
+    assert "check the region, the customer domain or the host" in words_of_test(connect(host="https://secoda.invalid"))
+    assert "No server listens at this address" in words_of_test(connect(host=f"http://127.0.0.1:{free_port()}"))
     with RawServer(hold=True) as server:
-        assert "No answer in time" in words_of_test(connect(host=server.url, extra={"timeout": 0.1}))
+        assert "No response in time" in words_of_test(connect(host=server.url, extra={"timeout": 0.1}))
     _, context = certificate(tmp_path, "127.0.0.1")
     with RawServer(http(), context=context) as server:
         assert "`verify`" in words_of_test(connect(host=server.url))
-    assert "There is no https" in words_of_test(connect(host=month.url.replace("http", "https")))
+    assert "does not use HTTPS" in words_of_test(connect(host=month.url.replace("http", "https")))
     proxy = f"http://127.0.0.1:{free_port()}"
     assert "check the extra `proxy`" in words_of_test(connect(host="https://secoda.invalid", extra={"proxy": proxy}))
 
@@ -207,11 +207,11 @@ def test_what_never_answers_is_told_apart(month, connect, tmp_path):
         ({"extra": {"proxy": "http://proxy.example.com:x"}}, "`proxy`"),
     ],
 )
-def test_a_connection_that_is_not_filled_in_right(connect, fields, word):
+def test_a_connection_that_is_not_set_up_correctly(connect, fields, word):
     """A connection that is wrong in itself names the field to change, and nothing is sent."""
     text = words_of_test(connect(**fields))
     assert word in text
-    assert "not filled in right" in text
+    assert "not set up correctly" in text
     with pytest.raises(SecodaConfigurationError):
         connect(**fields).get_conn()
 

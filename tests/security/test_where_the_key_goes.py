@@ -57,7 +57,7 @@ ENDLESS = 300 << 20
 )
 def test_an_address_at_which_no_workspace_lives(host):
     """Metadata services, link-local, multicast and unspecified addresses are refused, in whatever spelling."""
-    with pytest.raises(SecodaConfigurationError, match="no workspace lives at such an address"):
+    with pytest.raises(SecodaConfigurationError, match="no workspace can have this address"):
         resolve_base_url(host=host)
 
 

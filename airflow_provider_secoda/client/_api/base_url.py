@@ -1,7 +1,7 @@
-"""From what people fill in to the one origin that may see the API key.
+"""Find the API's base URL from the fields of a connection: the one origin to which the API key is sent.
 
-Base URLs are the vendor's ("Audit Logs" API reference, ``servers``); the hosts of the web app, which people paste,
-stand beside them. A self-hosted workspace can live on any domain.
+The base URLs are from the vendor's API reference ("Audit Logs", ``servers``). The hosts of the web app, which users
+paste, are accepted too. A self-hosted workspace can have any domain.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ _CLOUD_HOSTS = {
     "apac.secoda.co": "apac",
 }
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
-# Libraries disagree about what else may stand between `//` and the path.
+# Libraries disagree about what else is allowed between `//` and the path.
 _AUTHORITY = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(:[0-9]*)?")
-# What resolvers take for an IPv4 address in disguise: `2130706433`, `0x7f.1`, `127.1` (WHATWG URL, "ends in a number").
+# Accepted by resolvers as an IPv4 address: `2130706433`, `0x7f.1`, `127.1` (WHATWG URL, "ends in a number").
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 _API_SUFFIX = re.compile(r"(/api(/v1(/.*)?)?)*/?$")
 _SCHEMES = ("http", "https")
@@ -55,11 +55,11 @@ def resolve_base_url(
     """Return the base URL of the API, without a trailing slash: ``https://api.secoda.co``.
 
     :param region: ``us`` (the default), ``eu``, ``apac`` or ``on_premise``
-    :param customer_domain: the one DNS label before ``.secoda.co`` of an on-premise workspace
-    :param host: any base URL or host as people paste it; overrides the other two, but must not contradict them
-    :param port: added to a host that names none
-    :param scheme: ``http`` or ``https``, for a host that names none
-    :raises SecodaConfigurationError: naming the field to change, also where the key would travel unencrypted
+    :param customer_domain: the DNS label before ``.secoda.co`` of an on-premise workspace
+    :param host: any base URL or host, as users paste it; overrides the other two, but must not contradict them
+    :param port: for a host without one
+    :param scheme: ``http`` or ``https``, for a host without one
+    :raises SecodaConfigurationError: naming the field to change, also if the key would be sent unencrypted
     """
     region, customer_domain = _blank(region), _blank(customer_domain)
     if region is not None:
@@ -67,7 +67,7 @@ def resolve_base_url(
         if region not in (*REGIONS, ON_PREMISE):
             raise SecodaConfigurationError(f"unknown `region` {_shown(region)}: set it to us, eu, apac or on_premise")
     if customer_domain is not None:
-        # Some signs that are no ASCII become ASCII in lower case.
+        # Some characters outside ASCII become ASCII in lower case.
         customer_domain = customer_domain.lower() if customer_domain.isascii() else customer_domain
         _check_domain(customer_domain, region)
     if port is not None and not 0 < port < 65_536:  # noqa: PLR2004 - what TCP has
@@ -87,15 +87,15 @@ def resolve_base_url(
 
 
 def check_proxy(proxy: str, base_url: str) -> None:
-    """Refuse a proxy that would see the key, or that is none.
+    """Refuse a URL that is not a proxy's, or a proxy that would see the key.
 
-    Through a proxy https stays closed; http, which is spoken on loopback only, would show it everything.
+    A proxy cannot read HTTPS. It could read plain HTTP, which is allowed on loopback only.
 
-    :raises SecodaConfigurationError: naming `proxy`, without repeating it: it may hold a password
+    :raises SecodaConfigurationError: naming `proxy`, without its value, which may contain a password
     """
     try:
         parts = urlsplit(proxy)
-        # Some libraries end the host at a backslash, others do not.
+        # For some libraries the host ends at a backslash, for others it does not.
         plain = proxy.isascii() and proxy.isprintable() and not {"\\", " "} & set(proxy)
         usable = plain and parts.scheme in _SCHEMES and bool(parts.hostname) and parts.port != 0
     except ValueError:
@@ -104,12 +104,12 @@ def check_proxy(proxy: str, base_url: str) -> None:
         raise SecodaConfigurationError("`proxy` must be a URL such as http://proxy.example.com:3128")
     if urlsplit(base_url).scheme == "http" and not is_loopback(proxy):
         raise SecodaConfigurationError(
-            f"`proxy` would see the API key, which goes unencrypted to {base_url}: clear `proxy`, or use https"
+            f"`proxy` would see the API key, which is sent unencrypted to {base_url}: clear `proxy`, or use https"
         )
 
 
 def is_loopback(base_url: str) -> bool:
-    """Return whether a base URL stays on this machine, the only place where plain http is allowed."""
+    """Return whether a base URL is on this machine: only there plain HTTP is allowed."""
     return _loopback_name(urlsplit(base_url).hostname or "")
 
 
@@ -140,11 +140,11 @@ def _loopback_name(name: str) -> bool:
 def _check_domain(domain: str, region: str | None) -> None:
     if not _LABEL.fullmatch(domain):
         raise SecodaConfigurationError(
-            f"`customer_domain` must be one name as in https://NAME.secoda.co, not {_shown(domain)}"
+            f"`customer_domain` must be the NAME in https://NAME.secoda.co, not {_shown(domain)}"
         )
     if region not in (None, ON_PREMISE):
         raise SecodaConfigurationError(
-            f"`customer_domain` {domain!r} goes with region on_premise, but `region` is {region!r}: clear one"
+            f"`customer_domain` {domain!r} is for region on_premise, but `region` is {region!r}: clear one"
         )
     if f"{domain}.secoda.co" in _CLOUD_HOSTS:
         raise SecodaConfigurationError(
@@ -155,9 +155,9 @@ def _check_domain(domain: str, region: str | None) -> None:
 def _parse_host(text: str, port: int | None, scheme: str | None) -> _Host:
     if "@" in text:
         # Text before an @ may be a password: it must not be repeated in an error.
-        raise SecodaConfigurationError("`host` must not hold a user or a password (an @)")
-    problem = f"`host` {text!r} is no base URL such as https://secoda.example.com: "
-    if not (text.isascii() and text.isprintable()) or any(sign in text for sign in "\\?#% "):
+        raise SecodaConfigurationError("`host` must not contain a user or a password (an @)")
+    problem = f"`host` {text!r} is not a base URL such as https://secoda.example.com: "
+    if not (text.isascii() and text.isprintable()) or any(character in text for character in "\\?#% "):
         raise SecodaConfigurationError(problem + "write the host in plain ASCII, without a query or spaces")
     if _is_ipv6(text):
         text = f"[{text}]"
@@ -173,7 +173,7 @@ def _parse_host(text: str, port: int | None, scheme: str | None) -> _Host:
     guessed = "http" if text.startswith("://") and _loopback_name(name) else "https"
     scheme = guessed if text.startswith("://") else parts.scheme.lower()
     if scheme not in _SCHEMES:
-        raise SecodaConfigurationError(problem + "only https is spoken")
+        raise SecodaConfigurationError(problem + "only https is supported")
     if scheme == "http" and not _loopback_name(name):
         raise SecodaConfigurationError(problem + "use https; http would send the API key unencrypted")
     _check_place(name, parts.path, problem)
@@ -193,23 +193,23 @@ def _valid_name(name: str) -> bool:
         ipaddress.ip_address(name)
     except ValueError:
         labels = name.split(".")
-        # `https:/x` and `https//x` are slips of the pen, and no host is called so.
+        # `https:/x` and `https//x` are typing errors; no host has such a name.
         return len(name) < 254 and name not in _SCHEMES and all(map(_LABEL.fullmatch, labels))  # noqa: PLR2004
     return True
 
 
 def _check_place(name: str, path: str, problem: str) -> None:
-    if _is_nobodys(name):
-        raise SecodaConfigurationError(problem + "no workspace lives at such an address")
+    if _is_reserved(name):
+        raise SecodaConfigurationError(problem + "no workspace can have this address")
     if {".", ".."} & set(path.split("/")):
         raise SecodaConfigurationError(problem + "write the path without dots")
 
 
-def _is_nobodys(name: str) -> bool:
-    """Return whether an address is one that no workspace can have, in whatever spelling.
+def _is_reserved(name: str) -> bool:
+    """Return whether an address, in any spelling, is one that no workspace can have.
 
-    Link-local addresses are those at which clouds hand out credentials (169.254.169.254). Private ones are allowed:
-    self-hosted workspaces live there.
+    Clouds provide credentials at link-local addresses (169.254.169.254). Private addresses are allowed: self-hosted
+    workspaces have them.
     """
     try:
         address = ipaddress.ip_address(name)

@@ -121,7 +121,7 @@ def check_envelope(response: Response, *lists: list[bytes]) -> None:
 
 
 def is_other_page(page: AuditLogs | ResourceLogs, number: int) -> bool:
-    """Return whether a page says that it is another one than requested, and so is no answer to the request.
+    """Return whether a page says that it is another one than requested, and so does not answer the request.
 
     Some servers answer a request for a page after the last one with the last page.
     """

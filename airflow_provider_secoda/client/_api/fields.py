@@ -1,6 +1,6 @@
 """The documented fields of an audit log: ``v1_ActivityLogOut`` of the vendor's API reference (8.22.39).
 
-A text is the JSON type (or ``date-time``, which is a string in JSON), a mapping an object, a list an array.
+A string is the JSON type (or ``date-time``, which is a string in JSON), a mapping an object, a list an array.
 """
 
 from __future__ import annotations

@@ -41,7 +41,7 @@ class Key:
 
     @classmethod
     def of(cls, text: str | None) -> Key | None:
-        """Return a key; None if the text is empty or contains characters that a header cannot carry."""
+        """Return a key; None if it is empty or contains characters that a header cannot carry."""
         stripped = (text or "").strip()
         usable = stripped and stripped.isascii() and stripped.isprintable() and " " not in stripped
         return cls(stripped) if usable else None
@@ -55,7 +55,7 @@ class Key:
         return self._parts.sub(b"***", body)
 
     def scrub_text(self, text: str) -> str:
-        """Return a text without the key."""
+        """Return text without the key."""
         return self.scrub(text.encode("utf-8", "surrogatepass")).decode("utf-8", "surrogatepass")
 
 

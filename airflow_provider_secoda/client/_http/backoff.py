@@ -20,7 +20,7 @@ class Backoff:
     jitter: tuple[float, float] = (1.0, 1.1)
 
     def delay(self, failures: int, rng: random.Random | None = None) -> float:
-        """Return the delay in seconds after so many failures in a row.
+        """Return the delay in seconds after this many failures in a row.
 
         :param failures: how many, from 1 on
         :param rng: source of the jitter; by default the one that Python's module ``random`` shares

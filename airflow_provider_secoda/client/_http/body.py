@@ -125,7 +125,7 @@ class _Decompressor:
 def _decompressor(encoding: str, where: str) -> _Decompressor | None:
     """Return the decoder for an encoding, None for no encoding.
 
-    :param where: empty if the body is not needed: then an encoding that was not requested is no error
+    :param where: empty if the body is not needed: then an encoding that was not requested is ignored
     """
     names = [name for name in (part.strip().lower() for part in encoding.split(",")) if name not in ("", "identity")]
     kind = names[0].removeprefix("x-") if len(names) == 1 else "" if names else None

@@ -86,7 +86,7 @@ class _Scheduler:
             if chosen is None:
                 break
             self.waiting.remove(chosen)
-            # Pauses count from the response that asked for them: those of one burst run at the same time.
+            # A pause counts from the response that caused it: the pauses of one burst run at the same time.
             admitted.append(replace(chosen, pause=max(0.0, chosen.pause - (self.now - chosen.since))))
             self.in_flight += 1
         return admitted

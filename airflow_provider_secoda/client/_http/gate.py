@@ -1,4 +1,4 @@
-"""Hold back all requests to an endpoint while a 429 response asks for it, whichever request got it."""
+"""Hold back all requests of a connection after a 429 response, whichever request got it."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ class Gate:
             await asyncio.sleep(wait)
 
     def close(self, seconds: float | None) -> None:
-        """Let no request through for as long as a 429 asks for.
+        """Let no request through for some time after a 429.
 
-        :param seconds: its ``Retry-After``; None if it has none
+        :param seconds: its ``Retry-After``, if it has one
         """
         delay = _DEFAULT if seconds is None else min(seconds, _LONGEST)
         self._closed_until = max(self._closed_until, asyncio.get_running_loop().time() + delay)

@@ -105,7 +105,7 @@ class AsyncTransport:
                 return error.with_traceback(None)
             except (httpx.HTTPError, httpx.InvalidURL, OSError, UnicodeError) as exc:
                 return self._errors.translate(exc, at_proxy=self._is_proxy_unreachable(exc))
-            except Exception as exc:  # noqa: BLE001 - no foreign error leaves, whatever a library raises
+            except Exception as exc:  # noqa: BLE001 - a library may raise anything, and no foreign error leaves
                 return SecodaConnectionError(f"{self._endpoint.base_url}: {type(exc).__name__}")
             finally:
                 _sending.reset(token)

@@ -80,7 +80,7 @@ class Transport:
             return error.with_traceback(None)
         except (exceptions.RequestException, HTTPError, UnicodeError) as exc:
             return self._errors.translate(exc)
-        except Exception as exc:  # noqa: BLE001 - no foreign error leaves, whatever a library raises
+        except Exception as exc:  # noqa: BLE001 - a library may raise anything, and no foreign error leaves
             return SecodaConnectionError(f"{self._endpoint.base_url}: {type(exc).__name__}")
 
     def _read(self, answer: requests.Response) -> Response:

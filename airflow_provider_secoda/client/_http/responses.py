@@ -1,4 +1,4 @@
-"""Interpret a response: as a value, as an error, or as the request that a redirect asks for.
+"""Interpret a response: as a value, as an error, or as the request that a redirect leads to.
 
 Statuses and headers are interpreted only here. The reference documents 200, 401, 403 and 500; the rest is RFC 9110.
 """
@@ -49,7 +49,7 @@ _SEPARATOR = re.compile(r"[/\\;]")
 def interpret(
     call: Call, request: Request, outcome: Response | SecodaError, base_url: str, redirects: dict[Call, int]
 ) -> Any:
-    """Return what an outcome means: a value, an error, or the request that a redirect asks for.
+    """Return what an outcome means: a value, an error, or the request that a redirect leads to.
 
     :param request: what was sent for the call
     :param redirects: how many redirects each call has followed; updated here
@@ -65,7 +65,7 @@ def interpret(
 
 
 def retry_after(response: Response) -> float | None:
-    """Return the seconds that ``Retry-After`` asks for, as a number or as a date (RFC 9110, section 10.2.3).
+    """Return the seconds of ``Retry-After``, which is a number or a date (RFC 9110, section 10.2.3).
 
     A date is compared with the server's own ``Date``, so that a wrong clock on this side does no harm.
     """
