@@ -23,8 +23,9 @@ from urllib.parse import urlsplit
 
 import psutil
 
-ROOT = Path(__file__).resolve().parent.parent
-RUN, UI = ROOT / ".demo" / "run", ROOT / ".demo" / "ui"
+# Relative to the root of the project, which is the working directory.
+RUN, UI = Path(".demo", "run"), Path(".demo", "ui")
+LOG = "airflow.log"
 PROCESSES = UI / "processes.json"
 DAG_ID, CONN_ID = "secoda_audit_logs_daily", "secoda_default"
 API_KEY = os.environ.get("SECODA_API_KEY")
@@ -55,7 +56,7 @@ def run_once() -> None:
             sandbox.terminate()
             sandbox.wait()
     report(output_of(RUN), "sandbox, invented data" if sandbox else "yours, by SECODA_API_KEY")
-    command = ["-m", "airflow_provider_secoda.verify", shown(output_of(RUN))]
+    command = ["-m", "airflow_provider_secoda.verify", str(output_of(RUN))]
     print("\n$ .venv/bin/python", *command, flush=True)
     if subprocess.run([sys.executable, *command], check=False).returncode:
         raise DemoError("the verification failed")
@@ -76,7 +77,7 @@ def start_ui() -> None:
             urllib.request.urlopen(f"{connection['host']}/sandbox/versions", version.encode()).close()
         say("starting Airflow; this takes about half a minute …")
         store_connection(connection)
-        with log_of(UI).open("ab") as log:
+        with (UI / LOG).open("ab") as log:
             command = [sys.executable, "-m", "airflow", "standalone"]
             env = environment(UI) | web_settings(url)
             airflow = subprocess.Popen(
@@ -89,7 +90,7 @@ def start_ui() -> None:
         raise
     say(f"Airflow's web UI: {url} (no password, this machine only)")
     say(f"  connection {CONN_ID}: {connection.get('host', 'your workspace')}")
-    say(f"  output of the DAGs: {shown(output_of(UI))}; log of Airflow: {shown(log_of(UI))}")
+    say(f"  output of the DAGs: {output_of(UI)}; log of Airflow: {UI / LOG}")
     if sandbox:
         say("  to run the DAG secoda_on_new_version, add a version of its resource:")
         say(f"    curl -d '{json.dumps({'resource_id': RESOURCE_ID})}' {connection['host']}/sandbox/versions")
@@ -130,7 +131,7 @@ def running() -> list[psutil.Process]:
 def start_workspace(folder: Path) -> tuple[dict[str, Any], subprocess.Popen[bytes] | None]:
     """Return the connection to the workspace of ``SECODA_API_KEY``, or start a sandbox and return both."""
     folder.mkdir(parents=True, exist_ok=True)
-    log_of(folder).unlink(missing_ok=True)
+    (folder / LOG).unlink(missing_ok=True)
     if API_KEY:
         host, region = os.environ.get("SECODA_HOST"), os.environ.get("SECODA_REGION")
         extra = {"extra": json.dumps({"region": region})} if region else {}
@@ -175,22 +176,22 @@ def store_connection(connection: dict[str, Any]) -> None:
 
 def run_airflow(folder: Path, *arguments: str, **variables: str) -> None:
     """Run a command of Airflow's CLI; raise DemoError if it fails."""
-    with log_of(folder).open("ab") as log:
+    with (folder / LOG).open("ab") as log:
         command = [sys.executable, "-m", "airflow", *arguments]
         env = environment(folder) | variables
         if subprocess.run(command, env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log, check=False).returncode:
-            raise DemoError(f"airflow {' '.join(arguments)} failed", log_of(folder))
+            raise DemoError(f"airflow {' '.join(arguments)} failed", folder / LOG)
 
 
 def environment(folder: Path) -> dict[str, str]:
     """Return the environment of Airflow: its home in ``folder``, the example DAGs, and no API key."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW_", "SECODA_"))}
     return inherited | {
-        "AIRFLOW_HOME": str(folder),
-        "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "example_dags"),
+        "AIRFLOW_HOME": str(folder.absolute()),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(Path("example_dags").absolute()),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
-        "SECODA_OUTPUT": str(output_of(folder)),
+        "SECODA_OUTPUT": str(output_of(folder).absolute()),
         "SECODA_RESOURCE_ID": RESOURCE_ID,
         # airflow standalone starts "airflow", which is next to this Python.
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
@@ -233,7 +234,7 @@ def wait_until_healthy(airflow: subprocess.Popen[bytes], url: str) -> None:
             if all(component["status"] == "healthy" for component in json.load(response).values()):
                 return
         time.sleep(0.5)
-    raise DemoError("Airflow is not healthy", log_of(UI))
+    raise DemoError("Airflow is not healthy", UI / LOG)
 
 
 def report(output: Path, workspace: str) -> None:
@@ -245,9 +246,9 @@ def report(output: Path, workspace: str) -> None:
     rows = {
         "workspace": workspace,
         "window": f"{query['start']} to {query['end']} (excluded), by {query['timestamp_field']}",
-        "file": f"{shown(path)} ({file['count']:,} logs, {file['bytes']:,} bytes)",
+        "file": f"{path} ({file['count']:,} logs, {file['bytes']:,} bytes)",
         "sha256": file["sha256"],
-        "manifest": shown(manifest_file),
+        "manifest": str(manifest_file),
         "requests": f"{read['requests']} for {read['pages']} pages",
     }
     print("\n" + "\n".join(f"  {name:<10} {value}" for name, value in rows.items()) + "\n")
@@ -263,16 +264,6 @@ def output_of(folder: Path) -> Path:
     return folder / ("output-of-workspace" if API_KEY else "output")
 
 
-def log_of(folder: Path) -> Path:
-    """Return the file with the output of Airflow."""
-    return folder / "airflow.log"
-
-
-def shown(path: Path) -> str:
-    """Return a path relative to the working directory, if it is inside."""
-    return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)
-
-
 def say(text: str) -> None:
     """Print a line of progress without buffering."""
     print(f"demo: {text}", flush=True)
@@ -285,6 +276,7 @@ def main(arguments: list[str]) -> int:
     if action is None:
         print("usage: sh scripts/demo [--ui | --stop]", file=sys.stderr)
         return 2
+    os.chdir(Path(__file__).resolve().parent.parent)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # as an exception, so that the sandbox is stopped, too
     try:
         action()
@@ -292,7 +284,7 @@ def main(arguments: list[str]) -> int:
         if error.log and error.log.exists():
             end = "\n".join(error.log.read_text(errors="replace").splitlines()[-40:])
             print(end.replace(API_KEY, "***") if API_KEY else end, file=sys.stderr)
-        say(f"{error}{f' (log: {shown(error.log)})' if error.log else ''}")
+        say(f"{error}{f' (log: {error.log})' if error.log else ''}")
         return 1
     except KeyboardInterrupt:
         return 130
