@@ -11,7 +11,7 @@ from airflow_provider_secoda._events.background import FailureBackoff, wait_for_
 from airflow_provider_secoda._events.catch_up import CatchUp, distribute, lagging
 from airflow_provider_secoda._events.resource_poller import ResourcePoller, now_instant
 from airflow_provider_secoda._events.version_watcher import VersionWatcher
-from airflow_provider_secoda.client._audit_logs.follow import Tail
+from airflow_provider_secoda.client._audit_logs.follow import AuditLogFollower
 from airflow_provider_secoda.client.errors import SecodaIncompleteError, SecodaPermissionError
 from airflow_provider_secoda.client.filters import Filter
 from airflow_provider_secoda.hooks._metrics import record_log_metrics
@@ -67,7 +67,7 @@ class AuditLogPoller:
         self._resources = resources
         self._polled = polled
         filter_ = Filter.parse(filter_text)
-        self._tail = Tail(filter_)
+        self._follower = AuditLogFollower(filter_)
         self._catch_up = CatchUp(stream, filter_, poke_interval)
         self._backoff = FailureBackoff(f"{stream}: reading the audit log", poke_interval)
         self._internal_backoff = FailureBackoff(f"{stream}: serving the watchers", 60.0)
@@ -78,7 +78,7 @@ class AuditLogPoller:
     @property
     def position(self) -> Instant:
         """The time up to which the audit log was read."""
-        return self._tail.newest or 0
+        return self._follower.newest or 0
 
     async def run(self, client: SharedClient) -> None:
         """Poll until cancelled."""
@@ -118,7 +118,7 @@ class AuditLogPoller:
     def _poll_due(self, *, loading: bool) -> float:
         """Return when to poll next: soon if there are new watchers, as they start at the position of the next poll."""
         if loading:
-            return self._due if self._tail.newest is not None else math.inf
+            return self._due if self._follower.newest is not None else math.inf
         starting = any(watcher.loaded and not watcher.started for watcher in self._watchers)
         return min(self._due, self._polled_at + _MIN_INTERVAL) if starting and not self._backoff.failures else self._due
 
@@ -128,7 +128,7 @@ class AuditLogPoller:
         try:
             if self._backoff.needs_reread:
                 await client.reread()
-            look = await client.value(self._tail.look(now_instant()), concurrency=4)
+            result = await client.value(self._follower.poll(now_instant()), concurrency=4)
         except Exception as error:  # noqa: BLE001 - an error would end all watchers, and Airflow restarts them at once
             self._polled_at = loop.time()
             self._due = self._polled_at + self._record_failure(error)
@@ -136,15 +136,15 @@ class AuditLogPoller:
         self._polled_at = loop.time()
         self._due = self._polled_at + self._pause()
         self._backoff.succeed()
-        record_log_metrics(look.news, client.secoda_conn_id)
+        record_log_metrics(result.logs, client.secoda_conn_id)
         started = [watcher for watcher in self._watchers if watcher.started]
-        if look.gap is not None:
+        if result.gap is not None:
             for watcher in started:
                 if watcher.missed_from is None:
-                    watcher.missed_from = max(look.gap, watcher.since)
+                    watcher.missed_from = max(result.gap, watcher.since)
         if self._resources.standalone:
             self._end_standalone()
-        await distribute(look.news, started, self._poll_resource)
+        await distribute(result.logs, started, self._poll_resource)
         for watcher in self._watchers:
             if watcher.loaded and not watcher.started:
                 watcher.start(self.position, now_instant())
@@ -183,18 +183,18 @@ class AuditLogPoller:
 
     def _pause(self) -> float:
         """Return the pause in seconds after a successful poll."""
-        if not self._tail.unordered:
+        if not self._follower.unordered:
             self._logged_unordered = False
             return self._poke_interval
-        pause = max(self._poke_interval, min(_MAX_PAUSE, _PAUSE_PER_PAGE * self._tail.pages))
+        pause = max(self._poke_interval, min(_MAX_PAUSE, _PAUSE_PER_PAGE * self._follower.pages))
         if not self._logged_unordered:
             self._logged_unordered = True
             log.warning(
                 "%s: the order of the audit log is not reliable (%s). Each poll reads all of its pages, now %d, so the "
                 "next poll is in %.0f s",
                 self._stream,
-                self._tail.unordered,
-                self._tail.pages,
+                self._follower.unordered,
+                self._follower.pages,
                 pause,
             )
         return pause

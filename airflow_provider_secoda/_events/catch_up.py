@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 from airflow_provider_secoda._events.background import FailureBackoff
 from airflow_provider_secoda._events.matching import read_log_fields
 from airflow_provider_secoda._events.watchers import MAX_PENDING
-from airflow_provider_secoda.client._audit_logs.follow import TooManyError, read_span
-from airflow_provider_secoda.client._audit_logs.listing import Report, describe_span
+from airflow_provider_secoda.client._audit_logs.follow import TooManyLogsError, read_span
+from airflow_provider_secoda.client._audit_logs.output import WindowReport
+from airflow_provider_secoda.client._audit_logs.window import format_window
 from airflow_provider_secoda.client.errors import SecodaIncompleteError
 from airflow_provider_secoda.hooks._metrics import record_log_metrics
 
@@ -119,10 +120,10 @@ class CatchUp:
         while True:
             until = min(end, start + self._length)
             logs: list[Log] = []
-            report = Report()
+            report = WindowReport()
             try:
                 await client.value(read_span(start, until, self._filter, logs, report), concurrency=4)
-            except TooManyError:
+            except TooManyLogsError:
                 if self._length > _SHORTEST:
                     self._length = min(self._length, until - start)
                     self._shorten()
@@ -147,7 +148,7 @@ class CatchUp:
     def _give_up(self, start: Instant, until: Instant, reason: str) -> None:
         log.error(
             "The audit logs of %s cannot be read completely (%s): events from this time may be missing",
-            describe_span(start, until),
+            format_window(start, until),
             reason,
         )
 

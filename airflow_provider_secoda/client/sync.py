@@ -13,7 +13,8 @@ from airflow_provider_secoda.client._api.flow import Call, Emit, Flow, Request, 
 from airflow_provider_secoda.client._api.key import Key, require_key
 from airflow_provider_secoda.client._api.limits import Limits
 from airflow_provider_secoda.client._api.timestamps import to_instant
-from airflow_provider_secoda.client._audit_logs.listing import AUDIT_LOGS_PATH, Report
+from airflow_provider_secoda.client._audit_logs.listing import AUDIT_LOGS_PATH
+from airflow_provider_secoda.client._audit_logs.output import WindowReport
 from airflow_provider_secoda.client._audit_logs.window import WindowQuery, read_window
 from airflow_provider_secoda.client._http.client_base import ClientBase, appending
 from airflow_provider_secoda.client._http.endpoint import USER_AGENT, Endpoint
@@ -125,7 +126,7 @@ class SecodaClient(ClientBase):
         filter: Mapping[str, Any] | str | None = None,  # noqa: A002 - the API's name
         timestamp_field: TimestampField = "logged_at",
         concurrency: int = 4,
-        report: Report | None = None,
+        report: WindowReport | None = None,
     ) -> Iterator[list[Log]]:
         """Stream the logs of ``[start, end)`` in batches, newest first, each once; raise rather than omit one.
 
@@ -142,7 +143,7 @@ class SecodaClient(ClientBase):
         )
         if query.start >= query.end:
             raise SecodaConfigurationError(f"`start` {start} must be before `end` {end}")
-        yield from self.run(read_window(query, report or Report()), concurrency=query.concurrency)
+        yield from self.run(read_window(query, report or WindowReport()), concurrency=query.concurrency)
 
     def version_histories(self, resource_id: str) -> list[bytes]:
         """Return every version history of a resource, each once, as the JSON text that was sent."""

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Connection
 
     from airflow_provider_secoda.client._api.audit_log_page import Log, TimestampField
-    from airflow_provider_secoda.client._audit_logs.listing import Report
+    from airflow_provider_secoda.client._audit_logs.output import WindowReport
     from airflow_provider_secoda.client._http.retry import RetryPolicy
     from airflow_provider_secoda.client._versions.history import Baseline
     from airflow_provider_secoda.client._versions.page_order import PageOrder
@@ -164,7 +164,7 @@ class SecodaHook(BaseHook):
         filter: Mapping[str, Any] | str | None = None,  # noqa: A002 - the API's name
         timestamp_field: TimestampField = "logged_at",
         concurrency: int = 4,
-        report: Report | None = None,
+        report: WindowReport | None = None,
     ) -> Iterator[list[Log]]:
         """Stream the same logs in batches, each log with its timestamp, its id and the bytes that the API sent.
 

@@ -68,7 +68,7 @@ def manifest_header(written: WrittenFile, result: ReadResult, *, settle: timedel
                     "oldest_timestamp": iso(pages.oldest),
                     "listing_count": pages.count,
                 }
-                for pages in report.pieces
+                for pages in report.verified_pages
             ],
         },
         "run": _run(context),

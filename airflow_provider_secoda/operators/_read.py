@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
 
 from airflow_provider_secoda.client._api.timestamps import Instant, format_datetime, format_instant, to_instant
-from airflow_provider_secoda.client._audit_logs.listing import Report
+from airflow_provider_secoda.client._audit_logs.output import WindowReport
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -60,7 +60,7 @@ class ReadResult:
     first: Instant | None
     last: Instant | None
     max_lag_seconds: float | None
-    report: Report
+    report: WindowReport
     stats: RequestStats
 
     @property
@@ -103,7 +103,7 @@ class WindowRead:
     require_history: bool
     skip_if_empty: bool
     log: Any
-    report: Report = field(default_factory=Report, init=False)
+    report: WindowReport = field(default_factory=WindowReport, init=False)
     _started_at: datetime = field(default_factory=lambda: datetime.now(timezone.utc), init=False)
     _max_lag: int | None = field(default=None, init=False)
 

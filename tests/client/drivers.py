@@ -14,7 +14,8 @@ from pathlib import Path
 from airflow_provider_secoda.client._api.decoding import read_json
 from airflow_provider_secoda.client._api.flow import Call, Request, once
 from airflow_provider_secoda.client._api.timestamps import to_instant
-from airflow_provider_secoda.client._audit_logs.listing import AUDIT_LOGS_PATH, Report
+from airflow_provider_secoda.client._audit_logs.listing import AUDIT_LOGS_PATH
+from airflow_provider_secoda.client._audit_logs.output import WindowReport
 from airflow_provider_secoda.client._audit_logs.window import WindowQuery, read_window
 from airflow_provider_secoda.client._http.retry import RetryPolicy
 from airflow_provider_secoda.client.aio import AsyncSecodaClient
@@ -89,8 +90,8 @@ def page(number=1):
 
 
 def window(concurrency):
-    query = WindowQuery(to_instant(START), to_instant(END), "logged_at", None, concurrency, None)
-    return read_window(query, Report())
+    query = WindowQuery(to_instant(START), to_instant(END), "logged_at", None, concurrency)
+    return read_window(query, WindowReport())
 
 
 def pieces(text, secret=KEY):

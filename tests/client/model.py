@@ -10,7 +10,7 @@ import bisect
 import functools
 import json
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from airflow_provider_secoda.client._api.flow import Emit, Request, Response
 from airflow_provider_secoda.client._api.timestamps import format_instant, parse_instant
@@ -54,7 +54,6 @@ class Model:
     cap: int | None = None
     cap_counts: bool = True  # whether the cap shows in count and total_pages
     beyond: str = "empty"  # what a page beyond the cap answers: empty or 404
-    date_operators: dict[str, str] = field(default_factory=dict)  # name -> ge, lt, or a wrong one
     hidden: frozenset[str] = frozenset()
     requests: int = 0
 
@@ -139,13 +138,7 @@ class Model:
         return rows
 
     def _matches(self, row: dict, node: dict) -> bool:
-        if node["operator"] == "and":
-            return all(self._matches(row, operand) for operand in node["operands"])
-        if node["operator"] == "exact":
-            return row.get(node["field"]) == node["value"]
-        kind = self.date_operators.get(node["operator"], "ignored")
-        value, other = instant(row[node["field"]]), parse_instant(node["value"])
-        return {"ge": value >= other, "gt": value > other, "lt": value < other, "le": value <= other}.get(kind, True)
+        return row.get(node["field"]) == node["value"]
 
 
 def drive(flow, server: Model, *, concurrency: int = 4, seed: int = 0, stats: RequestStats | None = None) -> list:

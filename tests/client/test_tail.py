@@ -11,8 +11,15 @@ from hypothesis import strategies as st
 
 from airflow_provider_secoda.client._api.flow import Response
 from airflow_provider_secoda.client._audit_logs import follow as tail_module
-from airflow_provider_secoda.client._audit_logs.follow import LATE, OVERLAP, Look, Tail, TooManyError, read_span
-from airflow_provider_secoda.client._audit_logs.listing import Report
+from airflow_provider_secoda.client._audit_logs.follow import (
+    LATE,
+    OVERLAP,
+    AuditLogFollower,
+    PollResult,
+    TooManyLogsError,
+    read_span,
+)
+from airflow_provider_secoda.client._audit_logs.output import WindowReport
 from airflow_provider_secoda.client.errors import SecodaError, SecodaIncompleteError, SecodaServerError
 from airflow_provider_secoda.client.filters import Filter, exact
 from tests.client.model import Model, drive, instant, log
@@ -41,18 +48,18 @@ class Follower:
     """A tail of a model: looks, and remembers what came out."""
 
     def __init__(self, model: Model, **options) -> None:
-        self.model, self.tail = model, Tail(**options)
+        self.model, self.tail = model, AuditLogFollower(**options)
         self.got: list[str] = []
         self.look()
         assert not self.got, "the first look brings nothing"
 
     def look(self, *, seed: int = 0) -> list[str]:
         before = self.model.requests
-        look: Look = run(self.tail.look(BEGIN), self.model, seed=seed)
+        look: PollResult = run(self.tail.poll(BEGIN), self.model, seed=seed)
         assert look.gap is None
-        assert [(log.at, log.id) for log in look.news] == sorted((log.at, log.id) for log in look.news)
+        assert [(log.at, log.id) for log in look.logs] == sorted((log.at, log.id) for log in look.logs)
         self.requests = self.model.requests - before
-        self.got += (ids := [log.id for log in look.news])
+        self.got += (ids := [log.id for log in look.logs])
         assert len(self.got) == len(set(self.got)), "twice"
         return ids
 
@@ -376,17 +383,17 @@ def test_a_flood_is_left_to_be_read_piece_by_piece(monkeypatch, sort):
     follower = Follower(model)
     head = newest(model)
     flood = [add(model, newest(model) + SECOND) for _ in range(120)]
-    look = run(follower.tail.look(BEGIN), model)
-    assert look.news == ()
+    look = run(follower.tail.poll(BEGIN), model)
+    assert look.logs == ()
     assert look.gap is not None
     assert look.gap <= head
     assert follower.tail.newest == newest(model)
-    with pytest.raises(TooManyError):
-        run(read_span(look.gap, newest(model) + 1, None, [], Report()), model)
+    with pytest.raises(TooManyLogsError):
+        run(read_span(look.gap, newest(model) + 1, None, [], WindowReport()), model)
     found: list = []
     for piece in range(3):
         start = head + 1 + piece * 40 * SECOND
-        run(read_span(start, start + 40 * SECOND, None, logs := [], Report()), model)
+        run(read_span(start, start + 40 * SECOND, None, logs := [], WindowReport()), model)
         found += logs
     assert sorted(item.id for item in found) == sorted(flood)
     fresh = add(model, newest(model) + 1)
@@ -422,5 +429,5 @@ def test_a_log_comes_out_as_it_was_sent():
     model = Model(spaced(10), page_size=5)
     follower = Follower(model)
     id_ = add(model, newest(model) + 1)
-    look = run(follower.tail.look(BEGIN), model)
-    assert [json.loads(one.raw) for one in look.news] == [model.ever[id_]]
+    look = run(follower.tail.poll(BEGIN), model)
+    assert [json.loads(one.raw) for one in look.logs] == [model.ever[id_]]

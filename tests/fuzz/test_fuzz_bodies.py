@@ -17,7 +17,7 @@ from airflow_provider_secoda.client._api.flow import Call, Emit, Request, Respon
 from airflow_provider_secoda.client._api.json_checks import load
 from airflow_provider_secoda.client._api.resource_log_page import read_resource_logs
 from airflow_provider_secoda.client._api.timestamps import to_instant
-from airflow_provider_secoda.client._audit_logs.listing import Report
+from airflow_provider_secoda.client._audit_logs.output import WindowReport
 from airflow_provider_secoda.client._audit_logs.window import WindowQuery, read_window
 from airflow_provider_secoda.client._http.exchange import exchange
 from airflow_provider_secoda.client._http.retry import RetryPolicy
@@ -113,8 +113,8 @@ HEADERS = st.fixed_dictionaries(
 )
 RULES = {
     "page": lambda: once(Call(Request("/x"), read_json)),
-    "window": lambda: read_window(WindowQuery(START, END, "logged_at", None, 2), Report()),
-    "stored": lambda: read_window(WindowQuery(START, END, "created_at", None, 2), Report()),
+    "window": lambda: read_window(WindowQuery(START, END, "logged_at", None, 2), WindowReport()),
+    "stored": lambda: read_window(WindowQuery(START, END, "created_at", None, 2), WindowReport()),
     "versions": lambda: read_version_histories("R"),
     "poll": lambda: poll_versions("R", Baseline(START)),
 }

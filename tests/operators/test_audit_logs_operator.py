@@ -228,7 +228,7 @@ def test_a_capped_listing_fails_and_leaves_the_old_file(sandbox, tmp_path, cap_c
     (tmp_path / "logs.jsonl").write_text("old")
     sandbox.faults.cap, sandbox.faults.cap_count, sandbox.faults.beyond_cap = 300, cap_count, beyond
     middle = {"start": UNTIL - 10 * DAY, "end": UNTIL - 9 * DAY}
-    with pytest.raises(SecodaIncompleteError, match="the listing is cut"):
+    with pytest.raises(SecodaIncompleteError, match="the listing is truncated"):
         fetch(output_path=f"{tmp_path}/logs.jsonl", **middle)
     assert (tmp_path / "logs.jsonl").read_text() == "old"
 

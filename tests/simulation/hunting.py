@@ -14,6 +14,7 @@ import importlib.util
 import json
 import sys
 import time
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
 HERE = Path(__file__).parent
 CLIENT = HERE.parents[1] / "airflow_provider_secoda" / "client"
 PACKAGE = "airflow_provider_secoda"
+OWN = "tests.simulation."
 _EXAMPLES = ("test_found_by_simulation", "test_rules_of_reading")
-_OWN = ("rows", "server", "world", "ledger", "reading", "play", "scenarios", *_EXAMPLES)
 
 
 class _Loader(importlib.machinery.SourceFileLoader):
@@ -42,11 +43,17 @@ class _Finder(importlib.abc.MetaPathFinder):
     """Finds the modules that are mutated."""
 
     def __init__(self, sources: dict[str, str]) -> None:
-        self.sources = {f"{PACKAGE}.client.{file.removesuffix('.py')}": (file, text) for file, text in sources.items()}
+        self.sources = {
+            f"{PACKAGE}.client.{file.removesuffix('.py').replace('/', '.')}": (file, text)
+            for file, text in sources.items()
+        }
+        #: The modules that were not imported yet.
+        self.waiting = set(self.sources)
 
     def find_spec(self, fullname, path, target=None):
         if fullname not in self.sources:
             return None
+        self.waiting.discard(fullname)
         file, text = self.sources[fullname]
         place = str(CLIENT / file)
         return importlib.util.spec_from_file_location(fullname, place, loader=_Loader(fullname, place, text))
@@ -69,15 +76,20 @@ def mutated(mutant) -> dict[str, str]:
 def load(mutant=None) -> tuple[Callable, dict[str, Callable]]:
     """Import the package and the simulation afresh, mutated; return ``play`` and the tests by name."""
     for name in list(sys.modules):
-        if name.split(".")[0] == PACKAGE or name in _OWN:
+        if name.split(".")[0] == PACKAGE or name.startswith(OWN):
             del sys.modules[name]
     finder = _Finder(mutated(mutant) if mutant else {})
     sys.meta_path.insert(0, finder)
     try:
         tests: dict[str, Callable] = {}
-        for module in map(importlib.import_module, _EXAMPLES):
-            tests |= {name: thing for name, thing in vars(module).items() if name.startswith("test_")}
-        return importlib.import_module("play").play, tests
+        for module in (importlib.import_module(OWN + name) for name in _EXAMPLES):
+            tests |= {
+                name: thing
+                for name, thing in vars(module).items()
+                if name.startswith("test_") and not signature(thing).parameters
+            }
+        assert not finder.waiting, f"never imported, so not mutated: {finder.waiting}"
+        return importlib.import_module(OWN + "play").play, tests
     finally:
         sys.meta_path.remove(finder)
 

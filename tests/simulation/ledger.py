@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 EXCUSES = ("copies", "cap", "even", "place", "balance")
 
 
-class ManifestBuilder:
+class Ledger:
     """The books of one read."""
 
     def __init__(

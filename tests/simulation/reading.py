@@ -8,13 +8,13 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_secoda.client._api.flow import Emit
-from airflow_provider_secoda.client._audit_logs import listing
-from airflow_provider_secoda.client._audit_logs.listing import Report
+from airflow_provider_secoda.client._audit_logs import open_listing
+from airflow_provider_secoda.client._audit_logs.output import WindowReport
 from airflow_provider_secoda.client._audit_logs.window import WindowQuery, read_window
-from airflow_provider_secoda.client._http.exchange import exchange
+from airflow_provider_secoda.client._http.exchange import RequestStats, exchange
 from airflow_provider_secoda.client._http.retry import RetryPolicy
 from airflow_provider_secoda.client.errors import SecodaError
-from tests.simulation.ledger import ManifestBuilder
+from tests.simulation.ledger import Ledger
 from tests.simulation.world import World, matches
 
 if TYPE_CHECKING:
@@ -26,12 +26,13 @@ MAX_ANSWERS = 5000
 _POLICY = RetryPolicy(attempts=12)
 
 
-class WindowRead:
+class SimulatedRead:
     """A read under way: requests that left, answers that did not arrive yet, and the books."""
 
     def __init__(self, world: World, query: WindowQuery) -> None:
         self.world, self.query = world, query
-        self.report = Report()
+        self.report = WindowReport()
+        self._stats = RequestStats()
         self.got: list[Log] = []
         #: What left and is not back: the attempt, and the answer once the server gave one.
         self.flight: list[tuple[Attempt, Any]] = []
@@ -41,11 +42,11 @@ class WindowRead:
         withheld = world.manners.withheld
         filter_ = self._filter = None if query.filter is None else query.filter.as_dict()
         window = (query.start, query.end)
-        self.ledger = ManifestBuilder(
+        self.ledger = Ledger(
             window,
-            query.field,
+            query.timestamp_field,
             world.copies,
-            lambda item: item.id not in withheld and (filter_ is None or matches(item, filter_, {})),
+            lambda item: item.id not in withheld and (filter_ is None or matches(item, filter_)),
         )
         self._misplaced, self._capped_at_first = self._out_of_place(), self._capped_away()
         world.ledgers.append(self.ledger)
@@ -54,6 +55,7 @@ class WindowRead:
             base_url="https://api.secoda.co",
             policy=_POLICY,
             concurrency=query.concurrency,
+            stats=self._stats,
             rng=random.Random(0),
         )
         self._advance(None)
@@ -75,9 +77,11 @@ class WindowRead:
         self._advance((attempt, outcome))
 
     def _advance(self, answer: Any) -> None:
-        before = listing._CAPS
+        before = open_listing.LIKELY_CAPS
         if self.world.manners.cap is not None:
-            listing._CAPS = before | {self.world.manners.cap}  # the reader knows round numbers, which are large
+            open_listing.LIKELY_CAPS = before | {
+                self.world.manners.cap
+            }  # the reader knows round numbers, which are large
         try:
             step = self._wire.send(answer)
             while isinstance(step, Emit):
@@ -93,9 +97,10 @@ class WindowRead:
             self.error = error
             self._end()
         finally:
-            listing._CAPS = before
+            open_listing.LIKELY_CAPS = before
 
     def _end(self) -> None:
+        assert self.report.pages == self._stats.pages, "a page that the server returned was not counted"
         self.done = True
         self.flight = []
         self.world.ledgers.remove(self.ledger)
@@ -131,19 +136,24 @@ class WindowRead:
             if item.id in self._misplaced | self._out_of_place():
                 return "place"
             restless = 2 * (len(self.ledger.arrivals) + len(self.ledger.deletions)) > self.answers
-            if (restless or not self.report.count_may_be_capped) and self.ledger.balanced(item, self.report.pieces):
+            if (restless or not self._count_may_be_capped()) and self.ledger.balanced(item, self.report.verified_pages):
                 return "balance"
         return ""
 
+    def _count_may_be_capped(self) -> bool:
+        """Return whether the reader has reason to think so: by the first count, or because the listing is truncated."""
+        caps = open_listing.LIKELY_CAPS | {self.world.manners.cap}
+        return self.report.order == "both_ends" or self.report.count in caps
+
     def _beside_hidden(self, item: Any) -> bool:
         """Return whether a log is counted and not shown, or shuffled with one that is."""
-        manners, name = self.world.manners, self.query.field
+        manners, name = self.world.manners, self.query.timestamp_field
         hidden = {other.at(name) for other in self.world.rows if other.id in manners.hidden}
         return item.id in manners.hidden or (manners.ties == "shuffled" and item.at(name) in hidden)
 
     def _capped_away(self) -> set[bytes]:
         """Return the logs, as sent, that a cap hides from the count and from every way to look at the listing now."""
-        world, manners, name = self.world, self.world.manners, self.query.field
+        world, manners, name = self.world, self.world.manners, self.query.timestamp_field
         if manners.cap is None or not (manners.cap_counts or (manners.cap_first and self.query.filter is not None)):
             return set()
         filter_ = "" if self.query.filter is None else self.query.filter.text
@@ -160,8 +170,6 @@ class WindowRead:
             away |= everywhere - shown[0]
         if manners.order in ("ignored", "half"):
             away |= everywhere - {item.raw for item in world.shown("", filter_)}
-        if manners.index_from:  # what the operators leave out of what the cap hides, if the logs beside it are there
-            away |= {item.raw for item in world.rows if item.logged < manners.index_from and item.raw not in shown[0]}
         if manners.ties == "shuffled":
             away |= self._partly_shown(shown)
         if manners.ties != "honoured":
@@ -172,7 +180,7 @@ class WindowRead:
 
     def _partly_shown(self, shown: list[set[bytes]]) -> set[bytes]:
         """Return the logs of ties that go on behind the cap: which of them are shown changes with each answer."""
-        world, name, away = self.world, self.query.field, set[bytes]()
+        world, name, away = self.world, self.query.timestamp_field, set[bytes]()
         if world.manners.order != "honoured":  # then only its being shown in another order would tell, page by page
             filter_ = "" if self.query.filter is None else self.query.filter.text
             shown = [*shown, {item.raw for item in world.shown("", filter_)}]
@@ -184,14 +192,14 @@ class WindowRead:
 
     def _out_of_place(self) -> set[str]:
         """Return the logs that stand on the wrong side of another one."""
-        world, name = self.world, self.query.field
+        world, name = self.world, self.query.timestamp_field
         if world.manners.order not in ("broken", "other"):
             return set()
         shuffled = world.manners.ties == "shuffled"
         wrong = set(world.manners.misplaced) if shuffled else set()
         # Whom a misplaced log passes changes with each answer that shuffles ties: many are tried.
         for order, sign in (("desc", -1), ("asc", 1)) * (16 if shuffled else 1):
-            rows = [item for item in world.rows if self._filter is None or matches(item, self._filter, {})]
+            rows = [item for item in world.rows if self._filter is None or matches(item, self._filter)]
             places = world._in_order(rows, {"field": name, "order": order})
             depths = [sign * item.at(name) for item in places]
             lowest, highest = list(accumulate(reversed(depths), min))[::-1], list(accumulate(depths, max))

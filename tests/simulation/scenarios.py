@@ -7,11 +7,10 @@ from typing import Any
 
 from airflow_provider_secoda.client._audit_logs.window import WindowQuery
 from airflow_provider_secoda.client.errors import SecodaIncompleteError
-from tests.simulation.reading import WindowRead
+from tests.simulation.reading import SimulatedRead
 from tests.simulation.world import BEGIN, SECOND, World, row
 
 Script = dict[int, list[Callable[[World], None]]]
-OPERATORS = {"from": "gte", "before": "lt"}
 
 
 def spaced(count: int, tie: int = 1) -> list[Any]:
@@ -29,7 +28,7 @@ def read(
     copy: Callable[[int, int], int] = lambda *_: 0,
     hidden: Container[int] = (),
     **options: Any,
-) -> WindowRead:
+) -> SimulatedRead:
     """Read from one second to another; things happen before the n-th answer.
 
     :param backwards: of requests under way the last one is answered first
@@ -38,7 +37,7 @@ def read(
     """
     query = WindowQuery(BEGIN + int(first * SECOND), BEGIN + int(last * SECOND), **{"concurrency": 1} | options)
     begun = world.requests
-    reading = WindowRead(world, query)
+    reading = SimulatedRead(world, query)
     while not reading.done:
         answer = world.requests - begun
         for move in (script or {}).get(answer, ()):
@@ -51,7 +50,7 @@ def read(
     return reading
 
 
-def exact(reading: WindowRead, order: str = "") -> None:
+def exact(reading: SimulatedRead, order: str = "") -> None:
     """Assert that a read brought all it owes, whatever could be excused."""
     assert reading.error is None, reading.error
     assert not reading.ledger.contradicts(reading.got, failed=False)
@@ -59,13 +58,13 @@ def exact(reading: WindowRead, order: str = "") -> None:
     assert not order or reading.report.order == order
 
 
-def refused(reading: WindowRead, words: str = "") -> None:
+def refused(reading: SimulatedRead, words: str = "") -> None:
     """Assert that a read failed, and said why."""
     assert isinstance(reading.error, SecodaIncompleteError), (reading.error, reading.report.order)
     assert words in str(reading.error), str(reading.error)
 
 
-def exact_or_refused(reading: WindowRead) -> None:
+def exact_or_refused(reading: SimulatedRead) -> None:
     """Assert that a read brought all it owes or failed."""
     if reading.error is None:
         exact(reading)

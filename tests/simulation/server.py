@@ -9,7 +9,7 @@ import functools
 import json
 import random
 from collections import Counter, deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_secoda.client._api.flow import Request, Response
@@ -17,7 +17,7 @@ from airflow_provider_secoda.client.errors import SecodaConnectionError
 from tests.simulation.rows import Row, matches
 
 if TYPE_CHECKING:
-    from tests.simulation.ledger import ManifestBuilder
+    from tests.simulation.ledger import Ledger
 
 JSON = {"content-type": "application/json"}
 _FAILURES = {
@@ -56,10 +56,6 @@ class Manners:
     #: Logs that stand so many places behind where they belong.
     misplaced: frozenset[str] = frozenset()
     jump: int = 1
-    #: What undocumented filter operators mean: ge, gt, le, lt, or anything else for "ignored".
-    operators: dict[str, str] = field(default_factory=dict)
-    #: Such operators see logs from this moment on only, as an index would that was made later.
-    index_from: int = 0
 
 
 class Server:
@@ -75,7 +71,7 @@ class Server:
         self.happened: Counter[str] = Counter()
         if len({item.id for item in rows}) < len(rows):
             self.happened["one id at two timestamps"] += 1
-        self.ledgers: list[ManifestBuilder] = []
+        self.ledgers: list[Ledger] = []
         #: The last states, the newest first: what a copy that lags may answer from.
         self.copies: deque[tuple[int, list[Row]]] = deque([(0, list(self.rows))], maxlen=4)
         self._sorted: dict[Any, list[Row]] = {}
@@ -120,10 +116,7 @@ class Server:
         known = self._sorted.get((version, sort, filter_))
         if known is None:
             if filter_ and not self.manners.cap_first:
-                rows = [item for item in rows if matches(item, _parse(filter_), self.manners.operators)]
-                if self.manners.index_from and any(f'"{name}"' in filter_ for name in self.manners.operators):
-                    self.happened["filter over a part of the log"] += 1
-                    rows = [item for item in rows if item.logged >= self.manners.index_from]
+                rows = [item for item in rows if matches(item, _parse(filter_))]
             known = self._in_order(rows, _parse(sort) if sort else None)
             if self.manners.ties != "shuffled":
                 self._sorted[version, sort, filter_] = known
@@ -139,7 +132,7 @@ class Server:
             if filter_ and manners.cap_first:
                 self.happened["cap before the filter"] += 1
         if filter_ and manners.cap_first:
-            listing = [item for item in listing if matches(item, _parse(filter_), manners.operators)]
+            listing = [item for item in listing if matches(item, _parse(filter_))]
             count = len(listing)
         return (len(listing) if manners.cap_counts else count), listing
 

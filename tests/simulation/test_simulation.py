@@ -18,8 +18,8 @@ from airflow_provider_secoda.client._audit_logs.window import WindowQuery
 from airflow_provider_secoda.client.filters import Filter, exact
 from tests.helpers.figures import record
 from tests.simulation.ledger import EXCUSES
-from tests.simulation.play import OPERATORS, play
-from tests.simulation.reading import WindowRead
+from tests.simulation.play import play
+from tests.simulation.reading import SimulatedRead
 from tests.simulation.world import BEGIN, FAULT_KINDS, SECOND, Manners, World, row
 
 #: Plays of the default run; each is one to three reads.
@@ -74,8 +74,6 @@ def listings(draw):
         doubled=draw(nearly_none),
         misplaced=draw(some) if order == "broken" else frozenset(),
         jump=draw(st.sampled_from((1, 3, 7))),
-        operators=draw(st.sampled_from(({}, {"gte": "ge", "lt": "lt"}, {"gte": "gt", "lt": "lt"}))),
-        index_from=draw(st.sampled_from((0, 0, 0, BEGIN + 10 * SECOND))),
     )
     return rows, manners, draw(st.integers(0, 1000))
 
@@ -129,12 +127,11 @@ class Workspace(RuleBasedStateMachine):
         more=st.sampled_from((0, 0, 1)),
         concurrency=st.sampled_from((1, 2, 4, 8)),
         filter_=st.sampled_from((None, None, None, Filter.parse(exact("performer_type", "USER")))),
-        operators=st.sampled_from((None, OPERATORS)),
     )
-    def begin(self, seconds, more, concurrency, filter_, operators):
+    def begin(self, seconds, more, concurrency, filter_):
         """Begin with the window after the last one that was read whole, or with it again."""
         end = self.edge + seconds * SECOND + more
-        self.reading = WindowRead(self.world, WindowQuery(self.edge, end, self.field, filter_, concurrency, operators))
+        self.reading = SimulatedRead(self.world, WindowQuery(self.edge, end, self.field, filter_, concurrency))
 
     @precondition(lambda self: self.reading is not None)
     @rule(

@@ -46,7 +46,6 @@ FAULT_KINDS = (
     "cap that counts",
     "cap that does not count",
     "cap before the filter",
-    "filter over a part of the log",
     "pages behind the end clamped",
     "short page",
     "uneven pages",

@@ -57,8 +57,8 @@ class Page:
     logs: tuple[Log, ...]
     count: int
     total_pages: int
-    #: When it came: later answers have higher numbers.
-    turn: int = 0
+    #: The order of the answers within one read: later answers have higher numbers.
+    sequence: int = 0
 
     @property
     def ids(self) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""What shows that pages of a listing fit together, or that they do not."""
+"""Checks that pages of a listing fit together, and what to do with logs of one timestamp on several pages."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from airflow_provider_secoda.client._api.timestamps import Instant, format_instant
-from airflow_provider_secoda.client._audit_logs.listing import Report, View, read_pages
 from airflow_provider_secoda.client.errors import SecodaIncompleteError
 
 if TYPE_CHECKING:
@@ -15,154 +14,173 @@ if TYPE_CHECKING:
 
     from airflow_provider_secoda.client._api.audit_log_page import Log, Page
     from airflow_provider_secoda.client._api.flow import Flow
+    from airflow_provider_secoda.client._audit_logs.listing import Listing
 
-#: Reads of a tie before giving up on it.
+#: How often the pages with logs of one timestamp are read before giving up.
 MAX_TIE_READS = 24
 
 
-class OrderError(Exception):
-    """The listing does not keep the order it was asked for, or its pages are uneven: it must be read whole."""
+class UnreliableOrderError(Exception):
+    """The listing is not in the requested order, or its pages have uneven lengths: all of it must be read."""
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Neighbouring pages that fit together; ``ended`` when the last of them is the end of what is shown."""
+    """Consecutive pages that fit together.
+
+    :param logs: the logs on these pages, each once, in the order of the listing
+    :param at_end: whether the server shows no page after the last of these
+    """
 
     pages: tuple[Page, ...]
     logs: tuple[Log, ...]
-    ended: bool = False
+    at_end: bool = False
 
 
-def counts_are_monotonic(view: View, pages: Iterable[Page]) -> bool:
-    """Return whether ``count`` only ever went one way from one answer to the next, the one that does no harm.
+def counts_are_monotonic(listing: Listing, pages: Iterable[Page]) -> bool:
+    """Return whether ``count`` changed in the harmless direction only, from one answer to the next.
 
-    Newest first it falls when logs expire behind the pages that are read; oldest first it grows when logs arrive there.
-    When it also goes the other way, the listing moved above, or the server answers from copies that disagree.
+    Newest first, ``count`` falls when logs expire behind the pages that are read; oldest first, it grows when logs
+    arrive there. When it changes in the other direction, logs before these pages changed, or replicas that disagree
+    have answered.
     """
-    counts = [page.count for page in sorted(pages, key=lambda page: page.turn)]
-    return counts == sorted(counts, reverse=view.position(1) < 0)
+    counts = [page.count for page in sorted(pages, key=lambda page: page.sequence)]
+    return counts == sorted(counts, reverse=not listing.oldest_first)
 
 
-def same_place(before: Sequence[Log], after: Sequence[Log]) -> bool:
+def same_places(before: Sequence[Log], after: Sequence[Log]) -> bool:
     """Return whether two reads of a page show the same logs in the same places.
 
-    A server may shuffle logs of equal timestamps from one answer to the next. Then the timestamps must agree place by
-    place, and change at least once, so that a shift would show; and so must the ids but within a tie, where a tie at
-    the page's edge may show other members of it.
+    A server may reorder logs of equal timestamps from one answer to the next. So the ids may differ within one
+    timestamp, but the timestamps must agree place by place, and at least two of them must differ, so that a shift
+    would show. The first and the last timestamp of the page may continue on the neighbouring pages, so other logs of
+    these may be shown; all other logs must be the same.
     """
     if [log.id for log in before] == [log.id for log in after]:
         return True
-    moments = [log.at for log in before]
-    if moments != [log.at for log in after] or moments[0] == moments[-1]:
+    times = [log.at for log in before]
+    if times != [log.at for log in after] or times[0] == times[-1]:
         return False
-    edges = {moments[0], moments[-1]}
+    edges = {times[0], times[-1]}
     inner = [{(log.at, log.id) for log in logs if log.at not in edges} for logs in (before, after)]
     return inner[0] == inner[1]
 
 
-def check_order(view: View, pages: Iterable[Page]) -> None:
-    """Check that each page is in order, each log once: one answer is one instant, so nothing that moves excuses it."""
+def check_page_order(listing: Listing, pages: Iterable[Page]) -> None:
+    """Check that each page is in order and shows each log once.
+
+    One answer is one instant, so a change of the listing does not explain a violation.
+    """
     for page in pages:
-        if not view.proven and page.total_pages > 1:
-            raise OrderError("the listing grew beyond its only page, so that no order ever showed")
-        if not view.ordered(page.logs):
-            raise OrderError(f"page {page.number} is out of order")
+        if not listing.order_shown and page.total_pages > 1:
+            raise UnreliableOrderError("the listing grew from one page to several, so its order was never seen")
+        if not listing.in_order(page.logs):
+            raise UnreliableOrderError(f"page {page.number} is out of order")
         if len(set(page.ids)) < len(page.logs):
-            raise OrderError(f"page {page.number} shows a log twice")
+            raise UnreliableOrderError(f"page {page.number} shows a log twice")
 
 
-def check_whole(page: Page) -> None:
-    """Check that a listing's only page holds as many different logs as the listing counts."""
+def check_only_page(page: Page) -> None:
+    """Check that the only page of a listing has as many different logs as ``count`` says."""
     if len(set(page.ids)) != page.count or len(page.logs) != page.count:
-        raise OrderError(
-            f"the only page holds {len(page.logs)} logs, {len(set(page.ids))} of them different, but "
-            f"{page.count} are counted"
+        raise UnreliableOrderError(
+            f"the only page has {len(page.logs)} logs with {len(set(page.ids))} different ids, but `count` is "
+            f"{page.count}"
         )
 
 
-def check_even(pages: Sequence[Page], size: int, *, ended: bool) -> None:
-    """Check that every page but the listing's last is full, and that one is as long as the count says."""
-    inner = pages[:-1] if ended and pages[-1].number >= pages[-1].total_pages else pages
-    # No page is longer than page 1: if the last one is, then page 1 lacks logs.
-    uneven = next((page for page in pages if len(page.logs) > size or (page in inner and len(page.logs) < size)), None)
-    if uneven is not None:
-        raise OrderError(f"page {uneven.number} holds {len(uneven.logs)} logs where page 1 holds {size}")
-    last = pages[-1]
-    shown = (last.number - 1) * size + len(last.logs)
-    if last.number == last.total_pages and shown != last.count <= last.number * size:
-        raise OrderError(f"page {last.number}, the last, brings the logs to {shown}, but {last.count} are counted")
+def check_page_sizes(pages: Sequence[Page], page_size: int, *, at_end: bool) -> None:
+    """Check that every page except the last page of the listing is full, and that the last one agrees with ``count``.
 
-
-def complete_ties(
-    view: View, run: Mapping[int, Page], until: int, *, ended: bool, report: Report
-) -> Flow[list[Log] | None]:
-    """Return the logs of a run, each once; None when one stands twice for a reason that is no tie.
-
-    Among logs of one timestamp a server without a tie breaker may answer each page in another order, so that one is
-    shown twice and another not at all. How many there are is known from their places; the pages that hold them are
-    read again until that many are known.
+    :param at_end: whether the last of the pages may be the last page of the listing
     """
-    places = [log for number in sorted(run) for log in run[number].logs]
+    full = pages[:-1] if at_end and pages[-1].number >= pages[-1].total_pages else pages
+    for page in pages:
+        # No page is longer than page 1: if even the last one is, then page 1 lacks logs.
+        if len(page.logs) > page_size or (page in full and len(page.logs) < page_size):
+            raise UnreliableOrderError(f"page {page.number} has {len(page.logs)} logs, but page 1 has {page_size}")
+    last = pages[-1]
+    shown = (last.number - 1) * page_size + len(last.logs)
+    if last.number == last.total_pages and shown != last.count <= last.number * page_size:
+        raise UnreliableOrderError(
+            f"the pages up to page {last.number}, the last, have {shown} logs, but `count` is {last.count}"
+        )
+
+
+def complete_ties(listing: Listing, by_number: Mapping[int, Page], end: int, *, at_end: bool) -> Flow[list[Log] | None]:
+    """Return the logs of a page range, each once; None when a log is on two pages because the listing changed.
+
+    A tie is a group of logs with one timestamp. Without a tie breaker a server may return a tie in another order in
+    each answer, so that one of its logs is on two pages and another one on none. The number of places that have this
+    timestamp says how many logs the tie has; its pages are read again until that many different logs were seen.
+    """
+    places = [log for number in sorted(by_number) for log in by_number[number].logs]
     seen: dict[str, Log] = {}
     for log in places:
         seen.setdefault(log.id, log)
-    report.repeats_dropped += len(places) - len(seen)
+    listing.report.repeats_dropped += len(places) - len(seen)
     if len(seen) == len(places):
         return places
-    slots = Counter(log.at for log in places if view.position(log.at) < until)
-    if min(run) > 1:
-        del slots[places[0].at]
-    if not ended:
-        del slots[places[-1].at]
-    twice = Counter(log.at for log in places) - Counter(log.at for log in seen.values())
-    if not (yield from _shuffled(view, run, twice.keys() - slots.keys(), report)):
+    # How many places each timestamp has, without the timestamps that may go on outside the page range.
+    expected = Counter(log.at for log in places if listing.position(log.at) < end)
+    if min(by_number) > 1:
+        del expected[places[0].at]
+    if not at_end:
+        del expected[places[-1].at]
+    repeated = Counter(log.at for log in places) - Counter(log.at for log in seen.values())
+    if not (yield from _server_reorders(listing, by_number, repeated.keys() - expected.keys())):
         return None
     for _ in range(MAX_TIE_READS):
-        members = Counter(log.at for log in seen.values())
-        lacking = {at for at in slots if members[at] < slots[at]}
-        if not lacking:
-            # More members than places: some came or went between two reads.
-            over = any(members[at] > slots[at] for at in slots)
-            return None if over else sorted(seen.values(), key=lambda log: (view.position(log.at), log.id))
-        if not (yield from _add_members(view, run, lacking, seen, report)):
+        found = Counter(log.at for log in seen.values())
+        incomplete = {at for at in expected if found[at] < expected[at]}
+        if not incomplete:
+            # More logs than places: some of them arrived or were removed between two reads.
+            too_many = any(found[at] > expected[at] for at in expected)
+            return None if too_many else sorted(seen.values(), key=lambda log: (listing.position(log.at), log.id))
+        if not (yield from _add_logs(listing, by_number, incomplete, seen)):
             return None
+    at = min(incomplete)
     raise SecodaIncompleteError(
-        f"the listing has {slots[min(lacking)]} places for logs of {format_instant(min(lacking))}, but showed only "
-        f"{members[min(lacking)]} different ones in {MAX_TIE_READS} reads: it repeats some and may hide others"
+        f"the listing has {expected[at]} logs of {format_instant(at)}, but {MAX_TIE_READS} reads returned only "
+        f"{found[at]} different ones: the server returns logs of one timestamp in random order. Run the task again, or "
+        "use a narrower `filter`"
     )
 
 
-def _add_members(
-    view: View, run: Mapping[int, Page], ties: Collection[Instant], seen: dict[str, Log], report: Report
+def _add_logs(
+    listing: Listing, by_number: Mapping[int, Page], ties: Collection[Instant], seen: dict[str, Log]
 ) -> Flow[bool]:
-    """Read the pages of some ties once more, and add what they show; return whether all else is in its place."""
-    numbers = [n for n in run if any(log.at in ties for log in run[n].logs)]
-    report.rereads += len(numbers)
-    pages = yield from read_pages(view, numbers, report)
-    if not _uncounted(run, pages):
+    """Read the pages of some ties again and add their logs; return whether the pages are unchanged otherwise."""
+    pages = yield from _read_ties(listing, by_number, ties)
+    if not _same_count(by_number, pages):
         return False
     for page in pages:
-        if page is None or not same_place(run[page.number].logs, page.logs):
+        if page is None or not same_places(by_number[page.number].logs, page.logs):
             return False
         for log in page.logs:
             seen.setdefault(log.id, log)
     return True
 
 
-def _shuffled(view: View, run: Mapping[int, Page], ties: Collection[Instant], report: Report) -> Flow[bool]:
-    """Return whether repeats in ties that may go on beyond the run are the server's shuffling.
+def _server_reorders(listing: Listing, by_number: Mapping[int, Page], ties: Collection[Instant]) -> Flow[bool]:
+    """Return whether the repeats in ties that may go on outside the page range come from a server that reorders them.
 
-    How many belong to such a tie is not known, so the repeat may as well be a sign that the listing moved: it is
-    believed only when the pages, read again, show the tie in another order and all else in its place.
+    How many logs such a tie has is not known, so a repeat may also mean that the listing changed. The server is
+    believed to reorder ties only when the pages, read again, show the tie in another order and all else unchanged.
     """
-    numbers = [n for n in run if any(log.at in ties for log in run[n].logs)]
-    report.rereads += len(numbers)
-    pages = yield from read_pages(view, numbers, report)
-    same = all(page is not None and same_place(run[page.number].logs, page.logs) for page in pages)
-    other = any(page is not None and page.ids != run[page.number].ids for page in pages)
-    return same and _uncounted(run, pages) and (other or not ties)
+    pages = yield from _read_ties(listing, by_number, ties)
+    unchanged = all(page is not None and same_places(by_number[page.number].logs, page.logs) for page in pages)
+    reordered = any(page is not None and page.ids != by_number[page.number].ids for page in pages)
+    return unchanged and _same_count(by_number, pages) and (reordered or not ties)
 
 
-def _uncounted(run: Mapping[int, Page], pages: Iterable[Page | None]) -> bool:
-    """Return whether nothing that shows in ``count`` came or went: members of a tie would be mixed with former ones."""
-    return len({page.count for page in (*run.values(), *pages) if page is not None}) == 1
+def _read_ties(listing: Listing, by_number: Mapping[int, Page], ties: Collection[Instant]) -> Flow[list[Page | None]]:
+    """Read the pages again that have logs of these timestamps."""
+    numbers = [number for number, page in by_number.items() if any(log.at in ties for log in page.logs)]
+    listing.report.rereads += len(numbers)
+    return (yield from listing.read_pages(numbers))
+
+
+def _same_count(by_number: Mapping[int, Page], pages: Iterable[Page | None]) -> bool:
+    """Return whether ``count`` is the same in all answers, so that a tie is not mixed with logs that were removed."""
+    return len({page.count for page in (*by_number.values(), *pages) if page is not None}) == 1

@@ -1,56 +1,82 @@
-"""Tell the beginning of history from a cut: a listing that ends is asked from its other end where it begins."""
+"""Decide whether the end of a listing is the beginning of the history, or whether the listing is truncated."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from airflow_provider_secoda.client._api.timestamps import format_instant
-from airflow_provider_secoda.client._audit_logs.listing import Report, View, read_pages
 from airflow_provider_secoda.client.errors import SecodaIncompleteError
 
 if TYPE_CHECKING:
     from airflow_provider_secoda.client._api.audit_log_page import Page
     from airflow_provider_secoda.client._api.flow import Flow
+    from airflow_provider_secoda.client._api.timestamps import Instant
+    from airflow_provider_secoda.client._audit_logs.listing import Listing
     from airflow_provider_secoda.client._audit_logs.read_direction import DirectionResult
 
+_ADVICE = "Run the task again; if the error stays, ask Secoda's support"
 
-def check_listing_end(view: View, side: DirectionResult, report: Report) -> Flow[str | None]:
-    """Return why the listing must hold more than it showed, or None when its end is the beginning of history."""
-    last = side.last
-    if last is None:  # pragma: no cover - a side that is not complete has a last page
+
+@dataclass(frozen=True)
+class ListingEnd:
+    """What the end of a listing means.
+
+    :param truncated: why the listing must have more logs than it showed; empty when its end is the end of the history
+    :param opposite: the timestamp of the first log in the opposite order, where it was requested
+    """
+
+    truncated: str = ""
+    opposite: Instant | None = None
+
+
+def check_listing_end(listing: Listing, result: DirectionResult) -> Flow[ListingEnd]:
+    """Compare the end of a listing with its first pages in the opposite order.
+
+    :param result: a read that came to the end of the listing before the end of the window
+    :raises SecodaIncompleteError: when the listing counts logs that it does not show
+    """
+    last = result.last_page
+    if last is None:  # pragma: no cover - a read that is not complete has a last page
         raise TypeError("no last page")
-    if not side.tail:
+    if not result.last_logs:
         if last.count == 0:
-            return None
-        raise SecodaIncompleteError(f"the listing counts {last.count} logs, but shows none")
-    shown = (last.number - 1) * side.size + len(last.logs)
+            return ListingEnd()
+        raise SecodaIncompleteError(f"the listing counts {last.count} logs, but page 1 is empty. {_ADVICE}")
+    shown = (last.number - 1) * result.page_size + len(last.logs)
     if last.number < last.total_pages:
-        return f"page {last.number + 1} of {last.total_pages} is empty or refused"
-    tail, ids = side.tail[-1].at, {log.id for log in side.tail}
-    number, far = 1, view.flipped()
-    # A tie may fill the first pages from the other end: then its other members tell, which come later.
-    while True:
-        page = yield from _from_other_end(far, number, last.count, report)
-        if any(view.position(log.at) > view.position(tail) for log in page.logs):
-            end, begin = format_instant(tail), format_instant(page.logs[0].at)
-            return f"it ends at {end} after {shown} logs, but asked from its other end begins at {begin}"
-        if any(log.at == tail and log.id not in ids for log in page.logs):
-            return f"it ends amid logs of the same time, {format_instant(tail)}"
-        number += 1
-        if page.logs[-1].at != tail or page.total_pages < number:
-            break
-    if shown != last.count:
-        raise SecodaIncompleteError(f"the listing counts {last.count} logs, but its {last.number} pages hold {shown}")
-    return None
-
-
-def _from_other_end(far: View, number: int, count: int, report: Report) -> Flow[Page]:
-    """Read a page from the other end, which must be there."""
-    (page,) = yield from read_pages(far, [number], report)
-    if page is None:
+        return ListingEnd(f"page {last.number + 1} of {last.total_pages} is empty or refused")
+    end = yield from _compare_with_opposite(listing, result, last, shown)
+    if not end.truncated and shown != last.count:
         raise SecodaIncompleteError(
-            f"the listing counts {count} logs, but asked from its other end it shows no page {number}"
+            f"the listing counts {last.count} logs, but its {last.number} pages show {shown}. {_ADVICE}"
         )
-    if number == 1:
-        report.history_from = page.logs[0].at
-    return page
+    return end
+
+
+def _compare_with_opposite(listing: Listing, result: DirectionResult, last: Page, shown: int) -> Flow[ListingEnd]:
+    """Read the first pages in the opposite order until they show whether logs are missing at the end.
+
+    When logs of one timestamp fill the first page, those that were not shown may be on the pages after it.
+    """
+    end, ids = result.last_logs[-1].at, {log.id for log in result.last_logs}
+    opposite, number, begin = listing.reversed(), 1, None
+    while True:
+        (page,) = yield from opposite.read_pages([number])
+        if page is None:
+            raise SecodaIncompleteError(
+                f"the listing counts {last.count} logs, but in the opposite order it shows no page {number}. {_ADVICE}"
+            )
+        if begin is None:
+            listing.report.history_from = begin = page.logs[0].at
+        if any(listing.position(log.at) > listing.position(end) for log in page.logs):
+            return ListingEnd(
+                f"it ends at {format_instant(end)} after {shown} logs, but in the opposite order it begins at "
+                f"{format_instant(page.logs[0].at)}",
+                begin,
+            )
+        if any(log.at == end and log.id not in ids for log in page.logs):
+            return ListingEnd(f"it ends between logs of the same timestamp, {format_instant(end)}", begin)
+        number += 1
+        if page.logs[-1].at != end or page.total_pages < number:
+            return ListingEnd(opposite=begin)

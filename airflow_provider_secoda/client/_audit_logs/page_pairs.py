@@ -1,6 +1,6 @@
-"""Read two neighbouring pages in turn until they are proven to meet.
+"""Read two neighbouring pages in turn until they are proven to fit together.
 
-This gets through a listing that moves with nearly every request, where a longer stretch of pages never holds still.
+This works on a listing that changes with nearly every request, where longer page ranges are never stable.
 """
 
 from __future__ import annotations
@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_secoda.client._audit_logs.consistency import (
     Snapshot,
-    check_even,
-    check_order,
+    check_page_order,
+    check_page_sizes,
     complete_ties,
     counts_are_monotonic,
-    same_place,
+    same_places,
 )
-from airflow_provider_secoda.client._audit_logs.listing import Report, View, read_pages
 from airflow_provider_secoda.client.errors import SecodaIncompleteError
 
 if TYPE_CHECKING:
@@ -24,58 +23,57 @@ if TYPE_CHECKING:
 
     from airflow_provider_secoda.client._api.audit_log_page import Log, Page
     from airflow_provider_secoda.client._api.flow import Flow
+    from airflow_provider_secoda.client._audit_logs.listing import Listing
 
-#: Reads of two neighbours before giving up on them.
+#: How many reads of the two pages before giving up.
 MAX_PAIR_READS = 24
 
 
-def read_page_pair(view: View, first: int, until: int, *, size: int, report: Report) -> Flow[Snapshot | None]:
-    """Read a page and its neighbour in turn until two answers in a row are proven to meet.
+def read_page_pair(listing: Listing, first: int, end: int, *, page_size: int) -> Flow[Snapshot | None]:
+    """Read a page and its neighbour in turn until two of the answers are proven to fit together.
 
-    This gets through a listing that moves with nearly every request, in either direction.
-
-    :return: the two pages as one; the first alone, where no second is needed or shown; None when not even that is
-    :raises SecodaIncompleteError: when the two never settle
+    :param end: the position at which the window ends
+    :return: both pages; only the first where the second is not needed or not shown; None when the first is not shown
+    :raises SecodaIncompleteError: when the two pages keep changing
     """
     history: deque[Page] = deque(maxlen=8)
-    hidden = 0
+    second_missing = 0
     for turn in range(MAX_PAIR_READS):
-        # Reading one page twice now and then breaks step with a server that moves at every second request.
+        # Reading one page twice now and then breaks the rhythm of a listing that changes at every second request.
         number = first if turn % 2 == 0 or turn % 7 == 6 else first + 1  # noqa: PLR2004
-        (page,) = yield from read_pages(view, [number], report)
+        (page,) = yield from listing.read_pages([number])
         if page is None:
             if number == first:
                 return None
             history.clear()
-            hidden += 1
+            second_missing += 1
             continue
-        check_order(view, [page])
-        check_even([page], size, ended=page.number >= page.total_pages)
-        ended = first >= page.total_pages or hidden > 1
-        if page.number == first and (ended or view.position(page.logs[-1].at) >= until):
-            return Snapshot((page,), page.logs, ended=ended)  # one answer is one instant
+        check_page_order(listing, [page])
+        check_page_sizes([page], page_size, at_end=page.number >= page.total_pages)
+        at_end = first >= page.total_pages or second_missing > 1
+        if page.number == first and (at_end or listing.position(page.logs[-1].at) >= end):
+            return Snapshot((page,), page.logs, at_end)  # one answer is one instant
         history.append(page)
-        met = _meet(view, list(history))
-        if met is not None:
-            upper, lower, overlap = met
-            ended = lower.number >= lower.total_pages
+        fitting = _find_fitting(listing, list(history))
+        if fitting is not None:
+            upper, lower, overlap = fitting
+            at_end = lower.number >= lower.total_pages
             logs: Sequence[Log] | None = (*upper.logs, *lower.logs[overlap:])
             if not overlap:
-                run = {upper.number: upper, lower.number: lower}
-                logs = yield from complete_ties(view, run, until, ended=ended, report=report)
-            if logs is not None and view.ordered(logs):
-                report.repeats_dropped += overlap
-                check_even((upper, lower), size, ended=ended)
-                return Snapshot((upper, lower), tuple(logs), ended=ended)
-        report.rereads += turn > 1
+                logs = yield from complete_ties(listing, {upper.number: upper, lower.number: lower}, end, at_end=at_end)
+            if logs is not None and listing.in_order(logs):
+                listing.report.repeats_dropped += overlap
+                check_page_sizes((upper, lower), page_size, at_end=at_end)
+                return Snapshot((upper, lower), tuple(logs), at_end)
+        listing.report.rereads += turn > 1
     raise SecodaIncompleteError(
-        f"pages {first} and {first + 1} never settled in {MAX_PAIR_READS} reads: the listing moves too fast, or the "
-        "server answers from copies that disagree"
+        f"pages {first} and {first + 1} changed in each of {MAX_PAIR_READS} reads: the listing changes too fast, or "
+        "replicas of the server disagree. Run the task again later"
     )
 
 
-def _meet(view: View, history: list[Page]) -> tuple[Page, Page, int] | None:
-    """Return an upper and a lower page out of the last reads that are proven to meet, and how far they overlap."""
+def _find_fitting(listing: Listing, history: list[Page]) -> tuple[Page, Page, int] | None:
+    """Return two neighbouring pages of the last reads that fit together, and by how many logs they overlap."""
     newest = history[-1]
     for other in reversed(history[:-1]):
         if other.number != newest.number:
@@ -83,17 +81,17 @@ def _meet(view: View, history: list[Page]) -> tuple[Page, Page, int] | None:
             overlap = _overlap(upper, lower)
             if overlap:
                 return upper, lower, overlap
-    # Both the same twice in turn; thrice, where a change was seen shortly before, as a copy may lag.
-    for turns in (history[-4:], history[-6:]):
-        ours, others = turns[1::2], turns[0::2]
+    # Both the same twice in turn; three times after a recent change, because a replica may be outdated.
+    for reads in (history[-4:], history[-6:]):
+        ours, others = reads[1::2], reads[0::2]
         if (
-            [page.number == newest.number for page in turns] == [False, True] * (len(turns) // 2)
-            and len(turns) >= 4  # noqa: PLR2004
-            and all(same_place(newest.logs, page.logs) for page in ours)
-            and all(same_place(others[-1].logs, page.logs) for page in others)
-            and counts_are_monotonic(view, turns)
-            and (len({page.count for page in turns}) == 1 or len({page.ids for page in turns}) == 2)  # noqa: PLR2004
-            and (len(turns) > 4 or len(history) == 4)  # noqa: PLR2004
+            [page.number == newest.number for page in reads] == [False, True] * (len(reads) // 2)
+            and len(reads) >= 4  # noqa: PLR2004
+            and all(same_places(newest.logs, page.logs) for page in ours)
+            and all(same_places(others[-1].logs, page.logs) for page in others)
+            and counts_are_monotonic(listing, reads)
+            and (len({page.count for page in reads}) == 1 or len({page.ids for page in reads}) == 2)  # noqa: PLR2004
+            and (len(reads) > 4 or len(history) == 4)  # noqa: PLR2004
         ):
             upper, lower = sorted((others[-1], newest), key=lambda page: page.number)
             return upper, lower, 0
@@ -101,14 +99,14 @@ def _meet(view: View, history: list[Page]) -> tuple[Page, Page, int] | None:
 
 
 def _overlap(upper: Page, lower: Page) -> int:
-    """Return how many logs at the end of the upper page are those at the beginning of the lower one.
+    """Return how many logs at the end of the upper page are also the first logs of the lower page.
 
-    Logs of one timestamp alone are no overlap: a server that shuffles ties shows such without any having moved.
+    Logs of one timestamp alone do not count as an overlap: a server that reorders them shows this without any change.
     """
     last = upper.logs[-1].id
     for index, log in enumerate(lower.logs):
         if log.id == last:
             size = index + 1
-            meets = upper.ids[-size:] == lower.ids[:size] and lower.logs[0].at != log.at
-            return size if meets else 0
+            fits = upper.ids[-size:] == lower.ids[:size] and lower.logs[0].at != log.at
+            return size if fits else 0
     return 0

@@ -1,224 +1,189 @@
-"""Read a window from one end of a listing, in stretches of pages that fit together.
+"""Read a window from one end of the listing, one page range after another.
 
-Between two stretches only a moment is carried over: "all that lies before it is out". So whatever moved meanwhile does
-no harm, and each stretch brings its own witness: a log from before that moment.
+Only a position is carried from one page range to the next: every log of the window before it is emitted. So a change
+of the listing between two page ranges loses nothing. Each page range begins with a log from before that position,
+which shows that no log was skipped.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from dataclasses import dataclass, field
-from hashlib import blake2b
-from itertools import islice
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from airflow_provider_secoda.client._api.flow import Emit, Flow, once
-from airflow_provider_secoda.client._audit_logs.consistency import OrderError, Snapshot
+from airflow_provider_secoda.client._audit_logs.consistency import Snapshot, UnreliableOrderError
 from airflow_provider_secoda.client._audit_logs.page_pairs import read_page_pair
-from airflow_provider_secoda.client._audit_logs.search import find_first
-from airflow_provider_secoda.client._audit_logs.snapshot import take
+from airflow_provider_secoda.client._audit_logs.search import find_first_page
+from airflow_provider_secoda.client._audit_logs.snapshot import read_snapshot
 from airflow_provider_secoda.client.errors import SecodaIncompleteError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-    from airflow_provider_secoda.client._api.audit_log_page import Log, Page, TimestampField
+    from airflow_provider_secoda.client._api.audit_log_page import Log, Page
+    from airflow_provider_secoda.client._api.flow import Flow
     from airflow_provider_secoda.client._api.timestamps import Instant
-    from airflow_provider_secoda.client._audit_logs.listing import Report, View
-    from airflow_provider_secoda.client.filters import Filter
+    from airflow_provider_secoda.client._audit_logs.listing import Listing
+    from airflow_provider_secoda.client._audit_logs.output import EmittedLogs
 
-#: How many pages a stretch has at most, which is where it begins, and how many bytes of logs it may hold.
-MAX_WIDTH, MAX_BYTES = 64, 8 << 20
-#: How many logs are passed on at once.
-BATCH = 1000
-#: Stretches of two pages, once the listing moved too fast for longer ones, before these are tried again.
+#: How many pages a page range has at first, which is also the most, and how many bytes of logs it may hold.
+MAX_PAGES, MAX_BYTES = 64, 8 << 20
+#: How many pairs of pages are read before longer page ranges are tried again.
 PAIRS = 8
-#: Steps back to a page before the window, should the listing move the other way.
+#: How often to step back one page because logs moved to earlier pages.
 MAX_STEPS_BACK = 100
-#: Reads in a row that bring nothing older.
-MAX_STUCK = 12
-
-
-@dataclass(frozen=True)
-class WindowQuery:
-    """A window to read: half-open ``[start, end)`` over one of the timestamps."""
-
-    start: Instant
-    end: Instant
-    field: TimestampField = "logged_at"
-    filter: Filter | None = None
-    concurrency: int = 4
-    #: Undocumented filter operators that people have found to work: ``{"from": "gte", "before": "lt"}``.
-    date_operators: Mapping[str, str] | None = None
-
-
-@dataclass
-class EmittedLogs:
-    """The way out: passes logs on as :class:`Emit`, and remembers which, should everything be read again."""
-
-    count: int = 0
-    #: By their first byte, as all of them at once would take much room to compare.
-    _digests: defaultdict[int, bytearray] = field(default_factory=lambda: defaultdict(bytearray))
-
-    def emit(self, logs: Iterable[Log]) -> Flow[None]:
-        """Pass logs on, a few at a time, as each batch may live on with its reader while the next page is read."""
-        rest = iter(logs)
-        while batch := list(islice(rest, BATCH)):
-            self.count += len(batch)
-            for digest in map(_digest, batch):
-                self._digests[digest[0]] += digest
-            yield Emit(batch)
-
-    def emit_new(self, logs: Iterable[Log], report: Report) -> Flow[None]:
-        """Pass on those logs that were not passed on before."""
-        known = set().union(*map(_split, self._digests.values()))
-        batch = list(logs)
-        fresh = [log for log in batch if _digest(log) not in known]
-        report.repeats_dropped += len(batch) - len(fresh)
-        yield from self.emit(fresh)
-
-    def check_once(self) -> None:
-        """Check that no id was passed on twice.
-
-        :raises SecodaIncompleteError: when one was, as a log of each of two timestamps
-        """
-        if any(len(set(digests)) < len(digests) for digests in map(_split, self._digests.values())):
-            raise SecodaIncompleteError(
-                "the listing showed one id at two timestamps: it is no identity, or a log was changed while it was read"
-            )
-
-
-def _split(digests: bytearray) -> list[bytes]:
-    return [bytes(digests[i : i + 16]) for i in range(0, len(digests), 16)]
-
-
-def _digest(log: Log) -> bytes:
-    return blake2b(log.id.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+#: How many page ranges in a row may emit nothing.
+MAX_WITHOUT_PROGRESS = 12
 
 
 @dataclass(frozen=True)
 class DirectionResult:
-    """How far reading from one end got: to the window's far edge, or to the end of what is shown."""
+    """How far reading from one end got: to the end of the window, or to the end of the listing."""
 
-    #: The depth above which everything is out.
-    low: int
+    #: Every log of the window before this position is emitted.
+    emitted_before: int
+    #: Whether all of the window is read; otherwise the listing ended first.
     complete: bool = False
-    last: Page | None = None
-    #: The logs of the oldest timestamp shown, whose tie may go on behind a cut; those below ``low`` are not out yet.
-    tail: tuple[Log, ...] = ()
-    size: int = 0
+    #: The last page of the listing, when it ended first.
+    last_page: Page | None = None
+    #: The logs of the last timestamp in the listing. Those from ``emitted_before`` on are not emitted: where the
+    #: listing is truncated, more logs of this timestamp may follow.
+    last_logs: tuple[Log, ...] = ()
+    page_size: int = 0
 
 
 def read_in_direction(
-    view: View, first: Page, query: WindowQuery, out: EmittedLogs, report: Report
+    listing: Listing,
+    first_page: Page,
+    window: tuple[Instant, Instant],
+    emitted: EmittedLogs,
+    *,
+    concurrency: int,
+    last_position: int | None = None,
 ) -> Flow[DirectionResult]:
-    """Emit the window's logs from one end of the listing as far as it goes."""
-    low, high = view.span(query.start, query.end)
-    if not first.logs:
-        return DirectionResult(low, last=first)
-    far = None if report.history_from is None or view.position(1) > 0 else view.position(report.history_from)
-    page, known = yield from find_first(view, first, low, report, far)
-    weight = sum(len(log.raw) for log in first.logs)
-    widest = max(2, min(MAX_WIDTH, MAX_BYTES // weight))
-    stretch = PageRange(view, query.concurrency, len(first.logs), report, known, widest, widest)
+    """Emit the logs of a window, from the first page of the listing as far as the listing goes.
+
+    :param window: half-open ``[start, end)``
+    :param last_position: the position of the last log in the listing, when it is known; makes the search faster
+    """
+    emitted_before, end = listing.position_range(*window)
+    if not first_page.logs:
+        return DirectionResult(emitted_before, last_page=first_page)
+    number, known = yield from find_first_page(listing, first_page, emitted_before, last_position)
+    reader = PageRangeReader(listing, first_page, known, concurrency)
     del known
     steps_back = 0
     while True:
-        snapshot = yield from stretch.read(page, high)
+        snapshot = yield from reader.read(number, end)
         if snapshot is None:
-            first = yield from once(view.call(1))
-            if not first.logs:
-                return DirectionResult(low, last=first)
-            page, stretch.known = yield from find_first(view, first, low, report)
+            first_page = yield from listing.read_page(1)
+            if not first_page.logs:
+                return DirectionResult(emitted_before, last_page=first_page)
+            number, reader.known = yield from find_first_page(listing, first_page, emitted_before)
             continue
         logs = snapshot.logs
-        if page > 1 and view.position(logs[0].at) >= low:
+        if number > 1 and listing.position(logs[0].at) >= emitted_before:
             steps_back += 1
             if steps_back > MAX_STEPS_BACK:
-                raise SecodaIncompleteError(f"the listing moves away from page {page} faster than it can be read")
-            page, stretch.known = page - 1, {}
+                raise SecodaIncompleteError(
+                    f"logs move to pages before page {number} faster than pages can be read. Run the task again, when "
+                    "fewer logs are being deleted"
+                )
+            number, reader.known = number - 1, {}
             continue
-        deepest = view.position(logs[-1].at)
-        edge = min(high, deepest)
-        report.note(view, snapshot.pages)
-        yield from out.emit(log for log in logs if low <= view.position(log.at) < edge)
-        if deepest >= high:
-            return DirectionResult(high, complete=True)
-        progress, low = edge > low, max(low, edge)
-        if snapshot.ended:
-            tail = tuple(log for log in logs if view.position(log.at) == deepest)
-            return DirectionResult(low, last=snapshot.pages[-1], tail=tail, size=len(first.logs))
-        onward = max(
-            (p for p in snapshot.pages if view.position(p.logs[0].at) < low),
-            key=lambda p: p.number,
+        last = listing.position(logs[-1].at)
+        emit_before = min(end, last)
+        listing.report.record_verified(listing.sort, snapshot.pages)
+        yield from emitted.emit(log for log in logs if emitted_before <= listing.position(log.at) < emit_before)
+        if last >= end:
+            return DirectionResult(end, complete=True)
+        progress, emitted_before = emit_before > emitted_before, max(emitted_before, emit_before)
+        if snapshot.at_end:
+            last_logs = tuple(log for log in logs if listing.position(log.at) == last)
+            return DirectionResult(
+                emitted_before, last_page=snapshot.pages[-1], last_logs=last_logs, page_size=len(first_page.logs)
+            )
+        next_page = max(
+            (page for page in snapshot.pages if listing.position(page.logs[0].at) < emitted_before),
+            key=lambda page: page.number,
             default=None,
         )
-        following = page if onward is None else onward.number
-        stretch.advance(progress=progress, moved=following > page)
-        page, stretch.known = following, {} if onward is None else {following: onward}
-        del snapshot, logs, onward  # or two stretches would be held at once
+        next_number = number if next_page is None else next_page.number
+        reader.adapt(progress=progress, moved_on=next_number > number)
+        number, reader.known = next_number, {} if next_page is None else {next_number: next_page}
+        del snapshot, logs, next_page  # or two page ranges would be held in memory at once
 
 
-@dataclass
-class PageRange:
-    """How many pages to read at once: more while the listing is calm, fewer while it moves."""
+class PageRangeReader:
+    """Reads page ranges: longer ones while the listing is stable, shorter ones while it changes.
 
-    view: View
-    concurrency: int
-    size: int
-    report: Report
-    known: dict[int, Page]
-    widest: int
-    width: int
-    order_errors: int = 0
-    stuck: int = 0
-    #: How many stretches are still read two pages at a time.
-    pairs: int = 0
+    :param known: pages that were read already and can be used in the next page range, by number
+    :param concurrency: how many requests may be in flight
+    """
 
-    def read(self, page: int, until: int) -> Flow[Snapshot | None]:
-        """Read a stretch from a page on, with as many pages as the listing lets; None when that page is gone."""
+    def __init__(self, listing: Listing, first_page: Page, known: dict[int, Page], concurrency: int) -> None:
+        self.known = known
+        self._listing = listing
+        self._concurrency = concurrency
+        self._page_size = len(first_page.logs)
+        page_bytes = sum(len(log.raw) for log in first_page.logs)
+        self._max_pages = max(2, min(MAX_PAGES, MAX_BYTES // page_bytes))
+        #: How many pages the next page range has at most.
+        self._pages = self._max_pages
+        #: How many page ranges are still read as pairs.
+        self._pairs = 0
+        self._order_errors = 0
+        self._without_progress = 0
+
+    def read(self, number: int, end: int) -> Flow[Snapshot | None]:
+        """Read the page range that begins with a page, with as many pages as the changes of the listing allow.
+
+        :param end: the position at which the window ends
+        :return: None when the first page does not exist any more
+        """
         while True:
-            if self.pairs:
+            if self._pairs:
                 self.known = {}
-                return (yield from read_page_pair(self.view, page, until, size=self.size, report=self.report))
+                return (yield from read_page_pair(self._listing, number, end, page_size=self._page_size))
             try:
-                snapshot = yield from take(
-                    self.view,
-                    page,
-                    until,
-                    width=self.width,
-                    concurrency=self.concurrency,
+                snapshot = yield from read_snapshot(
+                    self._listing,
+                    number,
+                    end,
+                    max_pages=self._pages,
+                    concurrency=self._concurrency,
                     known=self.known,
-                    size=self.size,
-                    report=self.report,
+                    page_size=self._page_size,
                 )
-            except OrderError:
-                # Once may be an accident of a page that was cut or of a copy that lagged; twice is the listing.
-                self.order_errors += 1
-                if self.order_errors > 1:
+            except UnreliableOrderError:
+                # Once may be an incomplete page or an outdated replica; twice is the listing.
+                self._order_errors += 1
+                if self._order_errors > 1:
                     raise
                 snapshot = None
             self.known = {}
             if snapshot is not None:
                 return snapshot
-            if self.width <= 2:  # noqa: PLR2004
-                self.pairs = PAIRS
+            if self._pages <= 2:  # noqa: PLR2004
+                self._pairs = PAIRS
             else:
-                self.width = max(2, self.width // 4)
+                self._pages = max(2, self._pages // 4)
 
-    def advance(self, *, progress: bool, moved: bool) -> None:
-        """Take note of what the last stretch brought, and choose the length of the next."""
-        if self.pairs:
-            # A tie as long as two pages needs a longer stretch to show where it ends.
-            self.pairs = self.pairs - 1 if progress or moved else 0
-        # A tie that fills the whole stretch lets nothing out before a longer one does.
-        elif progress or moved:
-            self.width = min(self.width * 2, self.widest)
+    def adapt(self, *, progress: bool, moved_on: bool) -> None:
+        """Choose the length of the next page range from what the last one achieved.
+
+        :param progress: whether it emitted logs or moved the position
+        :param moved_on: whether the next page range begins with a later page
+        :raises SecodaIncompleteError: when too many page ranges in a row made no progress
+        """
+        if self._pairs:
+            # When one timestamp fills both pages, only a longer page range shows where it ends.
+            self._pairs = self._pairs - 1 if progress or moved_on else 0
+        elif progress or moved_on:
+            self._pages = min(self._pages * 2, self._max_pages)
         else:
-            self.width *= 2
-        self.stuck = 0 if progress else self.stuck + 1
-        if self.stuck > MAX_STUCK:
+            # When one timestamp fills the complete page range, only a longer one can emit its logs.
+            self._pages *= 2
+        self._without_progress = 0 if progress else self._without_progress + 1
+        if self._without_progress > MAX_WITHOUT_PROGRESS:
             raise SecodaIncompleteError(
-                f"{self.stuck} reads in a row brought nothing older: the listing moves as fast as it can be read, or "
-                "very many logs have one timestamp"
+                f"{self._without_progress} reads in a row returned no new log: the listing changes as fast as it is "
+                "read, or very many logs have the same timestamp. Run the task again, or use a narrower `filter`"
             )

@@ -1,70 +1,71 @@
-"""Find the page on which a window begins, over page numbers: guess, and bisect."""
+"""Find the page on which a window begins: interpolate, then bisect over the page numbers."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from airflow_provider_secoda.client._audit_logs.consistency import OrderError
-from airflow_provider_secoda.client._audit_logs.listing import Report, View, read_pages
+from airflow_provider_secoda.client._audit_logs.consistency import UnreliableOrderError
 
 if TYPE_CHECKING:
     from airflow_provider_secoda.client._api.audit_log_page import Page
     from airflow_provider_secoda.client._api.flow import Flow
+    from airflow_provider_secoda.client._audit_logs.listing import Listing
 
-#: Guesses from the logs' spread over time, before plain bisection takes over.
-_GUESSES = 4
+#: How often the next page is interpolated before the search only bisects.
+_INTERPOLATIONS = 4
 
 
-def find_first(
-    view: View, first: Page, low: int, report: Report, far: int | None = None
+def find_first_page(
+    listing: Listing, first_page: Page, start: int, last_position: int | None = None
 ) -> Flow[tuple[int, dict[int, Page]]]:
-    """Find the page from which to read on, given the depth at which the window begins.
+    """Find the page from which to read a window.
 
-    That is the last page known to begin before the window (its witness), or page 1. The next page to look at is
-    guessed from how the logs spread over time, which finds a window in even history in two or three requests; each
-    guess that does not halve what is left is followed by a bisection, and after a few only these go on. So it costs at
-    most ``log2(total pages) + 5`` requests, however long the history is and however uneven. While the listing moves
-    the answer may be off by what moved: a reader still checks the witness on what it reads.
+    That is the last page known to begin before the window, or page 1: its first log shows that no log of the window
+    is on an earlier page. The next page to read is interpolated from the positions of the logs, which finds a window
+    in an evenly spread history in two or three requests. An interpolation that does not halve what is left is followed
+    by a bisection, and after a few interpolations only bisections follow. So the search needs at most
+    ``log2(total pages) + 5`` requests, however long and uneven the history is. When the listing changes during the
+    search, the result may be wrong by as many logs as arrived or expired; the reader of the pages checks the first log
+    again.
 
-    :param far: the depth of the listing's last log, when it is known
-    :return: the page number, and the pages that were read on the way
-    :raises OrderError: when a page is longer than page 1, which then lacks logs
+    :param start: the position at which the window begins
+    :param last_position: the position of the last log in the listing, when it is known
+    :return: the page number, and the pages that were read, by number
+    :raises UnreliableOrderError: when a page has more logs than page 1, so page 1 lacks logs
     """
-    known = {1: first}
-    if _reaches(view, first, low) or first.total_pages <= 1:
+    known = {1: first_page}
+    if _reaches(listing, first_page, start) or first_page.total_pages <= 1:
         return 1, known
-    before, after, guesses = 1, first.total_pages + 1, _GUESSES
-    near = view.position(first.logs[-1].at)
-    guess = True
+    before, after, interpolations = 1, first_page.total_pages + 1, _INTERPOLATIONS
+    before_position, after_position = listing.position(first_page.logs[-1].at), last_position
+    interpolate = True
     while after - before > 1:
         gap = after - before
-        middle = (before + after) // 2
-        if guess and guesses and far is not None and far > near:
-            guesses -= 1
-            middle = min(max(before + round(gap * (low - near) / (far - near)), before + 1), after - 1)
-        page = yield from _probe(view, middle, report, known)
-        if page is not None and len(page.logs) > len(first.logs):
-            raise OrderError(f"page {middle} holds {len(page.logs)} logs where page 1 holds {len(first.logs)}")
+        number = (before + after) // 2
+        if interpolate and interpolations and after_position is not None and after_position > before_position:
+            interpolations -= 1
+            share = (start - before_position) / (after_position - before_position)
+            number = min(max(before + round(gap * share), before + 1), after - 1)
+        (page,) = yield from listing.read_pages([number])
         if page is None:
-            after, far = middle, None
-        elif _reaches(view, page, low):
-            after, far = middle, view.position(page.logs[0].at)
+            after, after_position = number, None
         else:
-            before, near = middle, view.position(page.logs[-1].at)
-        guess = not guess or (after - before) * 2 <= gap
+            known[number] = page
+            if len(page.logs) > len(first_page.logs):
+                raise UnreliableOrderError(
+                    f"page {number} has {len(page.logs)} logs, but page 1 has {len(first_page.logs)}"
+                )
+            if _reaches(listing, page, start):
+                after, after_position = number, listing.position(page.logs[0].at)
+            else:
+                before, before_position = number, listing.position(page.logs[-1].at)
+        interpolate = not interpolate or (after - before) * 2 <= gap
     page = known.get(after)
-    if page is not None and view.position(page.logs[0].at) < low:
+    if page is not None and listing.position(page.logs[0].at) < start:
         return after, known
     return before, known
 
 
-def _probe(view: View, number: int, report: Report, known: dict[int, Page]) -> Flow[Page | None]:
-    (page,) = yield from read_pages(view, [number], report)
-    if page is not None:
-        known[number] = page
-    return page
-
-
-def _reaches(view: View, page: Page, low: int) -> bool:
-    """Return whether a page goes at least as deep as the window's beginning."""
-    return bool(page.logs) and view.position(page.logs[-1].at) >= low
+def _reaches(listing: Listing, page: Page, start: int) -> bool:
+    """Return whether the last log of a page is at the window's beginning or after it."""
+    return bool(page.logs) and listing.position(page.logs[-1].at) >= start

@@ -1,23 +1,43 @@
-"""Read neighbouring pages so that they fit together as if they had been read in one instant.
+"""Read consecutive pages so that they fit together as if the server had returned all of them at one instant.
 
-A listing moves while it is read: logs arrive at its head or late in its middle, old ones expire at its tail, and each
-shifts what every later page shows. Pages read side by side are believed only when
+The listing changes while it is read: logs arrive at its head or late in its middle, old logs expire at its end, and
+each change moves the logs on all pages behind it by one place.
 
-1. the first and the last of them, read again after all the others, show the same logs in the same places,
-2. no log stands in two of them,
-3. their order holds from page to page, and every page but the listing's last is full.
+**Definitions.** A *page range* is a number of consecutive pages, requested in parallel. The *shift* ``s(k)`` of page
+``k`` is the number of places by which the logs at that page had moved towards the last page when the page was read,
+counted from the beginning of the read. A log that arrives before them adds one, a log that is removed before them
+subtracts one. Two neighbouring pages *fit together* when no log of the listing is missing between them.
 
-Why this suffices. Let ``s(k)`` be the shift under which page ``k`` was read. Two neighbours with ``s(k) < s(k+1)``
-show a log twice, which (2) excludes; so the shifts fall or stay from the first page to the last. By (1) both ends were
-read under one shift; so all of them are equal, and nothing fell between two pages. It holds for arrivals anywhere and
-expiries behind the last page at once, when ``count`` stays what it was. ``count`` may fall meanwhile (logs expire
-behind the window; then every page is read twice); where it grows, copies that disagree have answered, and nothing is
-believed. (Read oldest first, it may grow and must not fall.) A log that vanishes *between* the two ends shows in
-``count`` alone: where that may stand at a cap, every page is read twice, too. (When another log arrives between the
-same two answers even ``count`` shows nothing. That is not promised: it would take to read every page twice, always.)
+**Claim.** The pages of a page range fit together when
 
-Where the listing moves faster than that, two pages at a time are read in turn: neighbours are proven either by an
-overlap (the end of one is the beginning of the next) or by both being the same twice in turn.
+1. the first and the last page, read again after all the others, show the same logs in the same places;
+2. no log is on two of the pages;
+3. the logs are in order from page to page, and every page except the last page of the listing is full.
+
+**Why.** By (3) a page shows consecutive places of the listing. If ``s(k) < s(k+1)``, the last log of page ``k`` moved
+on to page ``k+1`` before that was read, so it is on both pages; (2) excludes this. If ``s(k) > s(k+1)``, a log moved
+from page ``k+1`` to page ``k`` unseen, so it is missing; this is to be excluded. By (2) the shifts never grow from the
+first page to the last: ``s(first) >= … >= s(last)``. By (1) the first and the last page were read under the same shift:
+``s(first) = s(last)``. So all shifts are equal, and no log is missing between two pages.
+
+The argument does not use ``count``. So it also holds when logs arrive and expire at the same rate: arrivals anywhere,
+and expiries behind the last page, which move no log of the range.
+
+**What ``count`` adds.** A log that is deleted *between* the first and the last page changes neither of them; only
+``count`` shows it. So:
+
+* While ``count`` falls, every page of the range is read twice and must be the same twice. (Newest first, ``count``
+  falls when logs expire behind the page range. Oldest first, it grows when logs arrive there.)
+* When ``count`` changes in the other direction, replicas of the listing that disagree have answered: the page range is
+  not accepted.
+* When ``count`` may be capped, a deletion does not change it: every page is read twice as well.
+
+**What is not promised.** When between the same two answers one log is deleted inside the page range and another one
+arrives, ``count`` stays the same. If the second one compensates the shift of the first, nothing shows the change. To
+notice it, every page would have to be read twice, always.
+
+Where the listing changes too fast for this, two pages are read in turn instead (:mod:`.page_pairs`): they fit together
+when the end of one is the beginning of the other, or when both are the same twice in turn.
 """
 
 from __future__ import annotations
@@ -26,149 +46,143 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_secoda.client._api.flow import Call, Flow, answered
 from airflow_provider_secoda.client._audit_logs.consistency import (
-    OrderError,
     Snapshot,
-    check_even,
-    check_order,
-    check_whole,
+    UnreliableOrderError,
+    check_only_page,
+    check_page_order,
+    check_page_sizes,
     complete_ties,
     counts_are_monotonic,
-    same_place,
+    same_places,
 )
-from airflow_provider_secoda.client._audit_logs.listing import Report, View, read_pages, settle_outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from airflow_provider_secoda.client._api.audit_log_page import Page
+    from airflow_provider_secoda.client._audit_logs.listing import Listing
 
 
-def take(
-    view: View,
+def read_snapshot(
+    listing: Listing,
     first: int,
-    until: int,
+    end: int,
     *,
-    width: int,
+    max_pages: int,
     concurrency: int,
     known: Mapping[int, Page],
-    size: int,
-    report: Report,
+    page_size: int,
 ) -> Flow[Snapshot | None]:
-    """Read from page ``first`` until a log at depth ``until`` or deeper shows, ``width`` pages or the end.
+    """Read pages from ``first`` on, up to the end of the window, of the listing, or ``max_pages`` pages.
 
-    :param known: pages that were read before and need no second reading, if they still fit
-    :param size: how many logs a full page holds
-    :return: None when the listing moved, so that the caller can try again with fewer pages
-    :raises OrderError: when the order is not kept although nothing moved
+    :param end: the position at which the window ends
+    :param known: pages that were read before, by number; they are not requested again if they still fit
+    :param page_size: how many logs a full page has
+    :return: None when the listing changed, so that the caller can try again with fewer pages
+    :raises UnreliableOrderError: when the order is wrong although nothing changed
     """
-    run = yield from _collect(view, first, until, width, concurrency, known, report)
-    if not run:
+    by_number = yield from _read_page_range(listing, first, end, max_pages, concurrency, known)
+    if not by_number:
         return None
-    pages = [run[number] for number in sorted(run)]
+    pages = [by_number[number] for number in sorted(by_number)]
     if pages[-1].number == 1 and pages[-1].total_pages <= 1:
-        # One answer holds the whole listing: whatever its order, nothing can have moved under it.
-        check_whole(pages[0])
-        return Snapshot((pages[0],), tuple(sorted(pages[0].logs, key=lambda log: view.position(log.at))), ended=True)
-    check_order(view, pages)
-    if len(pages) == 1 and view.position(pages[0].logs[-1].at) >= until:
-        check_even(pages, size, ended=pages[0].number >= pages[0].total_pages)
+        # One answer holds the complete listing: its order does not matter, and nothing can change within it.
+        check_only_page(pages[0])
+        in_order = tuple(sorted(pages[0].logs, key=lambda log: listing.position(log.at)))
+        return Snapshot((pages[0],), in_order, at_end=True)
+    check_page_order(listing, pages)
+    if len(pages) == 1 and listing.position(pages[0].logs[-1].at) >= end:
+        check_page_sizes(pages, page_size, at_end=pages[0].number >= pages[0].total_pages)
         return Snapshot((pages[0],), pages[0].logs)  # one answer is one instant
-    cut = _cut_short(view, pages, until, width)
-    last = yield from _read_again(view, pages, report, cut=cut)
+    next_missing = _next_page_missing(listing, pages, end, max_pages)
+    last = yield from _confirm(listing, pages, next_missing=next_missing)
     if last is None:
-        report.rereads += len(pages)
+        listing.report.rereads += len(pages)
         return None
-    ended = cut or last.number >= last.total_pages
-    check_even(pages, size, ended=ended)
-    logs = yield from complete_ties(view, run, until, ended=ended, report=report)
+    at_end = next_missing or last.number >= last.total_pages
+    check_page_sizes(pages, page_size, at_end=at_end)
+    logs = yield from complete_ties(listing, by_number, end, at_end=at_end)
     if logs is None:
         return None
-    if not view.ordered(logs):
-        raise OrderError(f"pages {pages[0].number} to {pages[-1].number} are out of order")
-    return Snapshot((*pages[:-1], last), tuple(logs), ended)
+    if not listing.in_order(logs):
+        raise UnreliableOrderError(f"pages {pages[0].number} to {pages[-1].number} are out of order")
+    return Snapshot((*pages[:-1], last), tuple(logs), at_end)
 
 
-def _read_again(view: View, pages: Sequence[Page], report: Report, *, cut: bool) -> Flow[Page | None]:
-    """Read both ends again, and all between them where ``count`` changed; return the last page, or None if one moved.
+def _confirm(listing: Listing, pages: Sequence[Page], *, next_missing: bool) -> Flow[Page | None]:
+    """Read the first and the last page again, and the pages between them where ``count`` demands it.
 
-    :param cut: whether the page after the last was not shown, which is asked for again, too
+    :param next_missing: whether the server did not show the page after the last; it is requested again, too
+    :return: the last page as it is now; None when a page changed
     """
-    run = {page.number: page for page in pages}
+    by_number = {page.number: page for page in pages}
     ends = sorted({pages[0].number, pages[-1].number})
-    again = yield from read_pages(view, [*ends, pages[-1].number + 1] if cut else ends, report)
-    if cut and again.pop() is not None:
-        return None  # the page that was not shown is there now
-    fresh = [page for page in again if page is not None]
-    if len(fresh) < len(ends) or not _unmoved(run, fresh) or not counts_are_monotonic(view, (*pages, *fresh)):
+    answers = yield from listing.read_pages([*ends, pages[-1].number + 1] if next_missing else ends)
+    if next_missing and answers.pop() is not None:
+        return None  # the page that was missing exists now
+    again = [page for page in answers if page is not None]
+    unchanged = all(same_places(by_number[page.number].logs, page.logs) for page in again)
+    if len(again) < len(ends) or not unchanged or not counts_are_monotonic(listing, (*pages, *again)):
         return None
-    if report.count_may_be_capped or len({page.count for page in (*pages, *fresh)}) > 1:
-        rest = [page.number for page in pages[1:-1]]
-        report.rereads += len(rest)
-        more = yield from read_pages(view, rest, report)
-        between = [page for page in more if page is not None]
-        if not counts_are_monotonic(view, (*pages, *fresh, *between)):
+    if listing.count_may_be_capped or len({page.count for page in (*pages, *again)}) > 1:
+        numbers = [page.number for page in pages[1:-1]]
+        listing.report.rereads += len(numbers)
+        between = [page for page in (yield from listing.read_pages(numbers)) if page is not None]
+        if not counts_are_monotonic(listing, (*pages, *again, *between)):
             return None
-        # In a tie that goes on over a page's edge a deletion looks like the server's shuffling, but for the count.
-        if len(between) < len(rest) or any(page.ids != run[page.number].ids for page in (*fresh, *between)):
+        # Where logs of one timestamp are on two pages, a deletion looks like a server that reorders them. Only the
+        # count tells the difference, so the ids must be the same as well.
+        if len(between) < len(numbers) or any(page.ids != by_number[page.number].ids for page in (*again, *between)):
             return None
-    return fresh[-1]
+    return again[-1]
 
 
-def _unmoved(run: Mapping[int, Page], again: Iterable[Page]) -> bool:
-    return all(same_place(run[page.number].logs, page.logs) for page in again)
-
-
-def _collect(
-    view: View,
-    first: int,
-    until: int,
-    width: int,
-    concurrency: int,
-    known: Mapping[int, Page],
-    report: Report,
+def _read_page_range(
+    listing: Listing, first: int, end: int, max_pages: int, concurrency: int, known: Mapping[int, Page]
 ) -> Flow[dict[int, Page]]:
-    """Read pages side by side from ``first`` on, reading no further ahead than the logs' density suggests."""
-    found = {number: page for number, page in known.items() if first <= number < first + width}
-    asked: dict[Call, int] = {}
-    hidden: set[int] = set()
+    """Read pages in parallel from ``first`` on, not further ahead than the timestamps suggest."""
+    found = {number: page for number, page in known.items() if first <= number < first + max_pages}
+    in_flight: dict[Call, int] = {}
+    not_shown: set[int] = set()
     while True:
-        stop = min([first + width - 1, *(number - 1 for number in hidden)])
+        last = min([first + max_pages - 1, *(number - 1 for number in not_shown)])
         for number, page in found.items():
-            beyond = view.position(page.logs[-1].at) >= until
-            stop = min(stop, number if beyond else max(first, number, page.total_pages))
-        wanted = [n for n in range(first, stop + 1) if n not in found]
+            reached_end = listing.position(page.logs[-1].at) >= end
+            last = min(last, number if reached_end else max(first, number, page.total_pages))
+        wanted = [number for number in range(first, last + 1) if number not in found]
         if not wanted:
-            # What lies beyond the stop was read ahead in vain; what is still under way is not waited for.
-            return {n: found[n] for n in range(first, stop + 1)}
-        under_way = set(asked.values())
-        deepest = max(found, default=first)
-        ahead = _ahead(view, found.get(deepest), until, concurrency)
-        free = concurrency - len(asked)
-        start = [n for n in wanted if n not in under_way and n <= deepest + ahead][: max(0, free)]
-        calls = {view.call(number): number for number in start}
-        asked.update(calls)
+            # Pages after the last one were read ahead in vain; answers that are still in flight are not awaited.
+            return {number: found[number] for number in range(first, last + 1)}
+        requested = set(in_flight.values())
+        highest = max(found, default=first)
+        ahead = _pages_ahead(listing, found.get(highest), end, concurrency)
+        free = concurrency - len(in_flight)
+        start = [n for n in wanted if n not in requested and n <= highest + ahead][: max(0, free)]
+        calls = {listing.call(number): number for number in start}
+        in_flight.update(calls)
         call, outcome = answered((yield list(calls)))
-        if call not in asked:
-            continue  # read ahead in vain by an earlier stretch
-        came = asked.pop(call)
-        fresh = settle_outcome(outcome, came, report)
-        if fresh is None:
-            hidden.add(came)
+        if call not in in_flight:
+            continue  # read ahead in vain for an earlier page range
+        number = in_flight.pop(call)
+        accepted = listing.accept(outcome, number)
+        if accepted is None:
+            not_shown.add(number)
         else:
-            found[came] = fresh
+            found[number] = accepted
 
 
-def _ahead(view: View, page: Page | None, until: int, concurrency: int) -> int:
-    """Guess how many pages beyond a page the window goes on, from how much time that page spans."""
+def _pages_ahead(listing: Listing, page: Page | None, end: int, concurrency: int) -> int:
+    """Estimate how many pages after a page the window goes on, from the time that the page covers."""
     if page is None:
         return 1
-    newest, oldest = view.position(page.logs[0].at), view.position(page.logs[-1].at)
-    if oldest <= newest:
+    first, last = listing.position(page.logs[0].at), listing.position(page.logs[-1].at)
+    if last <= first:
         return concurrency
-    return max(1, min(concurrency, -((oldest - until) // (oldest - newest))))
+    return max(1, min(concurrency, -((last - end) // (last - first))))
 
 
-def _cut_short(view: View, pages: Sequence[Page], until: int, width: int) -> bool:
+def _next_page_missing(listing: Listing, pages: Sequence[Page], end: int, max_pages: int) -> bool:
+    """Return whether the pages end early: the listing announces a next page that the server did not show."""
     last = pages[-1]
-    reached = view.position(last.logs[-1].at) >= until or len(pages) >= width
-    return not reached and last.number < last.total_pages
+    reached_end = listing.position(last.logs[-1].at) >= end or len(pages) >= max_pages
+    return not reached_end and last.number < last.total_pages

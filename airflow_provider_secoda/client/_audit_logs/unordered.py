@@ -1,8 +1,8 @@
-"""Read a listing whose order cannot be had: every page, until it is proven that none was missed.
+"""Read a listing whose order is not reliable: all pages, until it is proven that no log was missed.
 
-The proof is counting. A log that was seen before a moment and again after it was there at that moment. When the logs
-seen on both sides of one answer, together with those on it, are as many as its ``count``, they are the whole listing
-of that moment, in whatever order it came and however it moved in between.
+The proof is counting. A log that was seen before a moment and again after it was in the listing at that moment. Take
+the logs seen both before and after one answer, and the logs in that answer. When they are as many as its ``count``,
+they are the complete listing of that moment, in whatever order the pages came and however the listing changed.
 """
 
 from __future__ import annotations
@@ -12,166 +12,177 @@ from itertools import product
 from typing import TYPE_CHECKING
 
 from airflow_provider_secoda.client._api.audit_log_page import Log, Page
-from airflow_provider_secoda.client._api.flow import Call, Flow, answered, once, several
+from airflow_provider_secoda.client._api.flow import Call, Flow, answered, several
 from airflow_provider_secoda.client._api.timestamps import Instant, format_instant
-from airflow_provider_secoda.client._audit_logs.listing import Piece, Report, View, settle_outcome
+from airflow_provider_secoda.client._audit_logs.output import TWO_TIMESTAMPS, VerifiedPages
 from airflow_provider_secoda.client.errors import SecodaIncompleteError
 from airflow_provider_secoda.client.filters import Sort
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from airflow_provider_secoda.client._audit_logs.listing import Listing
 
 MAX_PASSES = 6
-#: A sister endpoint of the vendor's shows at most so many results over all its pages (catalog, API reference).
+#: Another endpoint of the API returns at most this many results over all its pages (catalog, API reference).
 KNOWN_CAP = 10_000
 
 
-class _Sightings:
-    """In which passes each log was seen, and the window's logs themselves."""
+class _SeenLogs:
+    """In which passes over the pages each log was seen, and the logs of the window."""
 
     def __init__(self, start: Instant, end: Instant) -> None:
         self.start, self.end = start, end
-        self.first: dict[str, int] = {}
-        self.last: dict[str, int] = {}
+        self.first_pass: dict[str, int] = {}
+        self.last_pass: dict[str, int] = {}
         self.at: dict[str, Instant] = {}
         self.window: dict[str, Log] = {}
         self.oldest: Instant | None = None
         self.newest: Instant | None = None
-        #: Per pass: the answer right after it, as (ids, count).
-        self.moments: list[tuple[frozenset[str], int]] = []
+        #: For each pass: ids and ``count`` of the answer after it.
+        self.answers: list[tuple[frozenset[str], int]] = []
 
-    def add(self, page: Page, turn: int) -> None:
+    def add(self, page: Page, pass_number: int) -> None:
         for log in page.logs:
-            self.first.setdefault(log.id, turn)
-            self.last[log.id] = turn
+            self.first_pass.setdefault(log.id, pass_number)
+            self.last_pass[log.id] = pass_number
             if self.at.setdefault(log.id, log.at) != log.at:
-                # It may have been away in between, and all the proof stands on is that such logs were not.
-                raise SecodaIncompleteError(
-                    "the listing showed one id at two timestamps: it is no identity, or a log was changed meanwhile"
-                )
+                # The log may have been missing from the listing in between, but the proof requires that it was not.
+                raise SecodaIncompleteError(TWO_TIMESTAMPS.format(f"Log {log.id!r}"))
             if self.oldest is None or log.at < self.oldest:
                 self.oldest = log.at
             if self.newest is None or log.at > self.newest:
                 self.newest = log.at
-            if self.start <= log.at < self.end:
+            if self.in_window(log):
                 self.window.setdefault(log.id, log)
 
-    def proven(self) -> bool:
-        """Return whether at one of the moments every log of the listing is known."""
-        for turn, (shown, count) in enumerate(self.moments[:-1]):
-            both = sum(1 for id_, seen in self.first.items() if seen <= turn < self.last[id_])
-            extra = sum(1 for id_ in shown if not self.first[id_] <= turn < self.last[id_])
-            if both + extra == count:
+    def in_window(self, log: Log) -> bool:
+        return self.start <= log.at < self.end
+
+    def is_complete(self) -> bool:
+        """Return whether at the moment of one of the answers every log of the listing is known."""
+        for number, (ids, count) in enumerate(self.answers[:-1]):
+            both = sum(1 for id_, first in self.first_pass.items() if first <= number < self.last_pass[id_])
+            more = sum(1 for id_ in ids if not self.first_pass[id_] <= number < self.last_pass[id_])
+            if both + more == count:
                 return True
         return False
 
 
 def read_everything(
-    view: View,
-    start: Instant,
-    end: Instant,
-    *,
-    concurrency: int,
-    report: Report,
-    shown: Collection[str] = (),
-) -> Flow[list[Log]]:
-    """Read all pages at least twice; return the window's logs.
+    listing: Listing, window: tuple[Instant, Instant], first_page: Page, *, concurrency: int
+) -> Flow[tuple[list[Log], Instant | None]]:
+    """Read all pages at least twice; return the logs of the window, and the timestamp of the oldest log of all.
 
-    :param shown: ids that the listing showed before, in another order
-    :raises SecodaIncompleteError: when no pass could be proven, or the listing stops at a known cap
+    :param listing: without a sort
+    :param window: half-open ``[start, end)``
+    :param first_page: the first page that the read has seen, maybe sorted
+    :raises SecodaIncompleteError: when no pass was proven complete, or the listing is truncated
     """
-    seen, missing = _Sightings(start, end), 0
-    for turn in range(MAX_PASSES):
-        # Side by side while all is calm; one by one, in which an arrival at the head can only repeat, when it is not.
-        width = concurrency if turn < 2 else 1  # noqa: PLR2004
-        before, missing = missing, (yield from _one_pass(view, seen, turn, width, report))
-        if missing and before:  # once may be a page that expired just then
+    seen, missing = _SeenLogs(*window), 0
+    for pass_number in range(MAX_PASSES):
+        # In parallel while nothing changes; otherwise one by one, so that an arrival at the head can only repeat logs.
+        parallel = concurrency if pass_number < 2 else 1  # noqa: PLR2004
+        missing_before = missing
+        missing = yield from _read_pass(listing, seen, pass_number, parallel, first_page.total_pages)
+        if missing and missing_before:  # once may be a page whose logs expired just then
             raise SecodaIncompleteError(
-                f"page {missing} of {report.total_pages} is empty or refused: the listing is cut there"
+                f"page {missing} of {first_page.total_pages} is empty or refused, so the listing is truncated there, "
+                "and the server cannot sort it. Use a `filter` that matches fewer logs"
             )
-        first = yield from once(view.call(1))
-        report.pages += 1
-        seen.add(first, turn)
-        seen.moments.append((frozenset(first.ids), first.count))
-        if seen.proven():
+        answer = yield from listing.read_page(1)
+        seen.add(answer, pass_number)
+        seen.answers.append((frozenset(answer.ids), answer.count))
+        if seen.is_complete():
             break
-        report.rereads += turn > 0
+        listing.report.rereads += pass_number > 0
     else:
         raise SecodaIncompleteError(
-            f"{MAX_PASSES} readings of the whole listing ({first.total_pages} pages, count {first.count}) could not "
-            f"be brought to agree: {len(seen.first)} different logs were seen"
+            f"{MAX_PASSES} reads of all pages ({answer.total_pages} pages, `count` {answer.count}) disagree: "
+            f"{len(seen.first_pass)} different logs were returned. Run the task again, with `concurrency=1`, or use a "
+            "`filter` that matches fewer logs"
         )
-    if first.count == KNOWN_CAP:
+    if answer.count == KNOWN_CAP:
         raise SecodaIncompleteError(
-            f"the listing shows exactly {KNOWN_CAP} logs, a known cap, and cannot be sorted: there may be more"
+            f"the listing has exactly {KNOWN_CAP} logs, a known limit of the API, and the server cannot sort it: there "
+            "may be more logs. Use a `filter` that matches fewer logs"
         )
-    if any(id_ not in seen.first for id_ in shown):
-        raise SecodaIncompleteError("the listing is cut: sorted it showed logs that it does not show unsorted")
-    yield from _look_behind(view, seen, first.count, report)
-    report.history_from, report.history_to = seen.oldest, seen.newest
+    if any(id_ not in seen.first_pass for id_ in first_page.ids):
+        raise SecodaIncompleteError(
+            "the listing is truncated: sorted, it showed logs that it does not show without a sort. Use a `filter` "
+            "that matches fewer logs"
+        )
+    yield from _check_both_ends(listing, seen, answer.count, first_page)
+    listing.report.history_from, listing.report.history_to = seen.oldest, seen.newest
     if seen.oldest is not None and seen.newest is not None:
-        report.pieces.append(Piece(None, 1, first.total_pages, seen.oldest, seen.newest, first.count))
-    return list(seen.window.values())
+        verified = VerifiedPages(None, 1, answer.total_pages, seen.oldest, seen.newest, answer.count)
+        listing.report.verified_pages.append(verified)
+    return list(seen.window.values()), seen.oldest
 
 
-def _look_behind(view: View, seen: _Sightings, count: int, report: Report) -> Flow[None]:
-    """Ask for both ends, in case the server can sort a little: logs that were not seen tell of a cut.
+def _check_both_ends(listing: Listing, seen: _SeenLogs, count: int, first_page: Page) -> Flow[None]:
+    """Request page 1 in both orders, in case the server sorts partly: logs not seen before show a truncated listing.
 
-    Where the count is one at which listings are cut, all pages are asked for in both orders.
+    When ``count`` may be capped, all pages are requested in both orders.
+
+    :raises SecodaIncompleteError: when the listing is truncated
     """
-    sorts: list[Sort] = [Sort(view.field, "asc"), Sort(view.field, "desc")]
-    for sort, number in product(sorts, range(1, report.total_pages + 1 if report.count_may_be_capped else 2)):
-        (page,) = yield from several([replace(view, sort=sort).call(number)])
+    sorts: list[Sort] = [Sort(listing.timestamp_field, "asc"), Sort(listing.timestamp_field, "desc")]
+    capped = listing.count_may_be_capped
+    for sort, number in product(sorts, range(1, first_page.total_pages + 1 if capped else 2)):
+        (page,) = yield from several([replace(listing, sort=sort).call(number)])
         if not isinstance(page, Page):
-            continue  # it refuses to sort: nothing to learn
-        report.pages += 1
+            continue  # the server refuses to sort
         if page.count != count:
-            # A count that depends on the sort is that of a cut listing; but it may have moved since.
-            again = yield from once(view.call(1))
-            report.pages += 1
+            # Only a truncated listing has another count when it is sorted; but the count may have changed since.
+            again = yield from listing.read_page(1)
             if again.count != page.count:
                 raise SecodaIncompleteError(
-                    f"the listing counts {page.count} logs when it is asked to sort by {view.field}, but {again.count} "
-                    "when it is not"
+                    f"`count` is {page.count} sorted by {listing.timestamp_field}, but {again.count} without a sort: "
+                    "the listing is truncated. Use a `filter` that matches fewer logs"
                 )
-        hidden = [
-            log for log in page.logs if log.id not in (seen.window if seen.start <= log.at < seen.end else seen.first)
-        ]
-        if len(hidden) < len(page.logs) and not (report.count_may_be_capped and page.count <= report.count):
-            # Beside logs that were seen, newer ones than all of them have only just arrived: they belong to the rest.
-            # But for a count that may be that of a cap and did not grow: then they were there all the time.
-            seen.window |= {log.id: log for log in hidden if seen.start <= log.at < seen.end}
-            hidden = [log for log in hidden if log.at <= (seen.newest or 0)]
-        if hidden:
+        unseen = [log for log in page.logs if log.id not in (seen.window if seen.in_window(log) else seen.first_pass)]
+        if len(unseen) < len(page.logs) and not (capped and page.count <= first_page.count):
+            # On a page with logs that were seen, logs newer than all of them have only just arrived. Those of the
+            # window belong to the result. But when `count` may be capped and did not grow, they were there before.
+            seen.window |= {log.id: log for log in unseen if seen.in_window(log)}
+            unseen = [log for log in unseen if log.at <= (seen.newest or 0)]
+        if unseen:
             raise SecodaIncompleteError(
-                f"the listing is cut: asked to sort by {view.field} it shows logs that its {report.total_pages} "
-                f"pages do not hold, such as one of {format_instant(hidden[0].at)}"
+                f"the listing is truncated: sorted by {listing.timestamp_field} it shows logs that its "
+                f"{first_page.total_pages} pages do not show, for example one of {format_instant(unseen[0].at)}. Use a "
+                "`filter` that matches fewer logs"
             )
 
 
-def _one_pass(view: View, seen: _Sightings, turn: int, width: int, report: Report) -> Flow[int]:
-    """Read pages 1 to the last, so many side by side; return the first page that was not shown, or 0."""
+def _read_pass(listing: Listing, seen: _SeenLogs, pass_number: int, parallel: int, total_pages: int) -> Flow[int]:
+    """Read page 1 to the last page; return the number of the first page that the server did not show, or 0.
+
+    :param parallel: how many requests may be in flight
+    :param total_pages: how many pages the listing had at first
+    """
     total, following, missing = 1, 1, 0
-    enough = 2 * report.total_pages + 16
-    asked: dict[Call, int] = {}
-    while following <= total or asked:
+    max_pages = 2 * total_pages + 16
+    in_flight: dict[Call, int] = {}
+    while following <= total or in_flight:
         start: dict[Call, int] = {}
-        while following <= total and len(asked) + len(start) < width:
-            start[view.call(following)] = following
+        while following <= total and len(in_flight) + len(start) < parallel:
+            start[listing.call(following)] = following
             following += 1
-        asked.update(start)
+        in_flight.update(start)
         call, outcome = answered((yield list(start)))
-        number = asked.pop(call, None)
+        number = in_flight.pop(call, None)
         if number is None:
-            continue  # asked by somebody who gave up on it
-        page = settle_outcome(outcome, number, report)
+            continue  # read ahead in vain before
+        page = listing.accept(outcome, number)
         if page is None:
             if isinstance(outcome, Page) and outcome.count == 0:
                 continue
             missing = min(missing or number, number)
         else:
             total = page.total_pages
-            seen.add(page, turn)
-        if following > enough:
-            raise SecodaIncompleteError("the listing grows faster than it can be read")
+            seen.add(page, pass_number)
+        if following > max_pages:
+            raise SecodaIncompleteError(
+                f"the listing grew from {total_pages} to more than {max_pages} pages during the read. Run the task "
+                "again later"
+            )
     return missing if missing <= total else 0

@@ -1,100 +1,192 @@
-"""Read a half-open time window out of a page-numbered listing: every log that it shows, each once, or an error.
+"""Read a half-open time window from a listing of numbered pages: every log once, or an error.
 
-How: sort newest first and check that the order holds; find the window by guessing and bisecting; read it in
-stretches of pages that are shown to fit together (:mod:`.snapshot`); keep a witness on both sides. Between two
-stretches only a moment is carried over: "all newer logs are out", so that whatever moved meanwhile does no harm. Where
-the listing ends before the window does, its other end tells a young workspace from a cut listing, and is the way to
-what lies behind the cut. Where no order can be had, everything is read (:mod:`.everything`).
+How:
+
+1. *Open* the listing: find a sort that the server honours (:mod:`.open_listing`).
+2. *Find* the page on which the window begins (:mod:`.search`).
+3. Read one *page range* after another, newest first; each is proven to fit together (:mod:`.read_direction`,
+   :mod:`.snapshot`).
+4. When the *end* of the listing comes before the end of the window, decide whether the history begins there or the
+   listing is truncated (:mod:`.listing_end`).
+5. When it is truncated, read the rest from the *other end*. What neither end shows is an error.
+6. When the order is not reliable, read all pages *unordered* until the logs are proven complete (:mod:`.unordered`).
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from airflow_provider_secoda.client._api.flow import Flow, once
-from airflow_provider_secoda.client._api.timestamps import format_instant
-from airflow_provider_secoda.client._audit_logs.consistency import OrderError
-from airflow_provider_secoda.client._audit_logs.listing import OpenedListing, Report, View, describe_span, open_listing
+from airflow_provider_secoda.client._api.timestamps import Instant, format_instant
+from airflow_provider_secoda.client._audit_logs.consistency import UnreliableOrderError
 from airflow_provider_secoda.client._audit_logs.listing_end import check_listing_end
-from airflow_provider_secoda.client._audit_logs.read_direction import EmittedLogs, WindowQuery, read_in_direction
-from airflow_provider_secoda.client._audit_logs.truncated_listing import read_behind_cut
+from airflow_provider_secoda.client._audit_logs.open_listing import OpenedListing, open_listing
+from airflow_provider_secoda.client._audit_logs.output import EmittedLogs, WindowReport
+from airflow_provider_secoda.client._audit_logs.read_direction import DirectionResult, read_in_direction
 from airflow_provider_secoda.client._audit_logs.unordered import read_everything
+from airflow_provider_secoda.client.errors import SecodaIncompleteError
 
 if TYPE_CHECKING:
-    from airflow_provider_secoda.client._api.audit_log_page import Page
+    from airflow_provider_secoda.client._api.audit_log_page import Page, TimestampField
+    from airflow_provider_secoda.client._api.flow import Flow
+    from airflow_provider_secoda.client._audit_logs.listing import Listing
+    from airflow_provider_secoda.client.filters import Filter
 
-__all__ = ["WindowQuery", "read_window"]
+__all__ = ["WindowQuery", "format_window", "read_window"]
 
 
-def read_window(query: WindowQuery, report: Report) -> Flow[None]:
+@dataclass(frozen=True)
+class WindowQuery:
+    """A window to read: half-open ``[start, end)`` over one of the timestamps.
+
+    :param concurrency: how many requests may be in flight
+    """
+
+    start: Instant
+    end: Instant
+    timestamp_field: TimestampField = "logged_at"
+    filter: Filter | None = None
+    concurrency: int = 4
+
+
+def read_window(query: WindowQuery, report: WindowReport) -> Flow[None]:
     """Emit lists of logs until the window is complete.
 
-    :raises SecodaIncompleteError: when it cannot be proven that nothing is missing
+    :param report: filled during the read
+    :raises SecodaIncompleteError: when it cannot be proven that no log is missing
     """
-    out = EmittedLogs()
-    opened = yield from open_listing(query.field, query.filter, report)
-    if opened.view is None:
-        yield from _read_unordered(query, opened.newest, opened.reason, out, report)
-        return
-    try:
-        yield from _read_ordered(query, opened.view, opened, out, report)
-    except OrderError as exc:
-        yield from _read_unordered(query, opened.newest, str(exc), out, report)
-    out.check_once()
+    opened = yield from open_listing(query.timestamp_field, query.filter, report)
+    yield from _WindowRead(query, report, opened).read()
 
 
-def _read_unordered(query: WindowQuery, newest: Page, reason: str, out: EmittedLogs, report: Report) -> Flow[None]:
-    report.order = "everything"
-    report.warn(f"the listing's order cannot be relied on ({reason}): all {report.total_pages} pages are read")
-    logs = yield from read_everything(
-        View(query.field, query.filter),
-        query.start,
-        query.end,
-        concurrency=query.concurrency,
-        report=report,
-        shown=newest.ids,
-    )
-    yield from out.emit_new(sorted(logs, key=lambda log: (-log.at, log.id)), report)
-    yield from _say_history(query, report, None)
+class _WindowRead:
+    """One read of a window."""
 
+    def __init__(self, query: WindowQuery, report: WindowReport, opened: OpenedListing) -> None:
+        self._query = query
+        self._report = report
+        self._opened = opened
+        self._listing = opened.listing
+        self._emitted = EmittedLogs()
+        self._oldest: Instant | None = None
 
-def _read_ordered(
-    query: WindowQuery, view: View, opened: OpenedListing, out: EmittedLogs, report: Report
-) -> Flow[None]:
-    if opened.oldest is not None and opened.oldest.logs:
-        report.history_from = opened.oldest.logs[0].at
-    if opened.newest.logs:
-        report.history_to = opened.newest.logs[0].at
-    report.sort = view.sort.text if view.sort is not None else None
-    first, rest = opened.newest, query
-    for last_try in (False, True):  # a log that arrives late at the very end looks like a cut, but once only
-        side = yield from read_in_direction(view, first, rest, out, report)
-        reason = None if side.complete else (yield from check_listing_end(view, side, report))
-        if reason is None:
-            yield from out.emit(log for log in side.tail if view.position(log.at) >= side.low)
-            break
-        rest = replace(rest, end=1 - side.low)
-        if rest.start >= rest.end:
-            break
-        if last_try:
-            yield from read_behind_cut(rest, view, side, reason, out, report)
-            break
-        first = yield from once(view.call(1))
-    yield from _say_history(query, report, view)
+    def read(self) -> Flow[None]:
+        unordered = self._opened.unordered
+        if not unordered:
+            try:
+                yield from self._read_in_order()
+            except UnreliableOrderError as error:
+                unordered = str(error)
+        if unordered:
+            yield from self._read_unordered(unordered)
+        self._emitted.check_unique()
 
+    def _read_in_order(self) -> Flow[None]:
+        first_page, opposite = self._opened.first_page, self._opened.opposite
+        if opposite is not None and opposite.logs:
+            self._set_oldest(opposite.logs[0].at)
+        if first_page.logs:
+            self._report.history_to = first_page.logs[0].at
+        self._report.sort = None if self._listing.sort is None else self._listing.sort.text
+        listing, rest = self._listing, (self._query.start, self._query.end)
+        for last_attempt in (False, True):  # a log that arrives late at the end looks like a truncated listing, once
+            last_position = None if self._oldest is None else listing.position(self._oldest)
+            result = yield from self._read_from(listing, first_page, rest, last_position)
+            if result.complete:
+                break
+            end = yield from check_listing_end(listing, result)
+            if end.opposite is not None:
+                self._set_oldest(end.opposite)
+            if not end.truncated:
+                remaining = (log for log in result.last_logs if listing.position(log.at) >= result.emitted_before)
+                yield from self._emitted.emit(remaining)
+                break
+            rest = listing.window_from(result.emitted_before, *rest)
+            if rest[0] >= rest[1]:
+                break
+            if last_attempt:
+                yield from self._read_from_other_end(rest, result, end.truncated)
+                break
+            first_page = yield from listing.read_page(1)
+        if self._begins_before_history() and self._query.filter is not None:
+            # The oldest log that matches the filter says nothing about the history of the workspace.
+            page = yield from replace(listing, filter=None).reversed().read_page(1)
+            self._set_oldest(page.logs[0].at if page.logs else None)
+        self._warn_of_missing_history()
 
-def _say_history(query: WindowQuery, report: Report, view: View | None) -> Flow[None]:
-    """Say when the listing begins after the window does; a filtered one is asked for the workspace's beginning."""
-    young = report.history_from is None or report.history_from >= query.start
-    if young and query.filter is not None and view is not None:
-        whole: Page = yield from once(replace(view, filter=None).flipped().call(1))
-        report.pages += 1
-        report.history_from = whole.logs[0].at if whole.logs else None
-        young = report.history_from is None or report.history_from >= query.start
-    if young:
-        since = "is empty" if report.history_from is None else f"begins at {format_instant(report.history_from)}"
-        report.warn(
-            f"the listing {since}, so it cannot show that nothing happened before in "
-            f"{describe_span(query.start, query.end)}: the workspace is younger, or older logs have expired"
+    def _read_from(
+        self, listing: Listing, first_page: Page, window: tuple[Instant, Instant], last_position: int | None = None
+    ) -> Flow[DirectionResult]:
+        return read_in_direction(
+            listing,
+            first_page,
+            window,
+            self._emitted,
+            concurrency=self._query.concurrency,
+            last_position=last_position,
         )
+
+    def _read_from_other_end(self, window: tuple[Instant, Instant], shown: DirectionResult, reason: str) -> Flow[None]:
+        """Read the part of the window that a truncated listing does not show, in the opposite order.
+
+        :param shown: what the listing showed before its end
+        """
+        self._listing = replace(self._listing, count_may_be_capped=True)
+        opposite = self._listing.reversed()
+        first_page = yield from opposite.read_page(1)
+        self._report.order = "both_ends"
+        self._report.warn(f"the listing is truncated ({reason}): the rest is read in the opposite order")
+        if first_page.logs and shown.last_logs:
+            begin, end = first_page.logs[0].at, shown.last_logs[-1].at
+            if opposite.position(begin) > opposite.position(end):
+                raise SecodaIncompleteError(
+                    f"the listing is truncated ({reason}), and in the opposite order it begins at "
+                    f"{format_instant(begin)}, among the logs that were returned already: the server does not sort in "
+                    "both directions. Use a `filter` that matches fewer logs"
+                )
+        result = yield from self._read_from(opposite, first_page, window)
+        if not result.complete:
+            missing = opposite.window_from(result.emitted_before, *window)
+            raise SecodaIncompleteError(
+                f"the listing is truncated ({reason}), and in the opposite order it ends before "
+                f"{format_instant(missing[0])}: logs of {format_window(*missing)} cannot be reached. Use a `filter` "
+                "that matches fewer logs; it is sent unchanged, so it may use any operator that Secoda supports"
+            )
+
+    def _read_unordered(self, reason: str) -> Flow[None]:
+        first_page = self._opened.first_page
+        self._report.order = "everything"
+        self._report.warn(
+            f"the order of the listing is not reliable ({reason}): all {first_page.total_pages} pages are read"
+        )
+        logs, oldest = yield from read_everything(
+            replace(self._listing, sort=None, order_shown=True),
+            (self._query.start, self._query.end),
+            first_page,
+            concurrency=self._query.concurrency,
+        )
+        repeats = yield from self._emitted.emit_new(sorted(logs, key=lambda log: (-log.at, log.id)))
+        self._report.repeats_dropped += repeats
+        self._set_oldest(oldest)
+        self._warn_of_missing_history()
+
+    def _set_oldest(self, at: Instant | None) -> None:
+        """Note where the history begins."""
+        self._oldest = self._report.history_from = at
+
+    def _begins_before_history(self) -> bool:
+        return self._oldest is None or self._oldest >= self._query.start
+
+    def _warn_of_missing_history(self) -> None:
+        if self._begins_before_history():
+            begins = "is empty" if self._oldest is None else f"begins at {format_instant(self._oldest)}"
+            self._report.warn(
+                f"the listing {begins}, so it does not show what happened before that in "
+                f"{format_window(self._query.start, self._query.end)}: the workspace is newer, or older logs have "
+                "expired"
+            )
+
+
+def format_window(start: Instant, end: Instant) -> str:
+    """Return a half-open window as text."""
+    return f"[{format_instant(start)}, {format_instant(end)})"

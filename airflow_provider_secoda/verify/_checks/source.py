@@ -10,7 +10,7 @@ from airflow_provider_secoda._storage.formats import stored
 from airflow_provider_secoda._storage.scratch_database import ScratchDatabase, decode_text, encode_text
 from airflow_provider_secoda._storage.spool import ContradictionError, Spool
 from airflow_provider_secoda.client._api.timestamps import format_instant, from_instant
-from airflow_provider_secoda.client._audit_logs.listing import Report
+from airflow_provider_secoda.client._audit_logs.output import WindowReport
 from airflow_provider_secoda.client.errors import SecodaError
 from airflow_provider_secoda.verify._checks.records import id_key, read_head
 from airflow_provider_secoda.verify._messages import escape, quote, record_name
@@ -85,7 +85,7 @@ class Source:
         """
         from airflow.providers.common.compat.sdk import AirflowException  # noqa: PLC0415 - only where it is used
 
-        report = Report()
+        report = WindowReport()
         try:
             hook = self._hook(header)
             with Spool() as spool:

@@ -1,0 +1,128 @@
+"""What a window read returns: the logs, each once, and a report of what the read did and saw."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from itertools import islice
+from typing import TYPE_CHECKING, Literal
+
+from airflow_provider_secoda.client._api.flow import Emit, Flow
+from airflow_provider_secoda.client.errors import SecodaIncompleteError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from airflow_provider_secoda.client._api.audit_log_page import Log, Page
+    from airflow_provider_secoda.client._api.timestamps import Instant
+    from airflow_provider_secoda.client.filters import Sort
+
+#: How many logs are emitted at once.
+BATCH = 1000
+
+
+@dataclass(frozen=True)
+class VerifiedPages:
+    """Consecutive pages that were proven to fit together."""
+
+    #: The order in which the listing was requested: ``desc``, ``asc``, or None without a sort.
+    sort: Literal["asc", "desc"] | None
+    first_page: int
+    last_page: int
+    #: The timestamps of the oldest and of the newest log on these pages.
+    oldest: Instant
+    newest: Instant
+    #: The ``count`` of the listing in the last of the answers.
+    count: int
+
+
+@dataclass
+class WindowReport:
+    """What a window read did and saw: the material for the task's summary and for the manifest.
+
+    The read writes it and never reads it, so no decision of the read depends on it.
+    """
+
+    #: Pages that the server returned, re-reads included.
+    pages: int = 0
+    #: Logs that were returned again because the listing changed, and dropped by their id.
+    repeats_dropped: int = 0
+    #: Reads that were repeated because the listing changed during the read.
+    rereads: int = 0
+    #: How the listing was read: ``newest_first``, ``both_ends`` or ``everything``.
+    order: str = "newest_first"
+    #: The timestamps of the oldest log in the listing and of the newest log seen; None when there is no log.
+    history_from: Instant | None = None
+    history_to: Instant | None = None
+    #: The ``sort`` parameter that the server honours; None without a sort.
+    sort: str | None = None
+    #: The pages that the result was read from, in the order in which they were read.
+    verified_pages: list[VerifiedPages] = field(default_factory=list)
+    #: ``count`` and ``total_pages`` of the listing in the first answer.
+    count: int = 0
+    total_pages: int = 0
+    #: What a reader of the result should know, one sentence each.
+    warnings: list[str] = field(default_factory=list)
+
+    def record_verified(self, sort: Sort | None, pages: Sequence[Page]) -> None:
+        """Record pages that fit together, in the order of their numbers."""
+        times = [log.at for page in pages for log in page.logs]
+        if times:
+            oldest, newest = min(times), max(times)
+            count = max(pages, key=lambda page: page.sequence).count
+            order = None if sort is None else sort.order
+            self.verified_pages.append(VerifiedPages(order, pages[0].number, pages[-1].number, oldest, newest, count))
+            self.history_to = max(self.history_to or newest, newest)
+
+    def warn(self, text: str) -> None:
+        """Record a warning, once."""
+        if text not in self.warnings:
+            self.warnings.append(text)
+
+
+class EmittedLogs:
+    """Emits logs and remembers their ids, in case the listing has to be read again."""
+
+    def __init__(self) -> None:
+        # Digests of the ids, grouped by their first byte: comparing all of them at once would need much memory.
+        self._digests: defaultdict[int, bytearray] = defaultdict(bytearray)
+
+    def emit(self, logs: Iterable[Log]) -> Flow[None]:
+        """Emit logs in small batches, because the reader may hold a batch while the next page is read."""
+        rest = iter(logs)
+        while batch := list(islice(rest, BATCH)):
+            for digest in map(_digest, batch):
+                self._digests[digest[0]] += digest
+            yield Emit(batch)
+
+    def emit_new(self, logs: Iterable[Log]) -> Flow[int]:
+        """Emit the logs that were not emitted before; return how many of them were."""
+        emitted = set().union(*map(_split, self._digests.values()))
+        batch = list(logs)
+        new = [log for log in batch if _digest(log) not in emitted]
+        yield from self.emit(new)
+        return len(batch) - len(new)
+
+    def check_unique(self) -> None:
+        """Check that no id was emitted twice.
+
+        :raises SecodaIncompleteError: when an id was emitted with two different timestamps
+        """
+        if any(len(set(digests)) < len(digests) for digests in map(_split, self._digests.values())):
+            raise SecodaIncompleteError(TWO_TIMESTAMPS.format("An id"))
+
+
+#: Error text; formatted with the id.
+TWO_TIMESTAMPS = (
+    "{} was returned with two different timestamps: ids are not unique, or the log was edited during the read. "
+    "Run the task again"
+)
+
+
+def _split(digests: bytearray) -> list[bytes]:
+    return [bytes(digests[i : i + 16]) for i in range(0, len(digests), 16)]
+
+
+def _digest(log: Log) -> bytes:
+    return blake2b(log.id.encode("utf-8", "surrogatepass"), digest_size=16).digest()
