@@ -383,7 +383,7 @@ def test_troubles_are_survived_and_said(airflow, sandbox, workspace, tmp_path):
     ran = airflow.run_dag(source)
     assert ran.state == "success", ran.log
     assert (tmp_path / "logs.jsonl").read_bytes() == expected(workspace)
-    assert "order cannot be relied on" in ran.log
+    assert "the order of the listing is not reliable" in ran.log
 
 
 def test_a_changing_workspace_is_written_exactly_once(secoda_sandbox_factory, tmp_path):

@@ -159,7 +159,7 @@ def test_a_listing_without_order_says_so(sandbox, tmp_path):
     manifest = manifest_of(path)
     assert manifest["read"]["order"] == "everything"
     assert (manifest["listing"]["sort"], manifest["read"]["page_ranges"][0]["sort"]) == (None, None)
-    assert "order cannot be relied on" in manifest["read"]["warnings"][0]
+    assert "the order of the listing is not reliable" in manifest["read"]["warnings"][0]
     assert manifest["read"]["page_ranges"][0]["first_page"] == 1
 
 
