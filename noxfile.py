@@ -58,7 +58,8 @@ nox.options.error_on_missing_interpreters = True
 os.environ.update(UV_SYSTEM_CERTS="1", UV_NATIVE_TLS="1", UV_PYTHON_DOWNLOADS="never")
 # Pythons that may be missing in PATH: those of pyenv, and those of GitHub's runners.
 PYENV = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
-FOLDERS = [*PYENV.glob("versions/3.1*/bin"), *Path("/opt/hostedtoolcache/Python").glob("3.1*/*/bin")]
+HOSTED = Path(os.environ.get("RUNNER_TOOL_CACHE") or "/opt/hostedtoolcache")
+FOLDERS = [*PYENV.glob("versions/3.1*/bin"), *HOSTED.glob("Python/3.1*/*/bin")]
 os.environ["PATH"] = os.pathsep.join([*map(str, sorted(FOLDERS)), os.environ["PATH"]])
 
 
