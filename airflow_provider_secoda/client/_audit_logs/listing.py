@@ -60,7 +60,7 @@ class Listing:
         return tuple(params)
 
     def _read(self, number: int, response: Response) -> Page:
-        """Decode an answer and count it: every page that arrives passes here, including pages read ahead in vain."""
+        """Decode an answer and count it: every page that arrives passes here, including those that are not used."""
         page = read_audit_logs(response, number=number, field=self.timestamp_field)
         self.report.pages += 1
         return page
@@ -90,7 +90,7 @@ class Listing:
         return self._number((yield from once(call if attempts is None else replace(call, attempts=attempts))))
 
     def read_pages(self, numbers: Sequence[int]) -> Flow[list[Page | None]]:
-        """Read pages in parallel; None stands for a page that the server does not show."""
+        """Read pages in parallel; None is a page that the server does not show."""
         outcomes = yield from several([self.call(number) for number in numbers])
         return [self.accept(outcome, number) for outcome, number in zip(outcomes, numbers, strict=True)]
 

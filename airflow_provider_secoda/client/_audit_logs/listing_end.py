@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from airflow_provider_secoda.client._audit_logs.listing import Listing
     from airflow_provider_secoda.client._audit_logs.read_direction import DirectionResult
 
-_ADVICE = "Run the task again; if the error stays, ask Secoda's support"
+_ADVICE = "Run the task again; if the error persists, contact Secoda's support"
 
 
 @dataclass(frozen=True)

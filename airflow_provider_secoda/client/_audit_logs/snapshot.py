@@ -1,40 +1,21 @@
 """Read consecutive pages so that they fit together as if the server had returned all of them at one instant.
 
 The listing changes while it is read: logs arrive at its head or late in its middle, old logs expire at its end, and
-each change moves the logs on all pages behind it by one place.
-
-**Definitions.** A *page range* is a number of consecutive pages, requested in parallel. The *shift* ``s(k)`` of page
-``k`` is the number of places by which the logs at that page had moved towards the last page when the page was read,
-counted from the beginning of the read. A log that arrives before them adds one, a log that is removed before them
-subtracts one. Two neighbouring pages *fit together* when no log of the listing is missing between them.
-
-**Claim.** The pages of a page range fit together when
+each change moves the logs on all pages behind it by one place. A *page range*, which is a number of consecutive pages
+requested in parallel, fits together when
 
 1. the first and the last page, read again after all the others, show the same logs in the same places;
 2. no log is on two of the pages;
 3. the logs are in order from page to page, and every page except the last page of the listing is full.
 
-**Why.** By (3) a page shows consecutive places of the listing. If ``s(k) < s(k+1)``, the last log of page ``k`` moved
-on to page ``k+1`` before that was read, so it is on both pages; (2) excludes this. If ``s(k) > s(k+1)``, a log moved
-from page ``k+1`` to page ``k`` unseen, so it is missing; this is to be excluded. By (2) the shifts never grow from the
-first page to the last: ``s(first) >= … >= s(last)``. By (1) the first and the last page were read under the same shift:
-``s(first) = s(last)``. So all shifts are equal, and no log is missing between two pages.
+In short: when logs move towards the last page between the reads of two neighbouring pages, a log is on both, which (2)
+excludes. So the shift of the pages never grows from the first to the last. By (1) it is equal at both ends, so it is
+equal everywhere, and no log is missing between two pages. ``docs/architecture.md`` ("Read a window") has the proof.
 
-The argument does not use ``count``. So it also holds when logs arrive and expire at the same rate: arrivals anywhere,
-and expiries behind the last page, which move no log of the range.
-
-**What ``count`` adds.** A log that is deleted *between* the first and the last page changes neither of them; only
-``count`` shows it. So:
-
-* While ``count`` falls, every page of the range is read twice and must be the same twice. (Newest first, ``count``
-  falls when logs expire behind the page range. Oldest first, it grows when logs arrive there.)
-* When ``count`` changes in the other direction, replicas of the listing that disagree have answered: the page range is
-  not accepted.
-* When ``count`` may be capped, a deletion does not change it: every page is read twice as well.
-
-**What is not promised.** When between the same two answers one log is deleted inside the page range and another one
-arrives, ``count`` stays the same. If the second one compensates the shift of the first, nothing shows the change. To
-notice it, every page would have to be read twice, always.
+A log that is deleted *between* the two ends changes only ``count``. So every page is read twice while ``count`` falls,
+and when it may be capped; when ``count`` changes in the other direction, replicas that disagree have answered, and the
+page range is not accepted. A deletion and an arrival between the same two answers leave ``count`` as it was: this is
+not detected, as it would take two reads of every page, always.
 
 Where the listing changes too fast for this, two pages are read in turn instead (:mod:`.page_pairs`): they fit together
 when the end of one is the beginning of the other, or when both are the same twice in turn.
@@ -130,8 +111,8 @@ def _confirm(listing: Listing, pages: Sequence[Page], *, next_missing: bool) -> 
         between = [page for page in (yield from listing.read_pages(numbers)) if page is not None]
         if not counts_are_monotonic(listing, (*pages, *again, *between)):
             return None
-        # Where logs of one timestamp are on two pages, a deletion looks like a server that reorders them. Only the
-        # count tells the difference, so the ids must be the same as well.
+        # Where logs of one timestamp are on two pages, a deletion looks like a server that reorders them. Only
+        # ``count`` differs, so the ids must be the same as well.
         if len(between) < len(numbers) or any(page.ids != by_number[page.number].ids for page in (*again, *between)):
             return None
     return again[-1]
@@ -151,7 +132,7 @@ def _read_page_range(
             last = min(last, number if reached_end else max(first, number, page.total_pages))
         wanted = [number for number in range(first, last + 1) if number not in found]
         if not wanted:
-            # Pages after the last one were read ahead in vain; answers that are still in flight are not awaited.
+            # Pages after the last one are not needed; answers that are still in flight are not awaited.
             return {number: found[number] for number in range(first, last + 1)}
         requested = set(in_flight.values())
         highest = max(found, default=first)
@@ -162,7 +143,7 @@ def _read_page_range(
         in_flight.update(calls)
         call, outcome = answered((yield list(calls)))
         if call not in in_flight:
-            continue  # read ahead in vain for an earlier page range
+            continue  # read ahead for an earlier page range, and not needed
         number = in_flight.pop(call)
         accepted = listing.accept(outcome, number)
         if accepted is None:

@@ -2,7 +2,7 @@
 
 The proof is counting. A log that was seen before a moment and again after it was in the listing at that moment. Take
 the logs seen both before and after one answer, and the logs in that answer. When they are as many as its ``count``,
-they are the complete listing of that moment, in whatever order the pages came and however the listing changed.
+they are the complete listing of that moment, in any order of the pages and with any changes of the listing.
 """
 
 from __future__ import annotations
@@ -171,7 +171,7 @@ def _read_pass(listing: Listing, seen: _SeenLogs, pass_number: int, parallel: in
         call, outcome = answered((yield list(start)))
         number = in_flight.pop(call, None)
         if number is None:
-            continue  # read ahead in vain before
+            continue  # read ahead by an earlier flow, and not needed
         page = listing.accept(outcome, number)
         if page is None:
             if isinstance(outcome, Page) and outcome.count == 0:
