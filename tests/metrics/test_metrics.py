@@ -146,7 +146,7 @@ def test_the_hook_in_a_task_of_ones_own(statsd, sandbox, with_versions):
 # --- in the triggerer ------------------------------------------------------------------------------------------
 
 
-def wait(number, deadline=1.5):
+async def wait(number, deadline=1.5):
     """Run so many triggers of one connection to their end."""
 
     async def one():
@@ -161,16 +161,13 @@ def wait(number, deadline=1.5):
         )
         return [event async for event in trigger.run()]
 
-    async def all_of_them():
-        return await asyncio.gather(*[one() for _ in range(number)])
-
-    return asyncio.run(all_of_them())
+    return await asyncio.gather(*[one() for _ in range(number)])
 
 
-def test_waits_in_the_triggerer(statsd, with_versions):
+async def test_waits_in_the_triggerer(statsd, with_versions):
     """Many that wait with one client are counted once each, and what failed as well."""
     with_versions.faults.script = [500, ("status", 429, {"Retry-After": "0"})]
-    wait(5)
+    await wait(5)
     heard, expected = statsd.heard(), served(with_versions)
     # The first request of a look is not repeated: the next look does that.
     heard.pop("secoda.retries", None)
@@ -179,19 +176,16 @@ def test_waits_in_the_triggerer(statsd, with_versions):
     assert heard["secoda.throttles"] == 1
 
 
-def test_event_triggers(statsd, sandbox, workspace):
+async def test_event_triggers(statsd, sandbox, workspace):
     """An event trigger tells of each log that it was shown, and of how late it was."""
-
-    async def watch():
-        trigger = SecodaAuditLogEventTrigger(poke_interval=0.2)
-        async with aclosing(trigger.run()) as events:
-            task = asyncio.ensure_future(anext(events))
-            await asyncio.sleep(1.0)  # it begins at the present, once it has looked
-            now = datetime.now(timezone.utc)
-            workspace.add_log(id="late", logged_at=now - timedelta(seconds=90), created_at=now)
-            return await asyncio.wait_for(task, 10)
-
-    assert asyncio.run(watch()).payload["id"] == "late"
+    trigger = SecodaAuditLogEventTrigger(poke_interval=0.2)
+    async with aclosing(trigger.run()) as events:
+        task = asyncio.ensure_future(anext(events))
+        await asyncio.sleep(1.0)  # it begins at the present, once it has polled
+        now = datetime.now(timezone.utc)
+        workspace.add_log(id="late", logged_at=now - timedelta(seconds=90), created_at=now)
+        event = await asyncio.wait_for(task, 10)
+    assert event.payload["id"] == "late"
     heard = statsd.heard()
     assert heard.pop("secoda.lag") == [pytest.approx(90_000, abs=1)]
     assert heard == {**served(sandbox), "secoda.logs": 1}
@@ -208,11 +202,11 @@ class Slow(statsd_package.StatsClient):
         super().__init__(*args, **kwargs)
 
 
-def test_no_event_loop_waits_for_it(tell, with_versions):
+async def test_no_event_loop_waits_for_it(tell, with_versions):
     """What may block is done in a thread, before the first metric is told."""
     Slow.made.clear()
     statsd = tell(statsd_custom_client_path=f"{__name__}.Slow")
-    wait(2, deadline=0.5)
+    await wait(2, deadline=0.5)
     assert statsd.heard()["secoda.requests"] == len(with_versions.requests)
     assert len(Slow.made) == 1
     assert Slow.made != [threading.main_thread().name]

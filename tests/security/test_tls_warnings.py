@@ -142,8 +142,8 @@ def test_the_test_of_a_connection_says_so(connection):
     assert "not verif" in text
 
 
-def test_every_trigger_says_so(connection, heard):
-    """Of two triggers that share a client each says so in its own log, as one may begin in the triggerer."""
+async def test_every_trigger_logs_it(connection, heard):
+    """Two triggers that share a client log it each, because one may begin in the triggerer."""
     from airflow_provider_secoda.triggers.secoda import SecodaVersionHistoryTrigger
 
     async def one(name):
@@ -155,16 +155,13 @@ def test_every_trigger_says_so(connection, heard):
             return event.payload["status"]
         return None
 
-    async def both():
-        return await asyncio.gather(one("a"), one("b"))
-
-    assert asyncio.run(both()) == ["success", "success"]
+    assert await asyncio.gather(one("a"), one("b")) == ["success", "success"]
     assert {"a", "b"} <= {name for name, _ in heard}
 
 
 @pytest.mark.skipif(airflow_runs.version() < (3,), reason="event triggers are of Airflow 3")
-def test_every_watcher_says_so(connection, heard):
-    """A watcher of assets says so when it starts, again when it starts again."""
+def test_every_watcher_logs_it(connection, heard):
+    """A watcher of assets logs it each time it starts."""
     from airflow_provider_secoda.triggers.secoda import SecodaAuditLogEventTrigger
 
     async def first():
@@ -180,15 +177,15 @@ def test_every_watcher_says_so(connection, heard):
 
 
 @pytest.mark.parametrize("colour", ["threads", "loop"])
-def test_a_client_without_airflow_says_so(server, caplog, colour):
-    """A client that is used by itself says so, too, each one that is made."""
+def test_a_client_without_airflow_logs_it(server, caplog, colour):
+    """A client without Airflow logs it too, once per client."""
     for number in range(1, 3):
         assert ask(colour, server.url, verify=False)["count"] == 1
         assert len([record for record in caplog.records if "is not verified" in record.getMessage()]) == number
 
 
-def test_who_verifies_is_told_nothing(server, tmp_path, caplog):
-    """With a CA bundle nothing is said, as nothing is wrong: a warning that always comes is none."""
+def test_nothing_is_logged_when_certificates_are_verified(server, tmp_path, caplog):
+    """With a CA bundle nothing is logged."""
     file, context = certificate(tmp_path, "127.0.0.1")
     with RawServer(answer, context=context) as trusted:
         for colour in ("threads", "loop"):
