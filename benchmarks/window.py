@@ -49,7 +49,7 @@ QUICK = Scale(5_000, 9, 0.005, 1, {"middle": 5}, week=False)
 
 
 @dataclass(frozen=True)
-class PageRange:
+class Window:
     """A window of the history, and what is true of it by the workspace itself, without any listing."""
 
     start: datetime
@@ -74,7 +74,7 @@ class Measured:
     """What one reader did with one window."""
 
     name: str
-    stretch: PageRange
+    window: Window
     result: dict[str, Any]
 
     @property
@@ -85,7 +85,7 @@ class Measured:
     def row(self, ours: float) -> list[Any]:
         """Return its line of the table, with the wall time as a multiple of ``ours``."""
         walls, ids = self.result["walls"], self.result["ids"]
-        verdict = "-" if ids is None else "exact" if sorted(ids) == self.stretch.ids else "WRONG"
+        verdict = "-" if ids is None else "exact" if sorted(ids) == self.window.ids else "WRONG"
         return [
             self.name,
             self.result["requests"],
@@ -97,45 +97,45 @@ class Measured:
         ]
 
 
-def measure(sandbox: dict[str, Any], stretch: PageRange, scale: Scale) -> list[Measured]:
+def measure(sandbox: dict[str, Any], window: Window, scale: Scale) -> list[Measured]:
     """Read one window with all readers that are installed, each in a process of its own."""
     plan = [(OURS, f"**this operator**, concurrency {CONCURRENCY}", CONCURRENCY, True)]
     if scale is FULL:
         plan += [(OURS, f"this operator, concurrency {width}", width, True) for width in (1, 8)]
     plan += [(reader, name, 1, common.installed(needs) is not None) for reader, name, needs in RIVALS]
-    plan += [(FLOOR, f"floor: its {len(stretch.pages)} pages, {CONCURRENCY} at once", CONCURRENCY, True)]
+    plan += [(FLOOR, f"floor: its {len(window.pages)} pages, {CONCURRENCY} at once", CONCURRENCY, True)]
     found = []
     for reader, name, concurrency, installed in plan:
         if not installed:
             _say(f"{name}: not installed, left out (see benchmarks/README.md)")
             continue
-        _say(f"{stretch.start:%Y-%m-%d}: {name}")
-        slow = reader not in (OURS, FLOOR) and stretch.pages[0] > 1
+        _say(f"{window.start:%Y-%m-%d}: {name}")
+        slow = reader not in (OURS, FLOOR) and window.pages[0] > 1
         job = {
             "sandbox": sandbox,
             "reader": reader,
-            "start": stretch.start.isoformat(),
-            "end": stretch.end.isoformat(),
+            "start": window.start.isoformat(),
+            "end": window.end.isoformat(),
             "head": common.UNTIL.isoformat(),
             "runs": min(scale.runs, 3) if slow else scale.runs,
             "concurrency": concurrency,
-            "pages": stretch.pages,
+            "pages": window.pages,
             "watch": True,
         }
-        found.append(Measured(name, stretch, common.work(job)))
+        found.append(Measured(name, window, common.work(job)))
     return found
 
 
 def breakdown(ours: Measured, floor: Measured, total_pages: int) -> list[Any]:
     """Return where the requests and the time of the median run of this operator went.
 
-    The search is what ``open_listing`` and ``find_first`` take, by a clock around them; what comes after the
+    The search is what ``open_listing`` and ``find_first_page`` take, by a clock around them; what comes after the
     last answer's headers is counted as the file; the rest is reading. A page that holds the window counts as
     such even if the search came upon it; a request for a page that was had before is a re-read.
     """
     walls = ours.result["walls"]
     note = ours.result["notes"][walls.index(statistics.median_low(walls))]
-    held = set(ours.stretch.pages)
+    held = set(ours.window.pages)
     window, again, search, ahead = set(), 0, 0, 0
     seen: set[tuple[str, int]] = set()
     for sent, _, order, page in note["requests"]:
@@ -183,10 +183,10 @@ def main() -> None:
             windows["week in the middle"] = (48, 7)
         for name, (back, days) in windows.items():
             start = common.UNTIL - timedelta(days=back)
-            stretch = PageRange(start, start + timedelta(days=days), workspace)
-            found = measure(sandbox, stretch, scale)
-            pages = f"pages {stretch.pages[0]}-{stretch.pages[-1]}"
-            print(f"\n## {name.capitalize()}: {len(stretch.ids)} logs on {pages}\n")
+            window = Window(start, start + timedelta(days=days), workspace)
+            found = measure(sandbox, window, scale)
+            pages = f"pages {window.pages[0]}-{window.pages[-1]}"
+            print(f"\n## {name.capitalize()}: {len(window.ids)} logs on {pages}\n")
             head = ["", "requests", "wall time", "to ours", "processor", "peak memory", "ids"]
             print(common.table(head, [one.row(found[0].wall) for one in found]), flush=True)
             breakdowns.append([name, *breakdown(found[0], found[-1], total_pages)])

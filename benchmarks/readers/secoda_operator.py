@@ -14,7 +14,7 @@ import memory_usage
 from airflow.providers.common.compat.sdk import DAG
 from requests.adapters import HTTPAdapter
 
-from airflow_provider_secoda.client._audit_logs import listing, search
+from airflow_provider_secoda.client._audit_logs import open_listing, search
 from airflow_provider_secoda.operators.secoda import SecodaAuditLogsOperator
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class _Watch:
             return answer
 
         HTTPAdapter.send = watched  # type: ignore[method-assign]
-        for home, name in ((listing, "open_listing"), (search, "find_first")):
+        for home, name in ((open_listing, "open_listing"), (search, "find_first_page")):
             step = getattr(home, name)
             timed = self._timed(step)
             for module in list(sys.modules.values()):
@@ -57,10 +57,10 @@ class _Watch:
                     setattr(module, name, timed)
 
     def _timed(self, step: Step) -> Step:
-        def timed(*arguments: Any) -> Generator[Any, Any, Any]:
+        def timed(*arguments: Any, **options: Any) -> Generator[Any, Any, Any]:
             began = time.perf_counter()
             try:
-                return (yield from step(*arguments))
+                return (yield from step(*arguments, **options))
             finally:
                 self.searches.append((began, time.perf_counter()))
 

@@ -104,6 +104,9 @@ def test_news_under_a_count_that_stands_at_a_cap():
     misplaced = frozenset(rows[serial].id for serial in (3, 4, 6, 7))
     manners = Manners(page_size=7, order="broken", default="oldest", cap=5, misplaced=misplaced)
     refused(read(World(rows, manners), 6, 8), "the listing is truncated")
+    misplaced = frozenset(rows[serial].id for serial in (0, 4, 6, 7, 11))
+    manners = Manners(page_size=7, order="broken", default="oldest", cap=6, misplaced=misplaced)
+    refused(read(World(rows, manners), 6, 11), "the listing is truncated")
 
 
 def test_a_count_that_depends_on_the_sort():
@@ -111,6 +114,9 @@ def test_a_count_that_depends_on_the_sort():
     user = Filter.parse({"operator": "exact", "field": "performer_type", "value": "USER"})
     manners = Manners(page_size=5, order="reversed", default="oldest", cap=20, cap_counts=False, cap_first=True)
     refused(read(World(spaced(30), manners), 0, 25, filter=user))
+    manners = Manners(page_size=1, order="reversed", default="scrambled", cap=18, cap_counts=False, cap_first=True)
+    moves: dict = {9: [World.expire], 19: [World.arrive]}
+    refused(read(World(spaced(26), manners), 7, 10, moves, filter=user), "`count` is 12 sorted")
 
 
 def test_an_other_end_that_shows_nothing():

@@ -24,6 +24,13 @@ def test_steady_arrivals_and_expiries_are_survived():
         exact(read(World(spaced(60), Manners(page_size=5)), 25, 52, moves), "newest_first")
 
 
+def test_a_listing_that_comes_to_rest_is_read():
+    """A listing that changed with every answer is read to its end after it has come to rest."""
+    for last in (31, 34, 37):
+        moves = {answer: [lambda world: world.arrive(SECOND)] for answer in range(2, last)}
+        exact(read(World(spaced(60), Manners(page_size=5)), 20, 45, moves), "newest_first")
+
+
 def test_shuffled_ties_are_survived():
     """Ties over page edges in another order with each answer are read, not refused."""
     for seed in range(6):

@@ -1,4 +1,4 @@
-"""The head of the audit log is followed: each log that is stored comes out once, for one request while all is quiet."""
+"""Following the audit log: each stored log is returned once; a poll is one request while nothing happens."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_secoda.client._api.flow import Response
-from airflow_provider_secoda.client._audit_logs import follow as tail_module
+from airflow_provider_secoda.client._audit_logs import follow
 from airflow_provider_secoda.client._audit_logs.follow import (
     LATE,
     OVERLAP,
@@ -29,7 +29,7 @@ BEGIN = 1_700_000_000 * SECOND
 
 
 def spaced(count: int, step: int = SECOND) -> list[dict]:
-    """Return so many logs, a step apart."""
+    """Return this many logs, one step apart."""
     return [log(number, BEGIN + number * step) for number in range(count)]
 
 
@@ -45,27 +45,27 @@ def run(flow, model, *, seed=0):
 
 
 class Follower:
-    """A tail of a model: looks, and remembers what came out."""
+    """Polls a model, and remembers the logs that were returned."""
 
     def __init__(self, model: Model, **options) -> None:
-        self.model, self.tail = model, AuditLogFollower(**options)
+        self.model, self.followed = model, AuditLogFollower(**options)
         self.got: list[str] = []
-        self.look()
-        assert not self.got, "the first look brings nothing"
+        self.poll()
+        assert not self.got, "the first poll returns no logs"
 
-    def look(self, *, seed: int = 0) -> list[str]:
+    def poll(self, *, seed: int = 0) -> list[str]:
         before = self.model.requests
-        look: PollResult = run(self.tail.poll(BEGIN), self.model, seed=seed)
-        assert look.gap is None
-        assert [(log.at, log.id) for log in look.logs] == sorted((log.at, log.id) for log in look.logs)
+        result: PollResult = run(self.followed.poll(BEGIN), self.model, seed=seed)
+        assert result.gap is None
+        assert [(log.at, log.id) for log in result.logs] == sorted((log.at, log.id) for log in result.logs)
         self.requests = self.model.requests - before
-        self.got += (ids := [log.id for log in look.logs])
+        self.got += (ids := [log.id for log in result.logs])
         assert len(self.got) == len(set(self.got)), "twice"
         return ids
 
 
 def add(model: Model, at: int) -> str:
-    """Store a log now, whatever moment it carries."""
+    """Store a log now, with any timestamp."""
     return model._add(at)
 
 
@@ -76,63 +76,63 @@ def newest(model: Model) -> int:
 # --- quiet and busy --------------------------------------------------------------------------------------------
 
 
-def test_a_quiet_look_is_one_request():
-    """While nothing happens each look is one request, and so it is when a few logs arrive."""
+def test_a_quiet_poll_is_one_request():
+    """While nothing happens each poll is one request, and so it is when a few logs arrive."""
     follower = Follower(Model(spaced(500), page_size=100))
     for _ in range(30):
-        assert follower.look() == []
+        assert follower.poll() == []
         assert follower.requests == 1
     fresh = [add(follower.model, newest(follower.model) + 1) for _ in range(40)]
-    assert follower.look() == fresh
+    assert follower.poll() == fresh
     assert follower.requests == 1
 
 
-def test_the_first_look_brings_nothing_and_costs_two_requests():
-    """What is there at the beginning is not news; the order is shown from both ends."""
+def test_the_first_poll_returns_no_logs_and_costs_two_requests():
+    """Logs that are there at the beginning are not new; the order is checked from both ends."""
     follower = Follower(Model(spaced(500), page_size=100))
     assert follower.requests == 2
-    assert follower.tail.newest == BEGIN + 499 * SECOND
+    assert follower.followed.newest == BEGIN + 499 * SECOND
 
 
 @pytest.mark.parametrize("burst", [1, 4, 5, 6, 37, 160])
 def test_a_burst_over_several_pages_comes_out_once(burst):
-    """However many logs arrive between two looks, all come out, oldest first, and none twice."""
+    """However many logs arrive between two polls, all are returned, oldest first, and none twice."""
     follower = Follower(Model(spaced(100), page_size=5))
     for _ in range(3):
         fresh = [add(follower.model, newest(follower.model) + 1) for _ in range(burst)]
-        assert follower.look() == fresh
-        assert follower.look() == []
+        assert follower.poll() == fresh
+        assert follower.poll() == []
 
 
 def test_ties_at_the_cursor_come_out():
-    """A log of the very moment of the newest one known is new if its id is."""
+    """A log with the timestamp of the newest known one is new if its id is."""
     follower = Follower(Model(spaced(100), page_size=5))
     fresh = [add(follower.model, newest(follower.model)) for _ in range(3)]
-    assert sorted(follower.look()) == sorted(fresh)
+    assert sorted(follower.poll()) == sorted(fresh)
 
 
 @pytest.mark.parametrize("ties", ["stable", "shuffled"])
 def test_a_tie_longer_than_a_page_at_the_beginning_is_not_news(ties):
-    """Where page 1 is one single moment, what else lies in that moment was there before, too."""
+    """When all of page 1 has one timestamp, the other logs of this timestamp are not new either."""
     logs = [*spaced(50), *(log(1000 + number, BEGIN + 60 * SECOND) for number in range(23))]
     follower = Follower(Model(logs, page_size=5, ties=ties, sort="tie_breaker_refused"))
     for _ in range(3):
-        assert follower.look() == []
+        assert follower.poll() == []
     fresh = add(follower.model, newest(follower.model) + 1)
-    assert follower.look() == [fresh]
+    assert follower.poll() == [fresh]
 
 
 def test_an_empty_workspace_begins_with_its_first_log():
-    """In a listing without logs whatever comes is news."""
+    """In a listing without logs every log is new."""
     model = Model([], page_size=5)
     follower = Follower(model)
-    assert follower.look() == []
+    assert follower.poll() == []
     fresh = [add(model, BEGIN + number) for number in range(7)]
-    assert follower.look() == fresh
+    assert follower.poll() == fresh
 
 
 def test_an_empty_listing_of_several_pages_is_empty():
-    """A server that announces pages for no logs is taken at its count."""
+    """`count` decides whether a listing is empty, not `total_pages`."""
 
     class Announcing(Model):
         def answer(self, request):
@@ -140,50 +140,50 @@ def test_an_empty_listing_of_several_pages_is_empty():
             return Response(200, answer.headers, answer.body.replace(b'"total_pages": 1', b'"total_pages": 2'))
 
     follower = Follower(Announcing([], page_size=5))
-    assert follower.look() == []
+    assert follower.poll() == []
 
 
 def test_a_listing_that_is_emptied_begins_again():
-    """When all logs are gone the next ones still come out."""
+    """When all logs have expired, new ones are still returned."""
     model = Model(spaced(3), page_size=5)
     follower = Follower(model)
     model.logs.clear()
-    assert follower.look() == []
+    assert follower.poll() == []
     fresh = add(model, BEGIN + 10 * SECOND)
-    assert follower.look() == [fresh]
+    assert follower.poll() == [fresh]
 
 
 # --- late logs -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("depth", [0, 1, 29])
-def test_a_log_stored_a_little_late_comes_at_the_next_look(depth):
-    """A log that shows below the newest one, by as much as the overlap, is found at once, on whatever page."""
+def test_a_log_stored_a_little_late_comes_at_the_next_poll(depth):
+    """A log that is older than the newest one by less than the overlap is found at once, on any page."""
     follower = Follower(Model(spaced(200), page_size=60))
     follower.model.page_size = 5
     late = add(follower.model, newest(follower.model) - depth * SECOND)
-    assert follower.look() == [late]
+    assert follower.poll() == [late]
 
 
 def test_a_log_stored_late_raises_the_alarm_of_the_count():
-    """A log far below the floor is missed by its page, but not by the count: within ten looks it is out."""
+    """A late log far before the overlap is not on page 1, but changes `count`: it is returned within ten polls."""
     follower = Follower(Model(spaced(1000), page_size=500))
     follower.model.page_size = 50
     late = add(follower.model, newest(follower.model) - 300 * SECOND)
-    looks = [(follower.look(), follower.requests) for _ in range(30)]
-    assert [ids for ids, _ in looks if ids] == [[late]]
-    assert [ids for ids, _ in looks].index([late]) <= tail_module.SWEEP_EVERY
-    assert sum(requests > 1 for _, requests in looks) == 1, "once it is explained the alarm rests"
+    polls = [(follower.poll(), follower.requests) for _ in range(30)]
+    assert [ids for ids, _ in polls if ids] == [[late]]
+    assert [ids for ids, _ in polls].index([late]) <= follow.SWEEP_EVERY
+    assert sum(requests > 1 for _, requests in polls) == 1, "one sweep explains the count"
 
 
 def test_steady_expiry_costs_few_requests():
-    """Where logs expire all the time the count explains nothing, and yet nine looks of ten are one request."""
+    """Where logs expire all the time, `count` is never explained; still nine polls of ten are one request."""
     model = Model(spaced(3000), page_size=100)
     follower = Follower(model)
     requests = []
     for _ in range(50):
         model.logs.pop(0)
-        follower.look()
+        follower.poll()
         requests.append(follower.requests)
     assert sum(one == 1 for one in requests) >= 45
     assert max(requests) <= 25
@@ -210,18 +210,18 @@ class Moving(Model):
 @pytest.mark.parametrize("ties", ["stable", "shuffled"])
 @pytest.mark.parametrize("seed", range(4))
 def test_whatever_moves_each_log_comes_out_once(page_size, ties, seed):
-    """Logs arrive, late ones among them, expire and are shown by copies that lag: each new one comes out once."""
+    """Logs arrive, some of them late, expire, and come from outdated replicas: each new one is returned once."""
     model = Moving(spaced(400), page_size=page_size, ties=ties, seed=seed, sort="tie_breaker_refused")
     follower = Follower(model)
-    before, known_from = set(model.ever), follower.tail._horizon
+    before, known_from = set(model.ever), follower.followed._horizon
     model.moving, model.stale = True, 0.05 if seed % 2 else 0.0
     for turn in range(40):
         with suppress(SecodaIncompleteError):  # an honest answer to copies that disagree
-            follower.look(seed=turn)
+            follower.poll(seed=turn)
     model.moving, model.stale = False, 0.0
     model._add(newest(model) + 1)
-    for turn in range(tail_module.SWEEP_ANYHOW + 1):
-        follower.look(seed=turn)
+    for turn in range(follow.SWEEP_ANYHOW + 1):
+        follower.poll(seed=turn)
     ever = {id_: instant(item["created_at"]) for id_, item in model.ever.items() if id_ not in before}
     assert len(ever) > 10
     assert set(follower.got) <= ever.keys(), "old"
@@ -231,16 +231,16 @@ def test_whatever_moves_each_log_comes_out_once(page_size, ties, seed):
 
 @given(
     moves=st.lists(
-        st.lists(st.sampled_from(["head", "tie", "near", "far", "expire", "look"]), max_size=8), max_size=12
+        st.lists(st.sampled_from(["head", "tie", "near", "far", "expire", "poll"]), max_size=8), max_size=12
     ),
     page_size=st.integers(1, 12),
 )
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_any_order_of_arrivals_and_looks(moves, page_size):
-    """Between looks any number of logs arrive anywhere above the horizon; all come out, each once, none of before."""
+def test_any_order_of_arrivals_and_polls(moves, page_size):
+    """Any number of logs arrives anywhere after the horizon between polls; each is returned once, and no older ones."""
     model = Model(spaced(60), page_size=page_size)
     follower = Follower(model)
-    fresh, known_from = set(), follower.tail._horizon
+    fresh, known_from = set(), follower.followed._horizon
     for turn in moves:
         for move in turn:
             head = newest(model)
@@ -249,10 +249,10 @@ def test_any_order_of_arrivals_and_looks(moves, page_size):
                 fresh.add(add(model, at))
             elif move == "expire" and len(model.logs) > 20:
                 model.expired.add(model.logs.pop(0)["id"])
-            elif move == "look":
-                follower.look()
-    for _ in range(tail_module.SWEEP_ANYHOW + 1):
-        follower.look()
+            elif move == "poll":
+                follower.poll()
+    for _ in range(follow.SWEEP_ANYHOW + 1):
+        follower.poll()
     assert fresh - model.expired <= set(follower.got) <= fresh
 
 
@@ -262,50 +262,50 @@ def test_any_order_of_arrivals_and_looks(moves, page_size):
 @pytest.mark.parametrize("sort", ["refused", "ignored", "reversed"])
 @pytest.mark.parametrize("seed", [0, 1])
 def test_without_an_order_everything_is_read_and_said(sort, seed):
-    """Where the order cannot be had each look reads all pages, says why and how many, and brings what is new."""
+    """Without a reliable order each poll reads all pages, says why and how many, and returns the new logs."""
     model = Model(spaced(64), page_size=5, sort=sort, seed=seed)
     follower = Follower(model)
-    assert follower.tail.unordered
-    assert follower.look() == []
-    assert follower.tail.pages >= 13
+    assert follower.followed.unordered
+    assert follower.poll() == []
+    assert follower.followed.pages >= 13
     fresh = [add(model, newest(model) + 1), add(model, newest(model) - 5 * SECOND)]
-    assert sorted(follower.look()) == sorted(fresh)
+    assert sorted(follower.poll()) == sorted(fresh)
 
 
 def test_an_order_that_comes_back_is_used_again():
-    """A server that learns to sort is asked for one page again."""
+    """When the server sorts again, a poll is one request again."""
     model = Model(spaced(64), page_size=5, sort="ignored")
     follower = Follower(model)
     model.sort = "honoured"
-    follower.look()
-    follower.look()
-    assert not follower.tail.unordered
+    follower.poll()
+    follower.poll()
+    assert not follower.followed.unordered
     add(model, newest(model) + 1)
     model.page_size = 50
-    follower.look()
+    follower.poll()
     assert follower.requests == 1
 
 
 def test_an_order_that_is_lost_is_noticed():
-    """When page 1 comes in no order the look reads everything instead, and what is new comes out."""
+    """When page 1 is out of order the poll reads all pages instead, and returns the new logs."""
     model = Model(spaced(64), page_size=5)
     follower = Follower(model)
     model.sort = "ignored"
     fresh = [add(model, newest(model) + 1) for _ in range(3)]
-    assert sorted(follower.look()) == sorted(fresh)
-    assert follower.tail.unordered
+    assert sorted(follower.poll()) == sorted(fresh)
+    assert follower.followed.unordered
 
 
 def test_one_page_shows_no_order():
-    """A listing of one page may come in any order; when it has grown to two, the order is shown anew."""
+    """A listing of one page may come in any order; when it has grown to two, the order is checked again."""
     model = Model(spaced(4), page_size=5, sort="reversed")
     follower = Follower(model)
     fresh = [add(model, newest(model) + 1) for _ in range(4)]
-    assert sorted(follower.look()) == sorted(fresh)
-    assert follower.tail.unordered
+    assert sorted(follower.poll()) == sorted(fresh)
+    assert follower.followed.unordered
 
 
-def test_a_default_order_that_looks_right_is_noticed():
+def test_a_default_order_that_happens_to_be_right_is_noticed():
     """When a listing grows beyond one page, an order by another timestamp is not taken for the one asked for."""
 
     class NewestLoggedFirst(Model):
@@ -317,20 +317,20 @@ def test_a_default_order_that_looks_right_is_noticed():
     late = log(500, BEGIN + 190 * SECOND, logged=BEGIN - 60 * SECOND)
     fresh = [add(model, newest(model) + 1) for _ in range(3)]
     model.logs.append(late)
-    assert sorted(follower.look()) == sorted([*fresh, late["id"]])
+    assert sorted(follower.poll()) == sorted([*fresh, late["id"]])
 
 
 def test_a_first_page_without_logs_is_no_answer():
-    """A page that shows nothing of what is counted is an error, not silence."""
+    """An empty page 1 with a `count` above 0 is an error."""
     model = Model(spaced(30), page_size=5)
     follower = Follower(model)
     model.hidden = frozenset(item["id"] for item in model.logs[-5:])
     with pytest.raises(SecodaIncompleteError, match="first page shows none"):
-        follower.look()
+        follower.poll()
 
 
-def test_a_look_that_fails_changes_nothing():
-    """What arrives around a look that fails comes out of the next one."""
+def test_a_poll_that_fails_changes_nothing():
+    """Logs that arrive around a failed poll are returned by the next one."""
 
     class Broken(Model):
         broken = False
@@ -343,14 +343,14 @@ def test_a_look_that_fails_changes_nothing():
     fresh = [add(model, newest(model) + 1) for _ in range(12)]
     model.broken = True
     with pytest.raises(SecodaServerError):
-        follower.look()
+        follower.poll()
     model.broken = False
     fresh.append(add(model, newest(model) + 1))
-    assert follower.look() == fresh
+    assert follower.poll() == fresh
 
 
 def test_a_failure_amid_a_burst_loses_nothing():
-    """Whichever request of a long look fails for good, the next look brings all of it."""
+    """Whichever request of a long poll fails, the next poll returns all of its logs."""
     for failing in range(1, 12):
 
         class Flaky(Model):
@@ -365,10 +365,10 @@ def test_a_failure_amid_a_burst_loses_nothing():
         fresh = [add(model, newest(model) + 1) for _ in range(23)]
         model.failing = model.requests + failing
         try:
-            got = follower.look(seed=failing)
+            got = follower.poll(seed=failing)
         except SecodaError:
             model.failing = 0
-            got = follower.look(seed=failing)
+            got = follower.poll(seed=failing)
         assert got == fresh
 
 
@@ -377,19 +377,19 @@ def test_a_failure_amid_a_burst_loses_nothing():
 
 @pytest.mark.parametrize("sort", ["honoured", "ignored"])
 def test_a_flood_is_left_to_be_read_piece_by_piece(monkeypatch, sort):
-    """More logs than are to be held at once are not held: the look says from where on they lie, and goes on."""
-    monkeypatch.setattr(tail_module, "MAX_LOGS", 50)
+    """More logs than are to be held in memory are not held: the poll returns where they begin, and goes on."""
+    monkeypatch.setattr(follow, "MAX_LOGS", 50)
     model = Model(spaced(100), page_size=10, sort=sort)
     follower = Follower(model)
     head = newest(model)
     flood = [add(model, newest(model) + SECOND) for _ in range(120)]
-    look = run(follower.tail.poll(BEGIN), model)
-    assert look.logs == ()
-    assert look.gap is not None
-    assert look.gap <= head
-    assert follower.tail.newest == newest(model)
+    result = run(follower.followed.poll(BEGIN), model)
+    assert result.logs == ()
+    assert result.gap is not None
+    assert result.gap <= head
+    assert follower.followed.newest == newest(model)
     with pytest.raises(TooManyLogsError):
-        run(read_span(look.gap, newest(model) + 1, None, [], WindowReport()), model)
+        run(read_span(result.gap, newest(model) + 1, None, [], WindowReport()), model)
     found: list = []
     for piece in range(3):
         start = head + 1 + piece * 40 * SECOND
@@ -397,37 +397,37 @@ def test_a_flood_is_left_to_be_read_piece_by_piece(monkeypatch, sort):
         found += logs
     assert sorted(item.id for item in found) == sorted(flood)
     fresh = add(model, newest(model) + 1)
-    assert follower.look() == [fresh]
+    assert follower.poll() == [fresh]
 
 
 def test_what_is_remembered_is_bounded(monkeypatch):
-    """However long a tail follows, it remembers a bounded number of ids, and still brings nothing twice."""
-    monkeypatch.setattr(tail_module, "KEEP_SEEN", 30)
-    monkeypatch.setattr(tail_module, "MAX_SEEN", 60)
+    """However long the log is followed, a bounded number of ids is remembered, and no log is returned twice."""
+    monkeypatch.setattr(follow, "KEEP_SEEN", 30)
+    monkeypatch.setattr(follow, "MAX_SEEN", 60)
     model = Model(spaced(100), page_size=20)
     follower = Follower(model)
     for turn in range(60):
         for _ in range(7):
             add(model, newest(model) + (SECOND if turn % 2 else 40 * SECOND))
-        follower.look()
-        assert len(follower.tail._seen) <= 60
+        follower.poll()
+        assert len(follower.followed._seen) <= 60
     assert len(follower.got) == 7 * 60
 
 
 def test_the_server_filters():
-    """With a filter only the logs that the server lets through come out, and its listing is followed by itself."""
+    """With a filter only the logs that match it are returned."""
     model = Model(spaced(100), page_size=5)
     follower = Follower(model, filter=Filter.parse(exact("performer_type", "API")))
     fresh = [add(model, newest(model) + 1) for _ in range(9)]
     wanted = [id_ for id_ in fresh if model.ever[id_]["performer_type"] == "API"]
     assert wanted
-    assert follower.look() == wanted
+    assert follower.poll() == wanted
 
 
 def test_a_log_comes_out_as_it_was_sent():
-    """What comes out is the log as the API sent it."""
+    """A log is returned byte for byte as the API sent it."""
     model = Model(spaced(10), page_size=5)
     follower = Follower(model)
     id_ = add(model, newest(model) + 1)
-    look = run(follower.tail.poll(BEGIN), model)
-    assert [json.loads(one.raw) for one in look.logs] == [model.ever[id_]]
+    result = run(follower.followed.poll(BEGIN), model)
+    assert [json.loads(one.raw) for one in result.logs] == [model.ever[id_]]
