@@ -1,4 +1,4 @@
-"""What the tests share that bring tasks to harm: their processes, and a workspace that has grown since."""
+"""Fixtures of the tests that kill and disturb tasks: their processes, and a workspace that has grown since."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def suffix():
 
 @pytest.fixture
 def old(run, sandbox, workspaces, tmp_path, suffix):
-    """Return what an earlier run of the same window had landed: a file with fewer logs, and its manifest."""
+    """Return what an earlier run of the same window has written: a file with fewer logs, and its manifest."""
     target = Directory(tmp_path / "old", f"logs.{suffix}")
     sandbox.workspace = workspaces[0]
     assert run(target).state == "success"
@@ -76,7 +76,7 @@ def old(run, sandbox, workspaces, tmp_path, suffix):
 
 @pytest.fixture
 def content(truth):
-    """Return the file that an undisturbed run lands, as JSON lines."""
+    """Return the file that an undisturbed run writes, as JSON lines."""
     return b"".join(raw + b"\n" for raw in truth)
 
 

@@ -20,7 +20,7 @@ _WAIT_SECONDS = 60.0
 
 
 class Exchange:
-    """A proxy on loopback that passes bytes on, counts them, and does something when so many have passed.
+    """A proxy on loopback that passes bytes on, counts them, and acts when a number of them has passed.
 
     Bytes go two ways: ``sent`` by the task, and ``received`` by it.
 
@@ -58,7 +58,7 @@ class Exchange:
         self._pid.clear()
 
     def kill_after(self, way: str, count: int) -> None:
-        """Kill the task with SIGKILL when so many bytes have passed one way."""
+        """Kill the task with SIGKILL when a number of bytes has passed one way."""
         self._limit = (way, count)
 
     def kill_before(self, request: bytes) -> None:

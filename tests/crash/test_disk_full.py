@@ -1,4 +1,4 @@
-"""A disk that takes no more, at any stage: the task fails and says so, and lands the same bytes when there is room."""
+"""A disk that takes no more, at any stage: the task fails and says so, and writes the same bytes when there is room."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from tests.helpers.crash_verdict import Directory, check, check_temporary, check
 
 # In the words of the kernel, of SQLite (the spool), and of the kernel about a limit on the size of a file.
 SAYS_SO = re.compile(r"No space left on device|database or disk is full|File too large|disk I/O error")
-# In the temporary directory, as parts of the size of the file that lands.
+# In the temporary directory, as parts of the size of the file that is written.
 ROOM = (0, 0.1, 1.2, 3)
 
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """Return a function that mounts a disk in memory, of so many bytes."""
+    """Return a function that mounts a disk in memory, of a given size in bytes."""
     libc = ctypes.CDLL(None, use_errno=True)
     mounted = []
 
@@ -38,7 +38,7 @@ def small_disk(tmp_path):
 
 
 def fill(folder, leave):
-    """Fill a disk but for so many bytes; return the file that does."""
+    """Fill a disk except a number of bytes; return the file that does."""
     ballast = folder / "ballast"
     room = os.statvfs(folder)
     with ballast.open("wb") as file:
@@ -57,7 +57,7 @@ def fails_and_says_so(ended, target, allowed):
 
 
 def test_temporary_directory_full(run, small_disk, sandbox, tmp_path):
-    """Wherever the temporary directory runs full, in the spool or in what lands, nothing of it shows."""
+    """If the temporary directory is full, in the spool or in the file, the target does not change."""
     sandbox.workspace = large(10 << 20)  # more than the spool holds in memory
     truth = sandbox.workspace.window(START, END)
     content = b"".join(raw + b"\n" for raw in truth)
@@ -79,14 +79,14 @@ def test_temporary_directory_full(run, small_disk, sandbox, tmp_path):
 
 
 def test_target_full(run, small_disk, old, content, truth):
-    """A target that has no room for the file, or none for its manifest, keeps what it has, or gets the whole file."""
+    """A target without room for the file or for its manifest keeps its files, or gets the complete new file."""
     disk = small_disk(3 * len(content))
     target = Directory(disk / "logs")
     target.give(old)
     for leave in (0, len(content) // 2, len(content) + 4096):
         after = target.names().get(target.name)
         if leave > len(content):
-            # What is replaced would make room. The file is whole then, but only a retry can say so: no manifest is.
+            # The replaced file would make room. The new file is complete then, but has no manifest until a retry.
             shutil.rmtree(target.path)
             after = content
         ballast = fill(disk, leave)

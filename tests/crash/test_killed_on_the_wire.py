@@ -11,7 +11,7 @@ from tests.crash.crash_window import END, EVERY_POINT, START, large
 from tests.crash.crash_wire import Exchange
 from tests.helpers.crash_verdict import Bucket, Directory, check, check_whole, differences
 
-# Parts of all bytes that are received: before the first answer, in the search, amid pages read side by side.
+# Parts of all bytes that are received: before the first answer, in the search, during pages that are read concurrently.
 READ = [("received", part) for part in (0, 0.02, 0.6)]
 # What is about to be sent, or how much of all was.
 UPLOAD = [("before", rb"DELETE "), ("sent", 0.5), ("before", rb"PUT \S+\.manifest\.json ")]
@@ -20,7 +20,7 @@ MANY = tuple(n / 40 for n in range(40))
 
 
 def test_killed_during_the_pages(run, sandbox, truth, tmp_path):
-    """A task that is killed amid a page, however many are under way, leaves no file; its retry lands all of them."""
+    """A task that is killed during a page, with any number in flight, leaves no file; its retry writes all logs."""
     with Exchange(urlsplit(sandbox.url).port) as wire:
         connection = json.dumps({**json.loads(sandbox.connection_json), "host": wire.url})
         environment = {"AIRFLOW_CONN_SECODA_DEFAULT": connection}
@@ -31,7 +31,7 @@ def test_killed_during_the_pages(run, sandbox, truth, tmp_path):
         for way, part in [("received", part) for part in MANY] if EVERY_POINT else READ:
             target = Directory(tmp_path / f"{part}")
             killed = kill(wire, way, int(part * total[way]), run, target, "fetch_4", environment)
-            # The client asks for a few pages more or less, as they happen to arrive.
+            # The client requests a few pages more or less, depending on their order of arrival.
             assert killed or part > 0.8, part
             check(target, [None] if killed else [content])
             assert run(target, "fetch_4", environment).state == "success"
@@ -39,7 +39,7 @@ def test_killed_during_the_pages(run, sandbox, truth, tmp_path):
 
 
 def kill(wire, way, where, run, target, dag, environment):
-    """Run a task that is killed when so many bytes have passed, or before a request; return whether it was."""
+    """Run a task that is killed after a number of bytes, or before a request; return whether it was."""
     wire.clear()
     if way == "before":
         wire.kill_before(where)
@@ -53,7 +53,7 @@ def kill(wire, way, where, run, target, dag, environment):
 
 @pytest.mark.parametrize("size", ["one request", "parts"])
 def test_killed_during_an_upload(run, s3, s3_wire, sandbox, workspaces, tmp_path, size):
-    """A task that is killed amid its upload leaves the old object or the new one, whole; its retry lands the same."""
+    """A task that is killed during its upload leaves the old or the new object complete; its retry writes the same."""
     environment = s3.connection(s3_wire.url)
     before, now = workspaces if size == "one request" else (large(0), large(20 << 20))
     points = UPLOAD if size == "one request" else UPLOAD_OF_PARTS
@@ -83,5 +83,5 @@ def test_killed_during_an_upload(run, s3, s3_wire, sandbox, workspaces, tmp_path
         assert others == []
         assert run(target, environment=environment).state == "success"
         assert check_whole(target, content, truth) == []
-    assert (False, False) in seen  # the old file, without its manifest: it was killed amid the upload
+    assert (False, False) in seen  # the old file, without its manifest: it was killed during the upload
     assert size == "parts" or {(False, True), (True, False)} <= seen, seen

@@ -52,7 +52,7 @@ class Server:
         return sum(self.ask("GET", "stats")["by_path"].get(path, {}).values())
 
     def stall_after(self, number):
-        """Answer so many requests, and no more in this life."""
+        """Answer a number of requests, then no more."""
         self.ask("PUT", "faults", script=["slow:0"] * number + ["slow:1000"] * 100)
 
     @property
@@ -130,7 +130,7 @@ def resource():
 def test_away_during_a_wait(tasks, server, resource):
     """A sensor whose server is killed while it waits goes on when it is back, and returns what came then."""
     tasks.begin("wait_1000", resource, environment=server.environment)
-    until(lambda: server.asked(RESOURCE_LOGS) >= 3, "it has looked three times")
+    until(lambda: server.asked(RESOURCE_LOGS) >= 3, "it has polled three times")
     server.kill()
     time.sleep(AWAY_SECONDS)
     server.start()
@@ -141,10 +141,10 @@ def test_away_during_a_wait(tasks, server, resource):
 
 
 def test_away_for_longer_than_a_sensor_is_patient(tasks, server, resource):
-    """A sensor fails after as many failing looks as it may have, and says so; its retry misses nothing."""
+    """A sensor fails after the maximum of failed polls, and says so; its retry misses nothing."""
     environment = server.environment
     tasks.begin("wait_5", resource, environment=environment)
-    until(lambda: server.asked(RESOURCE_LOGS) >= 3, "it has looked three times")
+    until(lambda: server.asked(RESOURCE_LOGS) >= 3, "it has polled three times")
     server.kill()
     ended = tasks.wait()
     assert ended.state == "failed"

@@ -1,4 +1,4 @@
-"""A target that refuses, breaks off or keeps silent: the task fails and says so, and the retry mends it."""
+"""A target that refuses, breaks off or keeps silent: the task fails and says so, and the retry succeeds."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class BreakOff:
 
 
 class KeepSilent:
-    """Let a whole upload pass, and close the connection instead of the answer."""
+    """Let a complete upload pass, and close the connection instead of responding."""
 
     def __init__(self):
         self.uploads = 0
@@ -69,7 +69,7 @@ class KeepSilent:
     ids=["403", "500", "503", "403 for the manifest", "breaks off", "keeps silent"],
 )
 def test_an_object_store_refuses(run, s3, s3_wire, old, content, truth, request, harm, said):
-    """A store that refuses fails the task with its own error; what is there is whole, and a retry lands the file."""
+    """A store that refuses fails the task with its own error; existing files stay complete; a retry writes the file."""
     target = Bucket(s3.bucket, request.node.callspec.id)
     target.give(old)
     environment = s3.connection(s3_wire.url)
@@ -85,7 +85,7 @@ def test_an_object_store_refuses(run, s3, s3_wire, old, content, truth, request,
 
 
 def test_a_store_that_is_gone(run, s3, content, truth):
-    """Where nobody listens the task fails, and says so; a retry lands the file when somebody does."""
+    """Where nobody listens the task fails, and says so; a retry writes the file when a server listens."""
     target = Bucket(s3.bucket, "gone")
     ended = run(target, environment={**s3.connection(f"http://127.0.0.1:{free_port()}"), **ONCE})
     assert ended.state == "failed"
@@ -97,7 +97,7 @@ def test_a_store_that_is_gone(run, s3, content, truth):
 
 @pytest.mark.parametrize("what", ["directory", "file", "manifest"])
 def test_a_local_target_in_the_way(run, content, truth, tmp_path, what):
-    """What stands where the file shall land fails the task, which names it; a retry lands the file when it is gone."""
+    """An obstacle at the path of the file fails the task, which names it; without it a retry writes the file."""
     target = Directory(tmp_path / "target")
     obstacle = {
         "directory": target.path,  # a file where the directory should be

@@ -1,7 +1,7 @@
-"""Import Airflow once, then fork a process for each task that is asked for: a real one, to be killed.
+"""Import Airflow once, then fork a process for each requested task: a real one, to be killed.
 
-It is asked on its standard input, one JSON object a line, and answers ``{"pid": …}`` when the task has begun and
-``{"status": …}``, as ``waitpid`` gives it, when it is over. What the task left to say it writes to a file.
+It reads requests from its standard input, one JSON object per line, and answers ``{"pid": …}`` when the task has
+started and ``{"status": …}``, as ``waitpid`` returns it, when it has ended. The output of the task goes to a file.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def main() -> None:
     """Serve until the input ends."""
     airflow_runs.isolate()
     answers = os.fdopen(os.dup(1), "w", buffering=1)
-    os.dup2(2, 1)  # for whatever else is printed
+    os.dup2(2, 1)  # for all other output
     try:
         dags = airflow_runs.load(DAGS)
         warm(dags["nothing"])
@@ -95,11 +95,11 @@ def warm(nothing: Any) -> None:
         from airflow.api_fastapi.execution_api.app import InProcessExecutionAPI
         from airflow.sdk.execution_time import supervisor
 
-        # Its threads do not live on in a fork, but what they serve can be had without being built anew.
+        # Its threads do not live on in a fork, but the app that they serve can be used again.
         api = InProcessExecutionAPI(app=supervisor.in_process_api_server().app)
         supervisor.in_process_api_server = lambda: api
     gc.collect()
-    gc.freeze()  # or each fork looks through all of it, and so copies it
+    gc.freeze()  # otherwise the collector of each fork visits all of it, and so copies it
 
 
 def run(dags: dict[str, Any], job: dict[str, Any]) -> int:

@@ -1,4 +1,4 @@
-"""What lies at a target, and whether it may: written from the promise alone, with nothing of the provider's code."""
+"""Check what is at a target after a task was killed or disturbed, without the provider's code."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ _TEMPORARY = re.compile(r"secoda-[^/]*")
 
 @dataclass(frozen=True)
 class Landed:
-    """A file and the manifest beside it; None for what is not there."""
+    """A file and its manifest; None for what is not there."""
 
     file: bytes | None = None
     manifest: bytes | None = None
 
 
 class Target(Protocol):
-    """Where the file lands: a directory, or a prefix in a bucket."""
+    """Where the file is written: a directory, or a prefix in a bucket."""
 
     name: str
     url: str
 
     def names(self) -> dict[str, bytes]:
-        """Return everything that lies there."""
+        """Return all files."""
 
     def give(self, names: Mapping[str, bytes]) -> None:
-        """Let these files lie there before the task begins."""
+        """Write these files before the task starts."""
 
 
 @dataclass(frozen=True)
@@ -84,14 +84,14 @@ class Bucket:
 
 
 def look(target: Target) -> tuple[Landed, list[str]]:
-    """Return the file with its manifest, and the names of whatever else lies there."""
+    """Return the file with its manifest, and the names of all other files."""
     names = target.names()
     landed = Landed(names.pop(target.name, None), names.pop(f"{target.name}.manifest.json", None))
     return landed, sorted(names)
 
 
 def check(target: Target, allowed: list[bytes | None]) -> tuple[Landed, list[str]]:
-    """Check what a task left that came to its end, at whatever point; return it, and the hidden files beside it.
+    """Check what a task left that ended at any point; return it, and the names of the hidden files.
 
     :param allowed: what the file may hold, to the byte; None: that there is none.
     """
@@ -105,9 +105,9 @@ def check(target: Target, allowed: list[bytes | None]) -> tuple[Landed, list[str
 
 
 def check_whole(target: Target, expected: bytes, truth: list[bytes]) -> list[str]:
-    """Check that a retry landed the file, with its manifest; return the hidden files beside it.
+    """Check that a retry wrote the file, with its manifest; return the names of the hidden files.
 
-    :param expected: the file that an undisturbed run lands.
+    :param expected: the file that an undisturbed run writes.
     :param truth: the records of the window; what became of them is counted for the figures.
     """
     landed, others = check(target, [expected])
@@ -119,7 +119,7 @@ def check_whole(target: Target, expected: bytes, truth: list[bytes]) -> list[str
 
 
 def check_manifest(manifest: bytes, name: str, file: bytes) -> None:
-    """Check that a manifest tells the truth about a file."""
+    """Check that a manifest describes a file exactly."""
     said = json.loads(manifest)
     records = _records(name, file)
     assert said["file"]["name"] == name

@@ -305,6 +305,14 @@ def test_a_window(month, timestamp_field):
     assert sorted(found, key=lambda log: log["id"]) == sorted(expected, key=lambda log: log["id"])
 
 
+def test_a_window_of_a_data_interval(month):
+    """The datetimes of a task's context are pendulum's: a window of them is the same window."""
+    import pendulum
+
+    interval = [pendulum.instance(edge).in_timezone("Asia/Kathmandu") for edge in (START, END)]
+    assert list(SecodaHook().iter_audit_logs(*interval)) == list(SecodaHook().iter_audit_logs(START, END))
+
+
 def test_an_integer_that_python_does_not_read(connect):
     """A log with an integer of thousands of digits does not end a read; that integer comes as text."""
     digits = "7" * 5_000
