@@ -73,7 +73,7 @@ def lineage(tmp_path_factory):
         ran = subprocess.run(
             [sys.executable, HERE / "lineage_runs.py", folder],
             input=json.dumps(environment),
-            env=os.environ | {"PYTHONPATH": str(HERE.parent)},
+            env=os.environ | {"PYTHONPATH": str(HERE.parents[1])},
             capture_output=True,
             text=True,
             timeout=400,
