@@ -108,12 +108,12 @@ def test_mapped(airflow, secoda_sandbox_factory, monkeypatch, tmp_path, given):
     known = Workspace.generate(seed=3, logs=600, days=70, until=datetime(2026, 4, 3, tzinfo=timezone.utc))
     secoda_sandbox_factory(known)
     source = (EXAMPLES / "secoda_audit_logs_mapped.py").read_text()
-    asked = {"logical_date": datetime(2026, 3, 1, tzinfo=timezone.utc)}
+    run_arguments = {"logical_date": datetime(2026, 3, 1, tzinfo=timezone.utc)}
     if given is None:
         source = source.replace("timedelta(days=1)", "timedelta(days=7)")
     else:
-        asked["run_conf"] = dict(zip(("start", "end"), given, strict=True))
-    ran = airflow.run_dag(source, "secoda_audit_logs_mapped", **asked)
+        run_arguments["run_conf"] = dict(zip(("start", "end"), given, strict=True))
+    ran = airflow.run_dag(source, "secoda_audit_logs_mapped", **run_arguments)
     assert ran.state == "success", ran.log
     month = ("2026-02-01T00:00+00:00", "2026-03-01T00:00+00:00")
     start, end = (datetime.fromisoformat(edge) for edge in given or month)

@@ -15,7 +15,7 @@ from airflow_provider_secoda.sandbox import Sandbox
 from tests.crash.crash_tasks import Tasks
 from tests.crash.crash_window import END, START, grown
 from tests.crash.crash_wire import Exchange
-from tests.helpers.crash_verdict import Directory
+from tests.helpers.crash_checks import Directory
 
 
 @pytest.fixture(scope="session")

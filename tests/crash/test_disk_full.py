@@ -10,7 +10,7 @@ import shutil
 import pytest
 
 from tests.crash.crash_window import END, START, large
-from tests.helpers.crash_verdict import Directory, check, check_temporary, check_whole
+from tests.helpers.crash_checks import Directory, check, check_temporary, check_whole
 
 # In the words of the kernel, of SQLite (the spool), and of the kernel about a limit on the size of a file.
 SAYS_SO = re.compile(r"No space left on device|database or disk is full|File too large|disk I/O error")

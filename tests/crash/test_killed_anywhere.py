@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 
 from tests.crash.crash_window import EVERY_POINT, ONLY_WITH_ALL
-from tests.helpers.crash_verdict import Directory, check, check_temporary, check_whole
+from tests.helpers.crash_checks import Directory, check, check_temporary, check_whole
 
 # Which files of the provider are busy in which stage of a run; all others count as "around".
 STAGES = {

@@ -9,7 +9,7 @@ import pytest
 
 from tests.crash.crash_window import END, EVERY_POINT, START, large
 from tests.crash.crash_wire import Exchange
-from tests.helpers.crash_verdict import Bucket, Directory, check, check_whole, differences
+from tests.helpers.crash_checks import Bucket, Directory, check, check_whole, differences
 
 # Parts of all bytes that are received: before the first answer, in the search, during pages that are read concurrently.
 READ = [("received", part) for part in (0, 0.02, 0.6)]

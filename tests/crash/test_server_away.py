@@ -14,7 +14,7 @@ import pytest
 from airflow_provider_secoda.sandbox import Workspace
 from tests.crash.crash_window import END, ONLY_WITH_ALL, START, UNTIL
 from tests.helpers.airflow_settings import free_port
-from tests.helpers.crash_verdict import Directory, check, check_whole
+from tests.helpers.crash_checks import Directory, check, check_whole
 
 ARGUMENTS = {"seed": 3, "logs": 900, "days": 5}
 AWAY_SECONDS = 1.0
@@ -48,7 +48,7 @@ class Server:
         url = f"http://127.0.0.1:{self.port}/sandbox/{path}"
         return httpx.request(method, url, json=content or None, trust_env=False).raise_for_status().json()
 
-    def asked(self, path):
+    def requests_to(self, path):
         return sum(self.ask("GET", "stats")["by_path"].get(path, {}).values())
 
     def stall_after(self, number):
@@ -91,14 +91,14 @@ def test_away_during_a_window(tasks, server, window, tmp_path, dag):
     target, environment = Directory(tmp_path / "target"), server.environment
     server.stall_after(5)
     tasks.begin(dag, conf(target), environment=environment)
-    until(lambda: server.asked(AUDIT_LOGS) > 5, "it waits for the sixth page")
+    until(lambda: server.requests_to(AUDIT_LOGS) > 5, "it waits for the sixth page")
     server.kill()
     time.sleep(AWAY_SECONDS)
     check(target, [None])
     server.start()
     ended = tasks.wait()
     assert ended.state == "success", ended.log
-    assert server.asked(AUDIT_LOGS) > 0  # it was in the middle
+    assert server.requests_to(AUDIT_LOGS) > 0  # it was in the middle
     assert check_whole(target, b"".join(raw + b"\n" for raw in window), window) == []
 
 
@@ -108,7 +108,7 @@ def test_away_for_good(tasks, server, window, tmp_path):
     target, environment = Directory(tmp_path / "target"), server.environment
     server.stall_after(5)
     tasks.begin("fetch_1", conf(target), environment=environment)
-    until(lambda: server.asked(AUDIT_LOGS) > 5, "it waits for the sixth page")
+    until(lambda: server.requests_to(AUDIT_LOGS) > 5, "it waits for the sixth page")
     server.kill()
     ended = tasks.wait()
     assert ended.state == "failed"
@@ -130,7 +130,7 @@ def resource():
 def test_away_during_a_wait(tasks, server, resource):
     """A sensor whose server is killed while it waits goes on when it is back, and returns what came then."""
     tasks.begin("wait_1000", resource, environment=server.environment)
-    until(lambda: server.asked(RESOURCE_LOGS) >= 3, "it has polled three times")
+    until(lambda: server.requests_to(RESOURCE_LOGS) >= 3, "it has polled three times")
     server.kill()
     time.sleep(AWAY_SECONDS)
     server.start()
@@ -144,7 +144,7 @@ def test_away_for_longer_than_a_sensor_is_patient(tasks, server, resource):
     """A sensor fails after the maximum of failed polls, and says so; its retry misses nothing."""
     environment = server.environment
     tasks.begin("wait_5", resource, environment=environment)
-    until(lambda: server.asked(RESOURCE_LOGS) >= 3, "it has polled three times")
+    until(lambda: server.requests_to(RESOURCE_LOGS) >= 3, "it has polled three times")
     server.kill()
     ended = tasks.wait()
     assert ended.state == "failed"

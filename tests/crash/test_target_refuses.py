@@ -8,7 +8,7 @@ import pytest
 
 from tests.crash.crash_window import ONLY_WITH_ALL
 from tests.helpers.airflow_settings import free_port
-from tests.helpers.crash_verdict import Bucket, Directory, check, check_whole
+from tests.helpers.crash_checks import Bucket, Directory, check, check_whole
 
 # The client's own retries, of which S3 gets many, are not what is tried here.
 ONCE = {"AWS_MAX_ATTEMPTS": "1"}

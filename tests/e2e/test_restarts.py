@@ -9,7 +9,7 @@ import pytest
 
 from airflow_provider_secoda.sandbox import Sandbox, Workspace
 from tests.helpers import airflow_runs
-from tests.helpers.crash_verdict import Directory, Landed, check_whole, look
+from tests.helpers.crash_checks import Directory, Landed, check_whole, look
 
 # Long enough for the triggerer, which looks once a second, to see what is to be seen while nobody schedules.
 SEEN_SECONDS = 3

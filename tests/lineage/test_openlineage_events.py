@@ -173,10 +173,10 @@ def test_the_schema_of_a_parquet_file_is_its_own(lineage):
 
     columns = {field.name: str(field.type) for field in SCHEMA}
     (written,) = lineage.of("to_bucket")["outputs"]
-    told = {field["name"]: field["type"] for field in written["facets"]["schema"]["fields"]}
-    assert list(told) == list(columns)
-    assert told["logged_at"] == columns["logged_at"] == "timestamp[us, tz=UTC]"
-    assert (told["raw"], told["performer_metadata"], told["event_blocks"]) == ("string", "struct", "array")
+    reported = {field["name"]: field["type"] for field in written["facets"]["schema"]["fields"]}
+    assert list(reported) == list(columns)
+    assert reported["logged_at"] == columns["logged_at"] == "timestamp[us, tz=UTC]"
+    assert (reported["raw"], reported["performer_metadata"], reported["event_blocks"]) == ("string", "struct", "array")
 
 
 def test_a_return_value_is_not_a_dataset(lineage):
