@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, settings
 
 from tests.helpers import airflow_runs, deprecations
 
-# A busy machine is no fault of the code: nothing here is judged by its speed.
+# On a busy machine the code is slow: no test depends on speed here.
 settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("unhurried")
 

@@ -37,7 +37,7 @@ DEPRECATED = "from airflow.utils.task_group import TaskGroup"
 
 @newest
 def test_every_module_can_be_imported_without_anything_deprecated(tmp_path):
-    """Importing all modules of the package warns of nothing deprecated, whoever is to blame."""
+    """Importing all modules of the package causes no deprecation warning, in its own code or in a library."""
     errors = [f"-Werror::{name}Warning" for name in ("Deprecation", "PendingDeprecation", "Future")]
     package = Path(__file__).parents[1] / "airflow_provider_secoda"
     here = {**os.environ, "PYTHONPATH": str(package.parent)}

@@ -65,7 +65,7 @@ def roots(modules):
 
 
 def heavy(probed, modules):
-    """Return what is heavy among modules, but for what Airflow itself has loaded in every DAG file."""
+    """Return the heavy ones among modules, except those that Airflow itself has loaded in every DAG file."""
     return roots(modules) & HEAVY - set(probed["before"])
 
 

@@ -29,7 +29,7 @@ def blocks(document):
     ("name", "quoted"), re.findall(r"<!-- example: (\S+) -->\n```python\n(.*?)```", README, re.DOTALL)
 )
 def test_a_quoted_example_is_the_example(name, quoted):
-    """A DAG in the README is the example DAG, but for its docstring, lint marks and tags."""
+    """A DAG in the README is the example DAG, without its docstring, lint marks and tags."""
     source = (ROOT / name).read_text()
 
     def shape(text):

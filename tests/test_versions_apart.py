@@ -11,7 +11,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "airflow_provider_secoda"
 COMPAT = PACKAGE / "_compat.py"
 MISSING = {"ImportError", "ModuleNotFoundError"}
-#: What looks like telling versions apart, and is not: file, what, and what it is.
+#: What looks like a check of the version, and is not: file, expression, and its purpose.
 NOT_VERSIONS = {
     ("_lineage/operator.py", "except ImportError"): "OpenLineage's provider need not be installed",
     ("_lineage/sensor.py", "except ImportError"): "OpenLineage's provider need not be installed",
@@ -37,8 +37,8 @@ NOT_VERSIONS = {
 WITHOUT_AIRFLOW = ("client", "sandbox", "_storage", "verify")
 
 
-def told_apart(tree):
-    """Yield what in a module's source asks whether something is there, each in a few words."""
+def version_checks(tree):
+    """Yield each check in a module's source whether a name or package exists, in a short form."""
     for node in ast.walk(tree):
         if isinstance(node, ast.ExceptHandler):
             caught = {name.id for name in ast.walk(node.type or ast.Pass()) if isinstance(name, ast.Name)}
@@ -71,27 +71,27 @@ def _call(node, name):
 
 
 def found(source=None):
-    """Return what is found in the package but for ``_compat``, or in a source that stands in for one of its files."""
+    """Return the checks in the package without ``_compat``, or in the source of one file."""
     if source is not None:
-        return set(told_apart(ast.parse(source)))
+        return set(version_checks(ast.parse(source)))
     files = [path for path in sorted(PACKAGE.rglob("*.py")) if path != COMPAT]
     files = [path for path in files if path.relative_to(PACKAGE).parts[0] not in WITHOUT_AIRFLOW]
     assert len(files) > 40
     return {
         (path.relative_to(PACKAGE).as_posix(), what)
         for path in files
-        for what in told_apart(ast.parse(path.read_text()))
+        for what in version_checks(ast.parse(path.read_text()))
     }
 
 
-def test_versions_are_told_apart_in_one_module():
-    """No other module asks what this Airflow has, or which it is; what only looks so is listed with what it is."""
+def test_versions_are_checked_in_one_module():
+    """No other module checks the version of Airflow or its names; similar expressions are listed with their purpose."""
     assert found() - set(NOT_VERSIONS) == set(), "move it to _compat.py, or say here what it is instead"
     assert set(NOT_VERSIONS) - found() == set(), "no longer there: take it off the list"
 
 
 @pytest.mark.parametrize("name", WITHOUT_AIRFLOW)
-def test_what_knows_nothing_of_airflow_cannot_tell_its_versions_apart(name):
+def test_modules_without_airflow_do_not_import_it(name):
     """The modules that are not searched import nothing of Airflow when they are loaded."""
     for path in (PACKAGE / name).rglob("*.py"):
         top = [node for node in ast.parse(path.read_text()).body if isinstance(node, (ast.Import, ast.ImportFrom))]
@@ -116,8 +116,8 @@ def test_what_knows_nothing_of_airflow_cannot_tell_its_versions_apart(name):
         "if sys.version_info > (3, 12):\n    pass",
     ],
 )
-def test_each_way_of_telling_versions_apart_is_seen(source):
-    """Whoever asks which version this is, in any of the usual ways, is found."""
+def test_each_way_of_checking_a_version_is_found(source):
+    """Each usual way of checking a version is found."""
     assert found(source)
 
 
