@@ -1,4 +1,4 @@
-"""Both clients behind one face, a server that keeps connections, and what an error tells, for the tests of drivers."""
+"""Both clients with one interface, a server that keeps connections open, and what an error shows."""
 
 import asyncio
 import contextlib
@@ -95,13 +95,13 @@ def window(concurrency):
 
 
 def pieces(text, secret=KEY):
-    """Return the pieces of eight characters of a secret that stand in a text."""
+    """Return the parts of a secret, of eight characters each, that are in a string."""
     found = [secret[i : i + 8] for i in range(len(secret) - 7)]
     return [piece for piece in found if piece in text]
 
 
-def told(error):
-    """Return what an error tells, as error reporters do: with the local variables of all frames but the tests' own."""
+def shown_by(error):
+    """Return what error reporters show of an error: local variables of all frames too, except the tests' own."""
     texts = [str(error), repr(error), repr(vars(error))]
     while error is not None:
         shown = traceback.TracebackException.from_exception(error, capture_locals=True)
@@ -159,7 +159,7 @@ class KeepAlive(RawServer):
         return True
 
     def come_down_to(self, number):
-        """Wait until only so many connections are open; return whether they come to that."""
+        """Wait until at most this many connections are open; return whether that happens."""
         until = time.monotonic() + 2
         while self.open > number and time.monotonic() < until:
             time.sleep(0.005)

@@ -36,7 +36,7 @@ from tests.client.drivers import (
     page,
     page_call,
     pieces,
-    told,
+    shown_by,
     window,
 )
 from tests.helpers.rude_servers import RawServer, certificate, header, http
@@ -88,7 +88,7 @@ def test_a_connection_that_was_closed_while_idle(tmp_path, how, secured):
         assert server.made == 3
 
 
-def test_a_new_connection_that_breaks_is_not_asked_twice():
+def test_a_request_on_a_new_connection_is_sent_once():
     """Only a connection that was used before gets a second chance, and one only."""
 
     class AnswersOnce(KeepAlive):
@@ -166,7 +166,7 @@ def test_failures_use_up_no_connection(tmp_path):
 @pytest.mark.parametrize("when", ["pausing", "asking", "waiting for others"])
 @pytest.mark.parametrize("side_by_side", [False, True])
 def test_a_poll_that_is_cancelled(month, when, side_by_side, caplog):
-    """Cancelling stops it at once whatever it does, leaves no task, tells no key and gives its place back."""
+    """Cancelling stops it at once in any state, leaves no task, shows no key and gives its slot back."""
     flow = several([page_call(1), page_call(2)]) if side_by_side else page()
 
     async def poll(client):
@@ -194,13 +194,13 @@ def test_a_poll_that_is_cancelled(month, when, side_by_side, caplog):
 
     with contextlib.closing(Loop(month.api_key, month.url, max_connections=1, policy=QUICK)) as own:
         stopped = own.loop.run_until_complete(poll(own.client))
-    assert pieces(told(stopped), month.api_key) == []
+    assert pieces(shown_by(stopped), month.api_key) == []
 
 
 @pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # the library leaves half a TLS handshake to Python
 @pytest.mark.parametrize("secured", [False, True], ids=["http", "https"])
 def test_a_poll_that_is_cancelled_at_any_moment(tmp_path, secured):
-    """Wherever a poll is when it is cancelled, it tells no key, leaves no task and gives its place back."""
+    """A poll that is cancelled at any point shows no key, leaves no task and gives its slot back."""
     file, context = certificate(tmp_path, "127.0.0.1")
 
     async def poll(client):
@@ -214,7 +214,7 @@ def test_a_poll_that_is_cancelled_at_any_moment(tmp_path, secured):
             try:
                 await task
             except asyncio.CancelledError as stopped:
-                texts.append(told(stopped))
+                texts.append(shown_by(stopped))
             assert asyncio.all_tasks() == before
         return texts
 
@@ -225,7 +225,7 @@ def test_a_poll_that_is_cancelled_at_any_moment(tmp_path, secured):
 
 
 def test_a_timeout_around_a_poll_tells_no_key(month):
-    """What ``asyncio.wait_for`` raises holds no frame in which the key stands."""
+    """What ``asyncio.wait_for`` raises has no frame with the key."""
     month.faults.latency = 30
 
     async def poll(client):
@@ -233,7 +233,7 @@ def test_a_timeout_around_a_poll_tells_no_key(month):
             await asyncio.wait_for(client.value(page()), 0.2)
         return late.value
 
-    assert pieces(told(alone(month.url, poll, key=month.api_key)), month.api_key) == []
+    assert pieces(shown_by(alone(month.url, poll, key=month.api_key)), month.api_key) == []
 
 
 def test_closing_midway(month):
@@ -328,7 +328,7 @@ def test_polls_are_not_logged(caplog):
 
 
 def test_no_connections_at_all():
-    """A client that may not have a connection would wait for ever, so it is refused."""
+    """A client without any connection would never send a request, so it is refused."""
     with pytest.raises(SecodaConfigurationError, match="max_connections"):
         AsyncSecodaClient(KEY, max_connections=0)
 
@@ -338,7 +338,7 @@ def test_a_client_that_is_made_wrongly_tells_no_key():
     for options in ({"base_url": "http://secoda.example.com"}, {"proxy": "nothing"}, {"verify": "/no/bundle.pem"}):
         with pytest.raises(SecodaConfigurationError) as error:
             AsyncSecodaClient(**({"api_key": KEY} | options))
-        assert pieces(told(error.value)) == []
+        assert pieces(shown_by(error.value)) == []
 
 
 def test_without_airflow(month):

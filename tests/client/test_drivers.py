@@ -46,7 +46,7 @@ from tests.client.drivers import (
     page,
     page_call,
     pieces,
-    told,
+    shown_by,
     window,
 )
 from tests.helpers.rude_servers import RawServer, Tunnel, certificate, free_port, header, http
@@ -73,7 +73,7 @@ def month(secoda_sandbox_factory):
 
 
 def fails(driver, url, kind, *, key=KEY, **options):
-    """Ask for a page; return the error, which must be of this very kind, whenever it shows."""
+    """Read a page; return the error, which must be exactly of this class."""
     with pytest.raises(kind) as error, driver(key, url, **options) as client:
         client.value(page())
     assert type(error.value) is kind
@@ -81,7 +81,7 @@ def fails(driver, url, kind, *, key=KEY, **options):
 
 
 def test_a_window(driver, month):
-    """A window that is read over real sockets is exactly what lies in the workspace, newest first."""
+    """A window that is read over real sockets is exactly what the workspace contains, newest first."""
     with driver(month.api_key, month.url, policy=QUICK) as client:
         logs = [log for batch in client.emitted(window(4), concurrency=4) for log in batch]
     assert sorted(log.raw for log in logs) == sorted(month.workspace.window(START, END))
@@ -89,7 +89,7 @@ def test_a_window(driver, month):
 
 
 def test_values_emissions_and_parameters(driver, month):
-    """A rule's value is returned, what it emits comes in order, and what it asks for arrives as asked."""
+    """A flow's value is returned, what it emits comes in order, and its requests arrive as specified."""
     for _ in range(30):
         month.workspace.add_version("R")
 
@@ -110,7 +110,7 @@ def test_values_emissions_and_parameters(driver, month):
 
 @pytest.mark.parametrize("mishap", [429, 500, 502, 503, 504, "cut", "html", "reset", "json:{}", "json:"])
 def test_what_breaks_once_is_repeated(driver, month, mishap):
-    """One bad answer or one broken connection is mended without anybody noticing."""
+    """One bad response or one broken connection is retried, and the caller does not notice."""
     month.faults.script = [mishap]
     with driver(month.api_key, month.url, policy=QUICK) as client:
         assert client.value(page())["count"] == 900
@@ -134,7 +134,7 @@ def test_what_breaks_once_is_repeated(driver, month, mishap):
         ("redirect:https://evil.example/", SecodaRedirectError),
     ],
 )
-def test_what_stays_broken_is_told(driver, month, mishap, kind):
+def test_what_stays_broken_is_an_error(driver, month, mishap, kind):
     """An answer that stays bad leaves as its own error after the attempts, a final one after the first."""
     month.faults.script = [mishap] * 3
     error = fails(driver, month.url, kind, key=month.api_key, policy=QUICK)
@@ -155,7 +155,7 @@ def test_the_policy_of_one_run(driver, month):
 
 
 def test_keys(driver, month):
-    """A wrong key is 401; a key of somebody who is no admin is 403 on audit logs."""
+    """A wrong key is 401; the key of a user who is not an admin is 403 for audit logs."""
     assert fails(driver, month.url, SecodaAuthenticationError).status == 401
     assert fails(driver, month.url, SecodaPermissionError, key=month.member_key).status == 403
 
@@ -165,18 +165,18 @@ def test_a_key_that_cannot_be_one(driver, key):
     """A key that would break a header is refused before anything is sent, and is not repeated."""
     error = fails(driver, None, SecodaConfigurationError, key=key)
     assert "`password`" in str(error)
-    assert not key or not key.strip() or key not in told(error)
+    assert not key or not key.strip() or key not in shown_by(error)
 
 
-def test_nobody_listens(driver):
-    """A refused connection is told as one, by address and by name."""
+def test_no_server_listens(driver):
+    """A refused connection is reported as such, by address and by name."""
     for host in ("127.0.0.1", "localhost"):
         error = fails(driver, f"http://{host}:{free_port()}", SecodaConnectionError)
         assert (error.reason, "refused" in str(error)) == ("refused", True)
 
 
-def test_nobody_listens_at_any_address(driver, monkeypatch):
-    """A host with several addresses, none of which answers, is told like one with a single address."""
+def test_no_server_at_any_address(driver, monkeypatch):
+    """A host with several addresses, none of which answers, is reported like one with a single address."""
     found = socket.getaddrinfo
 
     def both(host, *rest, **options):
@@ -189,13 +189,13 @@ def test_nobody_listens_at_any_address(driver, monkeypatch):
 
 
 def test_there_is_no_such_host(driver):
-    """A name that does not exist is told as one."""
+    """A host name that does not exist is reported as such."""
     error = fails(driver, "https://secoda.invalid", SecodaConnectionError)
     assert (error.reason, "could not be resolved" in str(error)) == ("dns", True)
 
 
 def test_no_such_proxy(driver):
-    """A proxy that is not there is told as the proxy's doing, whether its name or its port does not exist."""
+    """A proxy that cannot be reached is reported as the cause, for its name as for its port."""
     for proxy in (f"http://127.0.0.1:{free_port()}", "http://proxy.invalid:3128"):
         assert fails(driver, "https://secoda.invalid", SecodaConnectionError, proxy=proxy).reason == "proxy"
 
@@ -231,7 +231,7 @@ def test_a_server_that_says_nothing_more(driver, hold, answer):
     ],
 )
 def test_answers_that_are_no_http(driver, answer):
-    """Whatever comes down the wire, what leaves is an error of ours that may be repeated."""
+    """Any bytes from the server lead to a retriable error of this client."""
     with RawServer(answer) as server, driver(KEY, server.url, policy=QUICK) as client:
         with pytest.raises((SecodaConnectionError, SecodaResponseError)):
             client.value(page())
@@ -239,7 +239,7 @@ def test_answers_that_are_no_http(driver, answer):
 
 
 def test_gzip(driver, month):
-    """Compressed answers are asked for and read."""
+    """Compressed responses are requested and read."""
     month.faults.gzip = True
     with driver(month.api_key, month.url) as client:
         assert client.value(page())["count"] == 900
@@ -247,7 +247,7 @@ def test_gzip(driver, month):
 
 
 def test_how_it_introduces_itself(driver, month):
-    """The server is told who asks, and is asked for JSON."""
+    """Requests name their sender and accept JSON."""
     with driver(month.api_key, month.url, user_agent="me/1.0") as client:
         client.value(page())
     headers = month.requests[0].headers
@@ -337,7 +337,7 @@ def _subject_hash(file):
 
 @pytest.mark.parametrize("content", [None, b"", b"no certificate"])
 def test_a_ca_bundle_that_is_none(driver, secure, tmp_path, monkeypatch, content):
-    """A CA bundle that is none is said at once, with its path and where it was named."""
+    """A CA bundle that does not exist is refused at once, with its path and the setting that names it."""
     path = tmp_path / "bundle.pem"
     if content is not None:
         path.write_bytes(content)
@@ -349,7 +349,7 @@ def test_a_ca_bundle_that_is_none(driver, secure, tmp_path, monkeypatch, content
 
 
 def test_tls_that_breaks(driver):
-    """A TLS handshake that is cut off is a broken connection, which may come back; it is not a bad certificate."""
+    """An interrupted TLS handshake is a broken connection, which is retriable, and not a bad certificate."""
     with RawServer() as server:
         server._serve = lambda connection: (connection.recv(65536), connection.close())
         assert fails(driver, server.url.replace("http", "https"), SecodaConnectionError).reason == "broken"
@@ -363,7 +363,7 @@ def test_tls_that_never_comes(driver):
 
 
 def test_https_to_a_server_that_speaks_http(driver, month):
-    """A server that does not speak TLS is told as such."""
+    """A server that does not use TLS is reported as such."""
     assert fails(driver, month.url.replace("http", "https"), SecodaTLSError).reason == "protocol"
 
 
@@ -419,7 +419,7 @@ def test_the_environment(driver, elsewhere, monkeypatch, name, scheme):
 
 
 def test_the_connections_own_proxy_comes_first(driver, elsewhere, monkeypatch):
-    """A proxy that is asked for is used whatever the environment says."""
+    """A proxy argument overrides the environment."""
     _, proxy, ca = elsewhere
     monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{free_port()}")
     monkeypatch.setenv("NO_PROXY", "*")
@@ -429,7 +429,7 @@ def test_the_connections_own_proxy_comes_first(driver, elsewhere, monkeypatch):
 
 @pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:1", "gopher://127.0.0.1:1"])
 def test_a_proxy_of_the_environment_that_is_of_no_use(driver, monkeypatch, proxy):
-    """A proxy of a kind that cannot be spoken to is an error of ours that does not tell its password."""
+    """An unsupported kind of proxy is an error of this client that does not show its password."""
     monkeypatch.setenv("HTTPS_PROXY", proxy.replace("//", f"//user:{PASSWORD}@"))
     with pytest.raises((SecodaConfigurationError, SecodaConnectionError)) as error:
         with driver(KEY, "https://secoda.example.test") as client:
@@ -456,7 +456,7 @@ def test_a_certificate_is_verified_through_a_proxy_too(driver, elsewhere):
 
 
 def test_a_proxy_for_a_server_on_loopback(driver):
-    """A proxy that is asked for is used on loopback, too, as long as it is on loopback itself."""
+    """A proxy argument is used for loopback too, if the proxy is on loopback itself."""
     with Tunnel(answer=http()) as proxy, driver(KEY, "http://127.0.0.1:9", proxy=proxy.url) as client:
         assert client.value(page())["count"] == 0
     assert proxy.requests[0].startswith(b"GET http://127.0.0.1:9/api/v1/activity_log/audit_logs/?page=1 ")
@@ -475,7 +475,7 @@ def test_on_loopback_the_environment_is_left_alone(driver, month, monkeypatch):
 
 @pytest.mark.parametrize("answer", [http(status="407 Proxy Authentication Required"), b"", b"garbage\r\n\r\n"])
 def test_a_proxy_that_refuses(driver, answer, caplog):
-    """A proxy that does not let through is told as the proxy's doing, without its password."""
+    """A proxy that refuses is reported as the cause, without its password."""
     log_everything(caplog)
     with Tunnel(answer=answer) as proxy:
         address = proxy.url.replace("//", f"//user:{PASSWORD}@")
@@ -510,7 +510,7 @@ def test_a_server_that_repeats_the_key(driver, where, caplog):
         inside = client.client
         shown = f"{inside!r} {vars(inside)} {vars(inside._transport)} {inside._transport!r}"
     assert header(server.requests[0], "Authorization") == f"Bearer {KEY}"
-    assert pieces(told(error.value) + shown + caplog.text) == []
+    assert pieces(shown_by(error.value) + shown + caplog.text) == []
 
 
 def test_a_retry_after(driver, month):
@@ -527,8 +527,8 @@ def test_a_retry_after(driver, month):
 
 
 @pytest.mark.parametrize("concurrency", [1, 3])
-def test_never_more_at_once_than_asked_for(driver, month, concurrency):
-    """What is asked for is what is in flight at most, and it is used."""
+def test_never_more_requests_at_once_than_allowed(driver, month, concurrency):
+    """``concurrency`` is the most requests in flight, and it is used fully."""
     month.faults.latency = 0.01
     with driver(month.api_key, month.url) as client:
         read = sum(len(batch) for batch in client.emitted(window(concurrency), concurrency=concurrency))
@@ -537,7 +537,7 @@ def test_never_more_at_once_than_asked_for(driver, month, concurrency):
 
 
 def test_a_rate_limit_is_obeyed(driver, month):
-    """A server that allows so many requests in a time gets no more of them, and no log is lost to it."""
+    """A server with a rate limit gets no more requests than it allows, and no log is lost."""
     month.faults.rate_limit = (20, 2)  # fewer than these in that time are sent by no machine, however busy
     with driver(month.api_key, month.url, policy=QUICK) as client:
         logs = [log.raw for batch in client.emitted(window(4), concurrency=4) for log in batch]
@@ -546,7 +546,7 @@ def test_a_rate_limit_is_obeyed(driver, month):
 
 
 def test_answers_come_as_they_arrive(driver, month):
-    """A rule is sent what comes first, not what was asked first."""
+    """A flow is sent the answer that comes first, not that of the first call."""
     month.faults.script = ["slow:0.4"]
     calls = [page_call(number) for number in (1, 2, 3)]
 

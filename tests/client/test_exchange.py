@@ -72,7 +72,7 @@ def again(wire, attempt, answer):
 
 
 def test_a_429_is_repeated_after_the_seconds_it_names():
-    """The same request comes again, after exactly the pause that the server asked for."""
+    """The same request is sent again, after exactly the pause of ``Retry-After``."""
     wire, attempt = first()
     assert attempt.pause == 0
     repeated = again(wire, attempt, Response(429, {"retry-after": "7"}))
@@ -138,7 +138,7 @@ def test_an_untrusted_certificate_is_final():
 
 
 def test_a_body_that_cannot_be_read_is_repeated():
-    """A cut or foreign body is one more thing that the same request may mend."""
+    """A truncated or foreign body is retried too."""
 
     def read(response):
         if response.body == b"cut":
@@ -195,7 +195,7 @@ def test_garbage_in_retry_after(text):
     ["901", "99999999999999999999999999", format_datetime(NOW + timedelta(hours=1), usegmt=True)],
 )
 def test_a_retry_after_beyond_the_limit(header):
-    """Who is asked to wait longer than the limit is told at once, with the seconds: nobody sleeps for hours."""
+    """A longer ``Retry-After`` than the limit is raised at once, with its seconds: nothing sleeps for hours."""
     wire, attempt = first(max_retry_after=900)
     error = outcome(wire, attempt, Response(429, {"retry-after": header, "date": format_datetime(NOW)}))
     assert isinstance(error, SecodaRateLimitError)
@@ -215,7 +215,7 @@ def test_a_retry_after_at_the_limit():
     st.integers(),
 )
 def test_backoff_is_capped_and_jittered(failures, base, cap, seed):
-    """The n-th pause is between a half and the whole of ``base * 2^(n-1)``, of at most the cap."""
+    """The n-th pause is between half and all of ``base * 2^(n-1)``, or of the cap."""
     pause = RetryPolicy(base=base, cap=cap).backoff(failures, random.Random(seed))
     whole = min(cap, base * 2 ** (failures - 1))
     assert whole / 2 <= pause <= whole
@@ -245,7 +245,7 @@ def test_the_tally():
 
 
 def test_the_tally_of_what_is_given_up():
-    """A 429 counts whether or not the request is repeated after it, and is no page."""
+    """A 429 is counted whether or not the request is retried, and is not counted as a page."""
     stats = RequestStats()
     wire, (attempt,) = begin(once(call()), stats=stats, policy=RetryPolicy(attempts=2))
     attempt = again(wire, attempt, Response(429))
@@ -254,7 +254,7 @@ def test_the_tally_of_what_is_given_up():
 
 
 def test_only_so_many_at_once_and_in_order():
-    """Calls are admitted in order, as many as asked for, and one more for each that ends."""
+    """Calls are admitted in order, as many as ``concurrency``, and one more for each that ends."""
     calls = [call(str(number)) for number in range(6)]
     wire, admitted = begin(several(calls), concurrency=3)
     assert [attempt.call for attempt in admitted] == calls[:3]
@@ -286,7 +286,7 @@ def test_a_429_holds_the_others_back_and_halves_what_is_in_flight():
 
 
 def test_several_429s_at_once_halve_once():
-    """Four answers of one burst are one sign to slow down, not four."""
+    """Four 429 responses of one burst halve the concurrency once."""
     wire, under_way = begin(several([call(str(number)) for number in range(20)]), concurrency=8)
     steps = [wire.send((attempt, Response(429, {"retry-after": "1"}))) for attempt in under_way]
     (scout,) = [attempt for step in steps for attempt in step]
@@ -294,7 +294,7 @@ def test_several_429s_at_once_halve_once():
 
 
 def test_pauses_of_one_burst_pass_together():
-    """Who was asked to wait while another one waited does not wait again: pauses count from their answer on."""
+    """Pauses count from their response: a call that had to wait while another one waited does not wait again."""
     start = NOW.timestamp()
     wire, (a, b, c) = begin(several([call(name) for name in "abc"]), concurrency=3)
     refused = Response(429, {"retry-after": "60"}, received_at=start)
@@ -350,7 +350,7 @@ def test_what_a_rule_emits_passes_through():
     ],
 )
 def test_a_redirect_within_the_origin_is_followed(status, location, path):
-    """A redirect that stays with the origin is followed at once; what was asked there stays what was asked."""
+    """A redirect within the origin is followed at once, with the query of the original request."""
     wire, attempt = first()
     followed = again(wire, attempt, Response(status, {"location": location}))
     assert (followed.request, followed.pause) == (Request(path, (("page", "1"),)), 0.0)
@@ -459,7 +459,7 @@ def test_a_redirected_request_that_fails_is_repeated_where_it_was():
     ],
 )
 def test_bodies_of_errors(body):
-    """Whatever body an error has, it is told by its status, in one short printable line."""
+    """An error with any body is reported by its status, in one short printable line."""
     wire, attempt = first()
     error = outcome(wire, attempt, Response(400, {}, body))
     assert type(error) is SecodaRequestError
@@ -481,7 +481,7 @@ _ANSWERS = st.builds(Response, st.integers(100, 599), _HEADERS, st.binary(max_si
 
 @settings(max_examples=300)
 @given(st.lists(_ANSWERS, min_size=1, max_size=4), st.integers(1, 4))
-def test_whatever_a_server_answers(answers, attempts):
+def test_any_answer_of_a_server(answers, attempts):
     """Any sequence of answers ends after a bounded number of requests, in a value or one of our errors."""
     wire, attempt = first(attempts=attempts)
     for number in range(1, 200):

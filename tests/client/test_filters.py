@@ -71,7 +71,7 @@ def test_text_and_mapping_are_the_same():
 
 @pytest.mark.parametrize("nothing", [None, "", " \n"])
 def test_no_filter(nothing):
-    """No filter, or a template that rendered to nothing, is no filter."""
+    """None, or a template that rendered to blank text, means no filter."""
     assert Filter.parse(nothing) is None
 
 
@@ -131,7 +131,7 @@ _TREES = st.recursive(
 
 @given(_TREES)
 def test_every_built_filter_goes_over_the_wire_unchanged(tree):
-    """Whatever is built is accepted, and its JSON says the same."""
+    """Every filter that is built is accepted, and its JSON has the same content."""
     parsed = Filter.parse(tree)
     assert parsed.as_dict() == tree
     assert json.loads(parsed.text) == tree
@@ -139,7 +139,7 @@ def test_every_built_filter_goes_over_the_wire_unchanged(tree):
 
 
 def test_sort():
-    """A sort is the documented JSON; the tie breaker stands in it only when asked for, in the same order."""
+    """A sort is the documented JSON; a tie breaker is part of it only on request, in the same order."""
     assert Sort("updated_at", "desc").text == '{"field":"updated_at","order":"desc"}'
     assert json.loads(Sort("logged_at", "asc", tie_breaker=True).text) == {
         "field": "logged_at",

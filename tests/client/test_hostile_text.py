@@ -42,7 +42,7 @@ def driver(request):
     ],
 )
 def test_what_a_server_says_does_no_harm_in_a_log(driver, answer, kinds):
-    """Errors are short lines without control signs, wherever in an answer those stand."""
+    """Errors are short lines without control characters, wherever in a response those are."""
     with RawServer(answer) as server, driver(KEY, server.url) as client, pytest.raises(SecodaError) as error:
         client.value(page())
     assert isinstance(error.value, kinds)
@@ -51,14 +51,14 @@ def test_what_a_server_says_does_no_harm_in_a_log(driver, answer, kinds):
 
 
 def test_printable_line():
-    """What is told is one line of so many signs, of which all can be seen."""
+    """The result is one line of at most that many printable characters."""
     assert printable_line(f" a\r\n\tb{SIGNS}c\0 ") == "a b[2Jc"
     assert printable_line("x" * 10**7, 40) == "x" * 40
 
 
 @pytest.mark.parametrize("call", [resource_logs_call("R\ud83e", 1), Call(Request("/x", (("filter", "\udfff"),)), str)])
-def test_half_a_character_cannot_be_asked_for(driver, call):
-    """Text that was cut in the middle of an emoji is no Unicode and goes into no address; no retry mends it."""
+def test_half_a_character_cannot_be_sent(driver, call):
+    """Text truncated in the middle of an emoji is not valid Unicode and cannot be sent; a retry cannot fix it."""
     with RawServer(http()) as server, driver(KEY, server.url, policy=QUICK) as client:
         with pytest.raises(SecodaConfigurationError, match="surrogates"):
             client.value(once(call))

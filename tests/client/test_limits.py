@@ -1,4 +1,4 @@
-"""The most that one answer may be: whatever a server sends, it costs bounded memory and time, in both drivers."""
+"""The limits of a response: anything that a server sends costs bounded memory and time, in both clients."""
 
 import asyncio
 import contextlib
@@ -49,7 +49,7 @@ def packed(body, kind=16 + zlib.MAX_WBITS):
 
 
 def bomb(size, kind=16 + zlib.MAX_WBITS):
-    """Return what becomes so many bytes of zeros, a thousandth of that long, without a proper end."""
+    """Return data that decompresses to this many zeros, a thousandth of that long, without a proper end."""
     stream = zlib.compressobj(9, zlib.DEFLATED, kind)
     first = stream.compress(b"0" * MIB) + stream.flush(zlib.Z_FULL_FLUSH)
     again = stream.compress(b"0" * MIB) + stream.flush(zlib.Z_FULL_FLUSH)
@@ -57,7 +57,7 @@ def bomb(size, kind=16 + zlib.MAX_WBITS):
 
 
 def too_much(driver, answer, setting, limits=SMALL):
-    """Ask for a page; return the error, which must name the setting and come of one request."""
+    """Read a page; return the error, which must name the setting after one request."""
     with RawServer(answer) as server, driver(KEY, server.url, policy=QUICK, limits=limits) as client:
         with pytest.raises(SecodaLimitError) as error:
             client.value(page())
@@ -84,8 +84,8 @@ def test_a_body_that_is_too_long(driver):
         http(body)[: -len(body)].replace(b"content-length: 2001\r\n", b"") + body,
         http(os.urandom(2_001), content_encoding="gzip")[:-2_001] + gzip.compress(os.urandom(3_000), mtime=0),
     ):
-        told = too_much(driver, answer, "max_body_bytes")
-        assert "2,000 bytes" in told
+        message = too_much(driver, answer, "max_body_bytes")
+        assert "2,000 bytes" in message
     padded = EMPTY_PAGE + b" " * (2_000 - len(EMPTY_PAGE))
     with RawServer(http(padded)) as server, driver(KEY, server.url, limits=SMALL) as client:
         assert client.value(page())["count"] == 0
@@ -104,7 +104,7 @@ def test_a_body_that_becomes_too_long(driver, name, kind):
 
 
 def test_pieces_of_any_size_are_put_together(driver):
-    """What is compressed arrives whole, in chunks of one byte and in several members."""
+    """A compressed body is decoded completely, in chunks of one byte and in several members."""
     body = EMPTY_PAGE + b" " * 600_000
     limits = Limits(body_bytes=MIB)
     for content, name in (
@@ -125,8 +125,8 @@ def test_pieces_of_any_size_are_put_together(driver):
 
 @pytest.mark.parametrize("cut", [1, 5, 12, -12, -9, -8, -1])
 @pytest.mark.parametrize(("name", "kind"), [("gzip", 31), ("deflate", 15), ("deflate", -15)])
-def test_what_was_compressed_and_cut(driver, name, kind, cut):
-    """A compressed body that is cut is a broken connection, even where all of its text is there."""
+def test_a_compressed_body_that_is_truncated(driver, name, kind, cut):
+    """A truncated compressed body is a broken connection, even if all of its text is there."""
     content = packed(EMPTY_PAGE, kind)[:cut]
     if cut in (-8, -1) and kind == 15:
         content = packed(EMPTY_PAGE, kind)[:-1]
@@ -137,8 +137,8 @@ def test_what_was_compressed_and_cut(driver, name, kind, cut):
 
 
 @pytest.mark.parametrize("name", ["br", "zstd", "compress", "gzip, gzip", "deflate, gzip", "x" * 200, "gzip;q=1"])
-def test_what_was_not_asked_for(driver, name):
-    """An encoding that was not asked for is not undone: nothing bounds it."""
+def test_an_encoding_that_was_not_requested(driver, name):
+    """An encoding that was not requested is not decoded, because nothing bounds it."""
     content = gzip.compress(gzip.compress(EMPTY_PAGE))
     with RawServer(http(content, content_encoding=name)) as server, driver(KEY, server.url) as client:
         with pytest.raises(SecodaResponseError, match="not requested"):
@@ -149,7 +149,7 @@ def test_what_was_not_asked_for(driver, name):
 @pytest.mark.parametrize("body", [b"{}", b"0" * 100_000, gzip.compress(b"0" * MIB, mtime=0), b"\x1f\x8b broken"])
 @pytest.mark.parametrize("name", ["", "gzip", "br", "gzip, gzip"])
 def test_the_body_of_an_error(driver, name, body):
-    """An error is told by its status, whatever its body is; of that no more is read than a sentence needs."""
+    """An error with any body is reported by its status; no more of the body is read than a sentence needs."""
     with RawServer(http(body, "503 Busy", content_encoding=name)) as server:
         with driver(KEY, server.url, limits=SMALL) as client:
             with pytest.raises(SecodaServerError) as error:
@@ -158,7 +158,7 @@ def test_the_body_of_an_error(driver, name, body):
 
 
 def test_how_much_is_read_of_an_error():
-    """Of the body of an error a part is kept and the rest not asked for; of a page all of it, up to its limit."""
+    """Only a part of an error's body is read; of a page all of it, up to the limit."""
     body = Body("x", 503, "gzip", Limits())
     assert body.feed(bomb(MIB)) is False
     assert len(body.response([], Key(KEY)).body) < MIB
@@ -168,7 +168,7 @@ def test_how_much_is_read_of_an_error():
 
 
 def test_what_an_error_says_is_read_compressed(driver):
-    """The detail of an error is told, also where it comes compressed."""
+    """The detail of an error is shown, compressed or not."""
     body = gzip.compress(json.dumps({"detail": "The index sleeps."}).encode())
     with RawServer(http(body, "500 No", content_encoding="gzip")) as server, driver(KEY, server.url) as client:
         with pytest.raises(SecodaServerError, match=r"\(The index sleeps\.\)"):
@@ -216,7 +216,7 @@ def test_one_piece_is_not_decompressed_at_once():
 
 
 class Drip(RawServer):
-    """Send something at once, and then something else again and again."""
+    """Send something at once, and then something else repeatedly."""
 
     def __init__(self, first, again, pause=0.05):
         super().__init__()
@@ -269,7 +269,7 @@ def test_a_flood_of_tiny_chunks(driver):
 
 
 def test_a_flood_leaves_the_loop_to_others():
-    """While such a body is read, whatever else runs in the event loop goes on."""
+    """While such a body is read, other tasks of the event loop go on."""
     gaps = []
 
     async def tick():
@@ -290,7 +290,7 @@ def test_a_flood_leaves_the_loop_to_others():
 
 
 def test_a_trickle_does_not_spoil_what_follows(driver):
-    """After an answer that had no end the next request is sent anew, and answered."""
+    """After an endless response the next request is sent on a new connection, and answered."""
     with Drip(OK, b"x") as server, driver(KEY, server.url, limits=Limits(answer_seconds=0.2)) as client:
         with pytest.raises(SecodaTimeoutError):
             client.value(page())
@@ -298,8 +298,8 @@ def test_a_trickle_does_not_spoil_what_follows(driver):
         assert client.value(page())["count"] == 0
 
 
-def test_silence_is_told_as_before(driver):
-    """A server that says nothing is told by the timeout where that is shorter, by the limit where that is."""
+def test_a_silent_server(driver):
+    """A silent server is reported by the timeout or by the limit, whichever is shorter."""
     with Drip(OK, b"", pause=60) as server:
         with driver(KEY, server.url, timeout=0.2) as client, pytest.raises(SecodaTimeoutError, match=r"within 0\.2 s"):
             client.value(page())
@@ -318,7 +318,7 @@ def test_silence_is_told_as_before(driver):
     ],
 )
 def test_limits_that_make_no_sense(name, value):
-    """A limit that is none is refused by the name under which people set it."""
+    """An invalid limit is refused by the name of its setting."""
     with pytest.raises(SecodaConfigurationError, match=f"`max_{name}` must be"):
         Limits(**{name: value})
 
@@ -366,6 +366,6 @@ def test_a_bomb_costs_bounded_memory(name):
             check=True,
             timeout=120,
         )
-    _, *told, grown = child.stdout.splitlines()
-    assert dict(zip(answers, told, strict=True)) == {case: expected for case, (_, expected) in answers.items()}
+    _, *message, grown = child.stdout.splitlines()
+    assert dict(zip(answers, message, strict=True)) == {case: expected for case, (_, expected) in answers.items()}
     assert int(grown) * 1024 < 130 * MIB  # what one answer may be, and as much again while it is put together

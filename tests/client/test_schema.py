@@ -65,7 +65,7 @@ def test_a_log_stays_the_bytes_that_were_sent(record):
 
 
 def test_half_surrogates_in_one_log_spare_the_others():
-    """One log with text cut in the middle of an emoji spoils neither itself nor its neighbours."""
+    """One log with text truncated in the middle of an emoji damages neither itself nor others."""
     records = [f'{{"id": "{n}", "logged_at": "{AT}", "t": "\\ud{n}00"}}' for n in ("800", "900", "bff")]
     records = [record.replace("ud80000", "ud800").replace("ud90000", "ud900") for record in records]
     found = read(page_of(*records, "{" + HEAD + ', "t": "\\ud83e\\udd86"}')).logs
@@ -112,7 +112,7 @@ def test_a_version_stays_the_bytes_that_were_sent():
     ],
 )
 def test_timestamps(text, expected):
-    """A timestamp is read exactly and cut off below a microsecond, never rounded; no offset means UTC."""
+    """A timestamp is parsed exactly, without digits below a microsecond, never rounded; no offset means UTC."""
     assert format_instant(parse_instant(text)) == expected
 
 
@@ -144,7 +144,7 @@ def test_timestamps(text, expected):
     ],
 )
 def test_what_is_no_timestamp(text):
-    """What is no timestamp that can be placed in time is refused, and the error names where it stands."""
+    """A value that is not a timestamp is refused, and the error has its path."""
     with pytest.raises(ValueError, match="timestamp"):
         parse_instant(text)
     error = decode_error(page_of(f"{{{HEAD}}}", json.dumps({"id": "b", "logged_at": text})))
@@ -152,7 +152,7 @@ def test_what_is_no_timestamp(text):
 
 
 def test_the_chosen_timestamp_is_the_one_that_counts():
-    """Only the chosen timestamp must be there; the lag is told when both are."""
+    """Only the chosen timestamp must exist; the lag is known if both do."""
     created = '{"id": "a", "created_at": "2026-10-14T12:00:00.25Z"}'
     log = read(page_of(created), field="created_at").logs[0]
     assert (format_instant(log.at), log.lag) == ("2026-10-14T12:00:00.250000Z", None)
@@ -217,7 +217,7 @@ def test_every_timestamp_that_python_writes_is_read_back(moment, offset, digits)
     ],
 )
 def test_what_is_no_page(body, path):
-    """Foreign, cut or broken bodies are one retriable error that names the JSON path, and never a short page."""
+    """Foreign, truncated or broken bodies are one retriable error with the JSON path, and never a short page."""
     error = decode_error(answer(body))
     assert (error.path, error.retriable, f"at {path}" in str(error)) == (path, True, True)
     with pytest.raises(SecodaResponseError):
@@ -225,18 +225,18 @@ def test_what_is_no_page(body, path):
 
 
 def test_a_login_page_is_called_by_its_name():
-    """An HTML page with status 200 is told as what it is: most often a wrong host."""
+    """An HTML page with status 200 is reported as such: most often the host is wrong."""
     assert "text/html" in str(decode_error(answer("<html>", "text/html; charset=utf-8")))
 
 
-def test_every_cut_of_a_page_is_noticed():
-    """However a page is cut, it is no page."""
+def test_every_truncation_of_a_page_is_noticed():
+    """A page that is truncated anywhere is refused."""
     body = page_of(f'{{{HEAD}, "t": "é\\ud83e"}}', f"{{{HEAD}}}").body.rstrip()
     for length in range(len(body)):
         decode_error(answer(body[:length]))
 
 
-def test_another_page_than_asked_for_is_no_answer():
+def test_another_page_than_requested_is_refused():
     """A server that answers a page beyond the end with its last page has shown no such page."""
     assert read(page_of(f"{{{HEAD}}}", meta={"page": 3}), number=4).logs == ()
     assert len(read(page_of(f"{{{HEAD}}}", meta={"page": 4}), number=4).logs) == 1
@@ -246,7 +246,7 @@ def test_another_page_than_asked_for_is_no_answer():
 
 @pytest.mark.parametrize("listing", ["results", "version_histories"])
 def test_a_page_for_people(listing):
-    """A whole page is decoded for people, who get the documented keys or an error."""
+    """A page is decoded to the documented keys, or there is an error."""
     more = {"non_versioned_logs": []} if listing == "version_histories" else {}
     page = read_json(
         page_of('{"id": "a", "n": 12345678901234567890, "t": "\\ud83e"}', listing=listing, **more), listing
@@ -308,14 +308,14 @@ def _only_response_errors(body):
 @given(st.one_of(st.binary(), st.text().map(lambda text: text.encode("utf-8", "surrogatepass"))))
 @example(b'{"results":[{"id":"a","logged_at":"\\ud800"}],"count":1,"total_pages":1}')
 def test_bytes_never_break_anything_else(body):
-    """Whatever bytes come: a page, or the one error."""
+    """Any bytes lead to a page or to the one error."""
     _only_response_errors(answer(body))
 
 
 @settings(max_examples=200)
 @given(st.one_of(_PAGES, _JSON), st.booleans(), st.integers(min_value=0, max_value=3))
 def test_json_never_breaks_anything_else(value, ascii_only, cut):
-    """Whatever JSON comes, whole or cut: a page, or the one error."""
+    """Any JSON, complete or truncated, leads to a page or to the one error."""
     body = json.dumps(value, ensure_ascii=ascii_only).encode("utf-8", "surrogatepass")
     _only_response_errors(answer(body[: len(body) - cut]))
 
@@ -323,7 +323,7 @@ def test_json_never_breaks_anything_else(value, ascii_only, cut):
 @settings(max_examples=100)
 @given(st.lists(st.dictionaries(st.text(), _JSON, max_size=4), max_size=4), st.sampled_from([None, 1, "\t"]))
 def test_any_record_passes_through_unchanged(extras, indent):
-    """Whatever unknown fields logs have, and however they are laid out: each leaves as it came."""
+    """Logs with any unknown fields in any layout are passed on unchanged."""
     records = [
         json.dumps(
             {f"x{name}": value for name, value in extra.items()} | {"id": str(number), "logged_at": AT},

@@ -47,7 +47,7 @@ def client_of(sandbox, **options):
 
 
 def fails(url, kind, *, key=KEY, **options):
-    """Ask for a page; return the error, which must be of this very kind."""
+    """Read a page; return the error, which must be exactly of this class."""
     with (
         SecodaClient(key, url, **({"policy": ONCE, "timeout": 5} | options)) as client,
         pytest.raises(kind) as error,
@@ -75,7 +75,7 @@ def await_(condition, seconds=2.0):
 
 
 def test_a_window_is_what_the_workspace_holds(month):
-    """A window that is read through real threads and sockets is exactly what lies in the workspace."""
+    """A window that is read with real threads and sockets is exactly what the workspace contains."""
     with client_of(month) as client:
         logs = [log for batch in client.iter_logs(START, END) for log in batch]
     assert sorted(log.raw for log in logs) == sorted(month.workspace.window(START, END))
@@ -83,13 +83,13 @@ def test_a_window_is_what_the_workspace_holds(month):
 
 
 def test_white_space_around_a_key(month):
-    """White space that was pasted along is no part of the key."""
+    """White space around the key is not part of it."""
     with SecodaClient(f" {month.api_key}\n", month.url) as client:
         assert client.list_audit_logs()["count"] == 900
 
 
-def test_a_host_is_not_told_by_its_name():
-    """How a connection failed is read from the error, not from words that stand in the host's name."""
+def test_the_cause_is_not_read_from_the_host_name():
+    """The cause of a failed connection is found in the error, not in the host's name."""
     proxy = f"http://127.0.0.1:{free_port()}"
     for host in ("refused.invalid", "getaddrinfo.invalid", "ca-bundle.invalid"):
         assert fails(f"https://{host}", SecodaConnectionError, proxy=proxy).reason == "proxy"
@@ -139,7 +139,7 @@ def test_a_certificate_that_is_accepted(secure, verify):
 
 
 def test_tls_that_breaks_is_repeated():
-    """A TLS handshake that is cut off is a broken connection, which may come back; it is not a bad certificate."""
+    """An interrupted TLS handshake is a broken connection, which is retriable, and not a bad certificate."""
     with RawServer() as server:
         server._serve = lambda connection: (connection.recv(100), connection.close())
         error = fails(server.url.replace("http", "https"), SecodaConnectionError)
@@ -281,7 +281,7 @@ def test_a_silent_server_keeps_no_process_alive():
 
 
 def test_an_interrupt_during_a_pause_ends_at_once(month):
-    """Ctrl-C while a server has asked for minutes of patience ends the process at once."""
+    """Ctrl-C during a ``Retry-After`` of minutes ends the process at once."""
     month.faults.script = [("status", 503, {"retry-after": "600"})]
     script = f"""
         import os, signal, threading, time

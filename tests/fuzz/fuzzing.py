@@ -127,7 +127,7 @@ def one_in(number):
 
 
 def _rarely(usual, unusual):
-    """Return what is usual, but for one in ten."""
+    """Return the usual value, except for one in ten."""
     return one_in(10).flatmap(lambda seldom: unusual if seldom else usual)
 
 
@@ -184,7 +184,7 @@ numbers = _rarely(st.integers(0, 3).map(lambda number: b"%d" % number), odd)
 
 @st.composite
 def pages(draw, listing, records):
-    """Make a page, or what resembles one: lists, counts and the rest, some of it twice, cut or changed."""
+    """Create a page, or something similar: lists, counts and the rest, some of it repeated, truncated or changed."""
     pairs = [
         (b'"' + listing + b'"', draw(_lists(_rarely(records, values), max_size=4))),
         (b'"count"', draw(numbers)),
@@ -203,7 +203,7 @@ def pages(draw, listing, records):
 
 @st.composite
 def broken(draw, body):
-    """Return the same bytes, cut, changed somewhere, or with something before or behind."""
+    """Return the same bytes, truncated, changed somewhere, or with something before or after."""
     at = draw(st.integers(0, len(body)))
     how = draw(st.integers(0, 4))
     extra = draw(odd | bad | bad | st.binary(max_size=8))

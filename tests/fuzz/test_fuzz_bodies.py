@@ -1,4 +1,4 @@
-"""Whatever a body holds, readers give pages whose records are the bytes that were sent, or an error of ours."""
+"""Readers turn any body into pages whose records are the bytes that were sent, or into an error of the client."""
 
 import json
 import time
@@ -39,14 +39,14 @@ def ours(read, *arguments):
     try:
         return read(*arguments)
     except (SecodaResponseError, SecodaLimitError) as error:
-        told = str(error)
-    assert len(told) < 1_000
-    assert told.isprintable()
+        text = str(error)
+    assert len(text) < 1_000
+    assert text.isprintable()
     return None
 
 
 def untouched(raws, body):
-    """Check that records stand in a body, one behind the other, and are JSON objects that can be encoded again."""
+    """Check that records are in a body, one after the other, and are JSON objects that can be encoded again."""
     position = 0
     for raw in raws:
         position = body.index(raw, position) + len(raw)
@@ -85,7 +85,7 @@ def _all(pairs):
 @fuzzed(60)
 @given(st.one_of(resource_pages, resource_pages, bodies))
 def test_pages_of_versions(body):
-    """A page of version histories: each accepted one is as it was sent, and can be told as an event or an XCom."""
+    """Each accepted version history is as it was sent, and can be an event or an XCom."""
     page = ours(read_resource_logs, answer(tried(body)), 1)
     if page is not None:
         untouched([version.raw for version in page.versions], body)
@@ -126,8 +126,8 @@ RULES = {
     st.lists(st.tuples(STATUSES, HEADERS, bodies), min_size=1, max_size=6),
     st.randoms(),
 )
-def test_the_whole_exchange(rule, answers, rng):
-    """Whatever answers come, in whatever order, a rule ends with a value or an error of ours; pauses stay bounded."""
+def test_the_complete_exchange(rule, answers, rng):
+    """With any answers in any order, a flow ends with a value or an error of the client; pauses stay bounded."""
     policy = RetryPolicy(attempts=3)
     wire = exchange(RULES[rule](), base_url="https://api.secoda.co", policy=policy, concurrency=2, rng=rng)
     under_way, step = [], next(wire)

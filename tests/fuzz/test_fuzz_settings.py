@@ -1,4 +1,4 @@
-"""Whatever connections and headers say of how to ask: a value that can be used, or an error that says why not."""
+"""Any connection and any header lead to a value that can be used, or to an error that says why not."""
 
 import json
 import math
@@ -140,7 +140,7 @@ EXTRAS = st.one_of(
     ),
 )
 def test_any_connection_makes_a_client_or_says_why_not(host, port, schema, password, extra):
-    """A connection of any content gives clients that ask one safe origin, or an error that shows no key."""
+    """Any connection leads to clients that send requests to one safe origin, or to an error that shows no key."""
     stored = Stored(host=host, port=port, schema=schema, password=password, extra=extra)
     tried(str(vars(stored)))
     try:
@@ -151,13 +151,13 @@ def test_any_connection_makes_a_client_or_says_why_not(host, port, schema, passw
         ):
             assert client.base_url == settings.base_url
     except SecodaConfigurationError as error:
-        told = str(error)
+        text = str(error)
     else:
         assert settings.base_url.startswith("https://") or is_loopback(settings.base_url)
         assert settings.base_url.isascii()
         assert settings.base_url.isprintable()
         assert "@" not in settings.base_url
         return
-    assert len(told) < 1_000
+    assert len(text) < 1_000
     if password and len(password.strip()) > 7 and password.strip() not in f"{host} {schema} {extra}":
-        assert password.strip() not in told
+        assert password.strip() not in text

@@ -1,4 +1,4 @@
-"""Whatever a rendered template gives: a value that can be used, or an error that names the argument."""
+"""Any rendered template leads to a value that can be used, or to an error that names the argument."""
 
 import json
 import math
@@ -104,19 +104,19 @@ def test_any_moment(value):
     try:
         moment = parse_datetime("since", value)
     except ValueError as error:
-        told = str(error)
+        text = str(error)
     else:
         assert moment.utcoffset().total_seconds() == 0
         assert type(moment) is datetime
         return
-    assert told.startswith(("since=", "`since`"))
-    assert len(told) < 500
+    assert text.startswith(("since=", "`since`"))
+    assert len(text) < 500
 
 
 @fuzzed(120)
 @given(*[MOMENTS.filter(lambda value: not isinstance(value, datetime))] * 2)
 def test_any_window(start, end):
-    """Two times of any text are a window, or a WindowError, which no retry mends."""
+    """Two times of any text are a window, or a WindowError, which a retry cannot fix."""
     tried(start, end)
     if start is None and end is None:
         return

@@ -1,4 +1,4 @@
-"""Whatever comes down a socket, both clients end with an answer or an error of ours, and go on working."""
+"""With any bytes from a socket, both clients end with a value or an error of theirs, and can still be used."""
 
 import gzip
 import time
@@ -25,7 +25,7 @@ LIMITS = Limits(body_bytes=100_000, decompressed_bytes=50_000, answer_seconds=10
 
 @pytest.fixture(scope="module")
 def place():
-    """Return a server that sends what it is told to, and both clients, of which each keeps its connections."""
+    """Return a server that sends given bytes, and both clients, which keep their connections."""
     with RawServer() as server:
         clients = [kind(KEY, server.url, limits=LIMITS, timeout=5) for kind in (Threads, Loop)]
         yield server, clients
@@ -46,8 +46,8 @@ def asked(place, answer, call):
         assert time.monotonic() - begin < 20
     for outcome in outcomes:
         if isinstance(outcome, SecodaError):
-            told = f"{outcome} {vars(outcome)}"
-            assert (len(told) < 1_500, KEY[8:16] in told, outcome.__context__) == (True, False, None)
+            text = f"{outcome} {vars(outcome)}"
+            assert (len(text) < 1_500, KEY[8:16] in text, outcome.__context__) == (True, False, None)
             assert str(outcome).isprintable()
     return outcomes
 
@@ -110,7 +110,7 @@ WORDS = st.sampled_from(
 @fuzzed(80, slow=True)
 @given(st.lists(WORDS | st.binary(max_size=12), max_size=14).map(b"".join))
 def test_any_bytes(place, answer):
-    """Bytes that are no HTTP, or hardly: an error of ours, or a page that stands in them."""
+    """Bytes that are not HTTP, or hardly, lead to an error of the client, or to a page that is in them."""
     for outcome in asked(place, answer, Call(Request(AUDIT_LOGS_PATH), read_json)):
         assert isinstance(outcome, SecodaError | dict)
 
@@ -173,7 +173,7 @@ ENCODERS = {
     st.integers(1, 500),
 )
 def test_any_compressed_body(place, encoding, level, body, damage, step):
-    """A body comes out of its compression as it went in, however it is cut into chunks; damaged, it is an error."""
+    """A compressed body is decoded to the original in any chunks; a damaged one is an error."""
     content = ENCODERS[encoding](level, body)
     if damage is not None:
         at, extra = damage

@@ -1,4 +1,4 @@
-"""What a connection says, key by key: however it was made, and what is wrong with it in words."""
+"""The settings of a connection, however it was created, and the errors of a wrong one."""
 
 import json
 import math
@@ -122,7 +122,7 @@ def test_timeout(value, seconds):
 
 @pytest.mark.parametrize("value", [0, -1, "soon", True, False, [30], {}, "nan", "inf", 86_401, 10**400, "1e999"])
 def test_a_wrong_timeout(value):
-    """What is no number of seconds is refused by its name."""
+    """A timeout that is not a number of seconds is refused by its name."""
     assert "`timeout`" in wrong(extra={"timeout": value})
 
 
@@ -135,7 +135,7 @@ def test_limits():
     assert settings.unknown_extras == ()
 
 
-def test_patience_with_pieces_is_patience_with_the_whole():
+def test_a_longer_timeout_is_a_longer_limit():
     """A timeout that is longer than an answer may last by default lets it last as long; the extra has the last word."""
     assert settings_of(extra={"timeout": 900}).endpoint.limits.answer_seconds == 900
     assert settings_of(extra={"timeout": 900, "max_answer_seconds": 30}).endpoint.limits.answer_seconds == 30
@@ -144,7 +144,7 @@ def test_patience_with_pieces_is_patience_with_the_whole():
 @pytest.mark.parametrize("value", [0, -1, "much", True, [1], {}, 1.5, "nan", "inf", 10**13, "9" * 5_000])
 @pytest.mark.parametrize("name", [name for name in KNOWN_EXTRAS if name.startswith("max_")])
 def test_a_wrong_limit(name, value):
-    """What is no such number is refused by its name, with what it may be."""
+    """A limit that is not such a number is refused by its name, with the allowed range."""
     if (name, value) != ("max_answer_seconds", 1.5):
         assert wrong(extra={name: value}).startswith(f"connection 'my_conn': extra `{name}` must be a")
 
@@ -171,7 +171,7 @@ def test_a_wrong_verify(value):
 
 
 def test_proxy():
-    """A proxy is the URL as given, which stands in no repr: it may hold a password."""
+    """A proxy is the URL as given, which no repr shows: it may contain a password."""
     settings = settings_of(extra={"proxy": "http://user:hunter2secret@proxy.example.com:3128"})
     assert settings.endpoint.proxy == "http://user:hunter2secret@proxy.example.com:3128"
     assert "hunter2" not in repr(settings)
@@ -180,7 +180,7 @@ def test_proxy():
 
 @pytest.mark.parametrize("value", ["proxy.example.com:3128", "user:hunter2secret@x", 3128, ["x"], True])
 def test_a_wrong_proxy(value):
-    """A proxy that is no URL is refused by its name, without being repeated."""
+    """A proxy that is not a URL is refused by its name, without its value."""
     assert "hunter2" not in wrong(extra={"proxy": value})
     assert "`proxy`" in wrong(extra={"proxy": value})
 
@@ -204,13 +204,13 @@ def test_extras_that_must_be_text(field, value):
     ],
 )
 def test_what_regions_refuse(fields, named):
-    """What cannot be a base URL is told with the connection's name before it."""
+    """An error about the base URL begins with the connection's name."""
     assert named in wrong(**fields)
 
 
 @pytest.mark.parametrize("text", ["{", "region=eu", "[1]", '"x"', "3", "null", "[" * 100_000])
 def test_an_extra_that_is_no_object(text):
-    """An extra that is no JSON object is told as such, whatever Airflow itself lets through."""
+    """An extra that is not a JSON object is reported as such, even if Airflow accepts it."""
 
     class Stored:
         conn_id, password, host, port, schema, extra = "my_conn", KEY, None, None, None, text
@@ -227,7 +227,7 @@ def test_extras_that_mean_nothing():
 
 
 def test_the_settings_show_no_secret():
-    """The settings can be shown: key and proxy stand in no repr."""
+    """The repr of the settings shows neither key nor proxy."""
     assert KEY not in repr(settings_of())
 
 
@@ -249,7 +249,7 @@ def test_the_settings_show_no_secret():
     st.one_of(st.none(), st.text(max_size=5)),
 )
 def test_any_connection(extra, host, port, schema):
-    """Whatever people fill in: settings that can be used, or one error that names the connection and not the key."""
+    """Any fields lead to settings that can be used, or to one error that names the connection and not the key."""
 
     class Stored:
         conn_id, password = "my_conn", KEY
@@ -259,12 +259,12 @@ def test_any_connection(extra, host, port, schema):
     try:
         settings = read_connection(stored)
     except SecodaConfigurationError as error:
-        told = str(error)
+        message = str(error)
     else:
         assert 0 < settings.endpoint.timeout <= 86_400
         assert not math.isnan(settings.endpoint.timeout)
         assert settings.base_url.startswith(("https://", "http://"))
         assert isinstance(settings.endpoint.verify, bool) or settings.endpoint.verify
         return
-    assert "'my_conn'" in told
-    assert KEY not in told
+    assert "'my_conn'" in message
+    assert KEY not in message

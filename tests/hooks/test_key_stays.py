@@ -1,4 +1,4 @@
-"""The API key stays: in no log, repr, error, traceback with local variables or pickle, whatever goes wrong."""
+"""The API key is in no log, repr, error, traceback with local variables or pickle, in any failure."""
 
 import io
 import json
@@ -28,13 +28,13 @@ MONTH = {"seed": 3, "logs": 300, "days": 30, "until": datetime(2026, 10, 1, tzin
 
 
 def pieces(text, secret=KEY):
-    """Return the pieces of eight characters of a secret that stand in a text."""
+    """Return the parts of a secret, of eight characters each, that are in a string."""
     found = [secret[i : i + 8] for i in range(len(secret) - 7)]
     return [piece for piece in found if piece in text]
 
 
 def test_the_search_finds_what_it_looks_for():
-    """The search of these tests finds the key whole, cut and quoted: without this they could not fail."""
+    """The search of these tests finds the key complete, truncated and quoted: without it they could not fail."""
     assert pieces(f"Bearer {KEY}")
     assert pieces(KEY[5:13]) == [KEY[5:13]]
     assert pieces(repr({"Authorization": KEY}))
@@ -42,7 +42,7 @@ def test_the_search_finds_what_it_looks_for():
 
 
 @pytest.fixture
-def told(capsys, monkeypatch):
+def logged(capsys, monkeypatch):
     """Log everything at DEBUG, and return a function that gives all that was logged and printed."""
     stream = io.StringIO()
     handler = logging.StreamHandler(stream)
@@ -73,7 +73,7 @@ def connect(monkeypatch):
 
 
 def everything_about(error):
-    """Return all that an error can tell: text, repr, attributes, tracebacks with local variables, pickles."""
+    """Return all that an error can show: text, repr, attributes, tracebacks with local variables, pickles."""
     texts = []
     seen = set()
     while error is not None and id(error) not in seen:
@@ -131,8 +131,8 @@ def impatient(hook):
     return hook
 
 
-def test_when_all_goes_well(secoda_sandbox_factory, connect, told):
-    """A window is read with everything logged at DEBUG, and the key stands nowhere."""
+def test_when_all_goes_well(secoda_sandbox_factory, connect, logged):
+    """A window is read with everything logged at DEBUG, and nothing shows the key."""
     sandbox = secoda_sandbox_factory(Workspace.generate(**MONTH), api_key=KEY, page_size=20)
     hook = connect(host=sandbox.url)
     assert list(hook.iter_audit_logs(START, END))
@@ -146,21 +146,21 @@ def test_when_all_goes_well(secoda_sandbox_factory, connect, told):
         repr(vars(hook.get_conn())),
     ]
     shown += [repr(vars(hook.get_conn()._transport)), repr(hook.get_conn()._transport), hook.test_connection()[1]]
-    log = told()
+    log = logged()
     assert "urllib3" in log
     assert pieces(log + "".join(shown)) == []
 
 
 @pytest.mark.parametrize("use", USES)
 @pytest.mark.parametrize("status", [200, 204, 302, 400, 401, 403, 404, 429, 500])
-def test_when_a_server_repeats_the_key(connect, told, use, status):
+def test_when_a_server_repeats_the_key(connect, logged, use, status):
     """A server that repeats the key in every place it has does not get it into a log or an error."""
     with RawServer(echo(status)) as server:
         hook = impatient(connect(host=server.url))
         error = caught(lambda: USES[use](hook))
         said = hook.test_connection()[1]
     assert header(server.requests[0], "Authorization") == f"Bearer {KEY}"
-    assert pieces(everything_about(error) + said + told()) == []
+    assert pieces(everything_about(error) + said + logged()) == []
 
 
 @pytest.mark.parametrize(
@@ -172,22 +172,22 @@ def test_when_a_server_repeats_the_key(connect, told, use, status):
         http(b"<html>", content_type="text/html"),
     ],
 )
-def test_when_the_wire_breaks(connect, told, answer):
-    """Connections that break and bodies that are none tell nothing of the key."""
+def test_when_the_wire_breaks(connect, logged, answer):
+    """Connections that break and foreign bodies show nothing of the key."""
     with RawServer(answer) as server:
         error = caught(lambda: USES["window"](impatient(connect(host=server.url))))
-    assert pieces(everything_about(error) + told()) == []
+    assert pieces(everything_about(error) + logged()) == []
 
 
-def test_when_a_status_line_repeats_the_key(connect, told):
+def test_when_a_status_line_repeats_the_key(connect, logged):
     """Not even a server that answers with the key in place of HTTP gets it into an error."""
     with RawServer(lambda request: f"{header(request, 'Authorization')}\r\n\r\n".encode()) as server:
         error = caught(lambda: USES["page"](impatient(connect(host=server.url))))
-    assert pieces(everything_about(error) + told()) == []
+    assert pieces(everything_about(error) + logged()) == []
 
 
-def test_when_nobody_is_there(connect, told, tmp_path):
-    """No such host, nobody there, no time, no trust: none of it tells the key."""
+def test_when_no_server_answers(connect, logged, tmp_path):
+    """Unknown hosts, refused connections, timeouts and bad certificates do not show the key."""
     _, context = certificate(tmp_path, "127.0.0.1")
     with RawServer(http(), context=context) as secure, RawServer(hold=True) as silent:
         for fields in (
@@ -199,19 +199,19 @@ def test_when_nobody_is_there(connect, told, tmp_path):
             hook = connect(**fields)
             hook._client = hook._make_client(RetryPolicy(attempts=1))
             error = caught(hook.list_audit_logs)
-            assert pieces(everything_about(error) + hook.test_connection()[1] + told()) == [], fields
+            assert pieces(everything_about(error) + hook.test_connection()[1] + logged()) == [], fields
 
 
 @pytest.mark.parametrize("refusal", [http(status="407 Proxy Authentication Required"), b"", b"garbage\r\n\r\n", None])
-def test_when_a_proxy_refuses(connect, told, refusal):
-    """A proxy that does not let through learns nothing of the key, and its own password is told to nobody."""
+def test_when_a_proxy_refuses(connect, logged, refusal):
+    """A proxy that refuses never sees the key, and its own password is never shown."""
     with Tunnel(answer=refusal or b"") as proxy:
         address = proxy.url if refusal is not None else f"http://127.0.0.1:{free_port()}"
         hook = connect(
             host="https://secoda.invalid", extra={"proxy": address.replace("//", f"//user:{PROXY_PASSWORD}@")}
         )
         error = caught(lambda: USES["page"](impatient(hook)))
-        said = everything_about(error) + repr(hook.settings) + hook.test_connection()[1] + told()
+        said = everything_about(error) + repr(hook.settings) + hook.test_connection()[1] + logged()
     assert pieces(said) == []
     assert pieces(said, PROXY_PASSWORD) == []
     assert pieces(b"".join(proxy.requests).decode("latin-1")) == []
@@ -234,16 +234,16 @@ def test_when_a_proxy_refuses(connect, told, refusal):
         {"password": f"{KEY}é"},
     ],
 )
-def test_when_the_connection_is_wrong(connect, told, fields):
-    """A connection that is wrong in one field does not tell another one's secret, not even a key with a slip in it."""
+def test_when_the_connection_is_wrong(connect, logged, fields):
+    """A connection with one wrong field does not show another field's secret, not even a mistyped key."""
     hook = connect(**fields)
-    said = everything_about(caught(hook.get_conn)) + hook.test_connection()[1] + told()
+    said = everything_about(caught(hook.get_conn)) + hook.test_connection()[1] + logged()
     assert pieces(said) == []
     assert pieces(said, PROXY_PASSWORD) == []
 
 
 def test_when_a_connection_is_read_without_a_hook():
-    """The error of reading a connection holds no frame in which the connection stands."""
+    """The error of reading a connection has no frame with the connection."""
 
     class Shown:
         conn_id, password, host, port, schema, extra = "my_conn", KEY, None, None, None, '{"region": "mars"}'
@@ -269,13 +269,13 @@ def test_when_a_client_is_made_wrongly(options):
     assert pieces(everything_about(caught(lambda: SecodaClient(**arguments)))) == []
 
 
-def test_a_record_may_hold_the_key(secoda_sandbox_factory, connect, told):
-    """A log that holds the key, as somebody wrote it into a text, is evidence: it comes as sent, and unlogged."""
+def test_a_record_may_hold_the_key(secoda_sandbox_factory, connect, logged):
+    """A log that contains the key, because a user wrote it, is evidence: it is returned as sent, and not logged."""
     logs = [{"logged_at": START, "metadata": {"description": f"my key is {KEY}"}}]
     sandbox = secoda_sandbox_factory(Workspace(logs), api_key=KEY)
     (found,) = connect(host=sandbox.url).iter_audit_logs(START, END)
     assert found["metadata"]["description"] == f"my key is {KEY}"
-    assert pieces(told()) == []
+    assert pieces(logged()) == []
 
 
 def test_no_other_host_hears_of_it(secoda_sandbox_factory, connect):
@@ -325,15 +325,15 @@ def test_the_key_itself():
     ],
 )
 def test_scrubbing(said):
-    """The key is taken out whole, in pieces, and escaped as JSON or a URL would."""
+    """The key is removed complete, in parts, and with the escapes of JSON or of a URL."""
     scrubbed = Key(KEY).scrub_text(f"before {said} after")
     assert (scrubbed[:7], scrubbed[-6:], "***" in scrubbed) == ("before ", " after", True)
     for text in (scrubbed, scrubbed.replace("\\/", "/"), unquote(scrubbed)):
         assert pieces(text) == []
 
 
-def test_scrubbing_a_whole_key():
-    """Of a key that is repeated whole, however often and in whatever spelling, nothing at all is left."""
+def test_scrubbing_a_complete_key():
+    """Nothing is left of a key that is repeated completely, any number of times and in any spelling."""
     for said in (KEY, KEY + KEY, KEY.replace("/", "\\/"), KEY.replace("+", "%2b")):
         assert Key(KEY).scrub_text(f"before {said} after") == "before *** after"
 
@@ -361,7 +361,7 @@ def test_the_key_is_masked_in_task_logs(connect):
 
 
 def redact(text):
-    """Return a text as Airflow shows it in a task log."""
+    """Return a string as Airflow shows it in a task log."""
     try:
         from airflow.sdk._shared.secrets_masker import redact as masking
     except ImportError:

@@ -79,9 +79,9 @@ def test_an_answer_beyond_a_limit(connect):
             hook.list_audit_logs()
         assert isinstance(error.value.__cause__, SecodaLimitError)
         assert len(server.requests) == 1
-        told = words_of_test(hook)
-    assert told.startswith("The response exceeds a limit of this connection")
-    assert "`max_body_bytes`" in told
+        text = words_of_test(hook)
+    assert text.startswith("The response exceeds a limit of this connection")
+    assert "`max_body_bytes`" in text
 
 
 def test_a_connection_by_uri(month, monkeypatch):
@@ -105,7 +105,7 @@ def test_the_hook_that_airflow_makes(month):
 
 
 def test_one_client(month):
-    """A hook has one client, which knows what the connection says and who asks."""
+    """A hook has one client, with the settings of the connection and a user agent."""
     hook = SecodaHook()
     assert hook.get_conn() is hook.get_conn()
     assert hook.get_conn().base_url == month.url
@@ -122,8 +122,8 @@ def said(caplog, capsys):
         capsys.readouterr()
         _ = hook.settings, hook.settings
         printed = capsys.readouterr()
-        told = (printed.out + printed.err or caplog.text).splitlines()
-        return [line for line in told if "my_conn" in line and "etriev" not in line]
+        text = (printed.out + printed.err or caplog.text).splitlines()
+        return [line for line in text if "my_conn" in line and "etriev" not in line]
 
     return lines
 
@@ -166,7 +166,7 @@ def test_a_connection_that_works(month):
         (400, ["Secoda could not answer", "400"]),
     ],
 )
-def test_what_a_server_answers_is_told_apart(month, mishap, words):
+def test_each_answer_has_its_hint(month, mishap, words):
     """Each kind of response has a hint that says what to do, after one request and without waiting."""
     month.faults.script = [mishap]
     text = words_of_test(SecodaHook())
@@ -174,13 +174,13 @@ def test_what_a_server_answers_is_told_apart(month, mishap, words):
     assert len(month.requests) == 1
 
 
-def test_wrong_keys_are_told_apart(month, connect):
+def test_each_wrong_key_has_its_hint(month, connect):
     """A wrong key and a key of a user who is not an admin have different hints."""
     assert "API key is wrong" in words_of_test(connect(host=month.url))
     assert "not a workspace admin" in words_of_test(connect(host=month.url, password=MEMBER))
 
 
-def test_what_never_answers_is_told_apart(month, connect, tmp_path):
+def test_each_failed_connection_has_its_hint(month, connect, tmp_path):
     """Unknown host, no server, no response in time, a certificate that is not trusted: each has a hint what to do."""
     assert "check the region, the customer domain or the host" in words_of_test(connect(host="https://secoda.invalid"))
     assert "No server listens at this address" in words_of_test(connect(host=f"http://127.0.0.1:{free_port()}"))
@@ -243,7 +243,7 @@ def test_a_connection_test_by_its_id(month):
         lambda hook: next(hook.iter_version_histories("R")),
     ],
 )
-def test_what_no_retry_mends_fails_at_once(month, status, kind, use):
+def test_final_errors_fail_at_once(month, status, kind, use):
     """Final errors leave as AirflowFailException, in the same words, with the real error as their cause."""
     month.faults.script = [status] * 8
     with pytest.raises(AirflowFailException) as error:
@@ -264,7 +264,7 @@ def test_a_bad_certificate_and_a_foreign_redirect_fail_at_once(month, connect, t
     assert isinstance(error.value.__cause__, SecodaTLSError)
 
 
-def test_what_a_retry_may_mend_leaves_as_it_is(month, monkeypatch):
+def test_retriable_errors_are_raised_unchanged(month, monkeypatch):
     """Errors that may pass are not called final: Airflow's own retries are for them."""
     hook = SecodaHook()
     hook._client = hook._make_client(RetryPolicy(attempts=2, base=0.001))
@@ -360,7 +360,7 @@ def test_the_provider_info_is_what_airflow_asks_for():
 
 
 def test_the_form_asks_for_what_is_read():
-    """The form shows the extras that the hook reads, but for those that only few people need."""
+    """The form shows the extras that the hook reads, except those that only few users need."""
     from airflow_provider_secoda.client._api.base_url import ON_PREMISE, REGIONS
     from airflow_provider_secoda.hooks._connection import KNOWN_EXTRAS
 

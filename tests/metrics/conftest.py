@@ -1,4 +1,4 @@
-"""Airflow's own metrics, on, and told to a listener of the test's."""
+"""Airflow's own metrics, enabled, with a listener of the test."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def listener():
 
 @pytest.fixture
 def tell(listener, monkeypatch):
-    """Return a function that has this process's Airflow tell its metrics to the listener, with more options."""
+    """Return a function that has this process's Airflow send its metrics to the listener, with more options."""
 
     def turned_on(**options):
         for name, value in listener.settings(**options).items():

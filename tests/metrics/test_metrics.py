@@ -1,4 +1,4 @@
-"""What Airflow's metrics are told by tasks and triggers: as much as the server was asked, and no more."""
+"""The metrics of tasks and triggers match the requests that the server received."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def with_versions(secoda_sandbox_factory):
 
 
 def fetch(**arguments):
-    """Run the operator as a task; one page after the other, as what is read ahead may be in vain."""
+    """Run the operator as a task; one page after the other, because pages read ahead may not be needed."""
     with DAG("d", schedule=None, start_date=UNTIL) as dag:
         task = SecodaAuditLogsOperator(task_id="t", **{"start": START, "end": END, "concurrency": 1} | arguments)
     return task.execute({"dag": dag})
@@ -66,7 +66,7 @@ def sensor(**arguments):
 
 
 def served(sandbox):
-    """Return what the server was asked and answered, in the words of the metrics."""
+    """Return the server's requests and responses as metrics."""
     statuses = [request.status for request in sandbox.requests]
     counts = {"requests": len(statuses), "throttles": statuses.count(429), "pages": statuses.count(200)}
     counts["retries"] = counts["requests"] - counts["pages"]
@@ -77,12 +77,12 @@ def served(sandbox):
 
 
 def test_a_window(statsd, sandbox, workspace, tmp_path):
-    """A task tells how often it asked, what it read, and how late the latest log was."""
-    told = fetch(output_path=f"{tmp_path}/logs.jsonl")
+    """A task reports its requests, what it read, and the lag of the latest log."""
+    summary = fetch(output_path=f"{tmp_path}/logs.jsonl")
     heard = statsd.heard()
-    assert heard.pop("secoda.lag") == [pytest.approx(told["max_lag_seconds"] * 1000)]
+    assert heard.pop("secoda.lag") == [pytest.approx(summary["max_lag_seconds"] * 1000)]
     assert heard == {**served(sandbox), "secoda.logs": len(workspace.window(START, END))}
-    assert (heard["secoda.requests"], heard["secoda.pages"]) == (told["requests"], told["pages"])
+    assert (heard["secoda.requests"], heard["secoda.pages"]) == (summary["requests"], summary["pages"])
 
 
 def test_a_window_amid_troubles(statsd, sandbox, workspace, tmp_path):
@@ -98,7 +98,7 @@ def test_a_window_amid_troubles(statsd, sandbox, workspace, tmp_path):
 
 
 def test_a_task_that_fails(statsd, sandbox):
-    """A task that fails tells what it cost, too."""
+    """A task that fails reports its requests too."""
     sandbox.faults.script = [403] * 5
     with pytest.raises(Exception, match="403"):
         fetch()
@@ -106,7 +106,7 @@ def test_a_task_that_fails(statsd, sandbox):
 
 
 def test_a_task_that_gives_up_early(statsd, sandbox):
-    """A task that reads no further tells what it read, at once."""
+    """A task that stops reading reports at once what it read."""
     with pytest.raises(Exception, match="XCom"):
         fetch(xcom_limit_bytes=10_000)
     heard = statsd.heard()
@@ -122,8 +122,8 @@ def test_a_last_429_counts(statsd, with_versions):
     assert statsd.heard() == {"secoda.requests": 1, "secoda.throttles": 1}
 
 
-def test_each_look_of_a_sensor(statsd, with_versions):
-    """A sensor tells after each look, not at its end, which may be days away."""
+def test_each_poll_of_a_sensor(statsd, with_versions):
+    """A sensor reports after each poll, not at its end, which may be days away."""
     task, facts = sensor()
     for _ in range(3):
         with_versions.requests.clear()
@@ -132,7 +132,7 @@ def test_each_look_of_a_sensor(statsd, with_versions):
 
 
 def test_the_hook_in_a_task_of_ones_own(statsd, sandbox, with_versions):
-    """Whoever uses the hook is counted as well, each request once, also of readings that go on side by side."""
+    """Uses of the hook are counted too, each request once, also of reads at the same time."""
     hook = SecodaHook()
     hook.list_audit_logs()
     # One page after the other, as what is read ahead may be in vain.
@@ -147,7 +147,7 @@ def test_the_hook_in_a_task_of_ones_own(statsd, sandbox, with_versions):
 
 
 async def wait(number, deadline=1.5):
-    """Run so many triggers of one connection to their end."""
+    """Run this many triggers of one connection to their end."""
 
     async def one():
         trigger = SecodaVersionHistoryTrigger(
@@ -177,7 +177,7 @@ async def test_waits_in_the_triggerer(statsd, with_versions):
 
 
 async def test_event_triggers(statsd, sandbox, workspace):
-    """An event trigger tells of each log that it was shown, and of how late it was."""
+    """An event trigger reports each log that it read, and its lag."""
     trigger = SecodaAuditLogEventTrigger(poke_interval=0.2)
     async with aclosing(trigger.run()) as events:
         task = asyncio.ensure_future(anext(events))
@@ -203,7 +203,7 @@ class Slow(statsd_package.StatsClient):
 
 
 async def test_no_event_loop_waits_for_it(tell, with_versions):
-    """What may block is done in a thread, before the first metric is told."""
+    """What may block is done in a thread, before the first metric is reported."""
     Slow.made.clear()
     statsd = tell(statsd_custom_client_path=f"{__name__}.Slow")
     await wait(2, deadline=0.5)
@@ -253,9 +253,9 @@ def test_broken_metrics_are_no_reason_to_fail(tell, sandbox, workspace, caplog):
 
 
 def test_the_readme_lists_them(statsd, sandbox, tmp_path):
-    """The documented table lists what a run with troubles tells, by name and kind, and nothing else."""
+    """The documented table lists the metrics of a run with errors, by name and kind, and no others."""
     sandbox.faults.script = [500, 429]
     fetch(output_path=f"{tmp_path}/logs.jsonl")
-    told = {line.partition(":")[0]: {"c": "counter", "ms": "timer"}[line.rpartition("|")[2]] for line in statsd.lines()}
+    sent = {line.partition(":")[0]: {"c": "counter", "ms": "timer"}[line.rpartition("|")[2]] for line in statsd.lines()}
     listed = dict(re.findall(r"^\| `(secoda\.\w+)` \| (\w+) \|", DOCUMENTED.read_text(), re.MULTILINE))
-    assert listed == told
+    assert listed == sent

@@ -1,4 +1,4 @@
-"""Whoever switches the verification of certificates off is told so, in every run; and nothing else switches it off."""
+"""Every run warns if the verification of certificates is off, and only the connection switches it off."""
 
 import asyncio
 import json
@@ -78,7 +78,7 @@ TASKS = {
 
 
 @pytest.mark.parametrize("kind", TASKS)
-def test_every_run_of_a_task_says_so(connection, kind):
+def test_every_run_of_a_task_logs_it(connection, kind):
     """Each run of an operator or sensor in any mode says in its log that no certificate was verified, and how bad."""
     for number in range(2):
         dag_id = f"unverified_{kind.replace(' ', '_')}_{number}"
@@ -122,7 +122,7 @@ def heard():
         processors.remove(listen)
 
 
-def test_every_hook_says_so(connection, heard):
+def test_every_hook_logs_it(connection, heard):
     """A hook says so when it is used, and names the connection."""
     from airflow_provider_secoda.hooks.secoda import SecodaHook
 
@@ -132,7 +132,7 @@ def test_every_hook_says_so(connection, heard):
         assert [text for _, text in heard if "secoda_default" in text]
 
 
-def test_the_test_of_a_connection_says_so(connection):
+def test_the_test_of_a_connection_reports_it(connection):
     """Who tests a connection reads it in the answer: a green message must not hide it."""
     from airflow_provider_secoda.hooks.secoda import SecodaHook
 
@@ -197,7 +197,7 @@ def test_nothing_is_logged_when_certificates_are_verified(server, tmp_path, capl
 
 
 def ask(colour, url, **options):
-    """Ask for a page with one of the two clients."""
+    """Read a page with one of the two clients."""
     if colour == "threads":
         with SecodaClient(KEY, url, policy=ONCE, timeout=5, **options) as client:
             return client.list_audit_logs()
@@ -273,7 +273,7 @@ except here.SecodaTLSError:
 
 @pytest.mark.parametrize("colour", ["threads", "loop"])
 def test_one_client_that_trusts_anybody_does_not_infect_the_next(server, colour):
-    """After a client that verifies nothing, the next one to the same server verifies again, whatever stays open."""
+    """After a client that does not verify, the next one to the same server does, even if connections stay open."""
     assert ask(colour, server.url, verify=False)["count"] == 1
     count = len(server.requests)
     with pytest.raises(SecodaTLSError):

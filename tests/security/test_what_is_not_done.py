@@ -1,4 +1,4 @@
-"""What the package does not do at all: unpickle, evaluate, run commands, open other doors; and what it brings along."""
+"""What the package never does: unpickle, evaluate, run commands, use other networks; and its dependencies."""
 
 import ast
 import json

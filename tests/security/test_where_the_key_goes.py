@@ -1,4 +1,4 @@
-"""Where the key goes: one origin, the same for whoever reads its URL, and below one path of it."""
+"""Where the key is sent: to one origin, which all parsers read from the URL, and below one path of it."""
 
 import asyncio
 import gzip
@@ -56,7 +56,7 @@ ENDLESS = 300 << 20
     ],
 )
 def test_an_address_at_which_no_workspace_lives(host):
-    """Metadata services, link-local, multicast and unspecified addresses are refused, in whatever spelling."""
+    """Metadata services, link-local, multicast and unspecified addresses are refused, in any spelling."""
     with pytest.raises(SecodaConfigurationError, match="no workspace can have this address"):
         resolve_base_url(host=host)
 
@@ -86,7 +86,7 @@ def test_an_address_at_which_no_workspace_lives(host):
     ],
 )
 def test_a_host_that_some_reader_may_take_for_another(host):
-    """Where two libraries could disagree about the host, nobody is asked at all."""
+    """If two libraries could disagree about the host, no request is sent."""
     with pytest.raises(SecodaConfigurationError, match="`host`"):
         resolve_base_url(host=host)
 
@@ -94,7 +94,7 @@ def test_a_host_that_some_reader_may_take_for_another(host):
 @pytest.mark.parametrize(
     "domain", ["\u212aacme", "acme\u3002evil", "acme\uff0eevil", "acme\u200b", "ac\u00adme", "\u0130"]
 )
-def test_a_customer_domain_in_other_signs(domain):
+def test_a_customer_domain_in_other_characters(domain):
     """A customer domain is plain ASCII as it is written, not only once it was made lower case."""
     with pytest.raises(SecodaConfigurationError, match="`customer_domain`"):
         resolve_base_url(customer_domain=domain)
@@ -191,8 +191,8 @@ _LIKELY = st.builds(
 @example(host="https://[2001:DB8:0:0::1]:8443/x")
 @example(host="https://xn--pple-43d.com")
 @example(host="example.com.:0443")
-def test_both_libraries_ask_for_the_host_that_was_decided_on(proxy, host):
-    """What the two clients ask a proxy for, on the wire, is the host and port that the base URL names."""
+def test_both_libraries_connect_to_the_chosen_host(proxy, host):
+    """Both clients request from a proxy exactly the host and port of the base URL."""
     try:
         base = resolve_base_url(host=host)
     except SecodaConfigurationError:
@@ -213,13 +213,13 @@ def test_both_libraries_ask_for_the_host_that_was_decided_on(proxy, host):
 
 @pytest.fixture(scope="module")
 def proxy():
-    """Give a proxy that lets nobody through, and remembers what it was asked for."""
+    """Return a proxy that refuses every request, and records them."""
     with RawServer(http(status="407 Proxy Authentication Required")) as server:
         yield server
 
 
 def ask_both(base, **options):
-    """Ask with both clients for one page; return what each one ended in."""
+    """Read one page with both clients; return how each one ended."""
     policy = RetryPolicy(attempts=1)
     flow = Request(AUDIT_LOGS_PATH, QUERY)
 
@@ -299,7 +299,7 @@ def test_no_redirect_leads_out(location, prefix, status):
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 @pytest.mark.parametrize("to", ["{other}/api/v1/", "//{place}/api/v1/", "{own}@{place}/", "{own}.evil.example/"])
 def test_a_redirect_to_another_origin_is_not_followed(status, to):
-    """Neither client asks another origin, or tells anything to it, because a server says so."""
+    """Neither client sends anything to another origin because a server says so."""
     with RawServer(http()) as other, RawServer() as own:
         place = urlsplit(other.url).netloc
         own.answer = http(status=f"{status} Go", location=to.format(other=other.url, place=place, own=own.url))
@@ -345,7 +345,7 @@ def test_a_redirect_with_a_bomb():
             tracemalloc.stop()
 
 
-def test_the_key_is_asked_for_by_one_origin_only():
+def test_the_key_is_sent_to_one_origin_only():
     """Each request names its own host, and carries the key once, in the header, never in its line."""
     with RawServer(http()) as server:
         ask_both(server.url)

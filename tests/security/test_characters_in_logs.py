@@ -24,7 +24,7 @@ HARMFUL = set(EVIL) - set(" 0123456789JabcdefghijklmnopqrstuvwxyzP:;[]")
 
 
 def harm(text):
-    """Return the signs of a text that do something else than stand there; a line's end may stand in a long text."""
+    """Return the control characters of a string; line breaks are allowed in a long one."""
     return {sign for sign in text if not sign.isprintable() and sign != "\n"}
 
 
@@ -83,7 +83,7 @@ USES = {
 @pytest.mark.parametrize("use", USES)
 @pytest.mark.parametrize("answer", ANSWERS)
 def test_what_a_server_says(monkeypatch, caplog, answer, use):
-    """Wherever a server puts control signs, none gets into an error, into a log or into a connection test's words."""
+    """Control characters of a server get into no error, no log and no message of a connection test."""
     for name in (None, "airflow", "airflow_provider_secoda"):
         caplog.set_level(logging.INFO, logger=name)
     with RawServer(ANSWERS[answer]) as server:
@@ -98,13 +98,13 @@ def test_what_a_server_says(monkeypatch, caplog, answer, use):
         except Exception as error:  # noqa: BLE001 - whatever it is
             said = str(error)
         assert server.requests
-    told = said + "".join(record.getMessage() for record in caplog.records)
-    assert harm(told) == set()
-    assert len(told) < 3_000
+    text = said + "".join(record.getMessage() for record in caplog.records)
+    assert harm(text) == set()
+    assert len(text) < 3_000
 
 
 def test_the_line_about_what_was_found(monkeypatch):
-    """The ids of versions stand in the task's log as text, be they what they are."""
+    """Any ids of versions are written to the task's log as plain text."""
     fields = {"conn_type": "secoda", "password": "key-0123456789"}
     with RawServer(ANSWERS["id of a version"]) as server:
         monkeypatch.setenv("AIRFLOW_CONN_MY_CONN", json.dumps(fields | {"host": server.url}))

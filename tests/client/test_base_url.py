@@ -84,7 +84,7 @@ def test_a_customer_domain(region):
     ],
 )
 def test_what_people_paste_as_host(host, expected):
-    """What stands in the browser or in a curl command becomes the API's base URL."""
+    """An address from the browser or from a curl command becomes the API's base URL."""
     assert resolve_base_url(host=host) == expected
 
 
@@ -245,7 +245,7 @@ def test_the_scheme_of_a_connection_is_held_to_the_same_rule():
     ],
 )
 def test_what_is_no_base_url(host):
-    """What is no base URL is refused, naming the field."""
+    """A value that is not a base URL is refused, naming the field."""
     with pytest.raises(SecodaConfigurationError, match="`host`"):
         resolve_base_url(host=host)
 
@@ -405,7 +405,7 @@ def test_a_proxy_that_may_be_used(proxy, base):
     ],
 )
 def test_a_proxy_that_may_not_be_used(proxy, base, says):
-    """A proxy that would see the key, or is no http(s) URL, is refused without repeating its password."""
+    """A proxy that would see the key, or is not an http(s) URL, is refused without showing its password."""
     with pytest.raises(SecodaConfigurationError, match="`proxy`") as error:
         check_proxy(proxy, base)
     assert says in str(error.value)

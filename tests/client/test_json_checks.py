@@ -68,7 +68,7 @@ def test_a_log_that_says_two_things(record, name):
     ],
 )
 def test_a_log_that_says_one_thing(record):
-    """The same said twice, names of objects within and names that decide nothing are no contradiction."""
+    """Equal values, names of nested objects and names that decide nothing may be repeated."""
     (log,) = read(page_of(record)).logs
     assert (log.id, log.raw) == ("a", record.encode())
 
@@ -132,7 +132,7 @@ def test_versions_that_say_two_things(text, path):
     ],
 )
 def test_what_is_nested_too_deeply(text):
-    """What is nested deeper than allowed is an error that no retry mends, and that says what to raise."""
+    """JSON nested deeper than allowed is an error that a retry cannot fix, and that says what to raise."""
     for reader in (read, lambda text: read_json(Response(200, {}, text.encode()))):
         with pytest.raises(SecodaLimitError, match="max_nesting") as error:
             reader(text)
@@ -141,7 +141,7 @@ def test_what_is_nested_too_deeply(text):
 
 @pytest.mark.parametrize("levels", [1, 150, 197])
 def test_what_is_nested_as_deeply_as_is_allowed(levels):
-    """Depth counts from the answer's own braces; brackets in text are none."""
+    """Depth counts from the response's own braces; brackets in strings do not count."""
     record = f'{{"id": "a", "logged_at": "{AT}", "t": "{"[" * 300}\\"{"{" * 300}", "x": {"[" * levels}{"]" * levels}}}'
     assert read(page_of(record)).logs[0].raw == record.encode()
     assert json.loads(record)["id"] == "a"
@@ -166,7 +166,7 @@ JSON = st.recursive(
 @given(JSON, st.integers(0, 8), st.booleans())
 @example({'\\"': ['\\\\"[']}, 1, False)
 def test_depth_is_counted_as_json_counts_it(value, most, compact):
-    """Whatever stands in strings, with whatever escapes, depth is that of the decoded value."""
+    """With any strings and any escapes, the depth is that of the decoded value."""
     text = json.dumps(value, separators=(",", ":") if compact else None).encode()
     assert nested_deeper_than(text, most) == (depth(value) > most)
 
@@ -176,15 +176,15 @@ VALUES = st.sampled_from([None, True, "a", "b", AT])
 
 
 @given(st.lists(st.tuples(NAMES, VALUES), max_size=6))
-def test_twice_is_told_as_a_decoder_that_keeps_all_tells_it(pairs):
-    """Of the names that count, one is told exactly when its values differ, however it is spelled."""
+def test_repeated_names_are_found_as_by_a_decoder_that_keeps_all(pairs):
+    """A name that counts is reported exactly if its values differ, in any spelling."""
     text = "{" + ", ".join(f'"{name}": {json.dumps(value)}' for name, value in pairs) + "}"
     found = {}
     for name, value in json.loads(text, object_pairs_hook=list):
         found.setdefault(name, set()).add(value)
     differing = {name for name in ("id", "logged_at") if len(found.get(name, ())) > 1}
-    told = ambiguous_name(text.encode(), ("id", "logged_at"))
-    assert told in (differing or {None})
+    message = ambiguous_name(text.encode(), ("id", "logged_at"))
+    assert message in (differing or {None})
     log = found.get("id") == {"a"} and found.get("logged_at") == {AT}
     if log or (differing and pairs[-1] == ("logged_at", AT) and ("id", "a") in pairs):
         try:
