@@ -146,6 +146,18 @@ def test_an_other_end_that_begins_amid_what_was_shown():
         exact_or_refused(read(world, 9, 20, moves, copy=lambda at, _, since=since: int(at < since and at % 2 == 0)))
 
 
+def test_a_server_that_stops_sorting_oldest_first():
+    """A truncated listing that shows the newest logs first when its other end is requested is refused."""
+
+    def stop(world: World) -> None:
+        world.manners.order = "half"
+        world._sorted.clear()
+
+    for answer in range(2, 22):  # the other end is requested after answer 21
+        world = World(spaced(40), Manners(page_size=1, cap=20, cap_counts=False))
+        refused(read(world, 9, 20, {answer: [stop]}), "truncated")
+
+
 def test_a_second_page_of_a_tie_that_is_not_shown():
     """A tie that fills the first page from the other end as well, whose next is refused, is not taken for whole."""
     rows = [row(serial, BEGIN) for serial in range(8)] + [
