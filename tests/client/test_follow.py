@@ -16,10 +16,9 @@ from airflow_provider_secoda.client._audit_logs.follow import (
     OVERLAP,
     AuditLogFollower,
     PollResult,
-    TooManyLogsError,
     read_span,
 )
-from airflow_provider_secoda.client._audit_logs.output import WindowReport
+from airflow_provider_secoda.client._audit_logs.output import TooManyLogsError, WindowReport
 from airflow_provider_secoda.client.errors import SecodaError, SecodaIncompleteError, SecodaServerError
 from airflow_provider_secoda.client.filters import Filter, exact
 from tests.client.model import Model, drive, instant, log

@@ -18,14 +18,13 @@ like a window (:mod:`.read_direction`, :mod:`.window`).
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from airflow_provider_secoda.client._api.audit_log_page import Log, Page
-from airflow_provider_secoda.client._api.flow import Emit, Flow
 from airflow_provider_secoda.client._audit_logs.consistency import UnreliableOrderError, check_page_order
 from airflow_provider_secoda.client._audit_logs.listing import Listing
 from airflow_provider_secoda.client._audit_logs.open_listing import open_listing
-from airflow_provider_secoda.client._audit_logs.output import EmittedLogs, WindowReport
+from airflow_provider_secoda.client._audit_logs.output import EmittedLogs, TooManyLogsError, WindowReport, collect_logs
 from airflow_provider_secoda.client._audit_logs.read_direction import read_in_direction
 from airflow_provider_secoda.client._audit_logs.window import WindowQuery, read_window
 from airflow_provider_secoda.client.errors import (
@@ -38,10 +37,9 @@ from airflow_provider_secoda.client.errors import (
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from airflow_provider_secoda.client._api.flow import Flow
     from airflow_provider_secoda.client._api.timestamps import Instant
     from airflow_provider_secoda.client.filters import Filter
-
-R = TypeVar("R")
 
 #: How far before the newest log every poll reads, in microseconds.
 OVERLAP = 30_000_000
@@ -53,14 +51,9 @@ SWEEP_EVERY, SWEEP_ANYHOW = 10, 60
 KEEP_SEEN, MAX_SEEN = 5_000, 20_000
 #: How many logs, and how many bytes of logs, are held in memory at most.
 MAX_LOGS, MAX_BYTES = 10_000, 32 << 20
-#: Where to begin in a listing without order, in microseconds before now.
-UNORDERED_BEGIN = 3_600_000_000
-#: The last timestamp that Python can represent, in microseconds.
-END_OF_TIME = 253_402_300_799_999_999
-
-
-class TooManyLogsError(Exception):
-    """A read returned more logs than are to be held in memory at once."""
+#: Where to begin in a listing without order, in microseconds before now; the last timestamp there is.
+UNORDERED_BEGIN, END_OF_TIME = 3_600_000_000, 253_402_300_799_999_999
+CONCURRENCY = 4
 
 
 @dataclass(frozen=True)
@@ -159,7 +152,7 @@ class AuditLogFollower:
             check_page_order(listing, [page])
         read_from = 0 if complete else page.logs[-1].at + 1  # its last timestamp may go on on page 2
         if self.newest is None:
-            return self._begin(page, read_from)
+            return self._begin(page.logs, page.count, read_from)
         start, sweep_start = max(self._horizon, self.newest - OVERLAP), self._sweep_start()
         if self._polls >= (SWEEP_EVERY if self._unexplained else SWEEP_ANYHOW):
             start = min(start, sweep_start)
@@ -168,18 +161,17 @@ class AuditLogFollower:
             try:
                 logs, read_from = (yield from self._read_older(page, listing, start)), start
             except TooManyLogsError:
-                return self._begin(page, read_from, gap=start)
+                return self._begin(page.logs, page.count, read_from, gap=start)
         return self._find_new(logs, page.count, swept=read_from <= sweep_start)
 
     def _read_older(self, page: Page, listing: Listing, start: Instant) -> Flow[list[Log]]:
         """Read the logs from a timestamp on, of which page 1 does not show all."""
-        query = WindowQuery(start, page.logs[0].at + 1, "created_at", self.filter)
-        logs: list[Log] = []
-        flow = read_in_direction(listing, page, (query.start, query.end), EmittedLogs(), concurrency=query.concurrency)
-        result = yield from _collect(flow, logs)
+        end, logs = page.logs[0].at + 1, list[Log]()
+        flow = read_in_direction(listing, page, (start, end), EmittedLogs(), concurrency=CONCURRENCY)
+        result = yield from collect_logs(flow, logs, MAX_LOGS, MAX_BYTES)
         if not result.complete:  # the listing ended first; the other end shows whether it is truncated
             logs.clear()
-            yield from _collect(read_window(query, listing.report), logs)
+            yield from read_span(start, end, self.filter, logs, listing.report)
         return logs
 
     def _poll_unordered(self, now: Instant, reason: str, report: WindowReport) -> Flow[PollResult]:
@@ -188,15 +180,13 @@ class AuditLogFollower:
         start = max(0, now - UNORDERED_BEGIN) if begin else self._sweep_start()
         logs: list[Log] = []
         try:
-            query = WindowQuery(start, END_OF_TIME, "created_at", self.filter)
-            yield from _collect(read_window(query, report), logs)
+            yield from read_span(start, END_OF_TIME, self.filter, logs, report)
             read_from, too_many = start, False
         except TooManyLogsError:  # held are the newest; of the oldest timestamp among them logs may be missing
             read_from, too_many = min(log.at for log in logs) + 1, True
         self.unordered = reason if report.order == "everything" else ""
         if begin or too_many:
-            page = Page(1, tuple(logs), report.count, report.total_pages)
-            return self._begin(page, read_from, least=start, gap=None if begin else start)
+            return self._begin(logs, report.count, read_from, least=start, gap=None if begin else start)
         return self._find_new(logs, report.count, swept=True)
 
     def _sweep_start(self) -> Instant:
@@ -206,12 +196,14 @@ class AuditLogFollower:
         too_many = sum(at >= start for at in self._seen.values()) > MAX_LOGS // 2
         return max(self._horizon, self.newest - OVERLAP) if too_many else start
 
-    def _begin(self, page: Page, read_from: Instant, *, least: Instant = 0, gap: Instant | None = None) -> PollResult:
-        """Take the logs that are there as known; from ``read_from`` on these are all of them."""
-        self.newest = max((log.at for log in page.logs), default=least)
-        self._swept, self._polls, self._unexplained, self._count = self.newest, 0, False, page.count
+    def _begin(
+        self, logs: Iterable[Log], count: int, read_from: Instant, *, least: Instant = 0, gap: Instant | None = None
+    ) -> PollResult:
+        """Take logs as known; from ``read_from`` on these are all of them."""
+        self._seen = {log.id: log.at for log in logs}
+        self.newest = max(self._seen.values(), default=least)
+        self._swept, self._polls, self._unexplained, self._count = self.newest, 0, False, count
         self._horizon = read_from
-        self._seen = {log.id: log.at for log in page.logs}
         self._forget()
         return PollResult(gap=gap)
 
@@ -250,25 +242,5 @@ def read_span(
     :raises TooManyLogsError: when there are more logs than are to be held in memory; read a shorter span
     :raises SecodaIncompleteError: when it cannot be proven that no log is missing
     """
-    yield from _collect(read_window(WindowQuery(start, end, "created_at", filter_), report), logs)
-
-
-def _collect(flow: Flow[R], logs: list[Log]) -> Flow[R]:
-    """Collect what a flow emits.
-
-    :raises TooManyLogsError: when it is more than is to be held in memory
-    """
-    size, answer = 0, None
-    try:
-        while True:
-            step = flow.send(answer)
-            if isinstance(step, Emit):
-                logs += step.value
-                size += sum(len(log.raw) for log in step.value)
-                if len(logs) > MAX_LOGS or size > MAX_BYTES:
-                    raise TooManyLogsError
-                answer = None
-            else:
-                answer = yield step
-    except StopIteration as stop:
-        return stop.value  # type: ignore[no-any-return]
+    query = WindowQuery(start, end, "created_at", filter_, CONCURRENCY)
+    yield from collect_logs(read_window(query, report), logs, MAX_LOGS, MAX_BYTES)

@@ -6,7 +6,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from itertools import islice
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from airflow_provider_secoda.client._api.flow import Emit, Flow
 from airflow_provider_secoda.client.errors import SecodaIncompleteError
@@ -18,8 +18,17 @@ if TYPE_CHECKING:
     from airflow_provider_secoda.client._api.timestamps import Instant
     from airflow_provider_secoda.client.filters import Sort
 
+R = TypeVar("R")
+
 #: How many logs are emitted at once.
 BATCH = 1000
+
+
+#: Error text; formatted with the id.
+TWO_TIMESTAMPS = (
+    "{} was returned with two different timestamps: ids are not unique, or the log was edited during the read. "
+    "Run the task again"
+)
 
 
 @dataclass(frozen=True)
@@ -81,6 +90,10 @@ class WindowReport:
             self.warnings.append(text)
 
 
+class TooManyLogsError(Exception):
+    """A read returned more logs than may be held in memory at once."""
+
+
 class EmittedLogs:
     """Emits logs and remembers their ids, in case the listing has to be read again."""
 
@@ -113,11 +126,26 @@ class EmittedLogs:
             raise SecodaIncompleteError(TWO_TIMESTAMPS.format("An id"))
 
 
-#: Error text; formatted with the id.
-TWO_TIMESTAMPS = (
-    "{} was returned with two different timestamps: ids are not unique, or the log was edited during the read. "
-    "Run the task again"
-)
+def collect_logs(flow: Flow[R], logs: list[Log], max_logs: int, max_bytes: int) -> Flow[R]:
+    """Run a flow; collect the logs that it emits and return its result.
+
+    :param logs: filled during the run
+    :raises TooManyLogsError: when there are more logs than may be held in memory
+    """
+    size, answer = 0, None
+    try:
+        while True:
+            step = flow.send(answer)
+            if isinstance(step, Emit):
+                logs += step.value
+                size += sum(len(log.raw) for log in step.value)
+                if len(logs) > max_logs or size > max_bytes:
+                    raise TooManyLogsError
+                answer = None
+            else:
+                answer = yield step
+    except StopIteration as stop:
+        return stop.value  # type: ignore[no-any-return]
 
 
 def _split(digests: bytearray) -> list[bytes]:
