@@ -1,7 +1,7 @@
 """Try interleavings of a moving listing and its reader until time is up; every one follows from a seed.
 
 An interleaving is one read of one window: a world, what happens to it between any two answers, how each request fares,
-and the order in which answers arrive. See tests/simulation/ for the world and for what a read owes.
+and the order in which answers arrive. See tests/simulation/ for the world and for what a read must return.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ BEGIN = 1_700_000_000 * SECOND
 
 
 def spaced(count: int, step: int = SECOND) -> list[dict]:
-    """Return so many logs, a step apart."""
+    """Return this many logs, one step apart."""
     return [log(number, BEGIN + number * step) for number in range(count)]
 
 
@@ -86,7 +86,7 @@ def test_the_stream_is_newest_first():
 @pytest.mark.parametrize("ties", ["stable", "shuffled"])
 @pytest.mark.parametrize("seed", range(12))
 def test_ties_across_page_edges_are_exact(sort, ties, seed):
-    """Logs of one timestamp across page edges all come, whatever the server makes of the tie breaker."""
+    """Logs of one timestamp across page edges all come, however the server treats the tie breaker."""
     rng = random.Random(seed)
     logs = [log(number, BEGIN + (number // rng.choice([2, 3])) * SECOND) for number in range(60)]
     model = Model(logs, page_size=7, sort=sort, ties=ties, seed=seed)
@@ -110,7 +110,7 @@ def test_without_an_order_everything_is_read_and_said(sort, seed):
 
 
 def test_an_order_that_breaks_midway_is_noticed():
-    """A listing that is out of order where it is read is read whole instead, and nothing comes twice."""
+    """A listing that is out of order where it is read is read completely instead, and no log is returned twice."""
 
     class Broken(Model):
         def _sorted(self, rows, sort):
@@ -191,7 +191,7 @@ def scripted(moves, **options) -> Scripted:
 )
 @pytest.mark.parametrize("window", [(0, 100), (20, 90), (40, 70), (90, 101)])
 def test_one_move_before_any_request_loses_nothing(what, window):
-    """Whatever request a move falls on, and however the answers are ordered, nothing is lost or repeated."""
+    """On any request that a change falls on, and however the answers are ordered, nothing is lost or repeated."""
     start, end = (BEGIN + edge * SECOND for edge in window)
     for request in range(1, 45):
         for seed in (1, 2):
@@ -239,7 +239,7 @@ def test_arrival_with_every_request_is_read_exactly():
 
 
 def test_a_listing_that_moves_too_fast_fails():
-    """When whole pages arrive with every request the read gives up, after a bounded number of requests."""
+    """When full pages arrive with every request the read gives up, after a bounded number of requests."""
 
     class Flood(Scripted):
         def _move(self):
@@ -258,13 +258,13 @@ def test_a_listing_that_moves_too_fast_fails():
 @pytest.mark.parametrize("cap_counts", [True, False])
 @pytest.mark.parametrize("beyond", ["empty", "404"])
 class TestCap:
-    """A listing that shows only so many logs, whether or not its count says so."""
+    """A listing that shows only a number of logs, whether or not its count says so."""
 
     def model(self, cap_counts, beyond, **options) -> Model:
         return Model(spaced(200), page_size=5, cap=50, cap_counts=cap_counts, beyond=beyond, **options)
 
     def test_within_reach(self, cap_counts, beyond):
-        """A window that lies within the cap is read as ever."""
+        """A window within the cap is read as usual."""
         model = self.model(cap_counts, beyond)
         ids, report = read(model, BEGIN + 155 * SECOND, BEGIN + 180 * SECOND)
         assert set(ids) == within(model, BEGIN + 155 * SECOND, BEGIN + 180 * SECOND)
@@ -293,7 +293,7 @@ class TestCap:
             assert "the listing is truncated" in report.warnings[0]
 
     def test_told_apart_while_logs_arrive(self, cap_counts, beyond):
-        """A cut is told from a listing that moves, also while logs arrive all the time."""
+        """A truncated listing is distinguished from one that changes, also while logs arrive all the time."""
         for seed in range(6):
             model = self.model(cap_counts, beyond, arrive=0.3, seed=seed)
             before = set(model.ever)
@@ -334,7 +334,7 @@ def test_an_unsortable_listing_at_the_known_cap_fails():
 
 
 def test_a_young_workspace_is_said():
-    """A window that begins before history does is no error, but it is said, and from when."""
+    """A window that begins before history does is read, with a warning that says when the history begins."""
     ids, report = read(Model(spaced(30)), BEGIN - 50 * SECOND, BEGIN + 5 * SECOND)
     assert len(ids) == 5
     assert report.history_from == BEGIN
@@ -374,7 +374,7 @@ def test_an_empty_listing(sort):
 def test_the_search_does_not_depend_on_history(concurrency):
     """Above the pages that hold the window, reading it costs at most 2·log2(total pages) + 4 requests.
 
-    Pages that were read ahead in vain are few, and counted apart; so are the two that confirm each further stretch
+    Few pages are read ahead and not needed; they are counted apart; so are the two that confirm each further stretch
     of 64 pages.
     """
     for seed in range(100):
@@ -421,7 +421,7 @@ def test_every_page_is_counted(move, concurrency):
 
 
 def test_failures_of_requests_are_survived():
-    """429, 5xx, login pages and cut bodies are repeated, and the result is exact."""
+    """429, 5xx, login pages and truncated bodies are retried, and the result is exact."""
     for seed in range(10):
         model = Model(spaced(200), page_size=5, fail=0.2, seed=seed)
         ids, _ = read(model, BEGIN + 50 * SECOND, BEGIN + 150 * SECOND, seed=seed)
@@ -430,7 +430,7 @@ def test_failures_of_requests_are_survived():
 
 @pytest.mark.parametrize(("status", "error"), [(401, SecodaAuthenticationError), (500, SecodaServerError)])
 def test_final_errors_are_raised_as_they_are(status, error):
-    """What no repeat mends leaves as the error it is, wherever in the read it strikes."""
+    """An error that a retry cannot fix is raised as it is, at any point of the read."""
     for strike in (1, 2, 5, 9, 14):
 
         class Failing(Model):
@@ -487,9 +487,9 @@ def worlds(draw):
 @settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
 @given(worlds(), st.sampled_from([1, 2, 4, 8]), st.integers(0, 1000))
 def test_complete_or_an_error(world, concurrency, seed):
-    """Whatever the listing does, a read is exact or it fails with one of our errors.
+    """The listing changes in any way: a read is exact or it fails with one of our errors.
 
-    One thing cannot be told from a smaller workspace: a cap in a listing that can neither be sorted nor counts what it
+    One thing looks like a smaller workspace: a cap in a listing that can neither be sorted nor counts what it
     hides.
     """
     model, start, end = world
@@ -504,7 +504,7 @@ def test_complete_or_an_error(world, concurrency, seed):
 
 
 def test_the_bytes_that_were_sent_come_out():
-    """What is emitted is the JSON text of each log as it stood in the answer."""
+    """What is emitted is the JSON text of each log as it was in the answer."""
     model = Model(spaced(12), page_size=5)
     got = drive(read_window(WindowQuery(BEGIN, BEGIN + 12 * SECOND), WindowReport()), model)
     assert {item.raw for item in got} == {json.dumps(item).encode() for item in model.logs}
@@ -534,7 +534,7 @@ class Shrinking(Scripted):
 @pytest.mark.parametrize("share", [0.95, 0.6, 0.45])
 @pytest.mark.parametrize("page_size", [2, 5])
 def test_deletions_anywhere_lose_nothing_else(how_many, share, page_size):
-    """Whatever request a deletion falls on, before, within or behind the window, no other log is lost."""
+    """On any request that a deletion falls on, before, within or behind the window, no other log is lost."""
     for request in range(2, 40):
         model = Shrinking(spaced(100), page_size=page_size)
         model.moves = {request: [lambda m: m.delete(share)] * how_many}
@@ -545,7 +545,7 @@ def test_deletions_anywhere_lose_nothing_else(how_many, share, page_size):
 @pytest.mark.parametrize("share", [0.95, 0.45])
 @pytest.mark.parametrize("tie", [1, 3])
 def test_steady_deletions_lose_nothing_else(every, share, tie):
-    """While a log is deleted with every so many requests, no other is lost."""
+    """While a log is deleted with every few requests, no other is lost."""
     for window in [(6, 18), (20, 54), (70, 95)]:
         model = Shrinking([log(n, BEGIN + n // tie * SECOND) for n in range(100)], page_size=5)
         model.moves = {request: [lambda m: m.delete(share)] for request in range(1, 60, every)}
@@ -566,7 +566,7 @@ def test_a_deletion_in_a_tie_over_a_page_edge_is_noticed(share, every, ties):
 
 @pytest.mark.parametrize("share", [0.95, 0.6, 0.45])
 def test_deletions_under_a_round_count_lose_nothing_else(share):
-    """Where ``count`` may stand at a cap, a deletion does not show in it: pages are read twice."""
+    """Where ``count`` may be capped, a deletion does not show in it: pages are read twice."""
     for request in range(2, 30):
         model = Shrinking(spaced(1500), page_size=50, cap=1000)
         model.moves = {request: [lambda m: m.delete(share)]}

@@ -114,7 +114,7 @@ def catches(mutant, search: float = 0.0, *, everything: bool = False):
 
 
 def fails(check: Callable, *arguments) -> bool:
-    """Return whether a check fails, in whatever way."""
+    """Return whether a check fails, in any way."""
     try:
         check(*arguments)
     except Exception:  # noqa: BLE001 - a mutant may fail as it likes

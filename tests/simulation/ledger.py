@@ -1,26 +1,26 @@
-"""What a read owes: the logs of its window that the API showed all the time, and what it cannot be blamed for.
+"""What a read must return: the logs of its window that the API showed all the time; and what excuses a loss.
 
-A log **must** come out when it was stored before the read began, in every copy that may answer, and was neither
-expired, deleted nor edited when it ended. A log **may** come out when it was in the window at some moment of the read.
-What comes out comes once, and byte for byte as it was sent.
+A log **must** be returned when it was stored before the read began, in every replica that may answer, and was neither
+expired, deleted nor edited when it ended. A log **may** be returned when it was in the window at some moment of the
+read. Each log is returned once, byte for byte as it was sent.
 
-What nobody can know from the answers, however often they are read, is not held against a read that lost a log ``x``:
+The loss of a log ``x`` is excused when the answers do not show it, however often they are read:
 
-* ``copies``: two copies of the listing that disagree, answering in turn, count the same. Pages of the one and pages of
-  the other then fit together as those of a listing in which ``x`` never was. Where there is no order either, copies
-  that disagree are enough: a log that one of them still shows stands for ``x`` when the logs are counted.
-* ``cap``: the listing stops at a cap, counts only what it shows, and does not show ``x`` whichever way it is asked to
-  sort (or is not sorted as it is asked). That is what a small workspace looks like.
-* ``even``: ``x`` is counted and not shown (or shuffled with such a log, being of its time), and page 1 lacks logs as
-  well: the pages that the result stands on look like those of a server whose pages are that much shorter.
-* ``place``: ``x`` stands where the order says it cannot be. Only the pages that the result stands on are checked.
+* ``copies``: two replicas of the listing that disagree answer in turn, with the same ``count``. Pages of both fit
+  together like those of a listing that never had ``x``. Where there is no order either, replicas that disagree are
+  enough: a log that one of them still shows is counted in place of ``x``.
+* ``cap``: the listing stops at a cap, counts only what it shows, and does not show ``x`` in either sort order (or does
+  not honour the sort). A small workspace gives the same answers.
+* ``even``: ``x`` is counted and not shown (or reordered with such a log of the same time), and page 1 lacks logs as
+  well: the pages of the result are like those of a server with shorter pages.
+* ``place``: ``x`` is where it cannot be according to the order. Only the pages of the result are checked.
 
-And one that costs twice the requests to know, which no calm listing should pay:
+One more is excused, because to notice it every stable listing would have to be read twice:
 
 * ``balance``: between two answers, a log among those that are being read was deleted *and* another one stored, on the
-  other side of ``x`` (or at its time), so that ``count`` and both ends of what is read stay what they were. Where
-  ``count`` may stand at a cap the reader does pay it, and is blamed, unless the listing moved with more than every
-  second answer: then what was read twice may have come back by chance.
+  other side of ``x`` (or at its time), so that ``count`` and both ends of the page range are unchanged. Where ``count``
+  may be capped the reader does read twice, and is not excused, unless the listing changed with more than every second
+  answer: then both reads may be equal by chance.
 """
 
 from __future__ import annotations

@@ -1,13 +1,13 @@
 """Ways to break the reader, each of which the suite must catch: the proof that it can fail.
 
-They stand in ``mutants.txt``, each as its name, what it takes away (``#``), what is known to catch it (``!``: examples
-of :mod:`examples`, seeds of :mod:`play`), and what it replaces in which file of ``airflow_provider_secoda/client``
-(``@@``, ``-``, ``+``). Where nothing named catches one any more, because the source or the simulation changed, other
-seeds are searched for; ``python tests/simulation/hunting.py --search 60`` says what does.
+They are in ``mutants.txt``. Each has a name, what it takes away (``#``), what is known to catch it (``!``: tests by
+name, seeds of :mod:`play`), and what it replaces in which file of ``airflow_provider_secoda/client`` (``@@``, ``-``,
+``+``). When nothing that is named catches one any more, because the source or the simulation changed, other seeds are
+searched for; ``python -m tests.simulation.hunting --search 60`` says what catches it.
 
-Not listed are mutants that behave like the original, and single checks behind which another one stands: a ``count``
-that contradicts the last page (the two ends are as long as each other), ``total_pages`` at the end (the other end shows
-older logs), a stretch that begins with a page of the edge (it steps back).
+Not listed are mutants that behave like the original, and checks that another check repeats: a ``count`` that
+contradicts the last page (the two ends have the same length), ``total_pages`` at the end (the other end shows older
+logs), a page range that begins with a page of the edge (it steps back).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Mutant(NamedTuple):
 
 
 def read_mutants(text: str) -> tuple[Mutant, ...]:
-    """Read mutants as they stand in the file."""
+    """Parse the file of mutants."""
     return tuple(_read_mutant(block) for block in f"\n{text}".split("\n== ")[1:])
 
 

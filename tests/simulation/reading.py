@@ -1,4 +1,4 @@
-"""A read of a window in a world, one step at a time: whoever holds it decides what happens between two answers."""
+"""A read of a window in a world, one step at a time: the caller decides what happens between two answers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from airflow_provider_secoda.client._api.audit_log_page import Log
     from airflow_provider_secoda.client._api.flow import Attempt
 
-#: A read that asks for more than this many answers would go on for ever.
+#: A read that needs more answers than this does not end.
 MAX_ANSWERS = 5000
 _POLICY = RetryPolicy(attempts=12)
 
@@ -90,7 +90,7 @@ class SimulatedRead:
             self.flight += [(attempt, None) for attempt in step]
             assert len(self.flight) <= self.query.concurrency, "more at once than was allowed"
             assert self.flight, "nothing is under way, and the read is not over"
-            assert self.answers < MAX_ANSWERS, "it goes on for ever"
+            assert self.answers < MAX_ANSWERS, "the read does not end"
         except StopIteration:
             self._end()
         except SecodaError as error:
@@ -152,13 +152,13 @@ class SimulatedRead:
         return item.id in manners.hidden or (manners.ties == "shuffled" and item.at(name) in hidden)
 
     def _capped_away(self) -> set[bytes]:
-        """Return the logs, as sent, that a cap hides from the count and from every way to look at the listing now."""
+        """Return the logs, as sent, that a cap hides from the count and from both sort orders now."""
         world, manners, name = self.world, self.world.manners, self.query.timestamp_field
         if manners.cap is None or not (manners.cap_counts or (manners.cap_first and self.query.filter is not None)):
             return set()
         filter_ = "" if self.query.filter is None else self.query.filter.text
         sorts = [f'{{"field": "{name}", "order": "{order}"}}' for order in ("asc", "desc")]
-        # Where one page holds all that is counted, nobody asks for the listing without a sort.
+        # Where one page holds all that is counted, the listing is not requested without a sort.
         if manners.order == "refused":
             sorts = [""]
         elif manners.order == "honoured" and manners.cap > manners.page_size:
@@ -181,7 +181,7 @@ class SimulatedRead:
     def _partly_shown(self, shown: list[set[bytes]]) -> set[bytes]:
         """Return the logs of ties that go on behind the cap: which of them are shown changes with each answer."""
         world, name, away = self.world, self.query.timestamp_field, set[bytes]()
-        if world.manners.order != "honoured":  # then only its being shown in another order would tell, page by page
+        if world.manners.order != "honoured":  # then only its being shown in another order would show it, page by page
             filter_ = "" if self.query.filter is None else self.query.filter.text
             shown = [*shown, {item.raw for item in world.shown("", filter_)}]
         for raws in shown:
@@ -191,7 +191,7 @@ class SimulatedRead:
         return away
 
     def _out_of_place(self) -> set[str]:
-        """Return the logs that stand on the wrong side of another one."""
+        """Return the logs that are on the wrong side of another one."""
         world, name = self.world, self.query.timestamp_field
         if world.manners.order not in ("broken", "other"):
             return set()
@@ -206,7 +206,7 @@ class SimulatedRead:
             for item, position, before, after in zip(places, depths, highest, lowest, strict=True):
                 if before > position or after < position:
                     wrong.add(item.id)
-        if shuffled:  # any member of its tie may stand there in the next answer
+        if shuffled:  # any member of its tie may be there in the next answer
             moments = {item.at(name) for item in world.rows if item.id in wrong}
             wrong |= {item.id for item in world.rows if item.at(name) in moments}
         return wrong

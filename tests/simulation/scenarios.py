@@ -14,7 +14,7 @@ Script = dict[int, list[Callable[[World], None]]]
 
 
 def spaced(count: int, tie: int = 1) -> list[Any]:
-    """Return so many logs, a second between ties of so many."""
+    """Return this many logs, a second between ties of this length."""
     return [row(serial, BEGIN + serial // tie * SECOND) for serial in range(count)]
 
 
@@ -51,7 +51,7 @@ def read(
 
 
 def exact(reading: SimulatedRead, order: str = "") -> None:
-    """Assert that a read brought all it owes, whatever could be excused."""
+    """Assert that a read returned all logs that it must; no loss is excused."""
     assert reading.error is None, reading.error
     assert not reading.ledger.contradicts(reading.got, failed=False)
     assert not reading.ledger.lost(reading.got)
@@ -65,6 +65,6 @@ def refused(reading: SimulatedRead, words: str = "") -> None:
 
 
 def exact_or_refused(reading: SimulatedRead) -> None:
-    """Assert that a read brought all it owes or failed."""
+    """Assert that a read returned all logs that it must, or failed."""
     if reading.error is None:
         exact(reading)

@@ -36,7 +36,7 @@ class Manners:
     """How a server behaves all the time."""
 
     page_size: int = 5
-    #: honoured, reversed, ignored, refused, half (newest first whatever is asked), broken (where ``misplaced`` says),
+    #: honoured, reversed, ignored, refused, half (newest first in both directions), broken (where ``misplaced`` says),
     #: other (by the other timestamp)
     order: str = "honoured"
     #: The order of a listing that is not sorted: stored (newest first), oldest, scrambled
@@ -53,7 +53,7 @@ class Manners:
     hidden: frozenset[str] = frozenset()
     withheld: frozenset[str] = frozenset()
     doubled: frozenset[str] = frozenset()
-    #: Logs that stand so many places behind where they belong.
+    #: Logs that are this many places behind their own.
     misplaced: frozenset[str] = frozenset()
     jump: int = 1
 
@@ -195,7 +195,7 @@ class Server:
         manners = self.manners
         size = manners.page_size
         total = max(1, -(-count // size))
-        if manners.withheld and count != manners.cap:  # a count that stands at the cap stays there
+        if manners.withheld and count != manners.cap:  # a count at the cap stays there
             count -= sum(item.id in manners.withheld for item in listing)
         shown = listing[(number - 1) * size : number * size]
         says = number

@@ -11,7 +11,7 @@ from tests.simulation.world import BEGIN, SECOND, Manners, World, row
 
 
 def test_one_id_at_two_timestamps():
-    """An id that stands at two timestamps, however far apart, never comes out twice."""
+    """An id with two timestamps, however far apart, is never returned twice."""
     rows = spaced(400)
     rows.append(row(1000, BEGIN + 20 * SECOND + 1, id_=rows[350].id))
     for page_size in (2, 5, 100):
@@ -30,7 +30,7 @@ def test_a_log_edited_behind_the_reader():
 
 
 def test_an_ignored_sort_that_moves_between_the_two_ends():
-    """Two first pages of one timestamp each are no proof of an order: they differ as well when the listing moved."""
+    """Two first pages of one timestamp each do not prove an order: they differ as well when the listing moved."""
     for page_size, tie, last in ((1, 1, 18), (5, 10, 2.5)):
         for answer in range(6):
             world = World(spaced(40, tie), Manners(page_size=page_size, order="ignored", default="oldest"))
@@ -39,7 +39,7 @@ def test_an_ignored_sort_that_moves_between_the_two_ends():
 
 
 def test_a_cut_amid_a_tie_longer_than_a_page():
-    """A listing cut within a tie that fills the first pages from the other end as well is not taken for whole."""
+    """A listing truncated within a tie that also fills the first pages of the other end is not complete."""
     rows = [row(serial, BEGIN) for serial in range(12)] + [row(serial, BEGIN + SECOND) for serial in range(12, 20)]
     world = World(rows, Manners(page_size=2, cap=10, ties="ignored"))
     exact_or_refused(read(world, 0, 0.5))
@@ -47,7 +47,7 @@ def test_a_cut_amid_a_tie_longer_than_a_page():
 
 
 def test_a_cut_tie_that_cannot_be_sorted():
-    """Where all logs have one timestamp, what the two ends show and the listing itself does not tells of a cut."""
+    """Where all logs have one timestamp, logs that only the two ends show prove that the listing is truncated."""
     refused(
         read(World([row(serial, BEGIN) for serial in range(12)], Manners(page_size=5, cap=5, ties="refused")), 0, 1)
     )
@@ -61,13 +61,13 @@ def test_a_first_page_that_lacks_logs():
 
 
 def test_a_reversed_listing_that_is_cut():
-    """Pages of the oldest logs alone are not taken for the whole listing when both ends show newer ones."""
+    """Pages of the oldest logs alone are not taken for the complete listing when both ends show newer ones."""
     world = World(spaced(40), Manners(page_size=5, order="reversed", default="oldest", cap=20))
     refused(read(world, 10, 35), "the listing is truncated")
 
 
 def test_an_unordered_listing_at_a_cap():
-    """Where the count is one at which listings are cut, every page of both orders is compared, not page 1 alone."""
+    """Where the count may be capped, every page of both orders is compared, not page 1 alone."""
     rows = spaced(30)
     rows = [row(item.serial, item.logged, id_=f"{(item.serial not in (0, 29)):d}-{item.serial}") for item in rows]
     world = World(rows, Manners(page_size=1, order="broken", default="scrambled", cap=10))
@@ -99,7 +99,7 @@ def test_logs_that_only_the_two_ends_show():
 
 
 def test_news_under_a_count_that_stands_at_a_cap():
-    """Where the count stands at a cap and did not grow, newer logs at both ends did not arrive: they were cut off."""
+    """Where the count is at a cap and did not grow, newer logs at both ends did not arrive: they were cut off."""
     rows = spaced(12)
     misplaced = frozenset(rows[serial].id for serial in (3, 4, 6, 7))
     manners = Manners(page_size=7, order="broken", default="oldest", cap=5, misplaced=misplaced)
@@ -110,7 +110,7 @@ def test_news_under_a_count_that_stands_at_a_cap():
 
 
 def test_a_count_that_depends_on_the_sort():
-    """A listing that counts otherwise when it is sorted is cut before it is filtered."""
+    """A listing that has another count when it is sorted is truncated before it is filtered."""
     user = Filter.parse({"operator": "exact", "field": "performer_type", "value": "USER"})
     manners = Manners(page_size=5, order="reversed", default="oldest", cap=20, cap_counts=False, cap_first=True)
     refused(read(World(spaced(30), manners), 0, 25, filter=user))
@@ -120,7 +120,7 @@ def test_a_count_that_depends_on_the_sort():
 
 
 def test_an_other_end_that_shows_nothing():
-    """A listing that counts logs and shows none when asked from its other end is not taken for whole."""
+    """A listing that counts logs and shows none at its other end is not taken for complete."""
     rows = spaced(28)
     for answer in range(2, 14):
         withheld = frozenset(rows[serial].id for serial in (2, 3))
@@ -130,7 +130,7 @@ def test_an_other_end_that_shows_nothing():
 
 
 def test_a_listing_that_grows_beyond_its_only_page():
-    """Where the only page of a listing became several meanwhile, no order ever showed, and none is believed."""
+    """Where the only page of a listing became several during the read, no order was ever seen, and none is believed."""
     for answer in range(2, 8):
         world = World([row(0, BEGIN + SECOND)], Manners(page_size=1, order="reversed", default="stored"))
         late: dict = {answer: [lambda world, at=at: world.arrive_late(BEGIN + at) for at in (1, 2, 3)]}
@@ -138,7 +138,7 @@ def test_a_listing_that_grows_beyond_its_only_page():
 
 
 def test_an_other_end_that_begins_amid_what_was_shown():
-    """Where a cut listing shows the newest logs first whichever way it is asked, its other end is not taken for one."""
+    """Where a truncated listing shows the newest logs first in both directions, its other end is not taken for one."""
     rows = spaced(40)
     for since in range(2, 40):
         world = World(list(rows), Manners(page_size=1, order="half", cap=20, cap_counts=False))
@@ -159,7 +159,7 @@ def test_a_server_that_stops_sorting_oldest_first():
 
 
 def test_a_second_page_of_a_tie_that_is_not_shown():
-    """A tie that fills the first page from the other end as well, whose next is refused, is not taken for whole."""
+    """A tie that fills the first page from the other end as well, whose next is refused, is not taken for complete."""
     rows = [row(serial, BEGIN) for serial in range(8)] + [
         row(serial, BEGIN + serial * SECOND) for serial in range(8, 14)
     ]

@@ -14,7 +14,7 @@ HERE = Path(__file__).parent
 
 
 def test_every_mutant_is_caught():
-    """Each listed mutation of the reader, applied to a copy in memory, is caught by what is named beside it."""
+    """Each listed mutation of the reader, applied to a copy in memory, is caught by what its entry names."""
     done = subprocess.run(
         [sys.executable, str(HERE / "hunting.py"), "--search", "5"],
         capture_output=True,

@@ -7,7 +7,7 @@ from tests.simulation.world import BEGIN, SECOND, Manners, World, row
 
 
 def test_calm_windows_are_exact():
-    """Every window of a calm listing is exact, newest first, whatever the page size and the ties."""
+    """Every window of a calm listing is exact, newest first, for any page size and ties."""
     for page_size, tie in ((1, 1), (2, 1), (5, 1), (5, 3), (4, 7), (100, 2)):
         for first, last in ((-9, -4), (-1, 4), (0, 3), (2, 5), (3, 50), (2.5, 2.6), (1, 1.000001)):
             world = World(spaced(24, tie), Manners(page_size=page_size))
@@ -48,7 +48,7 @@ def test_both_ends_are_reached_and_the_middle_is_an_error():
 
 
 def test_a_late_arrival_at_the_very_end_is_no_cut():
-    """A log that arrives behind the end while it is read does not make the listing look cut."""
+    """A log that arrives behind the end while it is read does not make the listing look truncated."""
     for answer in range(2, 12):
         world = World(spaced(20), Manners(page_size=5))
         reading = read(world, -2, 8, {answer: [lambda world: world.arrive_late(BEGIN - SECOND)]})
@@ -56,7 +56,7 @@ def test_a_late_arrival_at_the_very_end_is_no_cut():
 
 
 def test_deletions_at_every_answer_lose_nothing_else():
-    """Whatever answer a deletion or an expiry of a whole page falls on, no other log is lost."""
+    """On any answer that a deletion or an expiry of a full page falls on, no other log is lost."""
     for place in (95, 60, 45):
         for tie in (1, 8):
             for often in (1, 12):
@@ -67,7 +67,7 @@ def test_deletions_at_every_answer_lose_nothing_else():
 
 
 def test_steady_deletions_lose_nothing_else():
-    """While a log is deleted with every so many answers, no other is lost."""
+    """While a log is deleted with every second or third answer, no other is lost."""
     for every in (2, 3):
         for share in (0.95, 0.5):
             for tie in (1, 8):
@@ -81,7 +81,7 @@ def test_steady_deletions_lose_nothing_else():
 
 
 def test_one_move_at_any_answer_loses_nothing():
-    """Whatever answer an arrival, an expiry or both fall on, and whichever answer comes first, nothing is lost."""
+    """On any answer that an arrival, an expiry or both fall on, and whichever answer comes first, nothing is lost."""
 
     def arrive(world: World) -> None:
         world.arrive(SECOND)
@@ -111,7 +111,7 @@ def test_an_arrival_with_an_expiry_keeps_the_count():
 
 
 def test_deletions_under_a_cap_lose_nothing_else():
-    """Where the count stands at a cap a deletion does not show in it."""
+    """Where the count is at a cap, a deletion does not show in it."""
     for place in (95, 60, 45):
         for answer in range(3, 30):
             world = World(spaced(100), Manners(page_size=5, cap=66))
@@ -145,14 +145,14 @@ def test_a_clamped_page_is_no_page():
 
 
 def test_rows_shown_twice_do_not_come_twice():
-    """A listing that shows rows twice (a join gone wrong) never brings one twice."""
+    """A listing that shows rows twice (a join gone wrong) never returns one twice."""
     for count, page_size in ((4, 50), (40, 10), (40, 4)):
         rows = spaced(count)
         refused(read(World(rows, Manners(page_size=page_size, doubled=frozenset(item.id for item in rows))), 0, 40))
 
 
 def test_a_cut_that_the_two_ends_show_fails():
-    """What the listing showed when it was sorted, and does not show unsorted, is behind a cut."""
+    """What the listing showed when it was sorted, and does not show unsorted, is truncated."""
     rows = spaced(100)
     jumping = frozenset(rows[place].id for place in (87, 86, 85, 80))
     for default in ("oldest", "stored", "scrambled"):
@@ -174,7 +174,7 @@ def test_copies_that_disagree_are_noticed():
 
 
 def test_a_page_that_is_not_shown_now_and_then_is_no_cut():
-    """A page that is refused once in a while is asked for again, and does not make the listing look cut."""
+    """A page that is refused once in a while is requested again, and does not make the listing look truncated."""
     for first in range(4, 10):
         for second in range(first + 3, first + 9):
             reading = read(World(spaced(60), Manners(page_size=5)), 20, 57, hidden=(first, second))
@@ -209,7 +209,7 @@ def test_an_order_that_breaks_between_pages_is_noticed():
 
 
 def test_a_page_out_of_order_is_not_believed():
-    """One answer that is out of order is no proof, even where it alone would hold the window."""
+    """One answer that is out of order does not prove anything, even where it alone would hold the window."""
     rows = spaced(40)
     for place in (27, 24):
         world = World(rows, Manners(page_size=5, order="broken", misplaced=frozenset({rows[place].id})))

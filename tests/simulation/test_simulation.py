@@ -1,4 +1,4 @@
-"""Whatever a workspace does while its windows are read: nothing is lost, twice or altered, or the read fails aloud."""
+"""A workspace changes in any way while its windows are read: no log is lost, repeated or altered, or the read fails."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ class Workspace(RuleBasedStateMachine):
         filter_=st.sampled_from((None, None, None, Filter.parse(exact("performer_type", "USER")))),
     )
     def begin(self, seconds, more, concurrency, filter_):
-        """Begin with the window after the last one that was read whole, or with it again."""
+        """Begin with the window after the last one that was read completely, or with it again."""
         end = self.edge + seconds * SECOND + more
         self.reading = SimulatedRead(self.world, WindowQuery(self.edge, end, self.field, filter_, concurrency))
 
@@ -182,7 +182,7 @@ Workspace.TestCase.settings = settings(max_examples=250, stateful_step_count=30,
 
 
 def test_what_hypothesis_decides():
-    """Whatever hypothesis lets happen between two answers, consecutive windows hold what they must, or fail aloud."""
+    """Hypothesis decides what happens between two answers: consecutive windows are complete, or fail."""
     Workspace.reads = 0
     Workspace.TestCase().runTest()
     assert Workspace.reads > 100
@@ -190,7 +190,7 @@ def test_what_hypothesis_decides():
 
 
 def test_what_chance_decides():
-    """Whatever a seed lets happen, consecutive windows hold what they must, or fail aloud; honest servers are read."""
+    """A seed decides what happens: consecutive windows are complete, or fail; windows of honest servers are read."""
     happened, ends, honest = Counter(), Counter(), Counter()
     for seed in range(PLAYS):
         played = play(seed)
@@ -218,7 +218,7 @@ def test_what_is_not_promised(reason, seed):
 
 
 def test_the_door(tmp_path):
-    """``scripts/simulate`` says what it tried, leaves figures, and tells a failure by its seed and its exit code."""
+    """``scripts/simulate`` says what it tried, leaves figures, and reports a failure by its seed and its exit code."""
     script = Path(__file__).parents[2] / "scripts" / "simulate.py"
     figures = tmp_path / "figures.json"
     command = [sys.executable, str(script), "--seconds", "0.5", "--jobs", "1", "--first", "0", "--json", str(figures)]
@@ -240,7 +240,7 @@ def test_a_failure_is_told_by_its_seed(monkeypatch, capsys):
     spec.loader.exec_module(simulate)
 
     def broken(seed):
-        raise AssertionError("it goes on for ever")
+        raise AssertionError("the read does not end")
 
     monkeypatch.setattr(simulate, "play", broken)
     monkeypatch.setattr(sys, "argv", ["simulate", "--seconds", "0.01", "--jobs", "1", "--first", "7"])

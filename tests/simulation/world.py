@@ -58,7 +58,7 @@ class World(Server):
     """The logs, what becomes of them, and the server in front of them."""
 
     def arrive(self, after: int = 0) -> None:
-        """Store a log at the head, so many microseconds after the newest one."""
+        """Store a log at the head, this many microseconds after the newest one."""
         newest = self.rows[-1].logged if self.rows else BEGIN
         self._store(newest + after, newest + after)
         self._moved("arrival at the head")
