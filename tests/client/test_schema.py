@@ -11,7 +11,14 @@ from airflow_provider_secoda.client._api.audit_log_page import read_audit_logs
 from airflow_provider_secoda.client._api.decoding import read_json
 from airflow_provider_secoda.client._api.flow import Response
 from airflow_provider_secoda.client._api.resource_log_page import read_resource_logs
-from airflow_provider_secoda.client._api.timestamps import format_instant, from_instant, parse_instant, to_instant
+from airflow_provider_secoda.client._api.timestamps import (
+    format_datetime,
+    format_instant,
+    from_instant,
+    parse_datetime,
+    parse_instant,
+    to_instant,
+)
 from airflow_provider_secoda.client.errors import SecodaResponseError
 
 AT = "2026-10-14T12:00:00.000001Z"
@@ -177,6 +184,9 @@ def test_every_timestamp_that_python_writes_is_read_back(moment, offset, digits)
     assert from_instant(parse_instant(text)) == aware
     assert parse_instant(longer) == parse_instant(text) == to_instant(aware)
     assert parse_instant(format_instant(to_instant(aware))) == to_instant(aware)
+    assert format_datetime(aware) == format_instant(to_instant(aware))
+    assert format_datetime(aware).endswith("Z")
+    assert parse_datetime(format_datetime(aware)) == parse_datetime(longer) == aware
 
 
 @pytest.mark.parametrize(

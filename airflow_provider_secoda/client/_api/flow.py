@@ -9,7 +9,6 @@ from typing import Any, TypeAlias, TypeVar
 from airflow_provider_secoda.client._api.limits import Limits
 from airflow_provider_secoda.client.errors import SecodaError
 
-T = TypeVar("T")
 R = TypeVar("R")
 
 
