@@ -15,25 +15,8 @@ if TYPE_CHECKING:
 
     from airflow.triggers.base import BaseTrigger
 
-__all__ = [
-    "AirflowRescheduleException",
-    "RetryDecision",
-    "RetryPolicy",
-    "asset_state_of",
-    "core_timetable",
-    "datetime_trigger",
-    "delta_of",
-    "event_trigger_base",
-    "is_serialized",
-    "mask_secret",
-    "read_state",
-    "retry_policy_of",
-    "run_fact",
-    "run_type_of",
-    "starts_from_trigger",
-    "stream_producer_base",
-    "write_state",
-]
+#: The names that other modules import from here, although this module only imports them.
+__all__ = ["AirflowRescheduleException", "RetryDecision", "RetryPolicy", "mask_secret"]
 
 try:  # goes when common-compat >= 1.22 is the lower bound, which has it
     from airflow.sdk.log import mask_secret

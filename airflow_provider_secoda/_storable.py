@@ -52,8 +52,7 @@ def storable(value: Any, depth: int = 0) -> Any:
 
 
 def _clean(text: str) -> str:
-    if "\0" in text:
-        text = text.replace("\0", "\ufffd")
+    text = text.replace("\0", "\ufffd")
     if not text.isascii():
         # UTF-16 joins the halves of a pair that were separated, and reveals those that have no other half.
         text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

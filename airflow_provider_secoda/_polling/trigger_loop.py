@@ -18,8 +18,6 @@ from airflow_provider_secoda.hooks._connection import UNVERIFIED_WARNING
 from airflow_provider_secoda.hooks._shared_client import shared_client
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from airflow_provider_secoda.hooks._shared_client import SharedClient
 
 #: Seconds over which the first polls are spread after a restart of the triggerer.
@@ -37,7 +35,6 @@ class TriggerLoop:
 
     def __init__(
         self,
-        wait: Mapping[str, Any],
         log: Any,
         *,
         started_at: str | None,
@@ -46,6 +43,7 @@ class TriggerLoop:
         consecutive_failures: int,
         last_error: str,
         page_order: dict[str, Any] | None,
+        **wait: Any,
     ) -> None:
         self._spec = WaitSpec.parse(**wait)
         state = SensorState(PageOrder.from_json(page_order), consecutive_failures, last_error)

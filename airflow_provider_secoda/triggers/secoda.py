@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from importlib import import_module
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
@@ -98,18 +99,16 @@ class SecodaVersionHistoryTrigger(BaseTrigger):
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and every argument."""
-        arguments = {name: getattr(self, name) for name in (*_WAIT_ARGUMENTS, *_PROGRESS_ARGUMENTS, "end_task")}
+        arguments = {name: getattr(self, name) for name in signature(SecodaVersionHistoryTrigger).parameters}
         return f"{type(self).__module__}.{type(self).__qualname__}", arguments
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Poll until the wait ends; yield one event."""
         # Imported in a thread, as the import would block the event loop.
         module = await asyncio.to_thread(import_module, "airflow_provider_secoda._polling.trigger_loop")
-        entries = await module.TriggerLoop(
-            {name: getattr(self, name) for name in _WAIT_ARGUMENTS},
-            self.log,
-            **{name: getattr(self, name) for name in _PROGRESS_ARGUMENTS},
-        ).run()
+        _, arguments = self.serialize()
+        del arguments["end_task"]
+        entries = await module.TriggerLoop(self.log, **arguments).run()
         if entries is None:
             yield TriggerEvent({"status": "timeout"})
         elif self.end_task:
@@ -118,29 +117,6 @@ class SecodaVersionHistoryTrigger(BaseTrigger):
             yield TaskSuccessEvent()
         else:
             yield TriggerEvent({"status": "success", "entries": entries})
-
-
-#: Arguments of :class:`SecodaVersionHistoryTrigger` that specify the wait, and those that an earlier process passes on.
-_WAIT_ARGUMENTS = (
-    "secoda_conn_id",
-    "resource_id",
-    "since",
-    "since_version_id",
-    "match",
-    "wait_for_resource",
-    "poke_interval",
-    "exponential_backoff",
-    "max_wait",
-    "max_consecutive_failures",
-)
-_PROGRESS_ARGUMENTS = (
-    "started_at",
-    "deadline",
-    "first_poll_at",
-    "consecutive_failures",
-    "last_error",
-    "page_order",
-)
 
 
 class SecodaAuditLogEventTrigger(SecodaEventTrigger):

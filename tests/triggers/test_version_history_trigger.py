@@ -24,7 +24,6 @@ from airflow_provider_secoda.client.errors import (
     SecodaServerError,
 )
 from airflow_provider_secoda.sandbox import Workspace
-from airflow_provider_secoda.triggers import secoda
 from airflow_provider_secoda.triggers.secoda import SecodaVersionHistoryTrigger
 
 PATH = "airflow_provider_secoda.triggers.secoda.SecodaVersionHistoryTrigger"
@@ -214,8 +213,7 @@ def first_pause(trigger):
     """Return the seconds until a trigger's first poll."""
     arguments = trigger.serialize()[1]
     del arguments["end_task"]
-    progress = {name: arguments.pop(name) for name in secoda._PROGRESS_ARGUMENTS}
-    return TriggerLoop(arguments, trigger.log, **progress).first_pause()
+    return TriggerLoop(trigger.log, **arguments).first_pause()
 
 
 def test_first_polls_are_spread_after_a_restart(sandbox):
