@@ -40,6 +40,19 @@ def check_text(name: str, value: Any) -> str:
     return value.strip()
 
 
+def check_texts(name: str, value: Any) -> list[str] | None:
+    """Return a list of non-empty strings, sorted and each once, or None.
+
+    :param name: name of the argument, for the error
+    :raises ArgumentError: for anything else, also for an empty list
+    """
+    if value is None:
+        return None
+    if not isinstance(value, list | tuple | set | frozenset) or not value:
+        raise ArgumentError(f"`{name}` must be a list of non-empty strings, or None, not {value!r:.80}")
+    return sorted({check_text(name, one) for one in value})
+
+
 def check_seconds(name: str, value: Any, *, allow_zero: bool = False) -> float:
     """Return a finite number of seconds above 0, or 0 where that is allowed.
 

@@ -42,11 +42,7 @@ _ADVICE = (
 class AuditLogPoller:
     """Poll one audit log.
 
-    :param stream: the name of the stream, for the log
     :param filter_text: the filter that the server applies, as JSON text
-    :param poke_interval: seconds between two polls
-    :param watchers: the watchers of the stream
-    :param resources: polls single resources
     :param polled: called after each poll, as there may be something to deliver
     """
 
@@ -73,6 +69,8 @@ class AuditLogPoller:
         self._internal_backoff = FailureBackoff(f"{stream}: serving the watchers", 60.0)
         self._polled_at = self._due = -math.inf
         self._unloaded, self._unloaded_since = 0, 0.0
+        #: Whether version watchers poll their own resources, as the audit log cannot be read.
+        self._standalone = False
         self._logged_unordered = False
 
     @property
@@ -93,8 +91,8 @@ class AuditLogPoller:
     async def _step(self, client: SharedClient) -> None:
         """Do what is due, or wait until something is due."""
         now = asyncio.get_running_loop().time()
-        if self._resources.standalone:
-            self._start_standalone()
+        if self._standalone:
+            self._set_standalone(True)  # also the new watchers
         loading = self._is_loading(now)
         behind = [] if loading or self._backoff.failures else lagging(self._watchers)
         poll_due = self._poll_due(loading=loading)
@@ -142,8 +140,8 @@ class AuditLogPoller:
             for watcher in started:
                 if watcher.missed_from is None:
                     watcher.missed_from = max(result.gap, watcher.since)
-        if self._resources.standalone:
-            self._end_standalone()
+        if self._standalone:
+            self._set_standalone(False)
         await distribute(result.logs, started, self._poll_resource)
         for watcher in self._watchers:
             if watcher.loaded and not watcher.started:
@@ -159,27 +157,21 @@ class AuditLogPoller:
         forbidden = isinstance(error, SecodaPermissionError)
         delay = self._backoff.fail(error, advice=_ADVICE if forbidden else "")
         if forbidden or (isinstance(error, SecodaIncompleteError) and self._backoff.failures >= _MAX_INCOMPLETE):
-            self._start_standalone()
+            self._set_standalone(True)
         return delay
 
-    def _start_standalone(self) -> None:
-        """Let the version watchers poll their own resources."""
-        self._resources.standalone = True
-        for watcher in self._version_watchers():
-            if watcher.loaded and not watcher.standalone:
-                watcher.start_standalone(now_instant())
-                self._resources.schedule_within_interval(watcher)
+    def _set_standalone(self, standalone: bool) -> None:
+        """Let the version watchers poll their own resources, or return to the shared poll.
 
-    def _end_standalone(self) -> None:
-        """Return to the shared poll; poll each resource once more, for what happened before the shared poll."""
-        self._resources.standalone = False
-        for watcher in self._version_watchers():
-            if watcher.standalone:
-                watcher.standalone = False
+        After the return each resource is polled once more, for what happened before the shared poll.
+        """
+        self._standalone = standalone
+        for watcher in self._watchers:
+            if isinstance(watcher, VersionWatcher) and watcher.loaded and watcher.standalone != standalone:
+                if standalone:
+                    watcher.start_standalone(now_instant())
+                watcher.standalone = standalone
                 self._resources.schedule_within_interval(watcher)
-
-    def _version_watchers(self) -> list[VersionWatcher]:
-        return [watcher for watcher in self._watchers if isinstance(watcher, VersionWatcher)]
 
     def _pause(self) -> float:
         """Return the pause in seconds after a successful poll."""

@@ -12,8 +12,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from airflow_provider_secoda._events.background import FailureBackoff
-from airflow_provider_secoda._events.matching import read_log_fields
-from airflow_provider_secoda._events.watchers import MAX_PENDING
+from airflow_provider_secoda._events.watchers import MAX_PENDING, read_log_fields
 from airflow_provider_secoda.client._audit_logs.follow import read_span
 from airflow_provider_secoda.client._audit_logs.output import TooManyLogsError, WindowReport
 from airflow_provider_secoda.client._audit_logs.window import format_window

@@ -13,7 +13,7 @@ import logging
 import math
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_secoda._compat import read_state, write_state
 from airflow_provider_secoda._events.background import wait_for_event
@@ -24,6 +24,7 @@ from airflow_provider_secoda.client._http.backoff import Backoff
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
+    from airflow_provider_secoda._events.watchers import Watcher
     from airflow_provider_secoda.client._api.timestamps import Instant
 
 log = logging.getLogger(__name__)
@@ -108,20 +109,9 @@ def _store_of_each_asset(accessors: Any) -> list[Any]:
     return [accessors]
 
 
-class HasCursor(Protocol):
-    """A watcher, as far as its cursor is concerned."""
-
-    closed: bool
-
-    async def sync_cursor(self, position: Instant, now: float) -> bool:
-        """Load or save the cursor if necessary; return whether the store was used."""
-
-
 class CursorSaver:
     """Load the cursors of a stream's watchers, and save them: soon after deliveries, otherwise rarely.
 
-    :param stream: the name of the stream, for the log
-    :param watchers: the watchers of the stream
     :param position: returns the time up to which the stream was read
     :param store_used: called after a cursor was loaded or saved
     """
@@ -129,7 +119,7 @@ class CursorSaver:
     def __init__(
         self,
         stream: str,
-        watchers: Collection[HasCursor],
+        watchers: Collection[Watcher],
         position: Callable[[], Instant],
         store_used: Callable[[], None],
     ) -> None:
@@ -140,7 +130,7 @@ class CursorSaver:
         self._position = position
         self._store_used = store_used
         #: For each watcher whose store failed: the number of consecutive failures, and when to try again.
-        self._failing: dict[HasCursor, tuple[int, float]] = {}
+        self._failing: dict[Watcher, tuple[int, float]] = {}
 
     async def run(self) -> None:
         """Load and save until cancelled."""
@@ -184,6 +174,6 @@ class CursorSaver:
                 _BACKOFF.longest / 60,
             )
 
-    def _forget_failure(self, watcher: HasCursor) -> None:
+    def _forget_failure(self, watcher: Watcher) -> None:
         if self._failing.pop(watcher, None) and not self._failing:
             log.info("%s: the state stores of its assets work again", self._stream)

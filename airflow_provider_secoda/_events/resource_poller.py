@@ -47,14 +47,11 @@ def now_instant() -> Instant:
 class ResourcePoller:
     """Poll the resources of a stream's version watchers.
 
-    :param stream: the name of the stream, for the log
     :param poke_interval: seconds between two polls of a standalone watcher
     :param polled: called after each poll, as there may be something to deliver
     """
 
     def __init__(self, stream: str, poke_interval: float, polled: Callable[[], None]) -> None:
-        #: Whether every watcher polls its own resource, as the audit log cannot be read.
-        self.standalone = False
         self._poke_interval = poke_interval
         self._polled = polled
         #: Watchers that are due, and the timers that make them due; a timer is kept until the poll begins.
@@ -98,7 +95,7 @@ class ResourcePoller:
             try:
                 if self._backoff.needs_reread:
                     await client.reread()
-                again = await watcher.poll(client, now_instant(), standalone=self.standalone)
+                again = await watcher.poll(client, now_instant())
             except Exception as error:  # noqa: BLE001 - an error would end all watchers, and Airflow restarts them at once
                 self._reschedule_failed(watcher, error)
                 continue
@@ -107,7 +104,7 @@ class ResourcePoller:
             if again:
                 tries = min(version.tries for version in watcher.announced.values())
                 self.schedule(watcher, self._retries.delay(tries) if tries else 0.0)
-            elif self.standalone:
+            elif watcher.standalone:
                 await asyncio.sleep(0)  # otherwise the watcher's offset might be the present moment
                 self.schedule_within_interval(watcher)
             self._polled()
@@ -131,5 +128,5 @@ class ResourcePoller:
             self.schedule(watcher, delay)
             return
         delay = watcher.backoff.fail(error)
-        if self.standalone or not isinstance(error, SecodaNotFoundError) or watcher.resource_not_found():
+        if watcher.standalone or not isinstance(error, SecodaNotFoundError) or watcher.resource_not_found():
             self.schedule(watcher, max(delay, self._poke_interval))

@@ -7,20 +7,20 @@ new. If the audit log cannot be read, the watcher is standalone: it polls its re
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_secoda._events.background import FailureBackoff
 from airflow_provider_secoda._events.watchers import Event, Watcher
-from airflow_provider_secoda._storable import read_record, storable
-from airflow_provider_secoda.client._api.timestamps import parse_instant
+from airflow_provider_secoda._storable import storable
 from airflow_provider_secoda.client._audit_logs.follow import LATE
 from airflow_provider_secoda.client._versions.history import Baseline, Match, VersionEntry
 from airflow_provider_secoda.client._versions.poll import poll_versions
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
     from airflow_provider_secoda._events.cursors import CursorStore
-    from airflow_provider_secoda._events.matching import LogFields
+    from airflow_provider_secoda._events.watchers import LogFields
     from airflow_provider_secoda.client._api.audit_log_page import Log
     from airflow_provider_secoda.client._api.timestamps import Instant
     from airflow_provider_secoda.client._versions.page_order import PageOrder
@@ -64,6 +64,7 @@ class VersionWatcher(Watcher):
         super().__init__(store, lookback)
         self.resource_id = resource_id
         self.match_mode: Match = match
+        #: Whether it polls its resource at every interval, as no audit log announces versions.
         self.standalone = False
         #: Entries from this time on are new; None until it is known.
         self.new_from: Instant | None = None
@@ -86,7 +87,7 @@ class VersionWatcher(Watcher):
 
     def match(self, log: Log, fields: LogFields) -> bool:
         """Record a version of the resource that a log names; return whether to poll the resource."""
-        version_id = fields.version_history_id
+        version_id = fields.record.get("version_history_id")
         if not isinstance(version_id, str) or self.resource_id not in fields.resources:
             return False
         if self.match_mode == "new_version" and version_id in self._finished:
@@ -102,11 +103,10 @@ class VersionWatcher(Watcher):
         """Return the times that the cursor must not pass yet."""
         return [*super().unfinished(), *(version.at for version in self.announced.values())]
 
-    async def poll(self, client: SharedClient, now: Instant, *, standalone: bool) -> bool:
+    async def poll(self, client: SharedClient, now: Instant) -> bool:
         """Read the resource's own logs once, and enqueue what is new.
 
         :param now: the present time by this machine's clock
-        :param standalone: whether no audit log announces versions
         :return: whether announced versions are left, so that another poll is needed soon
         """
         announced = {id_: replace(version) for id_, version in self.announced.items()}  # more may come during the poll
@@ -117,89 +117,69 @@ class VersionWatcher(Watcher):
         baseline = Baseline(since, match=match)
         poll = await client.value(poll_versions(self.resource_id, baseline, self._page_order), concurrency=4)
         self._page_order = poll.page_order
-        listed = [_ListedVersion.of(entry, self.match_mode) for entry in poll.entries]
+        events = {entry.id: self._event(entry) for entry in poll.entries}
         if self.new_from is None:
-            self._start_after(listed)
-        self._enqueue_new(listed, announced, oldest)
-        active = {version.entry.id: version.active for version in listed}
-        for id_, version in announced.items():
-            self._record_poll(id_, version.logged, active.get(id_))
-        if standalone:
+            self._start_after(events.values())
+        self._enqueue_new(events, announced, oldest)
+        self._record_poll(announced, {entry.id: entry.latest for entry in poll.entries})
+        if self.standalone:
             self.since = max(self.since, min([now - _HOUR, *self.unfinished()]))
             self.missed_from = None
         return bool(self.announced)
 
     def resource_not_found(self) -> bool:
         """Record that the resource does not exist; return whether announced versions are left."""
-        for id_, version in list(self.announced.items()):
-            self._record_poll(id_, version.logged, None)
+        self._record_poll(dict(self.announced), {})
         return bool(self.announced)
 
-    def _start_after(self, listed: list[_ListedVersion]) -> None:
+    def _event(self, entry: VersionEntry) -> Event:
+        time, key = entry.created, entry.id
+        if self.match_mode == "any_activity":
+            time, key = max(entry.created, entry.latest), f"{entry.id}@{entry.latest}"
+        return Event(time, key, time, lambda: version_payload(entry.summary()))
+
+    def _start_after(self, events: Collection[Event]) -> None:
         """Set the position after the versions that the first poll listed."""
-        newest = max((version.time for version in listed), default=0)
+        newest = max((event.time for event in events), default=0)
         self.started, self.new_from, self.since = True, newest + 1, newest
-        self.delivered = {version.key: version.time for version in listed if version.time >= newest - LATE}
+        self.delivered = {event.key: event.time for event in events if event.time >= newest - LATE}
 
     def _enqueue_new(
-        self, listed: list[_ListedVersion], announced: dict[str, AnnouncedVersion], oldest: Instant
+        self, events: Mapping[str, Event], announced: Mapping[str, AnnouncedVersion], oldest: Instant
     ) -> None:
         assert self.new_from is not None
-        for version in listed:
-            named = announced.get(version.entry.id)
-            is_new = version.time >= max(self.new_from, oldest)
-            if is_new or (named is not None and version.time >= named.logged - _CLOCK_TOLERANCE):
-                at = min([version.time, *(one.at for one in announced.values())])
-                self.enqueue(Event(at, version.key, version.time, partial(_payload, version.entry)))
+        for id_, event in events.items():
+            named = announced.get(id_)
+            is_new = event.time >= max(self.new_from, oldest)
+            if is_new or (named is not None and event.time >= named.logged - _CLOCK_TOLERANCE):
+                at = min([event.time, *(one.at for one in announced.values())])
+                self.enqueue(replace(event, at=at))
 
-    def _record_poll(self, version_id: str, logged: Instant, active: Instant | None) -> None:
-        """Record what a poll listed of an announced version; it is finished when it is listed, or after the last try.
+    def _record_poll(self, announced: Mapping[str, AnnouncedVersion], latest: Mapping[str, Instant]) -> None:
+        """Record what a poll listed of announced versions; one is finished when it is listed, or after the last try.
 
-        :param logged: the latest activity that logs recorded before the poll
-        :param active: the latest activity of the version that the poll listed; None if it did not list the version
+        :param announced: the versions as they were announced before the poll
+        :param latest: the latest activity of each version that the poll listed
         """
-        version = self.announced.get(version_id)
-        if version is None:  # another poll at the same time finished it
-            return
-        if active is None or (self.match_mode == "any_activity" and active < logged - _ROUNDING):
-            version.tries += 1
-        elif self.match_mode == "new_version" or version.logged == logged:
-            version.tries = MAX_TRIES + 1
-        if version.tries > MAX_TRIES:
-            del self.announced[version_id]
-            self._finished[version_id] = None
-            if len(self._finished) > _MAX_FINISHED:
-                del self._finished[next(iter(self._finished))]
-
-
-class _ListedVersion(NamedTuple):
-    """An entry that a poll listed: when it became new, when it was last active, and the key of its event."""
-
-    entry: VersionEntry
-    time: Instant
-    active: Instant
-    key: str
-
-    @classmethod
-    def of(cls, entry: VersionEntry, match: Match) -> _ListedVersion:
-        active = max(_latest_activity(raw) for raw in entry.raws)
-        if match == "new_version":
-            return cls(entry, entry.created, active, entry.id)
-        return cls(entry, max(entry.created, active), active, f"{entry.id}@{active}")
+        for id_, before in announced.items():
+            version = self.announced.get(id_)
+            if version is None:  # another poll at the same time finished it
+                continue
+            is_listed = id_ in latest
+            if self.match_mode == "any_activity":
+                is_listed = is_listed and latest[id_] >= before.logged - _ROUNDING
+            if not is_listed:
+                version.tries += 1
+            elif self.match_mode == "new_version" or version.logged == before.logged:
+                version.tries = MAX_TRIES + 1
+            if version.tries > MAX_TRIES:
+                del self.announced[id_]
+                self._finished[id_] = None
+                if len(self._finished) > _MAX_FINISHED:
+                    del self._finished[next(iter(self._finished))]
 
 
 def version_payload(summary: dict[str, Any]) -> dict[str, Any]:
     """Return the payload of a version's event: ``kind`` (``version``), and the keys of the entry's summary."""
     payload: dict[str, Any] = storable({"kind": "version", **summary})
     return payload
-
-
-def _payload(entry: VersionEntry) -> dict[str, Any]:
-    return version_payload(entry.summary())
-
-
-def _latest_activity(raw: bytes) -> Instant:
-    try:
-        return parse_instant(read_record(raw).get("latest_activity_logged_at"))
-    except ValueError:
-        return 0

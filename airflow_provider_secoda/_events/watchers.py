@@ -6,22 +6,23 @@ stays before the event. A triggerer that dies therefore delivers the event again
 
 from __future__ import annotations
 
+import json
 import logging
 import random
 from collections import deque
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_secoda._events.cursors import MAX_DELIVERED, Cursor, CursorStore
 from airflow_provider_secoda._storable import read_record
 from airflow_provider_secoda.client._api.fields import participant
+from airflow_provider_secoda.client._api.timestamps import parse_optional_instant
 from airflow_provider_secoda.client._audit_logs.follow import LATE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator, Mapping
 
-    from airflow_provider_secoda._events.matching import LogFields, Predicates
     from airflow_provider_secoda.client._api.audit_log_page import Log
     from airflow_provider_secoda.client._api.timestamps import Instant
 
@@ -33,6 +34,34 @@ MAX_PENDING = 1_000
 _SAVE_AGAIN = 600.0
 
 
+@dataclass(frozen=True)
+class LogFields:
+    """The fields of an audit log that watchers read, as the API sent them: any of them may be of another type."""
+
+    record: Mapping[str, Any]
+
+    @cached_property
+    def resources(self) -> set[str]:
+        """The ids of all resources that the log names."""
+        related = self.record.get("related_resource_ids")
+        ids = (self.record.get("resource_id"), self.record.get("parent_id"))
+        return {id_ for id_ in (*ids, *(related if isinstance(related, list) else ())) if isinstance(id_, str)}
+
+    @cached_property
+    def logged(self) -> Instant | None:
+        """The time of the activity, or None if the log has no valid one."""
+        return parse_optional_instant(self.record.get("logged_at"))
+
+
+def read_log_fields(log: Log) -> LogFields:
+    """Return the fields of a log; none of them for a log that is not valid JSON."""
+    try:
+        # No field is an integer, and Python refuses to parse very long integers, but not to parse them as floats.
+        return LogFields(json.loads(log.raw, parse_int=float))
+    except (ValueError, RecursionError):
+        return LogFields({})
+
+
 @dataclass(frozen=True, slots=True)
 class Event:
     """An event to deliver.
@@ -40,7 +69,7 @@ class Event:
     :param at: the cursor stays here until the event is stored
     :param key: identifies repeats
     :param time: the event's own time; the key is remembered until the cursor has passed it
-    :param payload: creates the payload; called when the event is delivered
+    :param payload: called when the event is delivered
     """
 
     at: Instant
@@ -52,7 +81,6 @@ class Event:
 class Watcher:
     """The common part of all watchers.
 
-    :param store: where the cursor is stored; None if there is no store
     :param lookback: seconds before the start from which on events are delivered if no cursor is saved
     """
 
@@ -86,11 +114,7 @@ class Watcher:
         self._save_at = 0.0
 
     def start(self, newest: Instant, now: Instant) -> None:
-        """Set the position of the watcher.
-
-        :param newest: the position of the stream
-        :param now: the present time
-        """
+        """Set the position of the watcher, in a stream that was read up to ``newest``."""
         self.started = True
         if self.loaded_cursor is not None:
             self.since, self.delivered = self.loaded_cursor.since, dict(self.loaded_cursor.delivered)
@@ -179,16 +203,19 @@ class Watcher:
 class LogWatcher(Watcher):
     """A watcher for audit logs.
 
-    :param predicates: which logs to deliver, of those that the server's filter passes
+    :param lists: a log matches if its value is in the list, for each field that has a list; each name is the plural of
+        the field's name
     """
 
-    def __init__(self, predicates: Predicates, store: CursorStore | None = None, lookback: float = 0.0) -> None:
+    def __init__(
+        self, lists: Mapping[str, Collection[str] | None], store: CursorStore | None = None, lookback: float = 0.0
+    ) -> None:
         super().__init__(store, lookback)
-        self.predicates = predicates
+        self._allowed = [(name.removesuffix("s"), values) for name, values in lists.items() if values is not None]
 
     def match(self, log: Log, fields: LogFields) -> bool:
         """Enqueue a log that matches."""
-        if self.predicates.match(fields):
+        if all(fields.record.get(name) in values for name, values in self._allowed):
             self.enqueue(Event(log.at, log.id, log.at, partial(log_payload, log.raw)))
         return False
 

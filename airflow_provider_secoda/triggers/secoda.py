@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow_provider_secoda._arguments import check_match, check_text
+from airflow_provider_secoda._arguments import ArgumentError, check_match, check_text, check_texts
 from airflow_provider_secoda._events.event_trigger import SecodaEventTrigger
-from airflow_provider_secoda._events.matching import Predicates, check_filter
+from airflow_provider_secoda.client.errors import SecodaConfigurationError
+from airflow_provider_secoda.client.filters import Filter
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
@@ -153,22 +154,26 @@ class SecodaAuditLogEventTrigger(SecodaEventTrigger):
         lookback: float = 0.0,
     ) -> None:
         super().__init__(secoda_conn_id, poke_interval, lookback)
-        self._predicates = Predicates(
-            activity_types=activity_types,
-            performer_types=performer_types,
-            performer_ids=performer_ids,
-            resource_types=resource_types,
-            resource_ids=resource_ids,
-        )
-        self.filter = check_filter(filter)
+        self._lists = {
+            "activity_types": check_texts("activity_types", activity_types),
+            "performer_types": check_texts("performer_types", performer_types),
+            "performer_ids": check_texts("performer_ids", performer_ids),
+            "resource_types": check_texts("resource_types", resource_types),
+            "resource_ids": check_texts("resource_ids", resource_ids),
+        }
+        try:
+            parsed = Filter.parse(filter)
+        except SecodaConfigurationError as error:
+            raise ArgumentError(str(error)) from None
+        self.filter = None if parsed is None else parsed.text
 
     def _watch_arguments(self) -> dict[str, Any]:
-        return {"secoda_conn_id": self.secoda_conn_id, **self._predicates.lists, "filter": self.filter}
+        return {"secoda_conn_id": self.secoda_conn_id, **self._lists, "filter": self.filter}
 
     def _make_watcher(self, store: CursorStore | None) -> LogWatcher:
         from airflow_provider_secoda._events.watchers import LogWatcher  # noqa: PLC0415
 
-        return LogWatcher(self._predicates, store, self.lookback)
+        return LogWatcher(self._lists, store, self.lookback)
 
 
 class SecodaVersionHistoryEventTrigger(SecodaEventTrigger):

@@ -15,10 +15,9 @@ from airflow_provider_secoda._events import catch_up, stream
 from airflow_provider_secoda._events.background import MAX_PAUSE, FailureBackoff
 from airflow_provider_secoda._events.catch_up import CatchUp
 from airflow_provider_secoda._events.cursors import MAX_DELIVERED, Cursor, CursorStore
-from airflow_provider_secoda._events.matching import LogFields, Predicates
 from airflow_provider_secoda._events.stream import Stream
 from airflow_provider_secoda._events.version_watcher import MAX_TRIES, VersionWatcher
-from airflow_provider_secoda._events.watchers import LogWatcher
+from airflow_provider_secoda._events.watchers import LogFields, LogWatcher
 from airflow_provider_secoda.client._api.audit_log_page import Log
 from airflow_provider_secoda.client._api.flow import Response
 from airflow_provider_secoda.client._api.timestamps import format_instant, parse_instant
@@ -38,7 +37,7 @@ def log(number: int, at: int = 0) -> Log:
 
 
 def watcher_of(found: Cursor | None = None, newest: int = BEGIN) -> LogWatcher:
-    watcher = LogWatcher(Predicates())
+    watcher = LogWatcher({})
     watcher.loaded_cursor = found
     watcher.start(newest, newest)
     return watcher
@@ -65,7 +64,7 @@ def test_the_cursor_does_not_pass_unconfirmed_events():
     watcher = watcher_of()
     head = BEGIN + 10 * HOUR
     for number, at in enumerate((BEGIN + HOUR, BEGIN + 2 * HOUR, BEGIN + 3 * HOUR)):
-        watcher.match(log(number, at), LogFields())
+        watcher.match(log(number, at), LogFields({}))
     assert watcher.cursor(head).since == BEGIN + HOUR
     assert drain(watcher, 1, 2) == ["log 0", "log 1"]
     assert watcher.cursor(head) == Cursor(BEGIN + HOUR)
@@ -82,14 +81,14 @@ def test_what_is_listed_in_the_cursor_is_not_delivered_again():
     """After a restart the logs from the cursor on are read again; those that were delivered are skipped."""
     watcher = watcher_of()
     for number in range(1, 6):
-        watcher.match(log(number), LogFields())
+        watcher.match(log(number), LogFields({}))
     drain(watcher, 1, 3)
     watcher.confirm(1)
     cursor = watcher.cursor(BEGIN + 5 * SECOND)
     again = watcher_of(cursor, BEGIN + 5 * SECOND)
     assert again.missed_from == cursor.since
     for number in range(1, 7):
-        again.match(log(number), LogFields())
+        again.match(log(number), LogFields({}))
     assert drain(again, 1) == ["log 4", "log 5", "log 6"]
 
 
@@ -97,7 +96,7 @@ def test_a_cursor_is_bounded():
     """The number of keys in a cursor is bounded; since its time, all delivered events are listed."""
     watcher = watcher_of()
     for number in range(3 * MAX_DELIVERED):
-        watcher.match(log(number, BEGIN + 1 + number), LogFields())
+        watcher.match(log(number, BEGIN + 1 + number), LogFields({}))
     ids = drain(watcher, 1, 10_000)
     watcher.confirm(1)
     cursor = watcher.cursor(BEGIN + 1 + 3 * MAX_DELIVERED)
@@ -111,7 +110,7 @@ def test_a_cursor_never_goes_back():
     watcher = watcher_of(Cursor(BEGIN))
     watcher.missed_from = None
     assert watcher.cursor(BEGIN + HOUR).since == BEGIN + HOUR - LATE
-    watcher.match(log(1, BEGIN), LogFields())
+    watcher.match(log(1, BEGIN), LogFields({}))
     assert watcher.cursor(BEGIN + HOUR).since == BEGIN + HOUR - LATE
     assert watcher.cursor(0).since == BEGIN + HOUR - LATE
 
@@ -157,7 +156,7 @@ def stream_of(*members):
 def owing(*numbers):
     watcher = watcher_of()
     for number in numbers:
-        watcher.match(log(number), LogFields())
+        watcher.match(log(number), LogFields({}))
     return watcher
 
 
@@ -245,7 +244,9 @@ def version(name, created, latest=None):
 
 
 def naming(name, at, logged=None):
-    return log(0, at), LogFields(resource_id="r1", version_history_id=name, logged_at=format_instant(logged or at))
+    return log(0, at), LogFields(
+        {"resource_id": "r1", "version_history_id": name, "logged_at": format_instant(logged or at)}
+    )
 
 
 def started(match="new_version", found=None):
@@ -255,8 +256,8 @@ def started(match="new_version", found=None):
     return watcher
 
 
-async def poll(watcher, resource, *, standalone=False, now=BEGIN):
-    return await watcher.poll(resource, now, standalone=standalone)
+async def poll(watcher, resource, *, now=BEGIN):
+    return await watcher.poll(resource, now)
 
 
 async def test_a_version_that_is_not_listed_yet_is_polled_again():
@@ -347,26 +348,27 @@ async def test_a_standalone_watcher_starts_with_its_first_poll():
     watcher = VersionWatcher("r1", "new_version")
     watcher.start_standalone(BEGIN)
     assert not watcher.started, "no cursor is saved before that"
-    await poll(watcher, resource, standalone=True)
+    await poll(watcher, resource)
     assert watcher.started
     resource.versions += [version("v3", BEGIN + 1), version("v0", BEGIN - HOUR)]
     for _ in range(2):
-        await poll(watcher, resource, standalone=True)
+        await poll(watcher, resource)
     assert drain(watcher, 1) == ["v3"]
     watcher.confirm(1)
     again = VersionWatcher("r1", "new_version")
     again.loaded_cursor = watcher.cursor(0)
     again.start_standalone(BEGIN)
     resource.versions.append(version("v4", BEGIN + 2))
-    await poll(again, resource, standalone=True)
+    await poll(again, resource)
     assert drain(again, 1) == ["v4"]
 
 
 async def test_the_cursor_of_a_standalone_watcher_follows_the_clock():
     """The cursor is an hour behind the clock, so that a restart with access to the log reads an hour."""
     watcher, resource = VersionWatcher("r1", "new_version"), Resource(version("v1", BEGIN))
+    watcher.start_standalone(BEGIN)
     for hour in range(100):
-        await poll(watcher, resource, standalone=True, now=BEGIN + hour * HOUR)
+        await poll(watcher, resource, now=BEGIN + hour * HOUR)
     assert watcher.cursor(0).since == BEGIN + 98 * HOUR
 
 

@@ -21,7 +21,7 @@ from airflow_provider_secoda.client._api.decoding import (
     sent_records,
 )
 from airflow_provider_secoda.client._api.json_checks import ambiguous_name, nested_deeper_than, replace_half_pairs
-from airflow_provider_secoda.client._api.timestamps import Instant, parse_instant
+from airflow_provider_secoda.client._api.timestamps import Instant, parse_optional_instant
 from airflow_provider_secoda.client.errors import SecodaResponseError
 
 if TYPE_CHECKING:
@@ -118,21 +118,14 @@ def _read_version(raw: bytes, path: str, response: Response) -> Version:
         head.id,
         head.resource_id if isinstance(head.resource_id, str) else None,
         raw,
-        _instant(head.created_at),
-        _instant(head.latest_activity_logged_at),
-        _instant(head.updated_at),
+        parse_optional_instant(head.created_at),
+        parse_optional_instant(head.latest_activity_logged_at),
+        parse_optional_instant(head.updated_at),
     )
 
 
 def _read_logged(raw: bytes) -> Instant | None:
     try:
-        return _instant(_decode_log_head.decode(replace_half_pairs(raw)).logged_at)
+        return parse_optional_instant(_decode_log_head.decode(replace_half_pairs(raw)).logged_at)
     except UNREADABLE:
-        return None
-
-
-def _instant(text: Any) -> Instant | None:
-    try:
-        return parse_instant(text)
-    except ValueError:
         return None

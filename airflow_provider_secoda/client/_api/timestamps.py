@@ -48,6 +48,14 @@ def parse_instant(text: Any) -> Instant:
     return instant
 
 
+def parse_optional_instant(text: Any) -> Instant | None:
+    """Parse a timestamp as :func:`parse_instant` does; return None if it is not a timestamp."""
+    try:
+        return parse_instant(text)
+    except ValueError:
+        return None
+
+
 def to_instant(moment: datetime) -> Instant:
     """Convert an aware datetime to an instant.
 

@@ -27,11 +27,13 @@ Match: TypeAlias = Literal["new_version", "any_activity"]
 class VersionEntry:
     """A new version history entry.
 
+    :param latest: when it last had activity; 0 if the API sent no usable time
     :param raws: the entry as the API sent it; several when it was on several pages, each with a part of its logs
     """
 
     id: str
     created: Instant
+    latest: Instant
     raws: tuple[bytes, ...]
 
     def summary(self) -> dict[str, Any]:
@@ -106,10 +108,12 @@ class Baseline:
         for version in versions:
             if self.is_new(version, new_since):
                 created[version.id] = min(created_of(version), created.get(version.id, created_of(version)))
-        return tuple(
-            VersionEntry(id_, at, tuple(dict.fromkeys(version.raw for version in versions if version.id == id_)))
-            for at, id_ in sorted((at, id_) for id_, at in created.items())
-        )
+        entries = []
+        for at, id_ in sorted((at, id_) for id_, at in created.items()):
+            parts = [version for version in versions if version.id == id_]
+            latest = max(version.latest or 0 for version in parts)
+            entries.append(VersionEntry(id_, at, latest, tuple(dict.fromkeys(version.raw for version in parts))))
+        return tuple(entries)
 
 
 def created_of(version: Version) -> Instant:
