@@ -1,22 +1,38 @@
-"""Find the files to check and their manifests, in local directories and in object storage."""
+"""Find the files to check, in local directories and in object storage, and read each once, in pieces."""
 
 from __future__ import annotations
 
+import gzip
+import hashlib
+import io
 import os
+import shutil
+import tempfile
+import zlib
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
 
 from airflow_provider_secoda._storage.formats import format_of
 from airflow_provider_secoda._storage.manifest import manifest_path
 from airflow_provider_secoda._storage.target import resolve_prefix
+from airflow_provider_secoda.client._api.limits import Limits
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable
+    from collections.abc import Hashable, Iterable, Iterator
 
     from airflow_provider_secoda._storage.target import StorageTarget
 
+PIECE_BYTES = 1 << 20
+#: A longer line is not a record: the client does not accept a longer response of the API.
+_MAX_RECORD_BYTES = Limits().decompressed_bytes
 _MANIFEST_SUFFIX = manifest_path("")
 _CAUSES_SHOWN = 4
+
+
+class DamagedError(Exception):
+    """A file is not of the format that its suffix names; the records before the damage were read."""
 
 
 class UnreadableError(Exception):
@@ -34,6 +50,15 @@ class UnreadableError(Exception):
             types.append(f"{type(cause).__name__} ({reason})" if reason else type(cause).__name__)
             cause = cause.__cause__ or cause.__context__
         super().__init__(", caused by ".join(types))
+
+
+@contextmanager
+def _unreadable() -> Iterator[None]:
+    """Raise any error as :class:`UnreadableError`: a store's library may raise anything."""
+    try:
+        yield
+    except Exception as exc:  # noqa: BLE001
+        raise UnreadableError(exc) from None
 
 
 @dataclass
@@ -72,11 +97,9 @@ def find_pairs(path: str) -> tuple[list[Pair], int]:
         raise
     except Exception as exc:  # noqa: BLE001 - a store's library may raise anything
         raise UnreadableError(exc) from None
-    try:
+    with _unreadable():
         existing = [target for target in targets if data is not None and target.exists()]
         return _pairs(existing or targets[0].files())
-    except Exception as exc:  # noqa: BLE001 - a store's library may raise anything
-        raise UnreadableError(exc) from None
 
 
 def _data_path(path: str) -> str | None:
@@ -103,3 +126,91 @@ def _pairs(targets: Iterable[StorageTarget]) -> tuple[list[Pair], int]:
         else:
             pair.manifest = target
     return [pairs[path] for path in sorted(pairs)], others
+
+
+class DigestReader(io.RawIOBase):
+    """A stream that computes size and digest of what is read through it."""
+
+    def __init__(self, source: IO[bytes]) -> None:
+        self._source = source
+        self._digest = hashlib.sha256()
+        self.size = 0
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        """Read the next bytes.
+
+        :raises UnreadableError: the storage failed, which does not mean that the file is damaged
+        """
+        with _unreadable():
+            piece = self._source.read(len(buffer))
+        buffer[: len(piece)] = piece
+        self._digest.update(piece)
+        self.size += len(piece)
+        return len(piece)
+
+    def read_to_end(self) -> None:
+        """Read all that is left."""
+        while self.read(PIECE_BYTES):
+            pass
+
+    @property
+    def sha256(self) -> str:
+        """The digest of what was read, in hexadecimal digits."""
+        return self._digest.hexdigest()
+
+
+@contextmanager
+def open_digest_reader(target: StorageTarget) -> Iterator[DigestReader]:
+    """Open a file to read it once.
+
+    :raises UnreadableError: it cannot be opened
+    """
+    with _unreadable():
+        source = target.open()
+    with source:
+        yield DigestReader(source)
+
+
+@contextmanager
+def open_local_copy(target: StorageTarget) -> Iterator[tuple[Path, DigestReader]]:
+    """Read a file completely and provide it on this machine: Parquet is not read from front to back.
+
+    :raises UnreadableError: it cannot be read
+    """
+    with open_digest_reader(target) as reader:
+        if target.local_path is not None:
+            reader.read_to_end()
+            yield target.local_path, reader
+            return
+        with tempfile.NamedTemporaryFile(prefix="verify-", suffix=".parquet") as copy:
+            shutil.copyfileobj(reader, copy, PIECE_BYTES)
+            copy.flush()
+            yield Path(copy.name), reader
+
+
+def read_lines(reader: DigestReader, file_format: str) -> Iterator[bytes]:
+    """Yield the records of a file of lines, and read it to its end, also where it is damaged.
+
+    Empty lines are not records; a line may end with CR LF.
+
+    :param file_format: ``jsonl`` or ``jsonl.gz``
+    :raises DamagedError: after the records before the damage
+    """
+    lines: IO[bytes] = io.BufferedReader(reader, PIECE_BYTES)
+    if file_format == "jsonl.gz":
+        lines = io.BufferedReader(gzip.GzipFile(fileobj=lines), PIECE_BYTES)
+    try:
+        while line := lines.readline(_MAX_RECORD_BYTES + 2):
+            if len(line) > _MAX_RECORD_BYTES:
+                raise DamagedError(f"a line is longer than {_MAX_RECORD_BYTES:,} bytes")
+            record = line.removesuffix(b"\n").removesuffix(b"\r")
+            if record:
+                yield record
+    except (EOFError, zlib.error, gzip.BadGzipFile) as exc:
+        raise DamagedError(f"it is not a complete gzip file: {exc}") from None
+    finally:
+        reader.read_to_end()

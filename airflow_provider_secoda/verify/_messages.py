@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-_MAX_CHARACTERS = 120
 
-
-def escape(text: str, max_characters: int = _MAX_CHARACTERS) -> str:
+def escape(text: str, max_characters: int = 120) -> str:
     """Return text on one line, without anything that a terminal would obey or hide.
 
     Control characters, lone surrogates, characters that change the direction of writing and those without a width

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import Literal
 
 from airflow_provider_secoda.client._api.timestamps import format_instant
+from airflow_provider_secoda.verify._messages import record_name
 
 #: Kinds of findings that are not errors.
 NOTES = frozenset({"expired", "outside_span"})
@@ -52,10 +54,14 @@ class Findings:
         record_id: str | None = None,
         **details: str | None,
     ) -> None:
-        """Count a finding, and list it if the limit of its kind permits; parameters as of :class:`Finding`."""
+        """Count a finding, and list it if the limit of its kind permits; parameters as of :class:`Finding`.
+
+        :param text: if there is a position, the sentence after the name of the record
+        """
         self.counts[kind] += 1
         if self.counts[kind] <= self.limit:
-            self.listed.append(Finding(kind, text, position, record_id, **details))
+            sentence = text if position is None else f"{record_name(position, record_id)} {text}"
+            self.listed.append(Finding(kind, sentence, position, record_id, **details))
 
     @property
     def error_count(self) -> int:
@@ -90,7 +96,7 @@ class SeriesKey:
 
     connection_id: str
     base_url: str
-    timestamp_field: str
+    timestamp_field: Literal["logged_at", "created_at"]
     filter: str | None
     format: str
 

@@ -2,26 +2,55 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack, closing
+import time
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from airflow_provider_secoda._arguments import check_count, parse_datetime
 from airflow_provider_secoda.client._api.timestamps import to_instant
 from airflow_provider_secoda.get_provider_info import __version__
 from airflow_provider_secoda.verify._checks.file import FileCheck
-from airflow_provider_secoda.verify._checks.series import IdIndex, check_windows
-from airflow_provider_secoda.verify._checks.source import FileRecords, Source, SourceError
+from airflow_provider_secoda.verify._checks.records import RecordIndex
+from airflow_provider_secoda.verify._checks.series import check_windows
+from airflow_provider_secoda.verify._checks.source import Source, SourceError
 from airflow_provider_secoda.verify._files import Pair, UnreadableError, find_pairs
-from airflow_provider_secoda.verify._messages import escape, record_name
-from airflow_provider_secoda.verify._progress import Progress
+from airflow_provider_secoda.verify._messages import escape
 from airflow_provider_secoda.verify._result import FileResult, Result, SeriesKey
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
 
     from airflow_provider_secoda.verify._checks.records import Record
+
+
+@dataclass
+class Progress:
+    """Counts of a check, written every few seconds; a short check writes nothing.
+
+    :param stream: where to write; None: do not write
+    :param seconds: between two lines, and before the first
+    :param now: what is done now, and with which file
+    """
+
+    stream: TextIO | None = None
+    seconds: float = 3.0
+    total: int = 0
+    files: int = 0
+    records: int = 0
+    now: str = ""
+    _written: float = field(default_factory=time.monotonic)
+
+    def write_if_due(self) -> None:
+        """Write a line if enough time has passed."""
+        now = time.monotonic()
+        if self.stream is None or now - self._written < self.seconds:
+            return
+        self._written = now
+        counts = f"{self.files:,} of {self.total:,} files checked, {self.records:,} records"
+        self.stream.write(f"{counts}, now {self.now}\n")
+        self.stream.flush()
 
 
 def verify(
@@ -32,6 +61,7 @@ def verify(
     against_source: bool = False,
     conn_id: str | None = None,
     max_findings: int = 100,
+    _progress: Progress | None = None,
 ) -> Result:
     """Check files against their manifests, the windows of each series for gaps, and ids against each other.
 
@@ -46,28 +76,6 @@ def verify(
     :param max_findings: how many findings of each kind are listed per file and series; all are counted
     :raises ValueError: an argument is invalid; what cannot be read is in ``errors`` of the result
     """
-    return check_paths(
-        paths,
-        Progress(),
-        start=start,
-        end=end,
-        against_source=against_source,
-        conn_id=conn_id,
-        max_findings=max_findings,
-    )
-
-
-def check_paths(
-    paths: Sequence[str],
-    progress: Progress,
-    *,
-    start: datetime | str | None,
-    end: datetime | str | None,
-    against_source: bool,
-    conn_id: str | None,
-    max_findings: int,
-) -> Result:
-    """Do what :func:`verify` does, and report the progress."""
     first, after = (
         None if edge is None else to_instant(parse_datetime(name, edge))
         for name, edge in (("start", start), ("end", end))
@@ -77,10 +85,11 @@ def check_paths(
     check_count("max_findings", max_findings)
     now = f"{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%SZ}"
     result = Result(tuple(paths), now, __version__, first, after, against_source)
+    progress = _progress or Progress()
     pairs = _find(paths, result)
     progress.total = len(pairs)
-    with IdIndex() as ids, closing(Source(conn_id, progress.write_if_due)) as source:
-        checks = _Checks(result, max_findings, progress, ids, source if against_source else None)
+    with RecordIndex() as index, closing(Source(conn_id, progress.write_if_due)) as source:
+        checks = _Checks(result, max_findings, progress, index, source if against_source else None)
         for pair in pairs:
             checks.run(pair)
     result.series = check_windows(result.files, first, after, max_findings)
@@ -114,54 +123,53 @@ class _Checks:
     result: Result
     max_findings: int
     progress: Progress
-    ids: IdIndex
+    index: RecordIndex
     source: Source | None
     _series: dict[SeriesKey, int] = field(default_factory=dict)
-    _records: FileRecords | None = None
 
     def run(self, pair: Pair) -> None:
-        self.progress.start("checking", pair.path)
-        check = FileCheck(pair, self.max_findings, self._on_record)
-        with ExitStack() as stack:
-            self._records = None if self.source is None else stack.enter_context(FileRecords())
-            file = check.run()
-            self.result.files.append(file)
-            if file.error is not None:
-                self.result.errors.append(f"{escape(file.path)}: {file.error}")
-            elif check.header is not None and file.exists:
-                self._compare_with_source(check)
-        self.progress.count_file()
+        self.progress.now = f"checking {escape(pair.path)}"
+        self.progress.write_if_due()
+        self.index.clear_held()
+        file = FileCheck(pair, self.max_findings, self._on_record).run()
+        self.result.files.append(file)
+        if file.error is not None:
+            self.result.errors.append(f"{escape(file.path)}: {file.error}")
+        elif file.exists:
+            self._compare_with_source(file)
+        self.progress.files += 1
+        self.progress.write_if_due()
 
-    def _compare_with_source(self, check: FileCheck) -> None:
-        if self.source is None or self._records is None or check.header is None:
+    def _compare_with_source(self, file: FileResult) -> None:
+        if self.source is None or file.series is None or file.window is None:
             return
-        file = check.result
-        self.progress.start("comparing with the API:", file.path)
+        self.progress.now = f"comparing with the API: {escape(file.path)}"
+        self.progress.write_if_due()
         try:
-            self.source.compare(check.header, file.format, self._records, file.findings)
+            self.source.compare(file, file.series, file.window, self.index)
             file.compared = True
         except SourceError as exc:
             self.result.errors.append(f"{escape(file.path)} and later files were not compared with the API: {exc}")
             self.source = None  # a read that failed after all its retries would fail for each file
 
     def _on_record(self, file: FileResult, record: Record) -> None:
-        self.progress.count_record()
+        self.progress.records += 1
+        self.progress.write_if_due()
         if record.id is None:
             return
-        if self._records is not None:
-            self._records.add(record)
+        if self.source is not None:
+            self.index.hold(record, record.id)
         number = len(self.result.files)
         # A file of an unknown series is a series of its own.
         series = -1 - number if file.series is None else self._series.setdefault(file.series, len(self._series))
-        first = self.ids.add(series, number, record)
+        first = self.index.add(series, number, record.position, record.id)
         if first is None:
             return
         first_file, first_position = first
-        name = record_name(record.position, record.id)
+        text = f"has the same id as record {first_position}"
         if first_file == number:
-            text = f"{name} has the same id as record {first_position}"
             file.findings.add("duplicate", text, record.position, record.id)
         else:
             path = self.result.files[first_file].path
-            text = f"{name} has the same id as record {first_position} of {escape(path)}"
+            text += f" of {escape(path)}"
             file.findings.add("in_two_files", text, record.position, record.id, other_path=path)

@@ -358,7 +358,7 @@ def test_files_of_something_else_are_findings(tmp_path, suffix, content):
 
 def test_a_line_of_any_length_does_not_fill_the_memory(path, monkeypatch):
     """A line that is longer than a record can be ends the read."""
-    monkeypatch.setattr("airflow_provider_secoda.verify._checks.reading.MAX_RECORD_BYTES", 10_000)
+    monkeypatch.setattr("airflow_provider_secoda.verify._files._MAX_RECORD_BYTES", 10_000)
     path.write_bytes(path.read_bytes() + b"x" * 50_000)
     result = check(path)
     assert [kind for kind, *_ in found(result)] == ["damaged", "checksum"]

@@ -10,15 +10,16 @@ from itertools import chain, zip_longest
 from typing import TYPE_CHECKING
 
 from airflow_provider_secoda._storage.scratch_database import ScratchDatabase, decode_text, encode_text
-from airflow_provider_secoda.verify._checks.records import Record, id_key
-from airflow_provider_secoda.verify._messages import record_name
+from airflow_provider_secoda.verify._checks.records import id_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from airflow_provider_secoda.verify._checks.records import Record
     from airflow_provider_secoda.verify._result import Findings
 
-    Listed = tuple[int, str, str]
+    #: A position, and what the manifest and the file have there; None: one of them ends before.
+    Row = tuple[int, tuple[tuple[str, str] | None, Record | None]]
 
 #: Up to this many consecutive records without an id are counted as altered, if the record after them matches again.
 _MAX_UNREADABLE = 1_000
@@ -33,8 +34,7 @@ CREATE INDEX found_by_key ON found (key, position);
 CREATE TABLE pair (found INTEGER PRIMARY KEY, listed INTEGER NOT NULL);
 INSERT INTO pair
 SELECT found.position, listed.position FROM
-  (SELECT position, key, row_number() OVER (PARTITION BY key ORDER BY position) AS nth FROM found WHERE id NOT NULL)
-  AS found
+  (SELECT position, key, row_number() OVER (PARTITION BY key ORDER BY position) AS nth FROM found) AS found
 JOIN (SELECT position, key, row_number() OVER (PARTITION BY key ORDER BY position) AS nth FROM listed) AS listed
   ON found.key = listed.key AND found.nth = listed.nth;
 CREATE UNIQUE INDEX pair_by_listed ON pair (listed);
@@ -63,64 +63,53 @@ def compare_records(listed: Iterable[tuple[str, str]], found: Iterable[Record], 
     :param listed: pairs of (id, sha256)
     """
     same = True
-    numbered = ((position, *pair) for position, pair in enumerate(listed, 1))
-    rows = zip_longest(numbered, found)
-    unreadable: list[tuple[Listed, Record]] = []  # records without an id, at the positions of listed ones
-
-    def report_unreadable() -> None:
-        for (_, record_id, _), record in unreadable:
-            _add_altered(findings, record.position, record_id, ", and is no longer a JSON object")
-        unreadable.clear()
-
-    for entry, record in rows:
+    rows = enumerate(zip_longest(listed, found), 1)
+    unreadable: list[Row] = []  # records without an id, at the positions of listed ones
+    for row in rows:
+        position, (entry, record) = row
         if entry is not None and record is not None:
-            _, record_id, sha256 = entry
+            record_id, sha256 = entry
             if record_id == record.id:
                 same = same and not unreadable and sha256 == record.sha256
-                report_unreadable()
+                _add_unreadable(unreadable, findings)
                 if sha256 != record.sha256:
-                    _add_altered(findings, record.position, record_id)
+                    findings.add("altered", "differs from the manifest", position, record_id)
                 continue
             if record.id is None and len(unreadable) < _MAX_UNREADABLE:
-                unreadable.append((entry, record))
+                unreadable.append(row)
                 continue
         with ScratchDatabase(_SCHEMA) as scratch:
-            _match(chain(unreadable, [(entry, record)], rows), scratch, findings)
+            _match(chain(unreadable, [row], rows), scratch, findings)
         return False
     same = same and not unreadable
-    report_unreadable()
+    _add_unreadable(unreadable, findings)
     return same
 
 
-def _add_altered(findings: Findings, position: int, record_id: str, more: str = "") -> None:
-    text = f"{record_name(position, record_id)} differs from the manifest{more}"
-    findings.add("altered", text, position, record_id)
+def _add_unreadable(rows: list[Row], findings: Findings) -> None:
+    for position, (entry, _) in rows:
+        text = "differs from the manifest, and is no longer a JSON object"
+        findings.add("altered", text, position, entry and entry[0])
+    rows.clear()
 
 
-def _match(rows: Iterable[tuple[Listed | None, Record | None]], scratch: ScratchDatabase, findings: Findings) -> None:
+def _match(rows: Iterable[Row], scratch: ScratchDatabase, findings: Findings) -> None:
     execute = scratch.database.execute
-    for entry, record in rows:
+    for position, (entry, record) in rows:
         if entry is not None:
-            position, record_id, sha256 = entry
+            record_id, sha256 = entry
             row = (position, id_key(record_id), sha256, encode_text(record_id))
             execute("INSERT INTO listed VALUES (?, ?, ?, ?)", row)
         if record is not None:
-            blob = None if record.id is None else encode_text(record.id)
-            execute("INSERT INTO found VALUES (?, ?, ?, ?)", (record.position, record.key, record.sha256, blob))
+            key, blob = (None, None) if record.id is None else (id_key(record.id), encode_text(record.id))
+            execute("INSERT INTO found VALUES (?, ?, ?, ?)", (position, key, record.sha256, blob))
     scratch.database.executescript(_MATCH)
     for position, blob in execute(_ALTERED):
-        _add_altered(findings, position, decode_text(blob))
+        findings.add("altered", "differs from the manifest", position, decode_text(blob))
     for position, blob in execute(_REMOVED):
-        record_id = decode_text(blob)
-        text = f"{record_name(position, record_id)} of the manifest is missing from the file"
-        findings.add("removed", text, position, record_id)
+        findings.add("removed", "of the manifest is missing from the file", position, decode_text(blob))
     for position, blob in execute(_ADDED):
-        added_id = None if blob is None else decode_text(blob)
-        findings.add("added", f"{record_name(position, added_id)} is not in the manifest", position, added_id)
+        findings.add("added", "is not in the manifest", position, None if blob is None else decode_text(blob))
     for position, listed_position, blob in execute(_FIRST_MOVED):
-        record_id = decode_text(blob)
-        text = (
-            f"from {record_name(position, record_id)} on, the order differs from the manifest, which lists it as "
-            f"record {listed_position}"
-        )
-        findings.add("moved", text, position, record_id)
+        text = f"is the first in another order than in the manifest, which lists it as record {listed_position}"
+        findings.add("moved", text, position, decode_text(blob))

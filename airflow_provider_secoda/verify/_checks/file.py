@@ -3,33 +3,68 @@
 from __future__ import annotations
 
 import io
-from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING
+import json
+import math
+from contextlib import contextmanager, nullcontext
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
 
 from airflow_provider_secoda._storage.formats import format_of, require_format
-from airflow_provider_secoda._storage.manifest import ManifestError
+from airflow_provider_secoda._storage.manifest import ManifestError, read_manifest
+from airflow_provider_secoda.client._api.timestamps import parse_instant
 from airflow_provider_secoda.verify._checks.difference import compare_records
-from airflow_provider_secoda.verify._checks.manifest_header import read_manifest_header
-from airflow_provider_secoda.verify._checks.reading import (
+from airflow_provider_secoda.verify._checks.records import check_records
+from airflow_provider_secoda.verify._files import (
     PIECE_BYTES,
-    DamagedError,
     DigestReader,
+    UnreadableError,
     open_digest_reader,
     open_local_copy,
     read_lines,
 )
-from airflow_provider_secoda.verify._checks.records import check_records
-from airflow_provider_secoda.verify._files import UnreadableError
 from airflow_provider_secoda.verify._messages import escape, quote
-from airflow_provider_secoda.verify._result import FileResult, Findings
+from airflow_provider_secoda.verify._result import FileResult, Findings, SeriesKey, Span
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
 
     from airflow_provider_secoda._storage.target import StorageTarget
-    from airflow_provider_secoda.verify._checks.manifest_header import ManifestHeader
     from airflow_provider_secoda.verify._checks.records import Record
     from airflow_provider_secoda.verify._files import Pair
+
+
+class _File(msgspec.Struct):
+    name: str
+    format: str
+    bytes: int
+    sha256: str
+    count: int
+
+
+class _Query(msgspec.Struct):
+    start: str
+    end: str
+    timestamp_field: Literal["logged_at", "created_at"]
+    filter: Any = None
+
+
+class _Source(msgspec.Struct):
+    connection_id: str
+    base_url: str
+
+
+class _Read(msgspec.Struct):
+    started_at: str
+    settle_seconds: float = 0.0
+
+
+class _Header(msgspec.Struct):
+    file: _File
+    query: _Query
+    source: _Source
+    read: _Read | None = None
 
 
 class FileCheck:
@@ -39,26 +74,26 @@ class FileCheck:
     """
 
     def __init__(self, pair: Pair, max_findings: int, on_record: Callable[[FileResult, Record], None]) -> None:
-        self.result = FileResult(pair.path, format_of(pair.path), Findings(max_findings))
-        self.header: ManifestHeader | None = None
         self._pair = pair
-        self._findings = self.result.findings
         self._on_record = on_record
+        self._result = FileResult(pair.path, format_of(pair.path), Findings(max_findings))
+        self._findings = self._result.findings
+        self._recorded: _File | None = None
         self._same_records: bool | None = None
 
     def run(self) -> FileResult:
         """Read the file and its manifest; ``error`` of the result says what could not be read."""
+        manifest: AbstractContextManager[DigestReader | None] = nullcontext()
+        if self._pair.manifest is not None:
+            manifest = open_digest_reader(self._pair.manifest)
         try:
-            with ExitStack() as stack:
-                manifest = None
-                if self._pair.manifest is not None:
-                    manifest = stack.enter_context(open_digest_reader(self._pair.manifest))
-                self._check(manifest)
+            with manifest as reader:
+                self._check(reader)
         except UnreadableError as exc:
-            self.result.error = f"could not be read: {exc}"
+            self._result.error = f"could not be read: {exc}"
         except ModuleNotFoundError as exc:
-            self.result.error = str(exc)
-        return self.result
+            self._result.error = str(exc)
+        return self._result
 
     def _check(self, manifest: DigestReader | None) -> None:
         listed: Iterator[tuple[str, str]] | None = None
@@ -67,9 +102,10 @@ class FileCheck:
             self._findings.add("manifest_missing", text)
         else:
             try:
-                self.header, listed = read_manifest_header(io.BufferedReader(manifest, PIECE_BYTES))
-                self._check_header(self.header)
+                header, listed = read_manifest(io.BufferedReader(manifest, PIECE_BYTES))
+                self._check_header(header)
             except ManifestError as exc:
+                listed = None
                 self._add_invalid_manifest(exc)
         if self._pair.file is None:
             self._findings.add("file_missing", "file missing: only its manifest exists")
@@ -77,27 +113,41 @@ class FileCheck:
             self._check_file(self._pair.file, listed)
         if manifest is not None:
             manifest.read_to_end()
-            self.result.manifest_sha256 = manifest.sha256
-
-    def _check_header(self, header: ManifestHeader) -> None:
-        result, file = self.result, header.file
-        result.series, result.window = header.series, header.window
-        result.recorded_sha256, result.recorded_count = file.sha256, file.count
-        if file.name != result.path.rpartition("/")[2]:
-            self._findings.add("wrong_manifest", f"the manifest is for another file, {quote(file.name)}")
-        if header.seconds_too_early:
-            text = (
-                f"the read began {header.seconds_too_early:g} s before the window had settled: later logs are missing"
-            )
-            self._findings.add("early", text)
-        if file.format != result.format:
-            self._findings.add("inconsistent", f"the manifest records the format {quote(file.format)}")
+            self._result.manifest_sha256 = manifest.sha256
 
     def _add_invalid_manifest(self, exc: ManifestError) -> None:
         self._findings.add("manifest_invalid", f"the manifest is invalid: {escape(str(exc))}")
 
+    def _check_header(self, header: dict[str, Any]) -> None:
+        try:
+            converted = msgspec.convert(header, _Header)
+            file, query, source, read = converted.file, converted.query, converted.source, converted.read
+            window = Span(parse_instant(query.start), parse_instant(query.end))
+            started_at = math.inf if read is None else parse_instant(read.started_at)
+            settle = 0.0 if read is None else read.settle_seconds
+            canonical_filter = None if query.filter is None else json.dumps(query.filter, sort_keys=True)
+        except (msgspec.MsgspecError, ValueError, RecursionError) as exc:
+            raise ManifestError(f"its header is invalid: {exc}") from None
+        if window.start >= window.end:
+            raise ManifestError("its window does not end after its start")
+        result = self._result
+        result.window = window
+        result.series = SeriesKey(
+            source.connection_id, source.base_url, query.timestamp_field, canonical_filter, file.format
+        )
+        self._recorded, result.recorded_sha256, result.recorded_count = file, file.sha256, file.count
+        if file.name != result.path.rpartition("/")[2]:
+            self._findings.add("wrong_manifest", f"the manifest is for another file, {quote(file.name)}")
+        seconds = (window.end - started_at) / 1_000_000 + settle
+        if seconds > 0:
+            self._findings.add(
+                "early", f"the read began {seconds:g} s before the window had settled: later logs are missing"
+            )
+        if file.format != result.format:
+            self._findings.add("inconsistent", f"the manifest records the format {quote(file.format)}")
+
     def _check_file(self, target: StorageTarget, listed: Iterator[tuple[str, str]] | None) -> None:
-        result = self.result
+        result = self._result
         require_format(result.format)
         with self._open(target) as (reader, raws):
             records = self._records(raws)
@@ -109,44 +159,40 @@ class FileCheck:
             for _ in records:  # those that the comparison did not read
                 pass
         result.bytes, result.sha256 = reader.size, reader.sha256
-        if self.header is not None:
-            self._check_digest(self.header)
+        if self._recorded is not None:
+            self._check_digest(reader, self._recorded)
+
+    def _records(self, raws: Iterator[bytes]) -> Iterator[Record]:
+        for record in check_records(raws, self._result):
+            self._on_record(self._result, record)
+            yield record
 
     @contextmanager
     def _open(self, target: StorageTarget) -> Iterator[tuple[DigestReader, Iterator[bytes]]]:
-        if self.result.format != "parquet":
+        if self._result.format != "parquet":
             with open_digest_reader(target) as reader:
-                yield reader, read_lines(reader, self.result.format)
+                yield reader, read_lines(reader, self._result.format)
             return
         from airflow_provider_secoda.verify._checks.parquet import read_parquet  # noqa: PLC0415 - pyarrow is an extra
 
         with open_local_copy(target) as (path, reader):
-            as_written = self.header is not None and self.header.file.sha256 == reader.sha256
+            as_written = self._result.recorded_sha256 == reader.sha256
             yield reader, read_parquet(path, None if as_written else self._findings)
 
-    def _records(self, raws: Iterator[bytes]) -> Iterator[Record]:
-        """Yield the records until the file ends or is damaged."""
-        try:
-            for record in check_records(raws, self.header, self._findings):
-                self.result.records = record.position
-                self._on_record(self.result, record)
-                yield record
-        except DamagedError as exc:
-            self._findings.add("damaged", f"damaged after record {self.result.records}: {escape(str(exc))}")
-
-    def _check_digest(self, header: ManifestHeader) -> None:
-        result, file, add = self.result, header.file, self._findings.add
-        if result.sha256 != file.sha256:
+    def _check_digest(self, found: DigestReader, recorded: _File) -> None:
+        add = self._findings.add
+        if found.sha256 != recorded.sha256:
             if self._same_records and not self._findings.counts.keys() & {"column_mismatch", "damaged"}:
                 add("reencoded", "other bytes, same records: the file was written again, its records are unchanged")
             else:
-                recorded = f"{file.bytes:,} bytes with sha256 {escape(file.sha256)}"
-                text = f"{result.bytes:,} bytes with sha256 {result.sha256}; the manifest records {recorded}"
+                expected = f"{recorded.bytes:,} bytes with sha256 {escape(recorded.sha256)}"
+                text = f"{found.size:,} bytes with sha256 {found.sha256}; the manifest records {expected}"
                 add("checksum", text)
         elif self._same_records is False:
             text = "the file has the recorded sha256, but the manifest lists other records: the manifest was altered"
             add("inconsistent", text)
-        elif file.bytes != result.bytes:
-            add("inconsistent", f"the manifest records {file.bytes:,} bytes, but the file has {result.bytes:,}")
-        if self._same_records and file.count != result.records:
-            add("inconsistent", f"the manifest counts {file.count:,} records, but lists {result.records:,}")
+        elif recorded.bytes != found.size:
+            add("inconsistent", f"the manifest records {recorded.bytes:,} bytes, but the file has {found.size:,}")
+        if self._same_records and recorded.count != self._result.records:
+            text = f"the manifest counts {recorded.count:,} records, but lists {self._result.records:,}"
+            add("inconsistent", text)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from airflow_provider_secoda._storage.parquet import batch_of
-from airflow_provider_secoda.verify._checks.reading import PIECE_BYTES, DamagedError
+from airflow_provider_secoda._storage.parquet import SCHEMA, batch_of
+from airflow_provider_secoda.verify._files import PIECE_BYTES, DamagedError
 from airflow_provider_secoda.verify._messages import quote
 
 if TYPE_CHECKING:
@@ -33,55 +33,48 @@ def read_parquet(path: Path, findings: Findings | None) -> Iterator[bytes]:
     :param findings: of the columns; None: do not check them, the file is the written one
     :raises DamagedError: after the records before the damage
     """
-    checker = None if findings is None else _ColumnChecker(findings)
+    position = 0
     try:
         with pq.ParquetFile(path, buffer_size=PIECE_BYTES) as file:
-            if "raw" not in file.schema_arrow.names:
+            names = file.schema_arrow.names
+            if "raw" not in names:
                 raise DamagedError("it has no column `raw`")
-            for batch in file.iter_batches(_BATCH_ROWS, columns=["raw"] if checker is None else None):
+            if findings is not None:
+                for name in sorted(set(SCHEMA.names).difference(names)):
+                    findings.add("column_mismatch", f"column {name} is missing")
+            for batch in file.iter_batches(_BATCH_ROWS, columns=["raw"] if findings is None else None):
                 values = batch.column("raw").to_pylist()
                 records = [value.encode() if isinstance(value, str) else value or b"" for value in values]
-                if checker is not None:
-                    checker.check(batch, records)
+                if findings is not None:
+                    _check_columns(batch, records, position, findings)
+                position += len(records)
                 yield from records
                 pa.default_memory_pool().release_unused()
     except (pa.ArrowException, OSError, ValueError) as exc:
         raise DamagedError(f"it is not a complete Parquet file: {type(exc).__name__}") from None
 
 
-class _ColumnChecker:
-    """Compare batches of a file with the columns that the writer makes of their records."""
+def _check_columns(batch: pa.RecordBatch, records: list[bytes], before: int, findings: Findings) -> None:
+    """Compare a batch with the columns that the writer makes of its records.
 
-    def __init__(self, findings: Findings) -> None:
-        self._findings = findings
-        self._rows = 0
-        self._missing: set[str] = set()
-
-    def check(self, batch: pa.RecordBatch, records: list[bytes]) -> None:
-        try:
-            expected = batch_of(records)
-        except (ValueError, RecursionError, pa.ArrowException):
-            expected = None  # an invalid record is another check's finding
-        for name in expected.schema.names if expected is not None else ():
-            if name == "raw":
-                continue
-            if name in batch.schema.names:
-                self._compare(name, batch.column(name), expected.column(name))
-            elif name not in self._missing:
-                self._missing.add(name)
-                self._findings.add("column_mismatch", f"column {name} is missing")
-        self._rows += len(records)
-
-    def _compare(self, name: str, found: pa.Array, expected: pa.Array) -> None:
+    :param before: how many records of the file come before those of the batch
+    """
+    try:
+        written = batch_of(records)
+    except (ValueError, RecursionError, pa.ArrowException):
+        return  # an invalid record is another check's finding
+    for name in written.schema.names:
+        if name == "raw" or name not in batch.schema.names:
+            continue
+        found, expected = batch.column(name), written.column(name)
         try:
             found = found.cast(expected.type)  # another writer may use other types, such as large strings
         except pa.ArrowException:
             pass
         else:
             if found.equals(expected):
-                return
+                continue
         for row in range(len(expected)):  # compared as Arrow values: Python may have no value for a damaged one
             if not found.slice(row, 1).equals(expected.slice(row, 1)):
-                position = self._rows + row + 1
-                text = f"record {position}: column {quote(name)} differs from the record in column `raw`"
-                self._findings.add("column_mismatch", text, position)
+                text = f"has another value in column {quote(name)} than in column `raw`"
+                findings.add("column_mismatch", text, before + row + 1)

@@ -1,10 +1,10 @@
-"""Check the files of a series against each other: no gap or overlap of their windows, and no id in two of them."""
+"""Check that the windows of each series have no gap and no overlap."""
 
 from __future__ import annotations
 
+from dataclasses import astuple
 from typing import TYPE_CHECKING
 
-from airflow_provider_secoda._storage.scratch_database import ScratchDatabase
 from airflow_provider_secoda.client._api.timestamps import format_instant
 from airflow_provider_secoda.verify._messages import escape, plural
 from airflow_provider_secoda.verify._result import FileResult, Findings, SeriesResult, Span
@@ -12,30 +12,7 @@ from airflow_provider_secoda.verify._result import FileResult, Findings, SeriesR
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from airflow_provider_secoda.verify._checks.records import Record
     from airflow_provider_secoda.verify._result import SeriesKey
-
-_SCHEMA = """
-CREATE TABLE seen (series INTEGER, key BLOB, file INTEGER NOT NULL, position INTEGER NOT NULL,
-  PRIMARY KEY (series, key)) WITHOUT ROWID;
-"""
-
-
-class IdIndex(ScratchDatabase):
-    """Remember in which file, and at which position in it, each id of each series was first found."""
-
-    def __init__(self) -> None:
-        super().__init__(_SCHEMA)
-
-    def add(self, series: int, file: int, record: Record) -> tuple[int, int] | None:
-        """Add the id of a record; return (file, position) of the record that had it first, if there is one."""
-        row = (series, record.key, file, record.position)
-        inserted = self.database.execute("INSERT INTO seen VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING", row)
-        if inserted.rowcount:
-            return None
-        query = "SELECT file, position FROM seen WHERE series = ? AND key = ?"
-        found: tuple[int, int] = self.database.execute(query, (series, record.key)).fetchone()
-        return found
 
 
 def check_windows(
@@ -53,7 +30,7 @@ def check_windows(
         if file.series is not None:
             series.setdefault(file.series, []).append(file)
     results = []
-    for key in sorted(series, key=_sort_key):
+    for key in sorted(series, key=lambda key: [part or "" for part in astuple(key)]):
         result = SeriesResult(key, Findings(max_findings))
         windows = [(file.window, file) for file in series[key] if file.window is not None and file.exists]
         windows.sort(key=lambda each: (each[0].start, each[0].end, each[1].path))
@@ -67,10 +44,6 @@ def check_windows(
             result.findings.add("gap", "there are no windows: all files of this series are missing")
         results.append(result)
     return results
-
-
-def _sort_key(key: SeriesKey) -> tuple[str, ...]:
-    return (key.connection_id, key.base_url, key.timestamp_field, key.filter or "", key.format)
 
 
 def _check_adjacent(windows: list[tuple[Span, FileResult]], findings: Findings) -> None:

@@ -1,10 +1,12 @@
-"""The result as plain text for an auditor; every line fits into 120 columns."""
+"""The result as plain text for an auditor, in lines of at most 120 columns, and as JSON."""
 
 from __future__ import annotations
 
+import json
 import os
 import textwrap
-from typing import TYPE_CHECKING
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_secoda.client._api.timestamps import format_instant
 from airflow_provider_secoda.verify._messages import escape, plural
@@ -12,7 +14,7 @@ from airflow_provider_secoda.verify._messages import escape, plural
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from airflow_provider_secoda.verify._result import FileResult, Findings, Result, SeriesResult
+    from airflow_provider_secoda.verify._result import FileResult, Findings, Result, SeriesKey, SeriesResult
 
 _WIDTH = 120
 _DIGITS = 16
@@ -21,7 +23,7 @@ _ROW = "  {:<21} {:<21} {:>11}  {:<16}  {}"
 
 
 def as_lines(result: Result) -> Iterator[str]:
-    """Yield the lines of the report."""
+    """Yield the lines of the report; none is longer than 120 characters."""
     yield "Secoda audit logs, checked against their manifests" + (" and the API" if result.against_source else "")
     for path in result.paths:
         yield from _wrap(escape(path, _PATH_CHARACTERS), "  ")
@@ -33,20 +35,20 @@ def as_lines(result: Result) -> Iterator[str]:
         yield from _wrap(f"directory of the files: {escape(directory, _PATH_CHARACTERS)}", "  ")
     for number, series in enumerate(result.series, 1):
         yield ""
-        yield from _series(number, series)
-        yield from _files([file for file in result.files if file.series == series.key], directory)
+        yield from _series_lines(number, series)
+        yield from _file_lines([file for file in result.files if file.series == series.key], directory)
     rest = [file for file in result.files if file.series is None]
     if rest:
         yield ""
         yield "Files of no known series"
-        yield from _files(rest, directory)
+        yield from _file_lines(rest, directory)
     yield ""
     for error in result.errors:
         yield from _wrap(f"NOT CHECKED  {error}", "", "             ")
     yield from _summary(result)
 
 
-def _series(number: int, series: SeriesResult) -> Iterator[str]:
+def _series_lines(number: int, series: SeriesResult) -> Iterator[str]:
     key = series.key
     about = f"{escape(key.connection_id)}, {escape(key.base_url)}, by {key.timestamp_field}, {escape(key.format)}"
     about += ", no filter" if key.filter is None else f", filter {escape(key.filter)}"
@@ -57,10 +59,10 @@ def _series(number: int, series: SeriesResult) -> Iterator[str]:
         span = "from {} until {}".format(*series.span.edges)
         size = f"{plural(series.windows, 'window')}, {plural(series.records, 'record')}"
         yield from _wrap(f"{span}, {size}, {', '.join(edges)}", "  ")
-    yield from _findings(series.findings)
+    yield from _finding_lines(series.findings)
 
 
-def _files(files: list[FileResult], directory: str) -> Iterator[str]:
+def _file_lines(files: list[FileResult], directory: str) -> Iterator[str]:
     yield _ROW.format("from", "until", "records", "manifest sha256", "result, file").rstrip()
     for file in sorted(files, key=lambda file: (file.window.start if file.window else 0, file.path)):
         start, end = ("-", "-") if file.window is None else file.window.edges
@@ -73,7 +75,7 @@ def _files(files: list[FileResult], directory: str) -> Iterator[str]:
         else:
             yield f"{row}{_file_status(file)}"
             yield from _wrap(name, " " * 6)
-        yield from _findings(file.findings)
+        yield from _finding_lines(file.findings)
 
 
 def _common_directory(paths: list[str]) -> str:
@@ -90,7 +92,7 @@ def _file_status(file: FileResult) -> str:
     return plural(file.findings.error_count, "FINDING", "FINDINGS")
 
 
-def _findings(findings: Findings) -> Iterator[str]:
+def _finding_lines(findings: Findings) -> Iterator[str]:
     for kind in dict.fromkeys(finding.kind for finding in findings.listed):
         listed = [finding for finding in findings.listed if finding.kind == kind]
         for finding in listed:
@@ -127,3 +129,64 @@ def _wrap(text: str, first_indent: str, indent: str | None = None) -> list[str]:
         expand_tabs=False,
         replace_whitespace=False,
     )
+
+
+def as_json(result: Result) -> str:
+    """Return the result as JSON in ASCII; the docstring of the package describes it."""
+    numbers = {series.key: number for number, series in enumerate(result.series)}
+    report = {
+        "status": result.status,
+        "exit_code": result.exit_code,
+        "checked_at": result.checked_at,
+        "provider_version": result.provider_version,
+        "paths": result.paths,
+        "start": None if result.start is None else format_instant(result.start),
+        "end": None if result.end is None else format_instant(result.end),
+        "against_source": result.against_source,
+        "totals": {
+            "files": len(result.files),
+            "series": len(result.series),
+            "records": result.records,
+            "findings": result.finding_count,
+            "notes": result.note_count,
+            "other_files": result.other_files,
+        },
+        "errors": result.errors,
+        "series": [_series(series) for series in result.series],
+        "files": [_file(file, numbers) for file in result.files],
+    }
+    return json.dumps(report, indent=2)
+
+
+def _series(series: SeriesResult) -> dict[str, Any]:
+    start, end = (None, None) if series.span is None else series.span.edges
+    return {
+        **asdict(series.key),
+        "filter": None if series.key.filter is None else json.loads(series.key.filter),
+        "start": start,
+        "end": end,
+        "windows": series.windows,
+        "records": series.records,
+        **_findings(series.findings),
+    }
+
+
+def _file(file: FileResult, numbers: dict[SeriesKey, int]) -> dict[str, Any]:
+    manifest = {"sha256": file.manifest_sha256, "file_sha256": file.recorded_sha256, "count": file.recorded_count}
+    return {
+        "path": file.path,
+        "format": file.format,
+        "series": None if file.series is None else numbers.get(file.series),
+        "window": None if file.window is None else dict(zip(("start", "end"), file.window.edges, strict=True)),
+        "records": file.records,
+        "bytes": file.bytes,
+        "sha256": file.sha256,
+        "manifest": None if file.manifest_sha256 is None else manifest,
+        "compared_with_source": file.compared,
+        "error": file.error,
+        **_findings(file.findings),
+    }
+
+
+def _findings(findings: Findings) -> dict[str, Any]:
+    return {"counts": findings.counts, "findings": [asdict(finding) for finding in findings.listed]}

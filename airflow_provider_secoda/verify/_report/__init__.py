@@ -1,1 +1,0 @@
-"""The result as text and as JSON."""
