@@ -20,7 +20,6 @@ from airflow_provider_secoda._events.version_watcher import version_payload
 from airflow_provider_secoda._events.watchers import log_payload
 from airflow_provider_secoda._persisted import Names
 from airflow_provider_secoda._polling.version_poller import SensorState
-from airflow_provider_secoda._windows.resolve import Window
 from airflow_provider_secoda.client._versions.page_order import PageOrder
 from airflow_provider_secoda.hooks import _connection, _metrics
 from airflow_provider_secoda.links import secoda as links
@@ -30,6 +29,7 @@ from airflow_provider_secoda.sensors._state import StateStore
 from airflow_provider_secoda.sensors.secoda import SecodaVersionHistorySensor
 from airflow_provider_secoda.triggers import secoda as triggers
 from airflow_provider_secoda.verify._cli import main as verify
+from airflow_provider_secoda.windows import Window
 from tests.helpers import airflow_runs
 
 PACKAGE = Path(_persisted.__file__).parent

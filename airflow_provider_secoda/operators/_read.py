@@ -15,10 +15,10 @@ from airflow_provider_secoda.client._audit_logs.output import WindowReport
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from airflow_provider_secoda._windows.resolve import Window
     from airflow_provider_secoda.client._api.audit_log_page import Log, TimestampField
     from airflow_provider_secoda.client._http.exchange import RequestStats
     from airflow_provider_secoda.hooks.secoda import SecodaHook
+    from airflow_provider_secoda.windows import Window
 
 _PROGRESS_SECONDS = 10.0
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
 
-from airflow_provider_secoda._windows.resolve import Window, WindowError, resolve_window
 from airflow_provider_secoda.client._api.timestamps import format_datetime
 from airflow_provider_secoda.links.secoda import SecodaOutputLink, push_link
 from airflow_provider_secoda.retries import DEFAULT_POLICY, retry_policy_kwargs, unwrap_errors_for_retry_policy
+from airflow_provider_secoda.windows import Window, WindowError, resolve_window
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Find the periods of a DAG's schedule: Airflow itself computes the ticks.
+"""Find the periods of a DAG's schedule, and those of the partitions of an asset. Airflow itself computes the ticks.
 
 The ticks of a schedule are what Airflow's scheduler makes of it, with its own rules for daylight saving time: a tick in
 the hour that is skipped moves to the end of that hour, a tick in the hour that occurs twice is at its second
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pendulum
 
 from airflow_provider_secoda._compat import core_timetable, delta_of
+from airflow_provider_secoda.client._api.timestamps import from_instant, to_instant
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,6 +31,15 @@ if TYPE_CHECKING:
 _EARLY = timedelta(hours=3)
 _FINEST = timedelta(milliseconds=500)  # cron with seconds is the schedule with the shortest periods
 _FURTHEST = timedelta(days=36_525)  # a tick on 29 February can be eight years away; no tick is 100 years away
+#: A partitioned asset has no schedule: the class of the mapper that created the partition gives the length.
+_PARTITION_LENGTHS = {
+    "StartOfHourMapper": {"hours": 1},
+    "StartOfDayMapper": {"days": 1},
+    "StartOfWeekMapper": {"weeks": 1},
+    "StartOfMonthMapper": {"months": 1},
+    "StartOfQuarterMapper": {"months": 3},
+    "StartOfYearMapper": {"years": 1},
+}
 
 
 class Period(NamedTuple):
@@ -81,17 +91,41 @@ def period_from(timetable: Any, date: datetime) -> Period | None:
     return Period(utc(date), utc(following.run_after))
 
 
+def calendar_period(timetable: Any, date: datetime) -> Period | None:
+    """Return the hour, day, week … that starts at a partition date; None if the mappers do not agree on a length.
+
+    :param timetable: a DAG's ``timetable`` as a task gets it; for such a run a ``PartitionedAssetTimetable``
+    :param date: a run's ``partition_date``, aware
+    """
+    configured = getattr(timetable, "partition_mapper_config", None) or {}
+    mappers = [*configured.values(), getattr(timetable, "default_partition_mapper", None)]
+    found = {one for one in map(_mapper_and_zone, mappers) if one is not None}
+    if len(found) != 1:
+        return None
+    ((mapper, zone),) = found
+    start = pendulum.instance(date).in_timezone(zone)
+    return Period(utc(start), utc(start.add(**_PARTITION_LENGTHS[mapper])))
+
+
 def utc(moment: datetime) -> datetime:
     """Return a datetime of the standard library in UTC; a datetime without a time zone is in UTC."""
     aware = moment if moment.tzinfo is not None else moment.replace(tzinfo=timezone.utc)
-    return datetime.fromisoformat(aware.astimezone(timezone.utc).isoformat())
+    return from_instant(to_instant(aware))
+
+
+def _mapper_and_zone(mapper: Any) -> tuple[str, str] | None:
+    """Return the class name of the mapper that gives a partition its length, and its time zone."""
+    for inner in ("downstream_mapper", "upstream_mapper"):  # of a fan-out; of a roll-up
+        if hasattr(mapper, inner):
+            return _mapper_and_zone(getattr(mapper, inner))
+    name = type(mapper).__name__
+    return (name, str(mapper._timezone)) if name in _PARTITION_LENGTHS else None  # noqa: SLF001  it has no public name
 
 
 def _timed(timetable: Any) -> Any:
     """Return the timetable in Airflow's "assets or time" schedule; other timetables as they are."""
-    if type(timetable).__name__ in ("AssetOrTimeSchedule", "DatasetOrTimeSchedule"):
-        return timetable.timetable
-    return timetable
+    is_combined = type(timetable).__name__ in ("AssetOrTimeSchedule", "DatasetOrTimeSchedule")
+    return timetable.timetable if is_combined else timetable
 
 
 def _period(interval: Any) -> Period | None:
@@ -129,7 +163,7 @@ def _around(core: Any, instant: datetime) -> tuple[DagRunInfo | None, DagRunInfo
             break
         first, limit = earlier, earlier.run_after
     previous = current = None
-    for info in _runs_from(core, first or _first_from(core, instant - _EARLY)):
+    for info in _runs_from(core, first or _next_run(core, instant - _EARLY)):
         if info.run_after > instant:
             return previous, current, info
         previous, current = current, info
@@ -141,21 +175,21 @@ def _runs_from(core: Any, info: DagRunInfo | None) -> Iterator[DagRunInfo]:
     while info is not None:
         yield info
         start = info.data_interval.start if info.data_interval else info.run_after
-        following = _next_run(core, info.data_interval, start - timedelta(days=1))  # a start date is earlier, too
+        following = _next_run(core, start - timedelta(days=1), info.data_interval)  # a start date is earlier, too
         info = following if following is not None and following.run_after > info.run_after else None
 
 
 def _last_before(core: Any, limit: datetime) -> DagRunInfo | None:
     """Return the last run of the schedule before ``limit``: double the step back until there is a run, then bisect."""
     late, step = limit, timedelta(minutes=1)
-    while (info := _first_from(core, limit - step)) is None or info.run_after >= limit:
+    while (info := _next_run(core, limit - step)) is None or info.run_after >= limit:
         late, step = limit - step, step * 2
         if step > _FURTHEST:
             return None
     early = limit - step
     while late - early > _FINEST:
         middle = early + (late - early) / 2
-        nearer = _first_from(core, middle)
+        nearer = _next_run(core, middle)
         if nearer is None or nearer.run_after >= limit:
             late = middle
         else:
@@ -170,19 +204,17 @@ def _has_no_fixed_ticks(core: Any, instant: datetime) -> bool:
     full second.
     """
     second = instant.replace(microsecond=0)
-    one, other = (_first_from(core, second + _FINEST * part) for part in (0.5, 1))
+    one, other = (_next_run(core, second + _FINEST * part) for part in (0.5, 1))
     return one is not None and other is not None and one.run_after != other.run_after
 
 
-def _first_from(core: Any, moment: datetime) -> DagRunInfo | None:
-    """Return the first run of a DAG with this schedule whose start date is ``moment``."""
-    return _next_run(core, None, moment)
-
-
-def _next_run(core: Any, last: Any, earliest: datetime) -> DagRunInfo | None:
-    """Return the run after the one with the data interval ``last``, as the scheduler gets it from the timetable.
+def _next_run(core: Any, earliest: datetime, last: Any = None) -> DagRunInfo | None:
+    """Return the next run of a DAG with this schedule, as the scheduler gets it from the timetable.
 
     A timetable that does not implement this (a custom one that only supports partitions) has no runs.
+
+    :param earliest: the DAG's start date
+    :param last: the data interval of the run before; None for the first run
     """
     from airflow.timetables.base import TimeRestriction  # noqa: PLC0415  DAG files parse without
 

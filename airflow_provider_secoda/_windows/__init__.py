@@ -1,1 +1,0 @@
-"""Decide which window of time a run is about."""
