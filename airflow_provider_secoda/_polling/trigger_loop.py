@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_secoda._polling.spec import WaitSpec
 from airflow_provider_secoda._polling.version_poller import SensorState, VersionPoller
+from airflow_provider_secoda.client._api.timestamps import parse_datetime
 from airflow_provider_secoda.client._versions.page_order import PageOrder
 from airflow_provider_secoda.client._versions.poll import Poll, poll_versions
 from airflow_provider_secoda.client.errors import SecodaError
@@ -125,7 +126,7 @@ class TriggerLoop:
 
 
 def _parse(text: str | None) -> datetime | None:
-    return None if text is None else datetime.fromisoformat(text)
+    return None if text is None else parse_datetime(text)
 
 
 def _now() -> datetime:
