@@ -128,8 +128,11 @@ class AuditLogPoller:
                 await client.reread()
             result = await client.value(self._follower.poll(now_instant()), concurrency=4)
         except Exception as error:  # noqa: BLE001 - an error would end all watchers, and Airflow restarts them at once
+            forbidden = isinstance(error, SecodaPermissionError)
             self._polled_at = loop.time()
-            self._due = self._polled_at + self._record_failure(error)
+            self._due = self._polled_at + self._backoff.fail(error, advice=_ADVICE if forbidden else "")
+            if forbidden or (isinstance(error, SecodaIncompleteError) and self._backoff.failures >= _MAX_INCOMPLETE):
+                self._set_standalone(True)
             return
         self._polled_at = loop.time()
         self._due = self._polled_at + self._pause()
@@ -151,14 +154,6 @@ class AuditLogPoller:
     def _poll_resource(self, watcher: Watcher) -> None:
         if isinstance(watcher, VersionWatcher):
             self._resources.schedule(watcher)
-
-    def _record_failure(self, error: Exception) -> float:
-        """Record a failed poll; return the pause in seconds before the next one."""
-        forbidden = isinstance(error, SecodaPermissionError)
-        delay = self._backoff.fail(error, advice=_ADVICE if forbidden else "")
-        if forbidden or (isinstance(error, SecodaIncompleteError) and self._backoff.failures >= _MAX_INCOMPLETE):
-            self._set_standalone(True)
-        return delay
 
     def _set_standalone(self, standalone: bool) -> None:
         """Let the version watchers poll their own resources, or return to the shared poll.

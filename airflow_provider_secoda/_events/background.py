@@ -1,17 +1,13 @@
-"""What the background tasks of a stream share: waiting for an event, cancelling tasks, backing off after failures."""
+"""What the background tasks of a stream share: waiting for an event, and backing off after failures."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import time
-from typing import TYPE_CHECKING, Any
 
 from airflow_provider_secoda.client._http.backoff import Backoff
 from airflow_provider_secoda.client.errors import SecodaError, SecodaPermissionError, SecodaRateLimitError
-
-if TYPE_CHECKING:
-    from collections.abc import Collection
 
 log = logging.getLogger(__name__)
 
@@ -31,15 +27,6 @@ async def wait_for_event(event: asyncio.Event, timeout: float | None) -> None:
     finally:
         if timer is not None:
             timer.cancel()
-
-
-async def cancel_all(tasks: Collection[asyncio.Task[Any]]) -> None:
-    """Cancel tasks until all of them have ended."""
-    pending = set(tasks)
-    while pending:
-        for task in pending:
-            task.cancel()
-        _, pending = await asyncio.wait(pending, timeout=1.0)
 
 
 def is_airflow_error(error: BaseException) -> bool:

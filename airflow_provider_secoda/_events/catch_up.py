@@ -72,12 +72,7 @@ async def distribute(
 
 
 class CatchUp:
-    """Read what watchers of a stream missed.
-
-    :param stream: the name of the stream, for the log
-    :param filter_: the filter that the server applies
-    :param poke_interval: seconds to pause after the first failure
-    """
+    """Read what watchers of a stream missed."""
 
     def __init__(self, stream: str, filter_: Filter | None, poke_interval: float) -> None:
         #: When to read the next piece, by the event loop's clock.
@@ -92,7 +87,6 @@ class CatchUp:
     ) -> None:
         """Read one piece of the past and pass it to the watchers that missed it.
 
-        :param watchers: what :func:`lagging` returned
         :param end: everything from here on is passed to the watchers by the stream
         """
         start = min(watcher.missed_from for watcher in watchers if watcher.missed_from is not None)
@@ -120,6 +114,7 @@ class CatchUp:
             until = min(end, start + self._length)
             logs: list[Log] = []
             report = WindowReport()
+            failure: str | None = None
             try:
                 await client.value(read_span(start, until, self._filter, logs, report), concurrency=4)
             except TooManyLogsError:
@@ -127,12 +122,18 @@ class CatchUp:
                     self._length = min(self._length, until - start)
                     self._shorten()
                     continue
-                self._give_up(start, until, "there are more logs than fit into memory")
+                failure = "there are more logs than fit into memory"
             except SecodaIncompleteError as error:
                 self._tries += 1
                 if self._tries < _TRIES:
                     raise
-                self._give_up(start, until, str(error))
+                failure = str(error)
+            if failure is not None:
+                log.error(
+                    "The audit logs of %s cannot be read completely (%s): events from this time may be missing",
+                    format_window(start, until),
+                    failure,
+                )
             self._tries = 0
             if len(logs) < _FEW:
                 self._length *= 2
@@ -143,13 +144,6 @@ class CatchUp:
     def _shorten(self) -> None:
         """Read shorter pieces, as the last one had too many logs."""
         self._length = max(_SHORTEST, self._length // 4)
-
-    def _give_up(self, start: Instant, until: Instant, reason: str) -> None:
-        log.error(
-            "The audit logs of %s cannot be read completely (%s): events from this time may be missing",
-            format_window(start, until),
-            reason,
-        )
 
 
 def lagging(watchers: Iterable[Watcher]) -> list[Watcher]:

@@ -109,6 +109,7 @@ def _store_of_each_asset(accessors: Any) -> list[Any]:
     return [accessors]
 
 
+@dataclass(eq=False)
 class CursorSaver:
     """Load the cursors of a stream's watchers, and save them: soon after deliveries, otherwise rarely.
 
@@ -116,21 +117,14 @@ class CursorSaver:
     :param store_used: called after a cursor was loaded or saved
     """
 
-    def __init__(
-        self,
-        stream: str,
-        watchers: Collection[Watcher],
-        position: Callable[[], Instant],
-        store_used: Callable[[], None],
-    ) -> None:
-        #: Set when there may be a cursor to load or to save.
-        self.wake = asyncio.Event()
-        self._stream = stream
-        self._watchers = watchers
-        self._position = position
-        self._store_used = store_used
-        #: For each watcher whose store failed: the number of consecutive failures, and when to try again.
-        self._failing: dict[Watcher, tuple[int, float]] = {}
+    stream: str
+    watchers: Collection[Watcher]
+    position: Callable[[], Instant]
+    store_used: Callable[[], None]
+    #: Set when there may be a cursor to load or to save.
+    wake: asyncio.Event = field(default_factory=asyncio.Event, init=False)
+    #: For each watcher whose store failed: the number of consecutive failures, and when to try again.
+    _failing: dict[Watcher, tuple[int, float]] = field(default_factory=dict, init=False)
 
     async def run(self) -> None:
         """Load and save until cancelled."""
@@ -145,12 +139,12 @@ class CursorSaver:
     async def _sync_all(self) -> None:
         now = asyncio.get_running_loop().time
         consecutive_failures = 0
-        for watcher in list(self._watchers):
+        for watcher in list(self.watchers):
             failures, retry_at = self._failing.get(watcher, (0, 0.0))
             if consecutive_failures >= _MAX_FAILURES or now() < retry_at:
                 continue
             try:
-                used = await watcher.sync_cursor(self._position(), now())
+                used = await watcher.sync_cursor(self.position(), now())
             except Exception as error:  # noqa: BLE001 - a state store may raise any error; it is retried
                 consecutive_failures += 1
                 self._log_failure(error)
@@ -158,7 +152,7 @@ class CursorSaver:
             else:
                 if used:
                     consecutive_failures = 0
-                    self._store_used()
+                    self.store_used()
                     self._forget_failure(watcher)
         for watcher in [watcher for watcher in self._failing if watcher.closed]:
             self._forget_failure(watcher)
@@ -168,7 +162,7 @@ class CursorSaver:
             log.warning(
                 "%s: the state store of an asset failed (%s: %s). Retrying with exponential backoff, at most every "
                 "%.0f min",
-                self._stream,
+                self.stream,
                 type(error).__name__,
                 error,
                 _BACKOFF.longest / 60,
@@ -176,4 +170,4 @@ class CursorSaver:
 
     def _forget_failure(self, watcher: Watcher) -> None:
         if self._failing.pop(watcher, None) and not self._failing:
-            log.info("%s: the state stores of its assets work again", self._stream)
+            log.info("%s: the state stores of its assets work again", self.stream)

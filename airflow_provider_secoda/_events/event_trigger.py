@@ -31,13 +31,7 @@ else:
 
 
 class SecodaEventTrigger(BaseEventTrigger):
-    """Deliver the events of a watcher.
-
-    :param secoda_conn_id: the Airflow connection
-    :param poke_interval: seconds between two polls
-    :param lookback: seconds before the start from which on events are delivered if no cursor is saved
-    :raises ArgumentError: naming the argument that is wrong
-    """
+    """Deliver the events of a watcher; the subclasses document the arguments."""
 
     #: Secoda's filter as JSON text; watchers with the same one share a stream.
     filter: str | None = None
@@ -74,8 +68,12 @@ class SecodaEventTrigger(BaseEventTrigger):
     async def filter_shared_stream(self, shared_stream: AsyncIterator[Any]) -> AsyncIterator[TriggerEvent]:
         """Yield the events of this watcher at each tick of the shared stream."""
         from airflow_provider_secoda._events import stream  # noqa: PLC0415
+        from airflow_provider_secoda._events.cursors import CursorStore  # noqa: PLC0415
 
-        watcher = self._make_watcher(self._cursor_store())
+        store = CursorStore(asset_state_of(self), {"trigger": type(self).__qualname__, **self._watch_arguments()})
+        if not store:
+            self.log.warning("No state store for the cursor of this watcher: after a restart it begins at the present")
+        watcher = self._make_watcher(store or None)
         with stream.shared_stream(self.secoda_conn_id, self.filter, self.poke_interval).join(watcher):
             async for tick in shared_stream:
                 for payload in watcher.drain(tick):
@@ -93,13 +91,3 @@ class SecodaEventTrigger(BaseEventTrigger):
                     for payload in watcher.drain(tick):
                         yield TriggerEvent(payload)
                     stream.confirm(tick)
-
-    def _cursor_store(self) -> CursorStore | None:
-        """Return the store of the watcher's cursor, or None where Airflow gives the trigger no state store."""
-        from airflow_provider_secoda._events.cursors import CursorStore  # noqa: PLC0415
-
-        store = CursorStore(asset_state_of(self), {"trigger": type(self).__qualname__, **self._watch_arguments()})
-        if store:
-            return store
-        self.log.warning("No state store for the cursor of this watcher: after a restart it begins at the present")
-        return None

@@ -8,7 +8,7 @@ import time
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
-from airflow_provider_secoda._events.background import FailureBackoff, cancel_all, is_airflow_error
+from airflow_provider_secoda._events.background import FailureBackoff, is_airflow_error
 from airflow_provider_secoda.client._http.backoff import Backoff
 from airflow_provider_secoda.client.errors import (
     SecodaAuthenticationError,
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from airflow_provider_secoda.hooks._shared_client import SharedClient
 
 #: How many resources are polled at the same time.
-_CONCURRENCY = 4
+CONCURRENCY = 4
 #: Errors that polls of the other resources would have, too.
 _COMMON_ERRORS = (
     SecodaAuthenticationError,
@@ -82,14 +82,7 @@ class ResourcePoller:
         self.schedule(watcher, (offset - asyncio.get_running_loop().time()) % self._poke_interval)
 
     async def run(self, client: SharedClient) -> None:
-        """Poll until cancelled."""
-        workers = [asyncio.create_task(self._work(client), name="secoda-resource-poll") for _ in range(_CONCURRENCY)]
-        try:
-            await asyncio.gather(*workers)
-        finally:
-            await cancel_all(workers)
-
-    async def _work(self, client: SharedClient) -> None:
+        """Poll one resource at a time until cancelled; :data:`CONCURRENCY` tasks run this."""
         while True:
             watcher = await self._next()
             try:

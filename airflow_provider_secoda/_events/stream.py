@@ -20,9 +20,8 @@ from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from airflow_provider_secoda._compat import stream_producer_base
 from airflow_provider_secoda._events.audit_log_poller import AuditLogPoller
-from airflow_provider_secoda._events.background import cancel_all
 from airflow_provider_secoda._events.cursors import CursorSaver
-from airflow_provider_secoda._events.resource_poller import ResourcePoller
+from airflow_provider_secoda._events.resource_poller import CONCURRENCY, ResourcePoller
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterator, Sequence
@@ -40,7 +39,6 @@ MAX_UNCONFIRMED = 200
 class Stream:
     """The new audit logs of one connection, for any number of watchers in one event loop.
 
-    :param secoda_conn_id: the Airflow connection
     :param filter_text: a filter that the server applies, as JSON text
     :param poke_interval: seconds between two polls
     """
@@ -80,10 +78,9 @@ class Stream:
         # This import takes long, so it happens neither when DAG files are parsed nor in the event loop.
         hook = await asyncio.to_thread(import_module, "airflow_provider_secoda.hooks._shared_client")
         async with self._running, hook.shared_client(self._secoda_conn_id) as client:
-            tasks = [
-                asyncio.create_task(work, name="secoda-stream")
-                for work in (self._poller.run(client), self._resources.run(client), self._cursors.run())
-            ]
+            polls = [self._resources.run(client) for _ in range(CONCURRENCY)]
+            work = (self._poller.run(client), self._cursors.run(), *polls)
+            tasks = {asyncio.create_task(each, name="secoda-stream") for each in work}
             try:
                 while True:
                     await self._wake.wait()
@@ -92,7 +89,10 @@ class Stream:
                         self.tick += 1
                         yield self.tick
             finally:
-                await cancel_all(tasks)
+                while tasks:  # a task may lose a cancellation
+                    for task in tasks:
+                        task.cancel()
+                    _, tasks = await asyncio.wait(tasks, timeout=1.0)
 
     def confirm(self, tick: int, *, failed: bool = False) -> None:
         """Record that the events that were delivered at a tick are stored.
@@ -119,13 +119,11 @@ class Stream:
 
         The watchers that have events share the capacity evenly; the one that is first changes from tick to tick.
         """
-        capacity, waiting, doubtful = MAX_UNCONFIRMED, [], False
         for watcher in self.watchers:
             watcher.quota = 0
-            capacity -= len(watcher.unconfirmed)
-            doubtful |= bool(watcher.unconfirmed) and self.tick == self._doubtful_tick
-            if watcher.pending:
-                waiting.append(watcher)
+        waiting = [watcher for watcher in self.watchers if watcher.pending]
+        unconfirmed = sum(len(watcher.unconfirmed) for watcher in self.watchers)
+        capacity = MAX_UNCONFIRMED - unconfirmed
         self._round += 1
         first = self._round % max(1, len(waiting))
         for left, watcher in zip(range(len(waiting), 0, -1), waiting[first:] + waiting[:first], strict=True):
@@ -133,22 +131,19 @@ class Stream:
                 break
             watcher.quota = min(len(watcher.pending), max(1, capacity // left))
             capacity -= watcher.quota
+        doubtful = unconfirmed > 0 and self.tick == self._doubtful_tick
         return doubtful or any(watcher.quota for watcher in waiting)
 
 
 class Producer(SharedStreamProducer):
-    """The interface through which Airflow runs a stream.
-
-    :param stream: the stream
-    """
+    """The interface through which Airflow runs a stream."""
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
-        self._ticks: AsyncGenerator[int, None] | None = None
+        self._ticks = stream.ticks()
 
     async def open_stream(self) -> AsyncGenerator[tuple[int, int], None]:
         """Yield ticks, each as the event for the watchers and as the payload that :meth:`advance` receives."""
-        self._ticks = self._stream.ticks()
         async for tick in self._ticks:
             yield tick, tick
 
@@ -159,8 +154,7 @@ class Producer(SharedStreamProducer):
 
     async def aclose(self) -> None:
         """Stop polling."""
-        if self._ticks is not None:
-            await self._ticks.aclose()
+        await self._ticks.aclose()
 
 
 _streams: WeakKeyDictionary[asyncio.AbstractEventLoop, WeakValueDictionary[tuple[Any, ...], Stream]] = (

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_secoda._events.background import FailureBackoff
 from airflow_provider_secoda._events.watchers import Event, Watcher
 from airflow_provider_secoda._storable import storable
+from airflow_provider_secoda.client._api.timestamps import parse_optional_instant
 from airflow_provider_secoda.client._audit_logs.follow import LATE
 from airflow_provider_secoda.client._versions.history import Baseline, Match, VersionEntry
 from airflow_provider_secoda.client._versions.poll import poll_versions
@@ -51,11 +52,7 @@ class AnnouncedVersion:
 
 
 class VersionWatcher(Watcher):
-    """A watcher for the versions of one resource.
-
-    :param resource_id: the resource
-    :param match: ``new_version``, or ``any_activity`` to deliver also versions that are extended
-    """
+    """A watcher for the versions of one resource; with ``any_activity`` also for activity in existing versions."""
 
     #: Versions may be older than the log that names them.
     margin = LATE
@@ -92,11 +89,11 @@ class VersionWatcher(Watcher):
             return False
         if self.match_mode == "new_version" and version_id in self._finished:
             return False
-        logged = log.at if fields.logged is None else fields.logged
-        version = self.announced.setdefault(version_id, AnnouncedVersion(log.at, logged))
+        logged = parse_optional_instant(fields.record.get("logged_at"))
+        version = self.announced.setdefault(version_id, AnnouncedVersion(log.at, log.at if logged is None else logged))
         version.at, version.tries = min(version.at, log.at), 0
-        if fields.logged is not None:
-            version.logged = max(version.logged, fields.logged)
+        if logged is not None:
+            version.logged = max(version.logged, logged)
         return True
 
     def unfinished(self) -> list[Instant]:

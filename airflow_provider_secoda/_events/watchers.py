@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_secoda._events.cursors import MAX_DELIVERED, Cursor, CursorStore
 from airflow_provider_secoda._storable import read_record
 from airflow_provider_secoda.client._api.fields import participant
-from airflow_provider_secoda.client._api.timestamps import parse_optional_instant
 from airflow_provider_secoda.client._audit_logs.follow import LATE
 
 if TYPE_CHECKING:
@@ -46,11 +45,6 @@ class LogFields:
         related = self.record.get("related_resource_ids")
         ids = (self.record.get("resource_id"), self.record.get("parent_id"))
         return {id_ for id_ in (*ids, *(related if isinstance(related, list) else ())) if isinstance(id_, str)}
-
-    @cached_property
-    def logged(self) -> Instant | None:
-        """The time of the activity, or None if the log has no valid one."""
-        return parse_optional_instant(self.record.get("logged_at"))
 
 
 def read_log_fields(log: Log) -> LogFields:
@@ -161,9 +155,8 @@ class Watcher:
     def cursor(self, position: Instant) -> Cursor:
         """Return how far this watcher has come, and forget older keys.
 
-        The cursor stays :data:`~.follow.LATE` behind the position, as logs may be stored that late. It never goes back.
-
-        :param position: the time up to which the stream was read
+        The cursor stays :data:`~.follow.LATE` behind the position, up to which the stream was read, as logs may be
+        stored that late. It never goes back.
         """
         read_until = position if self.missed_from is None else self.missed_from
         limit = min([read_until, *self.unfinished()])
@@ -177,7 +170,6 @@ class Watcher:
     async def sync_cursor(self, position: Instant, now: float) -> bool:
         """Load the cursor if it is not loaded, or save it if it is outdated; return whether the store was used.
 
-        :param position: the time up to which the stream was read
         :param now: the event loop's time
         """
         save_again_at = now + _SAVE_AGAIN * random.uniform(1.0, 2.0)  # noqa: S311 - so that not all come at once
