@@ -10,6 +10,13 @@ from airflow_provider_secoda.sandbox import Workspace
 from tests.sensors.sensor_runs import HOUR, MEMBER, now
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _loaded():
+    """Import what a sensor imports at its first poll, which takes longer than the timeouts of some tests."""
+    import airflow_provider_secoda.client.aio
+    import airflow_provider_secoda.client.sync  # noqa: F401
+
+
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch):
     """Allow shorter pauses between polls than in production."""
