@@ -140,7 +140,7 @@ class Fleet:
         """Return what the REST API says, which on a machine this busy may not come in time at once."""
         for _ in range(_ASKED_AGAIN):
             with suppress(httpx.TransportError):
-                return self._rest.ask("GET", path, **request)
+                return self._rest.request_json("GET", path, **request)
         raise SystemExit(f"the REST API does not answer\n{self._processes.tails()}")
 
     def _until(self, condition: Callable[[], Any], what: str) -> None:

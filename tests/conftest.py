@@ -12,18 +12,18 @@ from hypothesis import HealthCheck, settings
 
 from tests.helpers import airflow_runs, deprecations
 
-# On a busy machine the code is slow: no test depends on speed here.
+# On a busy machine the code is slow: property tests have no deadline.
 settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("unhurried")
 
-#: The folders of tests that share one running Airflow, each its own.
+#: The folders whose tests share one running Airflow per folder.
 RUNNING_AIRFLOW = ("e2e", "browser")
 
-airflow_runs.isolate()  # now: from the first import of Airflow on, its home is fixed
+airflow_runs.isolate()  # now: the first import of Airflow fixes its home
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Let what is deprecated fail on the newest Airflow."""
+    """Turn deprecation warnings into errors on the newest Airflow."""
     version = airflow_runs.version() if find_spec("airflow") else None
     for line in deprecations.filters(version):
         config.addinivalue_line("filterwarnings", line)
@@ -31,13 +31,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """Count one worker more than there are processors: of those in ``e2e/`` mostly Airflow is waited for."""
+    """Return one worker more than there are processors: tests in ``e2e/`` mostly wait for Airflow."""
     return min((os.cpu_count() or 1) + 1, 8)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Give one worker, in their order, the tests of a file, and all that share a running Airflow.
+    """Run the tests of a file, and all tests that share a running Airflow, on one worker and in order.
 
     Marks and ``--dist loadgroup`` would do the same, but that of xdist 3.8 groups nothing on pytest 9.2.
     """
@@ -52,7 +52,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Let workers begin with what takes longest, or the others would wait for it in the end."""
+    """Run the slowest tests first, so that no worker waits for them at the end."""
     if hasattr(config, "workerinput"):
         items.sort(key=lambda item: not set(RUNNING_AIRFLOW).intersection(item.path.parts))
 
@@ -63,7 +63,7 @@ def pytest_sessionfinish() -> None:
 
 @pytest.fixture(scope="session")
 def airflow():
-    """Return the module that runs DAGs, with its database made; skip where Airflow is not installed."""
+    """Return the module that runs DAGs, with its database created; skip if Airflow is not installed."""
     pytest.importorskip("airflow")
     airflow_runs.start()
     return airflow_runs

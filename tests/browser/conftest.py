@@ -1,7 +1,7 @@
-"""One Airflow, one Chromium and one S3 for all tests in this folder; the pictures in the docs are what they meet.
+"""Fixtures: one Airflow, one Chromium and one S3 for all tests in this folder, which also take the docs' screenshots.
 
-``SECODA_PICTURES`` names a folder that takes the pictures. Where there is no browser the tests are skipped, but with
-``SECODA_BROWSER=required`` they fail.
+``SECODA_PICTURES`` is the folder for the screenshots. Without a browser the tests are skipped, or fail if
+``SECODA_BROWSER=required``.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ EXAMPLES = Path(__file__).parents[2] / "example_dags"
 RESOURCE_ID = "revenue-metric"
 BUCKET, ENDPOINT = "acme-audit-logs", "http://s3.eu-central-1.amazonaws.com"
 SOMEONE = {"aws_access_key_id": "someone", "aws_secret_access_key": "nothing", "region_name": "eu-central-1"}
-#: What is changed in the examples: they look every minute, which is slow to watch, and the first has no asset.
+#: Changes to the examples: a shorter poke interval, and an asset for the first one.
 CHANGED = {
     "secoda_audit_logs_daily": {
         "import DAG": "import DAG, Asset",
@@ -35,19 +35,19 @@ CHANGED = {
 
 @pytest.fixture(scope="session")
 def browser():
-    """Make sure that there is a browser, and an Airflow with the pages that these tests know."""
+    """Skip or fail without a browser; skip in versions of Airflow with other pages."""
     if airflow_runs.version() < (3, 3):
         pytest.skip("the pages are those of Airflow 3.3")
     missing = [program for program in ("chromium", "chromedriver") if shutil.which(program) is None]
     missing += [module for module in ("selenium", "moto", "s3fs") if find_spec(module) is None]
     if missing:
-        tell = f"needs {', '.join(missing)} (on Debian: apt-get install chromium chromium-driver)"
-        (pytest.fail if os.environ.get("SECODA_BROWSER") == "required" else pytest.skip)(tell)
+        message = f"needs {', '.join(missing)} (on Debian: apt-get install chromium chromium-driver)"
+        (pytest.fail if os.environ.get("SECODA_BROWSER") == "required" else pytest.skip)(message)
 
 
 @pytest.fixture(scope="session")
 def aws(browser):
-    """Serve what calls itself Amazon's S3, with one bucket, to who goes by this proxy; return the connection to it."""
+    """Serve an S3 with one bucket under Amazon's host name, by a proxy; return the connection to it."""
     import boto3
     from moto.server import ThreadedMotoServer
 
@@ -70,7 +70,7 @@ def aws(browser):
 
 @pytest.fixture(scope="session")
 def sandbox(browser):
-    """Return a workspace with one resource that has been edited before, an admin's key and that of somebody else."""
+    """Return a sandbox with an old version of one resource, the key of an admin and that of a member."""
     from airflow_provider_secoda.sandbox import Sandbox, Workspace
 
     with Sandbox(
@@ -85,7 +85,7 @@ def sandbox(browser):
 
 @pytest.fixture(scope="session")
 def airflow_ui(browser, aws, sandbox, tmp_path_factory):
-    """Return a running Airflow as people get it: DAGs are paused, and no connection to Secoda is there."""
+    """Return a running Airflow as newly installed: DAGs are paused, and there is no connection to Secoda."""
     from tests.helpers.standalone import Standalone
 
     environment = {
@@ -112,7 +112,7 @@ def airflow_ui(browser, aws, sandbox, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def page(airflow_ui):
-    """Return the window through which all tests look."""
+    """Return the browser window that all tests use."""
     from tests.browser.page import chromium
     from tests.browser.views import AirflowPage
 
@@ -123,7 +123,7 @@ def page(airflow_ui):
 
 @pytest.fixture(scope="session")
 def saved(page, sandbox):
-    """Return the id of a connection that was made in the form, and that the examples use."""
+    """Return the id of a connection that was created in the form; the examples use it."""
     page.begin_connection("secoda_default", sandbox)
     page.fill_in(API_key=sandbox.api_key)
     page.unfold("Extra Fields")

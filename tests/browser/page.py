@@ -1,4 +1,4 @@
-"""A headless Chromium, and what is in its window: found by what a person reads, waited for as a person would.
+"""A headless Chromium and its window: elements are found by their text, and waited for.
 
 Needs Debian's packages ``chromium`` and ``chromium-driver``, and Selenium.
 """
@@ -30,12 +30,12 @@ if TYPE_CHECKING:
 
     from selenium.webdriver.remote.webelement import WebElement
 
-PATIENCE_SECONDS = 120
+TIMEOUT_SECONDS = 120
 #: Pixels, width and height of what is inside the window.
 WINDOW = (1200, 900)
 FLAGS = (
     "--headless=new",
-    "--no-sandbox",  # Chromium refuses to run as root with it, as in most containers
+    "--no-sandbox",  # Chromium does not run as root with a sandbox, as in most containers
     "--disable-gpu",
     "--disable-dev-shm-usage",  # it is small in most containers
     "--disable-background-networking",
@@ -47,7 +47,7 @@ FLAGS = (
     "--force-prefers-reduced-motion",
     "--lang=en-US",
 )
-#: What a page that is being redrawn answers; a person would just look again.
+#: Errors of a page that is being redrawn: try again.
 _REDRAWN = (
     ElementClickInterceptedException,
     ElementNotInteractableException,
@@ -68,7 +68,7 @@ again();
 
 @contextmanager
 def chromium() -> Iterator[webdriver.Chrome]:
-    """Run the installed Chromium, without a window, on a profile of its own."""
+    """Run the installed Chromium headless with a temporary profile."""
     options = webdriver.ChromeOptions()
     options.binary_location = shutil.which("chromium") or ""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
@@ -82,10 +82,10 @@ def chromium() -> Iterator[webdriver.Chrome]:
 
 
 class Page:
-    """What a person sees and does in one window.
+    """One browser window.
 
-    :param url: where all addresses begin.
-    :param pictures: takes the PNG files; None: none are kept.
+    :param url: the URL to which all paths are appended.
+    :param pictures: the folder for PNG files; None: pictures are not saved.
     """
 
     def __init__(self, driver: webdriver.Chrome, url: str, pictures: Path | None = None) -> None:
@@ -93,15 +93,15 @@ class Page:
         self.url = url
         self._pictures = pictures
 
-    # --- to look ---------------------------------------------------------------------------------------------
+    # --- reading ---------------------------------------------------------------------------------------------
 
     def open(self, path: str, view: tuple[int, int] = WINDOW) -> None:
-        """Show a page on that many pixels; what another page said in passing is gone."""
+        """Open a page in a window of this size in pixels."""
         self.resize(view)
         self.driver.get(self.url + path)
 
     def resize(self, view: tuple[int, int]) -> None:
-        """Make what is inside the window that many pixels wide and high."""
+        """Set width and height of the inside of the window, in pixels."""
         width, height = view
         metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
         self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
@@ -109,52 +109,52 @@ class Page:
     def until(self, condition: Callable[[], Any], what: str) -> Any:
         """Wait until a condition holds; return what it returned.
 
-        :param what: how the sentence goes on that says what did not come.
-        :raises AssertionError: with what is to be read in the window instead.
+        :param what: the condition, for the error message.
+        :raises AssertionError: after a timeout, with the text in the window.
         """
-        waiting = WebDriverWait(self.driver, PATIENCE_SECONDS, 0.1, ignored_exceptions=_REDRAWN)
+        waiting = WebDriverWait(self.driver, TIMEOUT_SECONDS, 0.1, ignored_exceptions=_REDRAWN)
         try:
             return waiting.until(lambda _: condition())
         except TimeoutException:
             where, seen = self.driver.current_url, self.text()
-        raise AssertionError(f"not within {PATIENCE_SECONDS} s: {what}. At {where} stands:\n{seen}")
+        raise AssertionError(f"not within {TIMEOUT_SECONDS} s: {what}. The text at {where} is:\n{seen}")
 
     def all(self, xpath: str) -> list[WebElement]:
-        """Return the elements there that can be seen now."""
+        """Return the visible elements at an XPath."""
         return [each for each in self.driver.find_elements("xpath", xpath) if each.is_displayed()]
 
     def find(self, xpath: str) -> WebElement:
-        """Return the last element there that can be seen, as soon as there is one."""
-        found: WebElement = self.until(lambda: self.all(xpath), f"something to be seen at {xpath}")[-1]
+        """Wait for a visible element at an XPath; return the last one."""
+        found: WebElement = self.until(lambda: self.all(xpath), f"an element is visible at {xpath}")[-1]
         return found
 
     def text(self, xpath: str = "//body") -> str:
-        """Return what is to be read there now, or nothing."""
+        """Return the visible text at an XPath, which may be empty."""
         return "\n".join(each.text for each in self.all(xpath)).replace("\N{NO-BREAK SPACE}", " ")
 
     def read(self, *texts: str, within: str = "//body") -> str:
-        """Wait until all these texts are to be read; return all that is."""
+        """Wait until all these strings are visible; return all visible text."""
 
         def found() -> str | None:
             seen = self.text(within)
             return seen if all(text in seen for text in texts) else None
 
-        seen: str = self.until(found, f"{' and '.join(map(repr, texts))} can be read")
+        seen: str = self.until(found, f"{' and '.join(map(repr, texts))} are visible")
         return seen
 
-    # --- to do -----------------------------------------------------------------------------------------------
+    # --- acting -----------------------------------------------------------------------------------------------
 
     def click(self, xpath: str) -> None:
-        """Click, as soon as nothing is in the way."""
+        """Click on an element as soon as it can be clicked."""
 
         def clicked() -> bool:
             self.all(xpath)[-1].click()
             return True
 
-        self.until(lambda: self.all(xpath) and clicked(), f"something to click at {xpath}")
+        self.until(lambda: self.all(xpath) and clicked(), f"an element can be clicked at {xpath}")
 
     def write(self, xpath: str, text: str) -> None:
-        """Type into a field, in place of what is there."""
+        """Replace the text in a field."""
         self.find(xpath).send_keys(Keys.CONTROL, "a", Keys.NULL, Keys.BACKSPACE, text)
 
     def press(self, key: str) -> None:
@@ -162,7 +162,7 @@ class Page:
         ActionChains(self.driver).send_keys(key).perform()
 
     def scroll_to(self, text: str, within: str) -> None:
-        """Turn the mouse's wheel over something until a text can be read there."""
+        """Scroll an element until a string is visible in it."""
 
         def scrolled() -> bool:
             if text in self.text(within):
@@ -171,27 +171,27 @@ class Page:
             ActionChains(self.driver).scroll_from_origin(origin, 0, 300).perform()
             return False
 
-        self.until(scrolled, f"{text!r} can be read")
+        self.until(scrolled, f"{text!r} is visible")
 
-    # --- to keep ---------------------------------------------------------------------------------------------
+    # --- pictures ---------------------------------------------------------------------------------------------
 
     def picture(self, name: str, view: tuple[int, int] | None = None) -> None:
-        """Keep what is in the window as a PNG file, if pictures are asked for."""
+        """Save the window as a PNG file, if pictures are saved."""
         if self._pictures is not None:
             if view is not None:
                 self.resize(view)
             self.settle()
             (self._pictures / name).write_bytes(self.driver.get_screenshot_as_png())
 
-    def snap(self, xpath: str) -> bytes:
-        """Return what stands there as PNG, if pictures are asked for, else nothing."""
+    def screenshot(self, xpath: str) -> bytes:
+        """Return an element as PNG; empty if pictures are not saved."""
         if self._pictures is None:
             return b""
         self.settle()
         return bytes(self.find(xpath).screenshot_as_png)
 
-    def beside(self, name: str, *pictures: bytes) -> None:
-        """Keep several pictures beside one another in one, if pictures are asked for."""
+    def picture_in_a_row(self, name: str, *pictures: bytes) -> None:
+        """Save several pictures in a row as one, if pictures are saved."""
         if self._pictures is None:
             return
         frame = "border:1px solid #cbd5e1;border-radius:8px;margin:6px"
@@ -202,8 +202,8 @@ class Page:
         self.resize((2400, 2400))
         self.driver.get("about:blank")
         self.driver.execute_script("document.body.style.margin = 0; document.body.innerHTML = arguments[0]", row)
-        (self._pictures / name).write_bytes(self.snap("//div"))
+        (self._pictures / name).write_bytes(self.screenshot("//div"))
 
     def settle(self) -> None:
-        """Wait until nothing in the window changes any more, three seconds at most."""
+        """Wait until nothing in the window changes, at most three seconds."""
         self.driver.execute_async_script(_SETTLED)

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from tests.browser.where import DIALOG, field
 
-NARROW = (584, 1400)  # its two parts stand beside each other in a picture
+NARROW = (584, 1400)  # its two parts are next to each other in a picture
 FAILED, SUCCESSFUL = "Test Connection Failed", "Test Connection Successful"
 
 
-def test_the_form_asks_for_what_secoda_needs(page):
-    """The form shows Secoda's fields under Secoda's names, and none that mean nothing to it."""
+def test_the_form_has_the_fields_of_secoda(page):
+    """The form shows the fields of Secoda with the labels of Secoda, and no unused fields."""
     page.begin_connection("secoda_default", view=NARROW)
     page.fill_in(API_key="not a key, only dots")
     shown = page.read("Base URL (self-hosted only)", "API key", "Port", within=DIALOG)
     for hidden in ("Login", "Schema", "Password", "Host"):
         assert hidden not in shown
     assert page.find(field("API key")).get_attribute("type") == "password"
-    standard = page.snap(DIALOG)
+    standard = page.screenshot(DIALOG)
     page.unfold("Extra Fields")
     shown = page.read("Customer domain", "Link to a resource", "Timeout", "Verify TLS", "Proxy", within=DIALOG)
     assert "Where the workspace lives: us (also when left empty), eu, apac or on_premise" in shown
@@ -24,53 +24,53 @@ def test_the_form_asks_for_what_secoda_needs(page):
     page.until(lambda: len(page.all("//*[@role='option']")) > 1, "the regions")
     assert page.text("//*[@role='option']").split() == ["us", "eu", "apac", "on_premise"]
     page.choose("Region", "eu")
-    page.beside("connection-form.png", standard, page.snap(DIALOG))
+    page.picture_in_a_row("connection-form.png", standard, page.screenshot(DIALOG))
 
 
 def test_the_right_key(page, saved, sandbox):
-    """The button tells where it got to and how many logs there are, with the saved key."""
+    """With the saved key, the button shows the URL and the number of logs."""
     said = page.test(saved)
     page.picture("connection-test.png", (1200, 420))
     assert SUCCESSFUL in said
-    assert f"Connected to Secoda at {sandbox.url}: the workspace shows {len(sandbox.workspace)} audit logs" in said
+    assert f"Connected to Secoda at {sandbox.url}: the workspace has {len(sandbox.workspace)} audit logs" in said
 
 
 def test_a_wrong_key(page, sandbox):
-    """A key that is unknown is told from all else, with what to do."""
+    """An unknown key has its own message, with what to do."""
     page.begin_connection("wrong_key", sandbox)
     page.fill_in(API_key="not-the-key")
     page.save()
     said = page.test("wrong_key")
     page.picture("connection-test-failed.png", (1200, 480))
     assert FAILED in said
-    assert "Wrong API key: put a valid one into the connection." in said
+    assert "The API key is wrong: set a valid one." in said
     assert "401" in said
 
 
-def test_a_key_of_no_admin(page, sandbox):
-    """A key that may not read audit logs is told from a wrong one."""
+def test_a_key_of_a_member(page, sandbox):
+    """A key without permission to read audit logs has a message of its own."""
     page.begin_connection("no_admin", sandbox)
     page.fill_in(API_key=sandbox.member_key)
     page.save()
     said = page.test("no_admin")
     assert FAILED in said
-    assert "The API key is valid, but the person who made it is no workspace admin: let an admin make one." in said
+    assert "The API key is valid, but the user who created it is not a workspace admin: let an admin" in said
     assert "403" in said
 
 
 def test_a_wrong_address(page, sandbox):
-    """An address where nobody listens is no matter of the key."""
+    """The message for an address without a server is about host and port, not about the key."""
     page.begin_connection("wrong_address", sandbox)
     page.fill_in(API_key=sandbox.api_key, Port="9")
     page.save()
     said = page.test("wrong_address")
     assert FAILED in said
-    assert "Nothing listens at this address: check the host and its port." in said
+    assert "No server listens at this address: check the host and its port." in said
     assert "http://127.0.0.1:9" in said
 
 
 def test_on_premise(page):
-    """Region and customer domain make the address of a workspace on premise; the proxy is what it is reached by."""
+    """Region and customer domain give the URL of an on-premise workspace; the request goes through the proxy."""
     page.begin_connection("on_premise")
     page.fill_in(API_key="a-key", Port="443")
     page.unfold("Extra Fields")
@@ -79,12 +79,12 @@ def test_on_premise(page):
     page.save()
     said = page.test("on_premise")
     assert FAILED in said
-    assert "The proxy does not let us through: check the extra `proxy`" in said
+    assert "The proxy refuses or cannot be reached: check the extra `proxy`" in said
     assert "https://acme.secoda.co" in said
 
 
 def test_the_key_is_not_shown_again(page, saved, sandbox):
-    """Whoever edits a connection does not see its key, and may leave it as it is."""
+    """The form of a saved connection does not contain its key, and saving keeps the key."""
     page.edit(saved)
     assert page.find(field("API key")).get_attribute("value") == "***"
     assert sandbox.api_key not in page.driver.page_source
@@ -95,9 +95,9 @@ def test_the_key_is_not_shown_again(page, saved, sandbox):
 
 
 def test_without_a_port(page, sandbox):
-    """The button refuses a saved connection without a port: Airflow's fault (#73298), and why the form shows one."""
+    """The button fails for a saved connection without a port, a bug of Airflow (#73298): so the form has a port."""
     page.begin_connection("no_port", sandbox)
     page.fill_in(**{"API_key": sandbox.api_key, "Base_URL_(self-hosted_only)": sandbox.url, "Port": ""})
     page.save()
     said = page.test("no_port")
-    assert "Bad Request" in said, "Airflow has mended it: the form need not show the port any more"
+    assert "Bad Request" in said, "Airflow has fixed the bug: remove the port from the form"

@@ -1,4 +1,4 @@
-"""The example DAGs as people run them and look at them in a real browser: result, log, links, events."""
+"""The example DAGs in a browser: result, log, links, events."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ JSON, FOLD = "//*[@role='code']", "//*[contains(@class, 'codicon-folding-collaps
 
 @pytest.fixture(scope="session")
 def run(page, saved):
-    """Return the address of a run that was started with the button, and succeeded."""
+    """Return the path of a successful run that was started with the button."""
     run = page.trigger(DAILY)
     page.read("Success", "SecodaAuditLogsOperator")
     return run
@@ -30,7 +30,7 @@ def summary(airflow_ui, run):
 
 @pytest.fixture
 def edit(sandbox):
-    """Return the function by which somebody edits the resource that the examples wait for, and what changed."""
+    """Return a function that adds a version to the resource of the examples, and returns the version."""
 
     def edit(resource_id="revenue-metric"):
         ada = {"id": "u-17", "name": "Ada Lovelace"}
@@ -40,8 +40,8 @@ def edit(sandbox):
     return edit
 
 
-def test_the_log_says_it_in_a_line(page, run, summary, sandbox):
-    """A task's log holds one line of ours, with what was written where, and not the key."""
+def test_the_log_has_one_line_with_the_result(page, run, summary, sandbox):
+    """A task's log has one line of the provider, with count, window, path and digest, and does not contain the key."""
     page.open_task(run, FETCH, "")
     log = page.read(f"Wrote {summary['count']} logs of [", summary["path"], summary["sha256"])
     said = re.findall(r"\b(?:INFO|WARNING|ERROR)\b[^\n]*\n?[^\n]*", log)
@@ -53,7 +53,7 @@ def test_the_log_says_it_in_a_line(page, run, summary, sandbox):
 
 
 def test_the_result_is_a_summary(page, run, summary):
-    """The task's XCom shows what landed: window, count, the manifest's path and sum."""
+    """The task's XCom shows the window, the count, and the path and the digest of the manifest."""
     page.open_task(run, FETCH, "xcom", (1200, 800))
     page.click(button("Expand all extra JSON"))
     page.read("return_value", '"format": "jsonl"', f'"count": {summary["count"]}')
@@ -64,7 +64,7 @@ def test_the_result_is_a_summary(page, run, summary):
 
 
 def test_the_output_is_a_link(page, run, summary):
-    """A button leads from the task to the object in the cloud's console."""
+    """The task has a link to the object in the cloud's console."""
     page.open_task(run, FETCH, "details")
     link = page.link("Output").get_attribute("href")
     page.picture("link.png", (1200, 480))
@@ -73,8 +73,8 @@ def test_the_output_is_a_link(page, run, summary):
     assert link == f"{console}audit_logs%2F{day}.jsonl"
 
 
-def test_the_event_tells_what_landed(page, run, summary):
-    """The asset's event carries the window and the count, so that who waits for it need not look."""
+def test_the_event_contains_the_summary(page, run, summary):
+    """The asset's event contains the window and the count."""
     page.open_task(run, FETCH, "asset_events", (1200, 900))
     page.read("Created Asset Event", "secoda_audit_logs")
     page.click(FOLD)
@@ -83,7 +83,7 @@ def test_the_event_tells_what_landed(page, run, summary):
 
 
 def test_a_wait_ends_with_an_edit(page, saved, sandbox, edit):
-    """A sensor waits in the triggerer, links to the resource in Secoda, and returns who changed what."""
+    """A sensor waits in the triggerer, links to the resource in Secoda, and returns the new version."""
     run = page.trigger(WAITING)
     page.open_task(run, WAIT, "details")
     page.read("Deferred")
@@ -100,11 +100,11 @@ def test_a_wait_ends_with_an_edit(page, saved, sandbox, edit):
 
 
 def test_an_edit_runs_a_dag(page, airflow_ui, saved, sandbox, edit):
-    """A new version is an event of the asset that is watched, and runs the DAG that is scheduled on it."""
+    """A new version creates an event of the watched asset, which runs the DAG that is scheduled on it."""
     before = len(sandbox.requests)
     page.unpause(WATCHING)
     airflow_ui.read_again(WATCHING)
-    page.until(lambda: len(sandbox.requests) > before, "somebody watches")
+    page.until(lambda: len(sandbox.requests) > before, "the watcher polls")
     page.open(f"/dags/{WATCHING}/runs")
     version = edit()
     page.click("//a[contains(., 'asset_triggered__')]")

@@ -1,4 +1,4 @@
-"""Airflow's pages, as people go through them: its connections, its DAGs, their runs."""
+"""Airflow's pages: connections, DAGs, runs."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class AirflowPage(Page):
     # --- connections -----------------------------------------------------------------------------------------
 
     def begin_connection(self, conn_id: str, sandbox: Sandbox | None = None, view: tuple[int, int] = FORM_VIEW) -> None:
-        """Open the form for a new connection of our type; fill in its id, and where a sandbox is.
+        """Open the form for a new connection of our type; fill in its id, and host and port of a sandbox.
 
-        With a port, for without one Airflow 3.3.1 and 3.3.2 test nothing that is saved (apache/airflow#73298).
+        Without a port, Airflow 3.3.1 and 3.3.2 cannot test a saved connection (apache/airflow#73298).
         """
         self.open("/connections", view)
         self.click(button("Add Connection"))
@@ -35,7 +35,7 @@ class AirflowPage(Page):
             self.fill_in(**{"Base_URL_(self-hosted_only)": host, "Port": port})
 
     def fill_in(self, **fields: str) -> None:
-        """Write into fields of the open form, found by their labels with ``_`` for a space."""
+        """Fill in fields of the open form by label, with ``_`` for a space."""
         for label, text in fields.items():
             self.write(field(label.replace("_", " ")), text)
 
@@ -57,7 +57,7 @@ class AirflowPage(Page):
         self.until(lambda: not self.all(DIALOG), "the form is gone")
 
     def test(self, conn_id: str) -> str:
-        """Press the button that tests a connection; return what is then said."""
+        """Press the button that tests a connection; return the message."""
         self.open("/connections")
         self.click(self.row(conn_id) + button("Test Connection"))
         return self.read("Test Connection ", "\n", within="//*[@role='status']")  # a title and a sentence
@@ -69,13 +69,13 @@ class AirflowPage(Page):
         self.find(field("Connection ID"))
 
     def row(self, text: str) -> str:
-        """Return where the row of a table is that holds a cell with this text."""
+        """Return the XPath of the table row with a cell with this text."""
         return f"//tr[.//td[normalize-space()='{text}']]"
 
     # --- DAGs and runs ---------------------------------------------------------------------------------------
 
     def trigger(self, dag_id: str) -> str:
-        """Press the button that runs a DAG; return the address of the run's page, which is then open."""
+        """Press the button that runs a DAG; return the path of the run's page, which is then open."""
         self.open(f"/dags/{dag_id}")
         self.click(button("Trigger"))
         self.read(f"Unpause {dag_id} on trigger", within=DIALOG)
@@ -86,15 +86,15 @@ class AirflowPage(Page):
     def open_task(self, run: str, task_id: str, tab: str, view: tuple[int, int] = TASK_VIEW) -> None:
         """Show a tab of a task's page: ``""`` (its log), ``xcom``, ``details``, ``asset_events``.
 
-        :param run: the address of the run's page
+        :param run: the path of the run's page
         """
         self.open(f"{run}/tasks/{task_id}/{tab}", view)
 
     def unpause(self, dag_id: str) -> None:
-        """Switch a DAG on."""
+        """Unpause a DAG."""
         self.open(f"/dags/{dag_id}")
         self.click("//*[@role='switch' or @type='checkbox']/ancestor::label")
 
     def link(self, text: str) -> WebElement:
-        """Return the link that reads so."""
+        """Return the link with this text."""
         return self.find(f"//a[normalize-space()='{text}']")

@@ -1,4 +1,4 @@
-"""Fixtures of the tests that kill and disturb tasks: their processes, and a workspace that has grown since."""
+"""Fixtures of the tests that kill and disturb tasks: processes, and a workspace that has grown since an earlier run."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.helpers.crash_checks import Directory
 
 @pytest.fixture(scope="session")
 def tasks(tmp_path_factory):
-    """Return what runs tasks in processes of their own."""
+    """Return the runner of tasks in processes of their own."""
     tasks = Tasks(tmp_path_factory.mktemp("tasks"))
     yield tasks
     tasks.end()
@@ -28,20 +28,20 @@ def tasks(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def workspaces():
-    """Return two workspaces: as it was once, and as it is; what was there then still is."""
+    """Return an earlier and the current workspace; the current one contains all logs of the earlier one."""
     return grown()
 
 
 @pytest.fixture
 def sandbox(workspaces):
-    """Return a server of the workspace as it is."""
+    """Return a server of the current workspace."""
     with Sandbox(workspaces[1], page_size=50) as sandbox:
         yield sandbox
 
 
 @pytest.fixture
 def truth(workspaces):
-    """Return the logs of the window, as the API shows them."""
+    """Return the logs of the window, as the API returns them."""
     return workspaces[1].window(START, END)
 
 
@@ -60,7 +60,7 @@ def run(tasks, sandbox):
 
 @pytest.fixture
 def suffix():
-    """Return the suffix of the file; tests say another by a parameter."""
+    """Return the suffix of the file; tests pass another one as a parameter."""
     return "jsonl"
 
 
@@ -82,7 +82,7 @@ def content(truth):
 
 @pytest.fixture(scope="session")
 def s3():
-    """Serve S3 outside of the tasks' processes; return its port, a bucket, and how to connect to a URL."""
+    """Serve S3 outside of the tasks' processes; return its port, a bucket, and a function that makes a connection."""
     server = s3_server.serve()
 
     def connection(url):
@@ -93,6 +93,6 @@ def s3():
 
 @pytest.fixture
 def s3_wire(s3):
-    """Return a wire to the S3 server, on which a test can do harm."""
+    """Return a proxy to the S3 server, with which a test can break connections."""
     with Exchange(s3.port) as wire:
         yield wire

@@ -1,4 +1,4 @@
-"""End this process at an exact point of a run: before a line of the code that writes, the n-th time it is due.
+"""End this process at an exact point of a run: before a line of the code that writes, the n-th time it is reached.
 
 A point is (file, line, n). The files are the provider's and those of the standard library that write for it, so what
 happens between two points is one line of Python.
@@ -83,7 +83,7 @@ class Points:
 
 
 def die() -> None:
-    """End this process as the kernel does when memory runs out, or an operator who has lost patience."""
+    """End this process as the kernel does when memory runs out, or an operator with ``kill -9``."""
     os.kill(os.getpid(), signal.SIGKILL)
 
 

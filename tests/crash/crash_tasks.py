@@ -24,7 +24,7 @@ _TASK_SECONDS = 180.0
 
 @dataclass(frozen=True)
 class Ended:
-    """How a task's process ended, and what it left to say.
+    """How a task's process ended, and its report.
 
     :ivar killed: whether it was by SIGKILL; then nothing else is known.
     :ivar state: of the task's run: ``success`` or ``failed``.
@@ -59,7 +59,7 @@ class Tasks:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
-            bufsize=0,  # else a line may wait in here while `select` sees none
+            bufsize=0,  # otherwise a line may be in its buffer, where `select` does not see it
             env={**os.environ, "PYTHONPATH": python_path, "TMPDIR": str(folder)},
         )
 
@@ -117,7 +117,7 @@ class Tasks:
         return Ended(False, left["state"], left["log"], left["returned"], points, turns)
 
     def run(self, dag: str, conf: Mapping[str, str], **how: Any) -> Ended:
-        """Run a task to its end, whichever it is."""
+        """Run a task until it ends in any way."""
         self.begin(dag, conf, **how)
         return self.wait()
 

@@ -1,4 +1,4 @@
-"""The window that tasks read when they come to harm, and how many points of harm are tried."""
+"""The window that tasks read when they are killed or disturbed, and how many points are tried."""
 
 from __future__ import annotations
 

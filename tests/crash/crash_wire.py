@@ -1,4 +1,4 @@
-"""A wire between a task and a server that breaks, or at which the task dies, at an exact byte."""
+"""A proxy between a task and a server that breaks the connection, or kills the task, at an exact byte."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Exchange:
 
     :param port: of the server behind it.
     :ivar counts: how many bytes have passed each way.
-    :ivar answer: asked about all that is about to pass, with its way; what it returns, unless None, is sent to the
+    :ivar answer: called with all data that is about to pass, and its way; a result other than None is sent to the
         task instead, and the connection is closed.
     """
 
@@ -65,8 +65,8 @@ class Exchange:
         """Kill the task with SIGKILL when a request is about to pass that begins like this regular expression."""
         self._fatal = re.compile(request)
 
-    def tell(self, pid: int) -> None:
-        """Say which process is to be killed; the wire waits for this."""
+    def set_process(self, pid: int) -> None:
+        """Set the process to kill; the proxy waits for this."""
         self._victim = pid
         self._pid.set()
 

@@ -1,4 +1,4 @@
-"""A disk that takes no more, at any stage: the task fails and says so, and writes the same bytes when there is room."""
+"""A full disk at any stage: the task fails with a clear error, and a retry with free space writes the same bytes."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import shutil
 import pytest
 
 from tests.crash.crash_window import END, START, large
-from tests.helpers.crash_checks import Directory, check, check_temporary, check_whole
+from tests.helpers.crash_checks import Directory, check, check_complete, check_temporary
 
-# In the words of the kernel, of SQLite (the spool), and of the kernel about a limit on the size of a file.
+# Messages of the kernel, of SQLite (the spool), and of the kernel about a limit on the size of a file.
 SAYS_SO = re.compile(r"No space left on device|database or disk is full|File too large|disk I/O error")
 # In the temporary directory, as parts of the size of the file that is written.
 ROOM = (0, 0.1, 1.2, 3)
@@ -38,7 +38,7 @@ def small_disk(tmp_path):
 
 
 def fill(folder, leave):
-    """Fill a disk except a number of bytes; return the file that does."""
+    """Fill a disk except a number of bytes; return the file that fills it."""
     ballast = folder / "ballast"
     room = os.statvfs(folder)
     with ballast.open("wb") as file:
@@ -47,18 +47,18 @@ def fill(folder, leave):
 
 
 def fails_and_says_so(ended, target, allowed):
-    """Check that a task failed for want of room, and left no part of a file; return in which words."""
+    """Check that a task failed because of the full disk, and left no part of a file; return the message."""
     assert ended.state == "failed"
     assert SAYS_SO.search(ended.log), ended.log
-    assert "airflow_provider_secoda" in ended.log  # it is not Airflow itself that has no room
+    assert "airflow_provider_secoda" in ended.log  # Airflow itself has space
     _, others = check(target, allowed)
-    assert others == []  # it is alive, so it tidies up
+    assert others == []  # the process is alive, so it deletes its temporary files
     return SAYS_SO.search(ended.log)[0]
 
 
 def test_temporary_directory_full(run, small_disk, sandbox, tmp_path):
-    """If the temporary directory is full, in the spool or in the file, the target does not change."""
-    sandbox.workspace = large(10 << 20)  # more than the spool holds in memory
+    """If the temporary directory is full, while the spool or the file is written, the target does not change."""
+    sandbox.workspace = large(10 << 20)  # more than the spool keeps in memory
     truth = sandbox.workspace.window(START, END)
     content = b"".join(raw + b"\n" for raw in truth)
     disk, target = small_disk(4 * len(content)), Directory(tmp_path / "target")
@@ -73,7 +73,7 @@ def test_temporary_directory_full(run, small_disk, sandbox, tmp_path):
             break
         words.append(fails_and_says_so(ended, target, [b"old"]))
     assert ended.state == "success"
-    assert check_whole(target, content, truth) == []
+    assert check_complete(target, content, truth) == []
     assert words.count("database or disk is full") >= 2  # at once, and with records in it
     assert words.count("No space left on device") >= 1
 
@@ -94,13 +94,13 @@ def test_target_full(run, small_disk, old, content, truth):
         ballast.unlink()
         fails_and_says_so(ended, target, [after])
     assert run(target).state == "success"
-    assert check_whole(target, content, truth) == []
+    assert check_complete(target, content, truth) == []
 
 
 def test_file_size_limited(run, sandbox, tmp_path):
-    """Where no file may grow so large, as under a quota, the task fails likewise."""
+    """A limit on the size of files, as with a quota, has the same effect."""
     sandbox.workspace, target = large(10 << 20), Directory(tmp_path / "target")
     truth = sandbox.workspace.window(START, END)
     fails_and_says_so(run(target, file_size=5 << 20), target, [None])  # enough for Airflow's own database
     assert run(target).state == "success"
-    assert check_whole(target, b"".join(raw + b"\n" for raw in truth), truth) == []
+    assert check_complete(target, b"".join(raw + b"\n" for raw in truth), truth) == []

@@ -8,9 +8,9 @@ from collections import Counter
 import pytest
 
 from tests.crash.crash_window import EVERY_POINT, ONLY_WITH_ALL
-from tests.helpers.crash_checks import Directory, check, check_temporary, check_whole
+from tests.helpers.crash_checks import Directory, check, check_complete, check_temporary
 
-# Which files of the provider are busy in which stage of a run; all others count as "around".
+# The files of the provider that run in each stage of a run; all others count as "around".
 STAGES = {
     "client/_audit_logs/search.py": "search",
     "client/_audit_logs/consistency.py": "search",
@@ -55,7 +55,7 @@ def undisturbed(run, truth, old, tmp_path, suffix):
     target.give(old)
     ended = run(target, watch=True)
     assert ended.state == "success", ended.log
-    check_whole(target, content := target.names()[target.name], truth)
+    check_complete(target, content := target.names()[target.name], truth)
     assert len(truth) > 200
     return ended, content
 
@@ -90,7 +90,7 @@ def test_killed_anywhere(run, old, undisturbed, truth, tmp_path, suffix):
 
         again = run(target)
         assert again.state == "success", f"{point}: {again.log}"
-        assert check_whole(target, content, truth) == hidden  # left alone: another task may be writing it
+        assert check_complete(target, content, truth) == hidden  # left alone: another task may be writing it
         shutil.rmtree(temporary)
         shutil.rmtree(target.path)
     assert states.keys() == {"old, manifest", "old", "new", "new, manifest"}, "not all that others can see was seen"
@@ -109,5 +109,5 @@ def test_interrupted_anywhere(run, old, undisturbed, truth, tmp_path):
         assert run(target, at=point, act="interrupt").state == "failed" or EVERY_POINT, point
         _, hidden = check(target, [old[target.name], content])
         assert run(target).state == "success"
-        assert check_whole(target, content, truth) == hidden
+        assert check_complete(target, content, truth) == hidden
         shutil.rmtree(target.path)

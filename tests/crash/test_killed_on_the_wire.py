@@ -9,7 +9,7 @@ import pytest
 
 from tests.crash.crash_window import END, EVERY_POINT, START, large
 from tests.crash.crash_wire import Exchange
-from tests.helpers.crash_checks import Bucket, Directory, check, check_whole, differences
+from tests.helpers.crash_checks import Bucket, Directory, check, check_complete, differences
 
 # Parts of all bytes that are received: before the first answer, in the search, during pages that are read concurrently.
 READ = [("received", part) for part in (0, 0.02, 0.6)]
@@ -35,7 +35,7 @@ def test_killed_during_the_pages(run, sandbox, truth, tmp_path):
             assert killed or part > 0.8, part
             check(target, [None] if killed else [content])
             assert run(target, "fetch_4", environment).state == "success"
-            assert check_whole(target, content, truth) == []
+            assert check_complete(target, content, truth) == []
 
 
 def kill(wire, way, where, run, target, dag, environment):
@@ -45,7 +45,7 @@ def kill(wire, way, where, run, target, dag, environment):
         wire.kill_before(where)
     else:
         wire.kill_after(way, where)
-    wire.tell(run(target, dag, environment, begin=True))
+    wire.set_process(run(target, dag, environment, begin=True))
     killed = run.wait().killed
     wire.clear()
     return killed
@@ -82,6 +82,6 @@ def test_killed_during_an_upload(run, s3, s3_wire, sandbox, workspaces, tmp_path
         seen.add((landed.file == content, landed.manifest is not None))
         assert others == []
         assert run(target, environment=environment).state == "success"
-        assert check_whole(target, content, truth) == []
+        assert check_complete(target, content, truth) == []
     assert (False, False) in seen  # the old file, without its manifest: it was killed during the upload
     assert size == "parts" or {(False, True), (True, False)} <= seen, seen

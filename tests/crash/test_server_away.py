@@ -1,4 +1,4 @@
-"""The API goes away in the middle, by kill -9, and comes back on the same port: nothing is lost by that."""
+"""The API is killed during a read and starts again on the same port: no log is lost."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 from airflow_provider_secoda.sandbox import Workspace
 from tests.crash.crash_window import END, ONLY_WITH_ALL, START, UNTIL
 from tests.helpers.airflow_settings import free_port
-from tests.helpers.crash_checks import Directory, check, check_whole
+from tests.helpers.crash_checks import Directory, check, check_complete
 
 ARGUMENTS = {"seed": 3, "logs": 900, "days": 5}
 AWAY_SECONDS = 1.0
@@ -23,7 +23,7 @@ AUDIT_LOGS, RESOURCE_LOGS = (f"/api/v1/activity_log/{name}/" for name in ("audit
 
 
 class Server:
-    """A sandbox in a process of its own; each life begins with the same workspace."""
+    """A sandbox in a process of its own; each start serves the same workspace."""
 
     def __init__(self, folder):
         self.ready = folder / "ready"
@@ -44,16 +44,16 @@ class Server:
         self.process.wait()
         self.ready.unlink(missing_ok=True)
 
-    def ask(self, method, path, **content):
+    def request(self, method, path, **content):
         url = f"http://127.0.0.1:{self.port}/sandbox/{path}"
         return httpx.request(method, url, json=content or None, trust_env=False).raise_for_status().json()
 
     def requests_to(self, path):
-        return sum(self.ask("GET", "stats")["by_path"].get(path, {}).values())
+        return sum(self.request("GET", "stats")["by_path"].get(path, {}).values())
 
     def stall_after(self, number):
-        """Answer a number of requests, then no more."""
-        self.ask("PUT", "faults", script=["slow:0"] * number + ["slow:1000"] * 100)
+        """Respond to a number of requests, then to no more."""
+        self.request("PUT", "faults", script=["slow:0"] * number + ["slow:1000"] * 100)
 
     @property
     def environment(self):
@@ -98,11 +98,11 @@ def test_away_during_a_window(tasks, server, window, tmp_path, dag):
     server.start()
     ended = tasks.wait()
     assert ended.state == "success", ended.log
-    assert server.requests_to(AUDIT_LOGS) > 0  # it was in the middle
-    assert check_whole(target, b"".join(raw + b"\n" for raw in window), window) == []
+    assert server.requests_to(AUDIT_LOGS) > 0  # the read had started
+    assert check_complete(target, b"".join(raw + b"\n" for raw in window), window) == []
 
 
-@ONLY_WITH_ALL  # the client is patient, for nearly a minute
+@ONLY_WITH_ALL  # the client retries for nearly a minute
 def test_away_for_good(tasks, server, window, tmp_path):
     """A read whose server does not come back fails, and says so; its retry, when there is one again, is complete."""
     target, environment = Directory(tmp_path / "target"), server.environment
@@ -116,12 +116,12 @@ def test_away_for_good(tasks, server, window, tmp_path):
     check(target, [None])
     server.start()
     assert tasks.run("fetch_1", conf(target), environment=environment).state == "success"
-    assert check_whole(target, b"".join(raw + b"\n" for raw in window), window) == []
+    assert check_complete(target, b"".join(raw + b"\n" for raw in window), window) == []
 
 
 @pytest.fixture
 def resource():
-    """Return what a sensor waits for, which has versions already: a new one, from now on."""
+    """Return the arguments of a sensor for new versions of a resource with old versions."""
     histories = Workspace.generate(until=UNTIL, **ARGUMENTS).histories
     resource_id = next(identity for identity, history in histories.items() if history.versions)
     return {"resource_id": resource_id, "since": datetime.now(timezone.utc).isoformat()}
@@ -134,13 +134,13 @@ def test_away_during_a_wait(tasks, server, resource):
     server.kill()
     time.sleep(AWAY_SECONDS)
     server.start()
-    server.ask("POST", "versions", resource_id=resource["resource_id"], id="since-then")
+    server.request("POST", "versions", resource_id=resource["resource_id"], id="since-then")
     ended = tasks.wait()
     assert ended.state == "success", ended.log
     assert [entry["id"] for entry in ended.returned] == ["since-then"]
 
 
-def test_away_for_longer_than_a_sensor_is_patient(tasks, server, resource):
+def test_away_for_more_polls_than_a_sensor_allows(tasks, server, resource):
     """A sensor fails after the maximum of failed polls, and says so; its retry misses nothing."""
     environment = server.environment
     tasks.begin("wait_5", resource, environment=environment)
@@ -150,6 +150,6 @@ def test_away_for_longer_than_a_sensor_is_patient(tasks, server, resource):
     assert ended.state == "failed"
     assert "SecodaConnectionError" in ended.log
     server.start()
-    server.ask("POST", "versions", resource_id=resource["resource_id"], id="meanwhile")
+    server.request("POST", "versions", resource_id=resource["resource_id"], id="meanwhile")
     ended = tasks.run("wait_5", resource, environment=environment)
     assert [entry["id"] for entry in ended.returned] == ["meanwhile"]

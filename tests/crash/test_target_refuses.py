@@ -1,4 +1,4 @@
-"""A target that refuses, breaks off or keeps silent: the task fails and says so, and the retry succeeds."""
+"""A target refuses, breaks the connection or does not respond: the task fails with a clear error; a retry succeeds."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ import pytest
 
 from tests.crash.crash_window import ONLY_WITH_ALL
 from tests.helpers.airflow_settings import free_port
-from tests.helpers.crash_checks import Bucket, Directory, check, check_whole
+from tests.helpers.crash_checks import Bucket, Directory, check, check_complete
 
-# The client's own retries, of which S3 gets many, are not what is tried here.
+# No retries by the S3 client itself.
 ONCE = {"AWS_MAX_ATTEMPTS": "1"}
 
 
 def error(status, code):
-    """Return an answer of S3 that refuses."""
+    """Return an error response of S3."""
     body = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>{code} by the test</Message></Error>".encode()
     head = f"HTTP/1.1 {status} {code}\r\ncontent-type: application/xml\r\ncontent-length: {len(body)}\r\n"
     return f"{head}connection: close\r\n\r\n".encode() + body
 
 
 class Refuse:
-    """Answer each upload of an object whose name ends as said, until the test has seen it."""
+    """Refuse each upload of an object whose name has this ending."""
 
     def __init__(self, answer, name=".jsonl"):
         self.start, self.answer = name.encode() + b" HTTP/1.1\r\n", answer
@@ -81,18 +81,18 @@ def test_an_object_store_refuses(run, s3, s3_wire, old, content, truth, request,
     _, others = check(target, [old[target.name], content])
     assert others == []
     assert run(target, environment=environment).state == "success"
-    assert check_whole(target, content, truth) == []
+    assert check_complete(target, content, truth) == []
 
 
 def test_a_store_that_is_gone(run, s3, content, truth):
-    """Where nobody listens the task fails, and says so; a retry writes the file when a server listens."""
+    """Without a server the task fails with a clear error; a retry writes the file when a server listens."""
     target = Bucket(s3.bucket, "gone")
     ended = run(target, environment={**s3.connection(f"http://127.0.0.1:{free_port()}"), **ONCE})
     assert ended.state == "failed"
     assert "Could not connect to the endpoint" in ended.log
     assert target.names() == {}
     assert run(target, environment=s3.connection(f"http://127.0.0.1:{s3.port}")).state == "success"
-    assert check_whole(target, content, truth) == []
+    assert check_complete(target, content, truth) == []
 
 
 @pytest.mark.parametrize("what", ["directory", "file", "manifest"])
@@ -114,4 +114,4 @@ def test_a_local_target_in_the_way(run, content, truth, tmp_path, what):
     (obstacle.unlink if what == "directory" else obstacle.rmdir)()
     check(target, [None])
     assert run(target).state == "success"
-    assert check_whole(target, content, truth) == []
+    assert check_complete(target, content, truth) == []

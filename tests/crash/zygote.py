@@ -1,4 +1,4 @@
-"""Import Airflow once, then fork a process for each requested task: a real one, to be killed.
+"""Import Airflow once, then fork a process for each requested task, which can be killed.
 
 It reads requests from its standard input, one JSON object per line, and answers ``{"pid": …}`` when the task has
 started and ``{"status": …}``, as ``waitpid`` returns it, when it has ended. The output of the task goes to a file.
@@ -81,7 +81,7 @@ def main() -> None:
 
 
 def warm(nothing: Any) -> None:
-    """Run a task, so that what costs seconds the first time is done before the forks."""
+    """Run a task, so that everything that takes seconds the first time is done before the forks."""
     from airflow.providers.common.compat.sdk import ObjectStoragePath
 
     for name in ("client.sync", "hooks.secoda", "_storage.write", "operators._fetch"):
@@ -89,13 +89,13 @@ def warm(nothing: Any) -> None:
     for name in ("airflow.providers.amazon.aws.fs.s3", "s3fs", "pyarrow.parquet"):
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
-    ObjectStoragePath("s3://bucket/key")  # looks for what serves which scheme
+    ObjectStoragePath("s3://bucket/key")  # registers the file systems of all schemes
     airflow_runs.run_dag(nothing)
     if airflow_runs.version() >= (3,):
         from airflow.api_fastapi.execution_api.app import InProcessExecutionAPI
         from airflow.sdk.execution_time import supervisor
 
-        # Its threads do not live on in a fork, but the app that they serve can be used again.
+        # Its threads do not run in a fork, but the app that they serve can be used again.
         api = InProcessExecutionAPI(app=supervisor.in_process_api_server().app)
         supervisor.in_process_api_server = lambda: api
     gc.collect()
@@ -108,7 +108,7 @@ def run(dags: dict[str, Any], job: dict[str, Any]) -> int:
 
     settings.engine.dispose(close=False)  # its connections are the parent's
     os.environ |= job["environment"]
-    tempfile.tempdir = os.environ["TMPDIR"]  # said outright: Python takes another where it finds a full one
+    tempfile.tempdir = os.environ["TMPDIR"]  # set explicitly: Python chooses another directory if this one is full
     from tests.crash.crash_points import Points, die, interrupt
 
     points = Points(job["at"] and tuple(job["at"]), {"die": die, "interrupt": interrupt}[job["act"]])

@@ -1,4 +1,4 @@
-"""The one real Airflow that all tests in this folder share, and the sandbox that it talks to."""
+"""Fixtures: the running Airflow that all tests in this folder share, and its sandbox."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from tests.helpers.statsd_listener import Listener
 
 
 def pytest_collection_modifyitems(items):
-    """Look for the key when everything else has been logged; the order of all others stays."""
+    """Run the tests that search for the key last, and keep the order of all others."""
     items.sort(key=lambda item: (item.path.stem == "test_key_nowhere", item.name == "test_the_key_is_in_no_file"))
 
 
 @pytest.fixture(scope="session")
 def listener():
-    """Return the StatsD server that it tells its metrics, of the provider's only: those of Airflow are many."""
+    """Return the StatsD server for the metrics of the provider in this Airflow."""
     pytest.importorskip("statsd")
     server = Listener()
     yield server
@@ -32,9 +32,9 @@ def standalone(tmp_path_factory, request):
     from airflow_provider_secoda.sandbox import Sandbox, Workspace
     from tests.helpers.standalone import Standalone
 
-    # A key of its own, that no text holds by chance: tests look for it where it must not be.
+    # A random key, which no file contains by chance: tests search for it where it must not be.
     with Sandbox(Workspace.generate(logs=500, days=2), api_key=f"key-{secrets.token_hex(16)}") as sandbox:
-        # At DEBUG, where libraries tell the most: what they tell is searched for the key.
+        # At level DEBUG libraries log the most, and the logs are searched for the key.
         chatty = {"AIRFLOW__LOGGING__LOGGING_LEVEL": "DEBUG"}
         if find_spec("statsd"):
             metrics = request.getfixturevalue("listener")
@@ -48,6 +48,6 @@ def standalone(tmp_path_factory, request):
 
 @pytest.fixture(autouse=True)
 def tidy(standalone):
-    """Leave the shared Airflow to the next test as it was, whatever became of this one."""
+    """Restore the shared Airflow after each test."""
     yield
     standalone.tidy()

@@ -1,4 +1,4 @@
-"""A backfill as Airflow runs it: many days at once, as many requests at a time as a pool and ``concurrency`` allow."""
+"""A backfill of many days in parallel, with at most as many requests as a pool and ``concurrency`` allow."""
 
 from __future__ import annotations
 
@@ -40,23 +40,23 @@ with DAG("waiting_in_pools", schedule=None, start_date=datetime(2026, 1, 1, tzin
 
 @pytest.fixture(scope="module")
 def sandbox():
-    """Serve six days and nothing after, slowly enough for requests to meet, and too few of them a second."""
+    """Serve six days of logs, with a latency that makes requests overlap, and with a rate limit."""
     with Sandbox(Workspace.generate(seed=3, logs=1500, days=DAYS, until=END), page_size=10) as found:
         found.faults.latency = 0.05
-        found.faults.rate_limit = (25, 1.0)  # one task alone asks for more
+        found.faults.rate_limit = (25, 1.0)  # one task alone sends more
         yield found
 
 
 @pytest.fixture(scope="module")
 def backfill(standalone, sandbox, tmp_path_factory):
-    """Run the example as a backfill over the six days; return the folder that it filled."""
+    """Run the example as a backfill of the six days; return its output folder."""
     if airflow_runs.version() < (3,):
         pytest.skip("Airflow 2 backfills in a process of its own, with an executor of its own")
     folder = tmp_path_factory.mktemp("backfill")
     source = EXAMPLE.read_text()
     for old, new in {
         "concurrency=4": f"concurrency={CONCURRENCY}, secoda_conn_id='backfill'",
-        "catchup=False": f"catchup=False, end_date=datetime.fromisoformat('{END}')",  # no run of yesterday
+        "catchup=False": f"catchup=False, end_date=datetime.fromisoformat('{END}')",  # no run for yesterday
         "timedelta(minutes=5)": "timedelta(seconds=1)",
         'os.environ.get("SECODA_OUTPUT", "/tmp/secoda")': repr(str(folder)),
     }.items():
@@ -64,12 +64,12 @@ def backfill(standalone, sandbox, tmp_path_factory):
         source = source.replace(old, new)
     standalone.start()
     standalone.add_connection("backfill", sandbox)
-    standalone._ask("POST", "pools", json={"name": "secoda", "slots": SLOTS})
+    standalone._request("POST", "pools", json={"name": "secoda", "slots": SLOTS})
     standalone.put_dag(DAG_ID, source)
     span = {"from_date": FIRST.isoformat(), "to_date": (END - timedelta(days=1)).isoformat()}
     body = {"dag_id": DAG_ID, "max_active_runs": DAYS, **span}
 
-    # On SQLite, Airflow cannot make a backfill while it schedules; when anybody else writes, it gives up (503).
+    # On SQLite, Airflow cannot create a backfill while it schedules: if another process writes, it responds with 503.
     standalone.stop("scheduler")
 
     def created():
@@ -84,27 +84,27 @@ def backfill(standalone, sandbox, tmp_path_factory):
     standalone.remove_dag(DAG_ID)
 
 
-def test_a_wait_for_a_window_holds_no_slot(standalone):
-    """Tasks that wait in the triggerer hold no slot of a pool, unless the pool was made to count them."""
+def test_a_task_that_waits_for_its_window_occupies_no_slot(standalone):
+    """Tasks that wait in the triggerer occupy no slot of a pool, unless the pool includes deferred tasks."""
     standalone.put_dag("waiting_in_pools", WAITING)
     standalone.start()
     for name, counted in (("waiting_free", False), ("waiting_counted", True)):
-        standalone._ask("POST", "pools", json={"name": name, "slots": 1, "include_deferred": counted})
+        standalone._request("POST", "pools", json={"name": name, "slots": 1, "include_deferred": counted})
     run_id = standalone.trigger("waiting_in_pools")
 
     def waiting(pool):
         tasks = [standalone.task("waiting_in_pools", run_id, f"{pool}_{number}") for number in range(2)]
         return [task["state"] for task in tasks].count("deferred")
 
-    standalone.until(lambda: waiting("waiting_free") == 2 and waiting("waiting_counted") == 1, "they wait", 90)
-    time.sleep(2)  # while slots are there, the next task begins at once
+    standalone.until(lambda: waiting("waiting_free") == 2 and waiting("waiting_counted") == 1, "both tasks wait", 90)
+    time.sleep(2)  # with a free slot the next task would start immediately
     assert (waiting("waiting_free"), waiting("waiting_counted")) == (2, 1)
-    standalone._ask("PATCH", run_path("waiting_in_pools", run_id), json={"state": "failed"})
+    standalone._request("PATCH", run_path("waiting_in_pools", run_id), json={"state": "failed"})
     standalone.remove_dag("waiting_in_pools")
 
 
-def test_every_window_once(standalone, sandbox, backfill):
-    """Each day has one run and one file, which holds the day's logs, each once, as they were sent."""
+def test_every_window_is_fetched_once(standalone, sandbox, backfill):
+    """Each day has one run and one file, which contains each log of the day once, as it was sent."""
     assert [run["run_type"] for run in standalone.runs(DAG_ID)] == ["backfill"] * DAYS
     days = [FIRST + timedelta(days=number) for number in range(DAYS)]
     own = {f"{day:%Y-%m-%d}.jsonl": sandbox.workspace.window(day, day + timedelta(days=1)) for day in days}
@@ -114,19 +114,19 @@ def test_every_window_once(standalone, sandbox, backfill):
     assert sum(map(len, own.values())) == len(sandbox.workspace) == 1500
 
 
-def test_the_windows_tile(backfill):
-    """``verify`` finds one series without gap, overlap or id in two files, from the first day to the last."""
+def test_the_windows_have_no_gap_and_no_overlap(backfill):
+    """``verify`` finds one series from the first day to the last, with no gap, no overlap and no id in two files."""
     result = verify([str(backfill)], start=FIRST, end=END)
     assert result.exit_code == 0
     assert len(result.series) == 1
 
 
 def test_never_more_requests_than_the_pool_allows(standalone, sandbox, backfill):
-    """The fleet has at most slots times concurrency requests in flight, also when it is throttled."""
+    """All tasks together have at most slots times concurrency requests in flight, also when they are throttled."""
     stats = sandbox.stats
     assert CONCURRENCY <= stats["peak_in_flight"] <= SLOTS * CONCURRENCY
     statuses = next(iter(stats["by_path"].values()))
     assert statuses.get("429", 0) > 0
     assert set(statuses) == {"200", "429"}
-    told = [standalone.xcom(DAG_ID, run["dag_run_id"], TASK_ID)["requests"] for run in standalone.runs(DAG_ID)]
-    assert sum(told) == stats["requests"]
+    requests = [standalone.xcom(DAG_ID, run["dag_run_id"], TASK_ID)["requests"] for run in standalone.runs(DAG_ID)]
+    assert sum(requests) == stats["requests"]

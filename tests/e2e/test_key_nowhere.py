@@ -1,4 +1,4 @@
-"""The API key, and no part of it, stands in anything that Airflow wrote: runs that end well and badly, all at DEBUG."""
+"""Nothing that Airflow writes contains the API key or a part of it: successful and failed runs, at level DEBUG."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from tests.helpers.key_search import Search, cells, contents
 from tests.helpers.rude_servers import RawServer, header, http
 
 UTC = timezone.utc
-SIGNS = string.ascii_letters + string.digits + "/+=-_."
-#: A key that is written differently in JSON, in URLs and in HTML, and that no text holds by chance.
+CHARACTERS = string.ascii_letters + string.digits + "/+=-_."
+#: A key that is encoded differently in JSON, in URLs and in HTML, and that no file contains by chance.
 KEY = "".join(secrets.choice(string.ascii_letters) for _ in range(3)) + "".join(
-    secrets.choice(SIGNS) for _ in range(40)
+    secrets.choice(CHARACTERS) for _ in range(40)
 )
 KEY += "/+=" + "".join(secrets.choice(string.ascii_letters) for _ in range(4))
 DAG = """
@@ -57,13 +57,13 @@ with DAG("key_nowhere", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=ti
 
     show()
 """
-#: What `dags test` of Airflow 3 prints by itself at DEBUG, for every connection of anybody: see SECURITY.md.
+#: What `dags test` of Airflow 3 itself prints at DEBUG, for every connection of every provider: see SECURITY.md.
 AIRFLOWS_OWN = b"msg=MaskSecret(value="
-WELL, BADLY = {"file", "xcom", "found", "show"}, {"wrong", "elsewhere", "echo", "failing", "turned"}
+SUCCESSFUL, FAILED = {"file", "xcom", "found", "show"}, {"wrong", "elsewhere", "echo", "failing", "turned"}
 
 
 def echo(status):
-    """Return a server's answer that repeats the request's headers in its own headers and body."""
+    """Return a server that repeats the key of the request in the headers and the body of the response."""
 
     def answer(request):
         sent = header(request, "Authorization") or ""
@@ -77,8 +77,8 @@ def echo(status):
     return answer
 
 
-class Turncoat(RawServer):
-    """Answers as it should, with nothing new, so many times, and repeats the key ever after."""
+class EchoAfterwards(RawServer):
+    """A server that sends ``left`` correct empty responses, and then repeats the key in every response."""
 
     def __init__(self):
         super().__init__(self._say)
@@ -95,7 +95,7 @@ class Turncoat(RawServer):
 
 @pytest.fixture(scope="module")
 def home(standalone):
-    """Run everything there is to run, in the scheduler and by `dags test`; return Airflow's home."""
+    """Run all tasks, in the scheduler and with `dags test`; return Airflow's home."""
     from airflow_provider_secoda.sandbox import Sandbox, Workspace
 
     until = datetime(2026, 10, 1, tzinfo=UTC)
@@ -105,7 +105,7 @@ def home(standalone):
     with contextlib.ExitStack() as servers:
         good = servers.enter_context(Sandbox(workspace, api_key=KEY))
         other = servers.enter_context(Sandbox(Workspace([]), api_key="another-key-altogether"))
-        turned = servers.enter_context(Turncoat())
+        turned = servers.enter_context(EchoAfterwards())
         places = {"good": good, "wrong": other, "turned": turned}
         for name, status in (("elsewhere", 302), ("echo", 400), ("failing", 500)):
             places[name] = servers.enter_context(RawServer(echo(status)))
@@ -120,20 +120,20 @@ def home(standalone):
         workspace.add_version("R", id="new")
         assert standalone.wait("key_nowhere", run_id) == "failed"
         turned.left = 1
-        with contextlib.suppress(DiedError):  # that is how it says that tasks failed
+        with contextlib.suppress(DiedError):  # its exit status reports that tasks failed
             standalone._processes.run("dags_test", "dags", "test", "key_nowhere", "2026-09-20")
         assert all(place.requests for place in places.values())
         yield SimpleNamespace(path=standalone.home, run_id=run_id, deferred=deferred)
 
 
 def fernet_key(standalone):
-    """Return the key with which this Airflow encrypts what is secret in its database."""
+    """Return the key with which this Airflow encrypts secrets in its database."""
     return standalone._processes._environment["AIRFLOW__CORE__FERNET_KEY"]
 
 
 @pytest.mark.parametrize("spelling", Search(KEY).spellings)
-def test_the_search_finds_what_it_looks_for(spelling):
-    """Each spelling of the key, and each part of eight signs of it, is found: without this the rest could not fail."""
+def test_the_search_finds_the_key(spelling):
+    """Each encoding of the key, and each part of eight characters, is found; the other tests depend on it."""
     search = Search(KEY)
     text, size = search.spellings[spelling]
     for at in range(len(text) - size + 1):
@@ -141,11 +141,11 @@ def test_the_search_finds_what_it_looks_for(spelling):
     assert Search(KEY).find(b"before" + os.urandom(1 << 16) + b"Bearer *** after") == []
 
 
-def test_the_runs_were_what_they_were_to_be(standalone, home):
-    """What should go well went well, what should fail failed with an error of ours, and all was logged at DEBUG."""
-    states = {task: standalone.task("key_nowhere", home.run_id, task)["state"] for task in WELL | BADLY}
-    assert states == dict.fromkeys(WELL, "success") | dict.fromkeys(BADLY, "failed")
-    logs = "".join(standalone.log("key_nowhere", home.run_id, task) for task in BADLY)
+def test_the_runs_end_as_expected(standalone, home):
+    """Tasks succeed or fail as intended, failed ones with an error of the provider, and all is logged at DEBUG."""
+    states = {task: standalone.task("key_nowhere", home.run_id, task)["state"] for task in SUCCESSFUL | FAILED}
+    assert states == dict.fromkeys(SUCCESSFUL, "success") | dict.fromkeys(FAILED, "failed")
+    logs = "".join(standalone.log("key_nowhere", home.run_id, task) for task in FAILED)
     for said in ("Secoda answered 401", "redirected", "Secoda answered 400", "Secoda answered 500"):
         assert said in logs
     console = standalone._processes.log_file("dags_test").read_text()
@@ -155,8 +155,8 @@ def test_the_runs_were_what_they_were_to_be(standalone, home):
     assert [path for path in (home.path / "out").iterdir() if path.name.endswith(".jsonl.gz")]
 
 
-def test_the_key_is_in_nothing_that_was_written(standalone, home):
-    """Neither logs of any component, nor files, nor what `dags test` printed holds the key of any connection."""
+def test_the_key_is_in_no_file_and_no_log(standalone, home):
+    """No log of any component, no file and no output of `dags test` contains the key of any connection."""
     read = dict(contents(home.path))
     console = read["dags_test.log"].splitlines()
     read["dags_test.log"] = b"\n".join(line for line in console if AIRFLOWS_OWN not in line)
@@ -177,7 +177,7 @@ def test_the_key_is_in_nothing_that_was_written(standalone, home):
 
 
 def test_the_key_is_in_no_cell_of_the_database(standalone, home):
-    """No table holds it, not even decrypted, but for the one field of a connection, where it is encrypted."""
+    """No table contains the key, even after decryption, except the password of a connection, which is encrypted."""
     end = list(cells(home.path / "airflow.db", fernet_key(standalone)))
     tables = {name.split(".")[0] for name, _ in end}
     assert {"xcom", "rendered_task_instance_fields", "task_instance", "dag_run", "log", "connection"} <= tables

@@ -1,4 +1,4 @@
-"""What the web UI shows beside a task, and what the next DAG is told: links and asset events of a real Airflow."""
+"""Links of tasks in the web UI, and asset events for the next DAG, in a running Airflow."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ CONSUMER = next(
 
 @pytest.fixture(scope="session")
 def linked(standalone, tmp_path_factory):
-    """Run two sensors whose connection says how a resource's page is called, one without, and the operator."""
+    """Run two sensors whose connection has the URL of a resource's page, one without, and the operator."""
     end = datetime.now(timezone.utc).replace(microsecond=0)
     standalone.sandbox.workspace.add_version("metric/1", latest_activity_logged_at=end - timedelta(minutes=30))
     standalone.add_connection(
@@ -72,41 +72,41 @@ RESOURCE = "Resource in Secoda"
 
 @pytest.mark.parametrize("task_id", LINKED)
 def test_a_sensor_links_to_its_resource(standalone, linked, task_id):
-    """The link is there while the sensor waits, in the triggerer too, and when it is done."""
+    """The link exists while the sensor waits, also in the triggerer, and when it is done."""
     run_id, waiting, _ = linked
     assert waiting[task_id] == {RESOURCE: PAGE}
     assert standalone.links("linked", run_id, task_id) == {RESOURCE: PAGE}
 
 
 def test_no_link_rather_than_a_wrong_one(standalone, linked):
-    """Where the connection does not say how pages are called, and for a file on a worker's disk, there is no link."""
+    """There is no link if the connection has no URL of pages, and for a file on a worker's disk."""
     run_id, _, _ = linked
     assert standalone.links("linked", run_id, "unlinked") == {RESOURCE: None}
     assert standalone.links("linked", run_id, "fetch") == {"Output": None}
 
 
-def test_the_event_of_an_outlet_tells_what_was_fetched(standalone, linked):
-    """A DAG that the asset starts finds file, window and counts in the event, as the task returned them."""
+def test_the_event_of_an_outlet_contains_the_summary(standalone, linked):
+    """The event has the file, the window and the counts that the task returned."""
     run_id, _, output = linked
-    told = standalone.xcom("linked", run_id, "fetch")
+    returned = standalone.xcom("linked", run_id, "fetch")
     (event,) = standalone.asset_events("file:///audit_logs")
-    assert event["extra"] == told
-    assert (told["path"], told["window_rule"]) == (str(output), "start_end")
-    assert told["count"] == len(Path(told["path"]).read_text().splitlines()) > 0
-    assert json.loads(Path(told["manifest"]).read_text())["query"]["start"] == told["start"]
+    assert event["extra"] == returned
+    assert (returned["path"], returned["window_rule"]) == (str(output), "start_end")
+    assert returned["count"] == len(Path(returned["path"]).read_text().splitlines()) > 0
+    assert json.loads(Path(returned["manifest"]).read_text())["query"]["start"] == returned["start"]
 
 
 @pytest.mark.skipif(airflow_runs.version() < (3,), reason="the example is for Airflow 3")
 def test_the_documented_dag_is_run_by_the_event(standalone, linked):
-    """The DAG in the documentation runs when a file has landed, and knows which."""
+    """The DAG in the documentation runs when a file is written, and gets its path."""
     _, _, output = linked
     runs = standalone.until(lambda: standalone.runs("load_audit_logs"), "the event runs the DAG", 60)
     assert standalone.wait("load_audit_logs", runs[0]["dag_run_id"]) == "success"
     assert standalone.xcom("load_audit_logs", runs[0]["dag_run_id"], "load") == [str(output)]
 
 
-def test_only_what_the_links_need_is_pushed(standalone, linked):
-    """Where there is no address, Airflow 2 gets no XCom of one; Airflow 3 keeps its own note of that."""
+def test_a_link_without_a_url_is_not_pushed(standalone, linked):
+    """For a link without a URL, no XCom is pushed on Airflow 2; Airflow 3 itself pushes an empty one."""
     run_id, _, _ = linked
     if airflow_runs.version() < (3,):
         with pytest.raises(LookupError):

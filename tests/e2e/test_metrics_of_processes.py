@@ -1,4 +1,4 @@
-"""What the worker and the triggerer of a real Airflow tell its metrics."""
+"""Metrics that the worker and the triggerer of a running Airflow send."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ with DAG("metered", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=timezo
 """
 
 
-def test_all_processes_tell_what_they_asked(standalone, listener):
-    """Worker and triggerer tell of each request once, of what failed as well, and by the connection's name."""
+def test_all_processes_report_their_requests(standalone, listener):
+    """Worker and triggerer report each request once, also failed ones, with the connection's id as a tag."""
     workspace = Workspace.generate(logs=100, days=2, until=datetime(2026, 2, 28, tzinfo=timezone.utc))
     workspace.add_version("R", latest_activity_logged_at="2026-01-01T00:00:00Z")
     with Sandbox(workspace) as sandbox:
@@ -33,20 +33,20 @@ def test_all_processes_tell_what_they_asked(standalone, listener):
         listener.lines()
         heard = {}
 
-        def told():
+        def received_requests():
             for name, value in listener.heard("secoda_conn_id=metered").items():
                 heard[name] = heard.get(name, [] if isinstance(value, list) else 0) + value
             return heard.get("secoda.requests", 0)
 
         run_id = standalone.trigger("metered")
         standalone.wait_task("metered", run_id, "wait", "deferred")
-        on_the_worker = told()
+        on_the_worker = received_requests()
         sandbox.faults.script = [("status", 429, {"Retry-After": "0"})]
-        standalone.until(lambda: told() >= on_the_worker + 3, "the triggerer tells of its looks", 30)
+        standalone.until(lambda: received_requests() >= on_the_worker + 3, "the triggerer reports its polls", 30)
         workspace.add_version("R")
         assert standalone.wait("metered", run_id) == "success", standalone.log("metered", run_id, "wait")
         statuses = [request.status for request in sandbox.requests]
-        standalone.until(lambda: told() >= len(statuses), "all of it is told", 10)
+        standalone.until(lambda: received_requests() >= len(statuses), "all requests are reported", 10)
     assert heard.pop("secoda.lag", None) is not None
     logs = heard.pop("secoda.logs")
     assert logs == len(standalone.xcom("metered", run_id, "fetch"))

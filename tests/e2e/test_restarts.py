@@ -1,4 +1,4 @@
-"""Scheduler, triggerer and the tasks that run are killed, as when their machine goes down, and started again."""
+"""Scheduler, triggerer and running tasks are killed, as when their machine goes down, and started again."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import pytest
 
 from airflow_provider_secoda.sandbox import Sandbox, Workspace
 from tests.helpers import airflow_runs
-from tests.helpers.crash_checks import Directory, Landed, check_whole, look
+from tests.helpers.crash_checks import Directory, OutputFiles, check_complete, read_target
 
-# Long enough for the triggerer, which looks once a second, to see what is to be seen while nobody schedules.
+# The triggerer polls once a second: it sees new versions within this time, while no scheduler runs.
 SEEN_SECONDS = 3
 END_SECONDS = 150
 UNTIL = datetime(2026, 3, 1, tzinfo=timezone.utc)
-WATCHERS = airflow_runs.version() >= (3, 3)  # since then, one that comes back knows where it was
+WATCHERS = airflow_runs.version() >= (3, 3)  # since then, a restarted watcher has a cursor
 
 DAGS = """
 from datetime import datetime, timedelta, timezone
@@ -61,16 +61,16 @@ asset = Asset("watched", watchers=[AssetWatcher(name="watcher", trigger=trigger)
 with DAG("watched", schedule=[asset], start_date=START) as dag:
 
     @dag.task(task_id="task")
-    def tell(**context):
+    def event_ids(**context):
         return [event.extra["payload"]["id"] for event in context["triggering_asset_events"][asset]]
 
-    tell()
+    event_ids()
 """
 
 
 @pytest.fixture
 def slow():
-    """Return a sandbox whose answers take so long that a task which reads them can be killed meanwhile."""
+    """Return a sandbox whose responses are slow, so that a task can be killed while it reads."""
     with Sandbox(Workspace.generate(seed=3, logs=900, days=5, until=UNTIL), page_size=20) as sandbox:
         sandbox.faults.latency = 0.5
         yield sandbox
@@ -78,7 +78,7 @@ def slow():
 
 @pytest.fixture
 def watched():
-    """Return a sandbox for the watcher alone, so that other tests see no requests of it."""
+    """Return a sandbox for the watcher only, so that its requests are not counted in other tests."""
     workspace = Workspace()
     workspace.add_version("watched", latest_activity_logged_at="2026-01-01T00:00:00Z")
     with Sandbox(workspace) as sandbox:
@@ -87,7 +87,7 @@ def watched():
 
 @pytest.fixture
 def begun(standalone, slow, watched, tmp_path):
-    """Begin a run of everything; return the runs' ids, and the two targets with the windows that land there."""
+    """Start a run of each DAG; return the runs' ids, and the two targets with their windows."""
     for resource_id in ("deferring", "away", "rescheduled"):
         standalone.sandbox.workspace.add_version(resource_id, latest_activity_logged_at="2026-01-01T00:00:00Z")
     standalone.start()
@@ -108,7 +108,7 @@ def begun(standalone, slow, watched, tmp_path):
     standalone.wait_task("settling", runs["settling"], "task", "deferred")
     standalone.until(lambda: len(slow.requests) >= 3, "a task reads", 60)
     if WATCHERS:
-        standalone.until(lambda: len(watched.requests) >= 2, "the watcher looks", 60)
+        standalone.until(lambda: len(watched.requests) >= 2, "the watcher polls", 60)
     yield runs, targets
     standalone.remove_dag("restarts")
 
@@ -118,7 +118,7 @@ def ids(standalone, dag_id, run_id):
 
 
 def test_killed_and_started_again(standalone, slow, watched, begun):
-    """Whatever runs, is deferred, waits or watches when Airflow is killed misses nothing, and files land whole."""
+    """After Airflow is killed, running, deferred and waiting tasks and watchers miss nothing; files are complete."""
     runs, targets = begun
     add = standalone.sandbox.workspace.add_version
 
@@ -131,7 +131,7 @@ def test_killed_and_started_again(standalone, slow, watched, begun):
     standalone.stop("triggerer", kill=True)
     add("away", id="away-unseen")
     watched.workspace.add_version("watched", id="watched-unseen")
-    assert all(look(target) == (Landed(), []) for target, _, _ in targets.values())
+    assert all(read_target(target) == (OutputFiles(), []) for target, _, _ in targets.values())
     standalone.start_again("triggerer", wait=False)
     standalone.start_again("scheduler")
 
@@ -140,18 +140,22 @@ def test_killed_and_started_again(standalone, slow, watched, begun):
     assert ids(standalone, "deferring", runs["deferring"]) == ["deferred-unscheduled"]
     assert ids(standalone, "rescheduled", runs["rescheduled"]) == ["rescheduled-unscheduled"]
     assert ids(standalone, "away", runs["away"]) == ["away-unseen"]
-    assert len(slow.requests) > before  # it was in the middle, and was begun anew
+    assert len(slow.requests) > before  # the task was killed during its read, and started again
     for dag_id, sandbox in (("running", slow), ("settling", standalone.sandbox)):
         target, start, end = targets[dag_id]
         truth = sandbox.workspace.window(start, end)
         assert len(truth) > 100
-        assert check_whole(target, b"".join(raw + b"\n" for raw in truth), truth) == []
+        assert check_complete(target, b"".join(raw + b"\n" for raw in truth), truth) == []
     if WATCHERS:
-        standalone.until(lambda: told(standalone) >= {"watched-unscheduled", "watched-unseen"}, "both are told", 60)
+        standalone.until(
+            lambda: watched_ids(standalone) >= {"watched-unscheduled", "watched-unseen"},
+            "both versions are delivered",
+            60,
+        )
 
 
-def told(standalone):
-    """Return what the runs of the watcher's DAG were told about; one that is over said so."""
+def watched_ids(standalone):
+    """Return the ids of the versions for which the watcher's DAG ran successfully."""
     found = set()
     for run in standalone.runs("watched"):
         if run["state"] == "success":

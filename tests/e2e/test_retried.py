@@ -1,4 +1,4 @@
-"""How tasks that failed are retried by a real scheduler: how often, after how long, and with which reason."""
+"""Retries of failed tasks by a running scheduler: how often, after what delay, and with which reason."""
 
 from __future__ import annotations
 
@@ -55,11 +55,11 @@ WITH_POLICIES = """
     fetch("rotating", retry_policy=Patient())
 """
 AGAIN, LATER = ("status", 429, {"Retry-After": "0"}), ("status", 429, {"Retry-After": "4"})
-#: What each task's server answers, before it answers well.
+#: The errors that each task's server sends before its correct responses.
 ANSWERS = {
     "refused": [401] * 9,
     "failing_wait": [503, 503],
-    # Eight times one request is refused within the task, beside the one that was sent with it.
+    # Eight times one of the two requests that the task sends together is refused.
     "throttled": [AGAIN] * 8 + [LATER],
     "rotating": [401, 401],
 }
@@ -68,7 +68,7 @@ V33 = airflow_runs.version() >= (3, 3)
 
 @pytest.fixture(scope="module")
 def tries(standalone):
-    """Run a task with each of these servers; return state, number of tries, pauses between them and reasons of each."""
+    """Run a task with each server; return the state, the number of tries, the pauses and the reasons of each task."""
     names = list(ANSWERS) if V33 else ["refused", "failing_wait"]
     with ExitStack() as running:
         for name in names:
@@ -81,7 +81,7 @@ def tries(standalone):
         run_id = standalone.trigger("retried")
         standalone.wait("retried", run_id)
     found = {name: (standalone.task("retried", run_id, name)["state"], *_past(standalone, name)) for name in names}
-    print(found)  # noqa: T201 - for the one who has to find out why
+    print(found)  # noqa: T201 - for the analysis of failures
     return found
 
 
@@ -104,13 +104,13 @@ def _past(standalone, name):
     return len(spans), pauses, [reason for (reason,) in reasons]
 
 
-def test_a_key_that_is_refused_fails_at_once(tries):
-    """401 is not retried: neither by the provider's policy, nor where Airflow knows of none."""
+def test_a_rejected_key_fails_without_a_retry(tries):
+    """A 401 is not retried, with the provider's policy and in versions of Airflow without policies."""
     assert tries["refused"][:2] == ("failed", 1)
 
 
-def test_a_server_that_fails_is_asked_again(tries):
-    """A 503 is retried after the task's own delay, which a policy doubles for the second time."""
+def test_a_server_error_is_retried(tries):
+    """A 503 is retried after the task's own delay, which the policy doubles for the second retry."""
     state, count, pauses, reasons = tries["failing_wait"]
     assert (state, count) == ("success", 3)
     assert pauses[0] >= 1.5
@@ -119,8 +119,8 @@ def test_a_server_that_fails_is_asked_again(tries):
 
 
 @pytest.mark.skipif(not V33, reason="Airflow has retry policies since 3.3")
-def test_a_server_that_is_too_busy_is_left_alone_as_long_as_it_asked(tries):
-    """A 429 that outlasts a task is retried after its ``Retry-After``, not the task's delay; the history says why."""
+def test_a_throttled_task_is_retried_after_the_servers_delay(tries):
+    """A task that fails with 429 is retried after ``Retry-After``, not after its own delay; the reason is stored."""
     state, count, pauses, reasons = tries["throttled"]
     assert (state, count) == ("success", 2)
     assert 4 <= pauses[0] < 60
@@ -128,8 +128,8 @@ def test_a_server_that_is_too_busy_is_left_alone_as_long_as_it_asked(tries):
 
 
 @pytest.mark.skipif(not V33, reason="Airflow has retry policies since 3.3")
-def test_a_policy_of_ones_own_decides_otherwise(tries):
-    """A policy that is derived from the provider's can wait for a key that is being changed."""
+def test_a_subclass_of_the_policy_can_decide_differently(tries):
+    """A subclass of the provider's policy can retry a rejected key, for example while keys are rotated."""
     state, count, pauses, reasons = tries["rotating"]
     assert (state, count) == ("success", 2)
     assert pauses[0] >= 1

@@ -1,4 +1,4 @@
-"""A task that is handed to the triggerer and comes back, in a real scheduler, triggerer and worker."""
+"""A deferred task with a running scheduler, triggerer and worker."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ with DAG(
 
 @pytest.fixture(scope="session")
 def run(standalone):
-    """Run a task that waits for its window to settle, without a triggerer until that moment is over.
+    """Run a task that waits for its window to settle; the triggerer is down until then.
 
-    Meanwhile a log arrives late, which belongs to the window, and one is written that belongs to the next.
+    During the wait a late log of the window is added, and a log of the next window.
     """
     standalone.put_dag("settle", DAG)
     run_id = standalone.trigger("settle")
@@ -48,14 +48,14 @@ def run(standalone):
     workspace.add_log(id="late", logged_at=deferred - timedelta(minutes=1), created_at=deferred)
     workspace.add_log(id="next", logged_at=deferred, created_at=deferred)
     time.sleep(SETTLE.total_seconds())
-    assert standalone.task("settle", run_id, "fetch")["state"] == "deferred"  # nobody else takes it on
+    assert standalone.task("settle", run_id, "fetch")["state"] == "deferred"  # without a triggerer nothing resumes it
     standalone.start_again("triggerer")
     assert standalone.wait("settle", run_id) == "success", standalone.log("settle", run_id, "fetch")
     return run_id
 
 
-def test_a_deferred_task_outlives_the_triggerer(standalone, run):
-    """A window that settles while the triggerer is away is fetched on its return, once, with what came late."""
+def test_a_deferred_task_survives_a_restart_of_the_triggerer(standalone, run):
+    """A window that settles while the triggerer is down is fetched after the restart, once, with late logs."""
     logs = standalone.xcom("settle", run, "fetch")
     ids = [log["id"] for log in logs]
     assert "late" in ids
@@ -68,8 +68,8 @@ def test_a_deferred_task_outlives_the_triggerer(standalone, run):
 
 
 def test_the_key_is_in_no_file(standalone, run):
-    """Neither a log of a task or a trigger, nor what a process prints, nor the database holds the API key."""
-    assert files_with(standalone.home, run) != []  # the same search finds what is there
+    """No log of a task or a trigger, no output of a process and no table contains the API key."""
+    assert files_with(standalone.home, run) != []  # the search works
     assert files_with(standalone.home, standalone.sandbox.api_key) == []
 
 

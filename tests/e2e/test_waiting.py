@@ -1,4 +1,4 @@
-"""Waiting for versions in a real scheduler, triggerer, DAG processor and worker."""
+"""Waits for versions with a running scheduler, triggerer, DAG processor and worker."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ airflow_3 = pytest.mark.skipif(airflow_runs.version() < (3,), reason="since Airf
 
 
 def start(standalone, dag_id, arguments=""):
-    """Let a sensor wait for a resource that is named like its DAG; return the run's id."""
+    """Start a sensor for a resource whose id is that of the DAG; return the run's id."""
     standalone.sandbox.workspace.add_version(dag_id, latest_activity_logged_at="2026-01-01T00:00:00Z")
     standalone.put_dag(dag_id, SENSOR.format(dag_id=dag_id, arguments=arguments))
     run_id = standalone.trigger(dag_id)
@@ -34,8 +34,8 @@ def start(standalone, dag_id, arguments=""):
     return run_id
 
 
-def test_a_deferred_sensor_is_woken_by_the_triggerer(standalone):
-    """A version that is added while the task is deferred, and the triggerer away, is what the task returns."""
+def test_a_deferred_sensor_is_resumed_by_the_triggerer(standalone):
+    """A version that is added while the task is deferred and the triggerer is down is returned by the task."""
     run_id = start(standalone, "deferred")
     standalone.stop("triggerer")
     standalone.sandbox.workspace.add_version("deferred", id="while-away")
@@ -45,9 +45,9 @@ def test_a_deferred_sensor_is_woken_by_the_triggerer(standalone):
 
 
 def test_an_error_in_the_triggerer_fails_the_task_at_once(standalone):
-    """A key that is revoked while the task is deferred fails it without a retry, and says about what."""
+    """A key that is revoked while the task is deferred fails it without a retry; its log has both ids."""
     run_id = start(standalone, "revoked")
-    # The connection is read again, as keys are changed; with the same key there, that is the end.
+    # The connection is read again, because keys are rotated; with the same key the task fails.
     standalone.sandbox.faults.script = [401] * 20
     try:
         assert standalone.wait("revoked", run_id) == "failed"
@@ -60,7 +60,7 @@ def test_an_error_in_the_triggerer_fails_the_task_at_once(standalone):
 
 @airflow_3_3
 def test_a_sensor_that_uses_no_worker(standalone):
-    """A sensor that starts from its trigger, and has nothing to return, ends there; it never ran on a worker."""
+    """A sensor that starts from its trigger and pushes no XCom ends there; it never runs on a worker."""
     run_id = start(standalone, "slotless", "start_from_trigger=True, do_xcom_push=False")
     standalone.sandbox.workspace.add_version("slotless", id="new")
     assert standalone.wait("slotless", run_id) == "success", standalone.triggerer_log()
@@ -72,7 +72,7 @@ def test_a_sensor_that_uses_no_worker(standalone):
 
 @airflow_3_3
 def test_a_sensor_that_starts_from_its_trigger(standalone):
-    """What a sensor returns is the same list wherever it started."""
+    """A sensor that starts from its trigger returns the same list as one that starts on a worker."""
     run_id = start(standalone, "startless", "start_from_trigger=True")
     standalone.sandbox.workspace.add_version("startless", id="newer")
     assert standalone.wait("startless", run_id) == "success", standalone.triggerer_log()
@@ -81,8 +81,8 @@ def test_a_sensor_that_starts_from_its_trigger(standalone):
 
 
 @airflow_3_3
-def test_a_sensor_that_uses_no_worker_fails_like_any_other(standalone):
-    """A wrong argument ends a sensor that started from its trigger at once, named."""
+def test_a_wrong_argument_fails_a_sensor_that_uses_no_worker(standalone):
+    """A wrong argument fails a sensor that starts from its trigger without a retry; the error has its name."""
     standalone.put_dag("slotless_bad", SENSOR.format(
         dag_id="slotless_bad", arguments="start_from_trigger=True, since='{{ dag_run.conf.get(\"since\") }}'"
     ))  # fmt: skip
@@ -94,15 +94,15 @@ def test_a_sensor_that_uses_no_worker_fails_like_any_other(standalone):
 
 @airflow_3
 def test_a_dag_is_run_by_a_new_version(standalone):
-    """The event-driven example runs once for a version that is added, and knows which."""
+    """The event-driven example runs once for a new version, and gets its id."""
     resource_id = "the-id-in-the-resource's-url"
     standalone.sandbox.workspace.add_version(resource_id, latest_activity_logged_at="2026-01-01T00:00:00Z")
     source = (EXAMPLES / "secoda_on_new_version.py").read_text()
     source = source.replace("(resource_id=RESOURCE_ID)", "(resource_id=RESOURCE_ID, poke_interval=1.0)")
     standalone.put_dag("secoda_on_new_version", source)
     standalone.until(lambda: "trigger ID" in standalone.triggerer_log(), "the watcher runs", 60)
-    asked = len(standalone.sandbox.requests)
-    standalone.until(lambda: len(standalone.sandbox.requests) > asked, "the watcher looks", 60)
+    before_start = len(standalone.sandbox.requests)
+    standalone.until(lambda: len(standalone.sandbox.requests) > before_start, "the watcher polls", 60)
     standalone.sandbox.workspace.add_version(resource_id, id="fired")
     (run,) = standalone.until(lambda: standalone.runs("secoda_on_new_version"), "a run", 60)
     assert standalone.wait("secoda_on_new_version", run["dag_run_id"]) == "success"
@@ -112,8 +112,8 @@ def test_a_dag_is_run_by_a_new_version(standalone):
 
 
 @airflow_3_3
-def test_a_version_of_while_the_triggerer_was_away(standalone):
-    """What happens while no triggerer runs is delivered on its return, and what was delivered before is not again."""
+def test_a_version_from_while_the_triggerer_was_down(standalone):
+    """A version that is added while no triggerer runs is delivered after its restart; earlier ones are not repeated."""
     resource_id = "the-id-in-the-resource's-url"
     before = len(standalone.asset_events("secoda_revenue_metric"))
     standalone.stop("triggerer")

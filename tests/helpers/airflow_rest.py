@@ -11,7 +11,7 @@ import httpx
 
 
 class Rest:
-    """Asks a server on loopback; answers are the decoded JSON.
+    """A client of a server on loopback that returns decoded JSON.
 
     :param old: whether it is an Airflow 2.
     """
@@ -23,7 +23,7 @@ class Rest:
         self._old = old
 
     def log_in(self) -> None:
-        """Take a token, which 3.x gives to everybody here; 2.x asks for none."""
+        """Get a token, which 3.x issues to everybody here; 2.x needs none."""
         if not self._old:
             token = self._http.get("/auth/token").raise_for_status().json()["access_token"]
             self._http.headers["Authorization"] = f"Bearer {token}"
@@ -33,34 +33,34 @@ class Rest:
         self._http.close()
 
     def send(self, method: str, path: str, **request: Any) -> httpx.Response:
-        """Return an answer of whatever status; the path begins after the API's version."""
+        """Return a response of any status; the path begins after the API's version."""
         return self._http.request(method, f"{self._root}/{path}", **request)
 
-    def ask(self, method: str, path: str, **request: Any) -> Any:
-        """Return the content of an answer.
+    def request_json(self, method: str, path: str, **request: Any) -> Any:
+        """Return the content of a response.
 
         :raises LookupError: on 404.
         :raises AssertionError: on other errors.
         """
-        answer = self.send(method, path, **request)
-        if answer.status_code == httpx.codes.NOT_FOUND:
-            raise LookupError(f"{method} {path}: {answer.text}")
-        if answer.is_error:
-            raise AssertionError(f"{method} {path}: {answer.status_code} {answer.text}")
-        return answer.json()
+        response = self.send(method, path, **request)
+        if response.status_code == httpx.codes.NOT_FOUND:
+            raise LookupError(f"{method} {path}: {response.text}")
+        if response.is_error:
+            raise AssertionError(f"{method} {path}: {response.status_code} {response.text}")
+        return response.json()
 
     def healthy(self) -> set[str]:
-        """Return the names of the parts that are healthy: ``scheduler``, ``triggerer``, …; none while it starts."""
+        """Return the names of the healthy components (``scheduler``, ``triggerer``, …); empty while Airflow starts."""
         return {part for part, state in self._parts().items() if state.get("status") == "healthy"}
 
     def heartbeat(self, part: str) -> datetime | None:
-        """Return when a part gave its last sign of life."""
+        """Return the time of the latest heartbeat of a component."""
         return moment(self._parts().get(part, {}).get(f"latest_{part}_heartbeat"))
 
     def _parts(self) -> dict[str, dict[str, Any]]:
         with suppress(httpx.TransportError, ValueError):
-            answer = self._http.get(f"{self._root}{self._health}")
-            return {part: state for part, state in answer.json().items() if isinstance(state, dict)}
+            response = self._http.get(f"{self._root}{self._health}")
+            return {part: state for part, state in response.json().items() if isinstance(state, dict)}
         return {}
 
 
@@ -70,5 +70,5 @@ def run_path(dag_id: str, run_id: str) -> str:
 
 
 def moment(text: str | None) -> datetime | None:
-    """Return a time of an answer, which may be missing."""
+    """Return a time of a response, which may be missing."""
     return None if text is None else datetime.fromisoformat(text.replace("Z", "+00:00"))

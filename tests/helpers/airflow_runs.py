@@ -2,9 +2,9 @@
 
 A DAG file is put into the dags folder, parsed and stored as the DAG processor does it. A run is created by
 Airflow's own code (its scheduler, its backfill, its trigger function, the model of its REST API) and
-executed by ``dag.test()`` against the metadata database: no run is made up by hand, only handed over.
+executed by ``dag.test()`` against the metadata database: tests never build the row of a run themselves.
 
-Importing this module imports nothing of Airflow, so that tests of the client do without it.
+Importing this module imports nothing of Airflow, so that tests of the client run without it.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _numbers = itertools.count(1)
 
 
 def isolate() -> None:
-    """Point Airflow at an empty home of its own; must be called before anything imports Airflow."""
+    """Set a new, empty home for Airflow; must be called before anything imports Airflow."""
     if "airflow" in sys.modules:
         raise RuntimeError("Airflow was imported before its home was set")
     for name in [name for name in os.environ if name.startswith(("AIRFLOW__", "AIRFLOW_CONN_", "AIRFLOW_VAR_"))]:
@@ -59,9 +59,9 @@ def remove() -> None:
 
 @cache
 def start() -> None:
-    """Make the metadata database, once a process."""
+    """Create the metadata database, once per process."""
     DAGS.mkdir(parents=True, exist_ok=True)
-    # Each dag.test() would parse and store the whole folder again; load() has done it, and names the file.
+    # Each dag.test() would parse and store all files of the folder again; load() has done it for each file.
     (DAGS / ".airflowignore").write_text(".*\n" if version() < (3,) else "*\n")
     from airflow.utils.db import initdb
 
@@ -79,7 +79,7 @@ def version() -> tuple[int, ...]:
 
 @dataclass(frozen=True)
 class Ran:
-    """What a run left behind.
+    """The result of a run.
 
     :param state: of the run: ``success``, ``failed``.
     :param tasks: the state of each task by its id (a list for a mapped task).

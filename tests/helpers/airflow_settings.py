@@ -38,7 +38,7 @@ def settings(home: Path, port: int) -> dict[str, str]:
             "min_serialized_dag_fetch_interval": 0,
             "simple_auth_manager_all_admins": True,
             "execution_api_server_url": f"{url}/execution/",
-            # Else each process makes up its own, or has none, should it start before the configuration is written.
+            # Otherwise each process generates its own, or has none if it starts before the configuration is written.
             "fernet_key": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
         },
         "database": {
@@ -75,21 +75,21 @@ def settings(home: Path, port: int) -> dict[str, str]:
             "trigger_timeout_check_interval": 1,
             "parsing_cleanup_interval": 2,
             "dag_dir_list_interval": 1,
-            # A scheduler that was killed counts as gone after the threshold; only then its tasks are begun anew.
+            # A scheduler that was killed counts as gone after the threshold; only then are its tasks started again.
             "scheduler_health_check_threshold": 10,
             "orphaned_tasks_check_interval": 2,
         },
         "dag_processor": {"refresh_interval": 1, "bundle_refresh_check_interval": 1},
-        # A triggerer that was killed counts as away after the threshold; only then its triggers are taken over.
+        # A triggerer that was killed counts as away after the threshold; only then are its triggers taken over.
         "triggerer": {"job_heartbeat_sec": 1, "triggerer_health_check_threshold": 5},
-        # So long a worker may not notice that a task has ended (3.x). A deferred or rescheduled task that is due
-        # again before is taken for one that died in the queue, and fails.
+        # The longest time until a worker notices that a task has ended (3.x). A deferred or rescheduled task that is
+        # due again before that is treated as one that died in the queue, and fails.
         "workers": {"min_heartbeat_interval": 1},
         "usage_data_collection": {"enabled": False},
     }
     return {
         "AIRFLOW_HOME": str(home),
-        "_AIRFLOW__SKIP_DATABASE_EXECUTOR_COMPATIBILITY_CHECK": "1",  # 2.x: SQLite does for a few tasks at once
+        "_AIRFLOW__SKIP_DATABASE_EXECUTOR_COMPATIBILITY_CHECK": "1",  # 2.x: SQLite is enough for a few parallel tasks
         "NO_PROXY": "127.0.0.1",
         "no_proxy": "127.0.0.1",
         **{

@@ -22,8 +22,8 @@ _TEMPORARY = re.compile(r"secoda-[^/]*")
 
 
 @dataclass(frozen=True)
-class Landed:
-    """A file and its manifest; None for what is not there."""
+class OutputFiles:
+    """A file and its manifest; None for one that does not exist."""
 
     file: bytes | None = None
     manifest: bytes | None = None
@@ -39,7 +39,7 @@ class Target(Protocol):
         """Return all files."""
 
     def give(self, names: Mapping[str, bytes]) -> None:
-        """Write these files before the task starts."""
+        """Write these files, before the task starts."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Directory:
 
 @dataclass(frozen=True)
 class Bucket:
-    """A prefix in an S3 bucket, by a client that is not the provider's."""
+    """A prefix in an S3 bucket, read by a client other than the provider's."""
 
     bucket: Any
     prefix: str
@@ -83,35 +83,35 @@ class Bucket:
             self.bucket.put_object(Key=f"{self.prefix}/{name}", Body=held)
 
 
-def look(target: Target) -> tuple[Landed, list[str]]:
+def read_target(target: Target) -> tuple[OutputFiles, list[str]]:
     """Return the file with its manifest, and the names of all other files."""
     names = target.names()
-    landed = Landed(names.pop(target.name, None), names.pop(f"{target.name}.manifest.json", None))
-    return landed, sorted(names)
+    found = OutputFiles(names.pop(target.name, None), names.pop(f"{target.name}.manifest.json", None))
+    return found, sorted(names)
 
 
-def check(target: Target, allowed: list[bytes | None]) -> tuple[Landed, list[str]]:
-    """Check what a task left that ended at any point; return it, and the names of the hidden files.
+def check(target: Target, allowed: list[bytes | None]) -> tuple[OutputFiles, list[str]]:
+    """Check the target of a task that ended at any point; return its files, and the names of the hidden files.
 
-    :param allowed: what the file may hold, to the byte; None: that there is none.
+    :param allowed: the possible contents of the file; None: no file is allowed.
     """
-    landed, others = look(target)
-    assert landed.file in allowed, f"a file of {len(landed.file or b'')} bytes, which is none of those that may be"
+    found, others = read_target(target)
+    assert found.file in allowed, f"a file of {len(found.file or b'')} bytes, which is not one of the allowed contents"
     assert all(map(_HIDDEN.fullmatch, others)), others
-    if landed.manifest is not None:
-        assert landed.file is not None, "a manifest without its file"
-        check_manifest(landed.manifest, target.name, landed.file)
-    return landed, others
+    if found.manifest is not None:
+        assert found.file is not None, "a manifest without its file"
+        check_manifest(found.manifest, target.name, found.file)
+    return found, others
 
 
-def check_whole(target: Target, expected: bytes, truth: list[bytes]) -> list[str]:
+def check_complete(target: Target, expected: bytes, truth: list[bytes]) -> list[str]:
     """Check that a retry wrote the file, with its manifest; return the names of the hidden files.
 
     :param expected: the file that an undisturbed run writes.
-    :param truth: the records of the window; what became of them is counted for the figures.
+    :param truth: the records of the window; lost, repeated and altered ones are counted for the figures.
     """
-    landed, others = check(target, [expected])
-    assert landed.manifest is not None, "no manifest"
+    found, others = check(target, [expected])
+    assert found.manifest is not None, "no manifest"
     counts = differences(target.name, target.names()[target.name], truth)
     assert counts == {"lost": 0, "twice": 0, "altered": 0}
     figures.record("crash", points=1, **counts)
@@ -120,24 +120,24 @@ def check_whole(target: Target, expected: bytes, truth: list[bytes]) -> list[str
 
 def check_manifest(manifest: bytes, name: str, file: bytes) -> None:
     """Check that a manifest describes a file exactly."""
-    said = json.loads(manifest)
+    manifest_data = json.loads(manifest)
     records = _records(name, file)
-    assert said["file"]["name"] == name
-    assert said["file"]["bytes"] == len(file)
-    assert said["file"]["sha256"] == hashlib.sha256(file).hexdigest()
-    assert said["file"]["count"] == len(records)
-    assert said["records"] == [[json.loads(raw)["id"], hashlib.sha256(raw).hexdigest()] for raw in records]
+    assert manifest_data["file"]["name"] == name
+    assert manifest_data["file"]["bytes"] == len(file)
+    assert manifest_data["file"]["sha256"] == hashlib.sha256(file).hexdigest()
+    assert manifest_data["file"]["count"] == len(records)
+    assert manifest_data["records"] == [[json.loads(raw)["id"], hashlib.sha256(raw).hexdigest()] for raw in records]
 
 
 def check_temporary(folder: Path) -> list[str]:
-    """Check that a process left nothing in its directory for temporary files but what has its known names."""
+    """Check that a process left no files with unknown names in its temporary directory; return the names."""
     names = sorted(entry.name for entry in folder.iterdir())
     assert all(map(_TEMPORARY.fullmatch, names)), names
     return names
 
 
 def differences(name: str, file: bytes, truth: list[bytes]) -> dict[str, int]:
-    """Count the records of the truth that a file lacks, those that it holds twice, and those that nobody sent."""
+    """Count the true records that a file lacks, those that it contains twice, and those that were not sent."""
     held, sent = Counter(_records(name, file)), Counter(truth)
     return {
         "lost": sum((sent - held).values()),

@@ -1,6 +1,6 @@
-"""What is deprecated is an error on the newest Airflow: in our code, and in how our code uses Airflow.
+"""Deprecation warnings are errors on the newest Airflow: in our code, and in how our code uses Airflow.
 
-What libraries do among themselves is listed, one by one, with the reason; who finds one of them gone takes it off.
+Warnings that libraries cause themselves are listed one by one, with the reason. Remove those that are gone.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ _ERRORS = (
 )
 #: As pytest writes filters: action, the text's beginning, category.
 FOREIGN = (
-    # Airflow reads .airflowignore files, ours for the tests among them, by a name that pathspec 1.0 gave up.
+    # Airflow reads .airflowignore files, ours for the tests among them, with a name that pathspec 1.0 deprecated.
     "ignore:GitWildMatchPattern:DeprecationWarning",
-    # Airflow's Connection.test_connection asks Airflow's providers manager in a way that is deprecated there.
+    # Airflow's Connection.test_connection calls Airflow's providers manager in a deprecated way.
     "ignore:ProvidersManager.hooks is deprecated:FutureWarning",
-    # Airflow serves tasks of dag.test() by FastAPI's TestClient, and that still goes by httpx.
+    # Airflow serves tasks of dag.test() by FastAPI's TestClient, which still uses httpx.
     "ignore:Using `httpx` with `starlette.testclient` is deprecated:UserWarning",
 )
 
 
 def filters(version: tuple[int, ...] | None) -> tuple[str, ...]:
-    """Return the filters of warnings for a version of Airflow; None is none at all. The last that fits counts."""
+    """Return the warning filters for a version of Airflow (None: not installed); the last one that matches applies."""
     return _ERRORS + FOREIGN if version is not None and version >= NEWEST else ()

@@ -1,4 +1,4 @@
-"""Numbers that a run of the tests leaves behind, for whoever writes them down (``benchmarks/trust.py``)."""
+"""Record numbers of a test run for the report of ``benchmarks/trust.py``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def record(what: str, **numbers: int) -> None:
-    """Add numbers under a name to the file that ``TRUST_FIGURES`` names, one JSON object a line; else do nothing."""
+    """Append named numbers to the file in ``TRUST_FIGURES``, one JSON object per line; without it do nothing."""
     if place := os.environ.get("TRUST_FIGURES"):
         with Path(place).open("a") as file:
             file.write(json.dumps({"what": what} | numbers) + "\n")

@@ -1,8 +1,8 @@
-"""A Google Cloud Storage on loopback, its buckets as they are within, and the Airflow connection that leads there.
+"""A Google Cloud Storage on loopback, direct access to its buckets, and the Airflow connection to it.
 
-What stores is the emulator of the package ``gcp-storage-emulator``. In front of it is what that leaves out: a door that
-wants a token, gives one for the key of a service account as Google's own does, can refuse, and lets an upload be given
-up.
+The objects are stored by the emulator of the package ``gcp-storage-emulator``. A request handler adds what the emulator
+lacks: it requires a token, issues one for the key of a service account as Google does, can refuse requests, and lets
+clients cancel an upload.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ SECRETS = (_TOKEN, "PRIVATE KEY", "iam.gserviceaccount.com")
 
 @dataclass(frozen=True)
 class Bucket:
-    """A bucket, as the emulator holds it.
+    """A bucket of the emulator.
 
-    :ivar url: what leads there by way of the connection ``gcs_local``
+    :ivar url: its URL with the connection ``gcs_local``
     :ivar name: its name
     """
 
@@ -43,28 +43,28 @@ class Bucket:
         return sorted(entry["name"] for entry in found)
 
     def read(self, key: str) -> bytes:
-        """Return what an object holds."""
+        """Return the content of an object."""
         return self._storage.get_file(self.name, key)
 
     def facts(self, key: str) -> dict[str, Any]:
-        """Return what the store knows of an object."""
+        """Return the metadata of an object."""
         return self._storage.get_file_obj(self.name, key)
 
     def write(self, key: str, content: bytes) -> None:
-        """Put an object there."""
+        """Write an object."""
         self._storage.create_file(self.name, key, content, {"bucket": self.name, "name": key, "size": len(content)})
 
     def unfinished(self) -> list[Any]:
-        """Return the uploads that were begun, and neither finished nor given up."""
+        """Return the uploads that were started and neither finished nor cancelled."""
         return list(self._storage.resumable)
 
 
 @dataclass
 class Server:
-    """The server, which runs as long as the process.
+    """The server, which runs until the process ends.
 
     :ivar url: where it listens
-    :ivar refuses: asked about each request's method and path; what it tells of is forbidden
+    :ivar refuses: called with the method and path of each request; if it returns true, the response is 403
     """
 
     storage: Any
@@ -84,7 +84,7 @@ class Server:
         return json.dumps({"conn_type": "google_cloud_platform", "extra": extra})
 
     def bucket(self, name: str) -> Bucket:
-        """Return a bucket, made if need be."""
+        """Return a bucket; create it if it does not exist."""
         from gcp_storage_emulator.handlers.buckets import create_bucket
 
         create_bucket(name, self.storage)
@@ -93,23 +93,23 @@ class Server:
 
 @cache
 def serve() -> Server:
-    """Start the server, once a process; skip the test where what it needs is not installed."""
+    """Start the server, once per process; skip the test if a required package is not installed."""
     emulator = pytest.importorskip("gcp_storage_emulator.server", reason="needs gcp-storage-emulator")
     pytest.importorskip("gcsfs", reason="needs gcsfs")
     pytest.importorskip("airflow.providers.google", reason="needs apache-airflow-providers-google")
     from gcp_storage_emulator.storage import Storage
 
-    logging.getLogger("gcp_storage_emulator").setLevel(logging.WARNING)  # what a server says is not its client's
+    logging.getLogger("gcp_storage_emulator").setLevel(logging.WARNING)  # a server's log lines are not its client's
     server = Server(Storage(use_memory_fs=True))
 
-    class Door(emulator.RequestHandler):
+    class Handler(emulator.RequestHandler):
         def __init__(self, *args: Any) -> None:
             super().__init__(server.storage, *args)
 
         def parse_request(self) -> bool:
-            return super().parse_request() and self._lets_pass()
+            return super().parse_request() and self._is_allowed()
 
-        def _lets_pass(self) -> bool:
+        def _is_allowed(self) -> bool:
             if self.path == "/token":
                 answer = {"access_token": _TOKEN, "expires_in": 3600, "token_type": "Bearer"}
                 return self._answer(200, answer)
@@ -119,7 +119,7 @@ def serve() -> Server:
                 return self._answer(403, {"error": {"code": 403, "message": "no access"}})
             if self.command == "DELETE" and self.path.startswith("/upload/"):
                 server.storage.resumable.pop(parse_qs(urlsplit(self.path).query)["upload_id"][0])
-                return self._answer(499, {})  # so Google says that it worked
+                return self._answer(499, {})  # how Google reports success
             return True
 
         def _answer(self, status: int, body: Any) -> bool:
@@ -132,15 +132,15 @@ def serve() -> Server:
             self.wfile.write(content)
             return False
 
-    listening = ThreadingHTTPServer(("127.0.0.1", 0), Door)
+    listening = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=listening.serve_forever, daemon=True).start()
     server.url = f"http://127.0.0.1:{listening.server_port}"
     return server
 
 
 def connected(patch: pytest.MonkeyPatch) -> Server:
-    """Return the server, with the Airflow connection that the URLs of its buckets name."""
-    # Since 2026 gcsfs asks each bucket's kind by gRPC, which no emulator speaks, and waits a minute for an answer.
+    """Return the server, and set the Airflow connection that the URLs of its buckets contain."""
+    # Since 2026 gcsfs requests each bucket's type by gRPC, which no emulator supports, and waits a minute for it.
     # It reads this at its first import.
     patch.setenv("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
     patch.setenv("AIRFLOW_CONN_GCS_LOCAL", serve().connection())

@@ -1,8 +1,8 @@
-"""Import this provider, make its objects and parse its example DAGs in a fresh process; print the effects as JSON.
+"""Import this provider, create its objects and parse its example DAGs in a new process; print the effects as JSON.
 
-``python tests/import_probe.py``. Each probe runs in a fork of one process that has loaded what DAG files have loaded
-anyway, as Airflow's DAG processor does it. What a process does is seen by an audit hook, which sees what C code does,
-too: opened files, sockets, processes, databases.
+``python tests/helpers/import_probe.py``. Each probe runs in a fork of one process that has already loaded what
+every DAG file loads, as in Airflow's DAG processor. An audit hook records I/O, also that of C code: opened files,
+sockets, processes, databases.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
 PACKAGE = "airflow_provider_secoda"
-#: What people import, and what Airflow imports for them.
+#: Modules that users import, or that Airflow imports for them.
 ENTRIES = {
     "operator": (f"{PACKAGE}.operators.secoda",),
     "sensor": (f"{PACKAGE}.sensors.secoda",),
@@ -38,7 +38,7 @@ ENTRIES = {
 }
 MOMENT = datetime(2026, 1, 1, tzinfo=timezone.utc)
 EXAMPLES = Path(__file__).parents[2] / "example_dags"
-#: Audit events of what is no work of the processor's and the memory's alone.
+#: Audit events of I/O.
 _IO = ("open", "os", "socket", "ssl", "subprocess", "sqlite3", "shutil", "tempfile", "glob", "pathlib", "fcntl", "mmap")
 _IO += ("urllib", "http", "smtplib", "ftplib", "webbrowser", "pty", "syslog")
 _NO_IO = ("os.putenv", "os.unsetenv")
@@ -49,12 +49,12 @@ def _audit(event: str, arguments: tuple[Any, ...]) -> None:
     if _seen is None or event.partition(".")[0] not in _IO or event in _NO_IO:
         return
     if event == "open" and "cron_descriptor" in str(arguments[0]):
-        return  # how Airflow's timetables put a schedule into words
+        return  # Airflow's timetables describe a schedule
     _seen.append((f"{event} {arguments!r:.200}", _is_by_import(sys._getframe())))
 
 
 def _is_by_import(frame: FrameType | None) -> bool:
-    """Return whether it is the import of a module that does something, and not our code, itself or through others."""
+    """Return whether the import of a module does the I/O, and not a call from our code, direct or indirect."""
     while frame is not None:
         path = frame.f_code.co_filename
         if path.startswith("<frozen importlib"):
@@ -67,9 +67,9 @@ def _is_by_import(frame: FrameType | None) -> bool:
 
 @contextmanager
 def watched(did: list[str], *, imports: bool) -> Iterator[None]:
-    """Note what I/O is done.
+    """Record the I/O that is done.
 
-    :param imports: whether that modules are imported counts; what they do themselves when they are always does
+    :param imports: whether I/O of the import system counts; I/O by the code of an imported module always counts
     """
     global _seen  # noqa: PLW0603 - an audit hook cannot be removed
     _seen = []
@@ -81,7 +81,7 @@ def watched(did: list[str], *, imports: bool) -> Iterator[None]:
 
 
 def makers() -> dict[str, Callable[[], object]]:
-    """Return what makes each object, with every argument that it has."""
+    """Return a function for each object that creates it with all of its arguments."""
     from airflow_provider_secoda.hooks.secoda import SecodaHook
     from airflow_provider_secoda.links.secoda import SecodaOutputLink, SecodaResourceLink
     from airflow_provider_secoda.operators.secoda import SecodaAuditLogsOperator
@@ -123,7 +123,7 @@ def makers() -> dict[str, Callable[[], object]]:
 
 
 def _maker(kind: type, arguments: dict[str, Any]) -> Callable[[], object]:
-    """Return what makes an object; arguments that are not given have their default, given as an argument."""
+    """Return a function that creates an object; arguments that are not given are passed with their defaults."""
     defaults = {
         name: parameter.default
         for name, parameter in inspect.signature(kind.__init__).parameters.items()
@@ -138,9 +138,9 @@ def _names(kind: type) -> set[str]:
 
 
 def tried(action: Callable[[], object], times: int = 2) -> dict[str, list[str]]:
-    """Return which modules are loaded more once something was done, and what I/O was done.
+    """Return which modules an action loads, and what I/O it does.
 
-    At first only imports may do any; when it is done again, all is loaded and nothing may.
+    The first time, I/O of imports is allowed; the second time, all modules are loaded and no I/O is allowed.
     """
     before = set(sys.modules)
     did: list[str] = []
@@ -156,7 +156,7 @@ def imported(modules: tuple[str, ...]) -> dict[str, list[str]]:
 
 
 def made(name: str) -> dict[str, list[str]]:
-    """Make an object, whose class is imported."""
+    """Create an object, whose class is imported."""
     return tried(makers()[name])
 
 
@@ -173,7 +173,7 @@ def forked(probe: Callable[..., Any], *arguments: Any) -> Any:
     if child == 0:
         try:
             answer = probe(*arguments)
-        except Exception as error:  # noqa: BLE001 - told to the parent
+        except Exception as error:  # noqa: BLE001 - reported to the parent
             answer = f"{type(error).__name__}: {error}"
         with os.fdopen(write, "w") as out:
             json.dump(answer, out)
@@ -186,7 +186,7 @@ def forked(probe: Callable[..., Any], *arguments: Any) -> Any:
 
 
 def main() -> None:
-    """Print what all probes found."""
+    """Print the results of all probes."""
     try:
         from airflow.sdk import DAG, Asset, AssetWatcher, BaseHook, BaseOperator, BaseSensorOperator, task  # noqa: F401
     except ImportError:  # Airflow 2.11
@@ -198,7 +198,7 @@ def main() -> None:
 
     import airflow.providers.common.compat.sdk  # noqa: F401 - every provider begins with it
 
-    task.python  # noqa: B018 - by this Airflow finds its providers
+    task.python  # noqa: B018 - with this Airflow discovers its providers
     sys.addaudithook(_audit)
     found = {
         "before": sorted({module.partition(".")[0] for module in sys.modules}),

@@ -1,4 +1,4 @@
-"""Look for a secret, and for parts of it, in everything that a run leaves behind."""
+"""Search for a secret, and for parts of it, in all files and tables that a run wrote."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-#: A part of so many signs is found.
+#: The shortest part that is found, in characters.
 PART = 8
 
 
 class Search:
-    """Find a secret in bytes: whole or a part of eight signs, plain or encoded as texts get encoded on their way.
+    """Find a secret or a part of it (8 characters) in bytes, plain or in any common encoding of text.
 
-    :param secret: 16 signs at least
+    :param secret: at least 16 characters
     """
 
     def __init__(self, secret: str) -> None:
-        #: How it may be written -> (its text in bytes, how many bytes of it make a part).
+        #: Name of an encoding -> (the encoded secret, the length in bytes of a part).
         self.spellings: dict[str, tuple[bytes, int]] = {}
         escaped = json.dumps(secret)[1:-1]
         for name, text in {
@@ -40,7 +40,7 @@ class Search:
             .replace("%3D", "%3d"),
             "json": escaped.replace("/", "\\/"),
             "json in json": json.dumps(escaped)[1:-1].replace("/", "\\\\/"),
-            "json by number": "".join(sign if sign.isalnum() else f"\\u{ord(sign):04x}" for sign in secret),
+            "json by number": "".join(char if char.isalnum() else f"\\u{ord(char):04x}" for char in secret),
             "html": secret.replace("&", "&amp;").replace("=", "&#61;").replace("+", "&#43;").replace("/", "&#47;"),
             "repr": repr(secret)[1:-1],
         }.items():
@@ -48,18 +48,21 @@ class Search:
         self.spellings["utf-16"] = secret.encode("utf-16-le"), 2 * PART
         self.spellings["hex"] = secret.encode().hex().encode(), 2 * PART
         self.spellings["HEX"] = secret.encode().hex().upper().encode(), 2 * PART
-        for shift in range(3):  # where it may begin within the groups of three bytes
+        for shift in range(3):  # its offset within the groups of three bytes
             for name, encode in (("base64", base64.b64encode), ("base64url", base64.urlsafe_b64encode)):
                 text = encode(b"\0" * shift + secret.encode())
                 self.spellings[f"{name} {shift}"] = text[4:-4], 12
 
     def find(self, data: bytes) -> list[str]:
-        """Return in which spellings the secret or a part of it stands in data."""
+        """Return the names of the encodings in which data contains the secret or a part of it."""
         return [name for name, (text, size) in self.spellings.items() if _has_part(data, text, size)]
 
 
 def _has_part(data: bytes, text: bytes, size: int) -> bool:
-    """Return whether any `size` bytes of a text stand in data; each such part holds a whole one of these steps."""
+    """Return whether data contains any `size` consecutive bytes of `text`.
+
+    Each such part contains at least one complete step of half that size, so only the steps are searched for.
+    """
     step = (size + 1) // 2
     for at in range(0, len(text) - step + 1, step):
         found = data.find(text[at : at + step])
@@ -73,7 +76,7 @@ def _has_part(data: bytes, text: bytes, size: int) -> bool:
 
 
 def contents(folder: Path) -> Iterator[tuple[str, bytes]]:
-    """Yield everything that the files of a folder say: their bytes, also unpacked, and their names."""
+    """Yield the bytes of all files of a folder, also decompressed, and their names."""
     for path in sorted(folder.rglob("*")):
         yield f"name of {path.name}", str(path).encode(errors="surrogateescape")
         if not path.is_file() or path.suffix == ".pyc":
@@ -85,9 +88,9 @@ def contents(folder: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def cells(database: Path, fernet_key: str | None) -> Iterator[tuple[str, bytes]]:
-    """Yield every cell of an SQLite database as ``table.column``: as it is, and unpacked or decrypted where it can be.
+    """Yield every cell of an SQLite database as ``table.column``: as stored, and decompressed or decrypted if possible.
 
-    :param fernet_key: Airflow's, which encrypts the arguments of triggers, too
+    :param fernet_key: of Airflow, which also encrypts the arguments of triggers
     """
     from cryptography.fernet import Fernet, InvalidToken
 

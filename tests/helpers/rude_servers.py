@@ -20,7 +20,7 @@ EMPTY_PAGE = b'{"results":[],"count":0,"total_pages":1,"meta":{"page":1,"count":
 
 
 def http(body: bytes = EMPTY_PAGE, status: str = "200 OK", **headers: str) -> bytes:
-    """Return an HTTP answer as bytes; header names with underscores for hyphens."""
+    """Return an HTTP response as bytes; header names have underscores for hyphens."""
     lines = {"content-type": "application/json", "content-length": str(len(body)), "connection": "close"}
     lines |= {name.replace("_", "-"): value for name, value in headers.items()}
     head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
@@ -84,7 +84,7 @@ class RawServer:
 
 
 class Tunnel(RawServer):
-    """A proxy: every CONNECT ends at one server, whatever host is asked for; other requests are answered."""
+    """A proxy that connects every CONNECT to one server, for any host, and answers other requests."""
 
     def __init__(self, target: RawServer | None = None, answer: bytes = b"") -> None:
         super().__init__(answer)
@@ -124,7 +124,7 @@ def _head(connection: socket.socket) -> bytes:
 
 
 def header(request: bytes, name: str) -> str | None:
-    """Return a header of a request's head."""
+    """Return a header of a request."""
     for line in request.decode("latin-1").split("\r\n")[1:]:
         found, _, value = line.partition(":")
         if found.lower() == name.lower():
@@ -139,7 +139,7 @@ def free_port() -> int:
 
 
 def certificate(folder: Path, name: str) -> tuple[Path, ssl.SSLContext]:
-    """Make a self-signed certificate for a host name or an address; return its file and a server's context."""
+    """Create a self-signed certificate for a host name or an address; return its file and a server's context."""
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec

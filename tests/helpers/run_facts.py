@@ -17,7 +17,7 @@ def utc(*numbers):
 
 
 def resolve(timetable=None, *, start=None, end=None, dag_start=None, context=None, **run):
-    """Resolve the window of a run with these facts; ``at`` is short for an empty data interval."""
+    """Resolve the window of a run with these facts; ``at`` sets an empty data interval."""
     from airflow_provider_secoda.windows import resolve_window
 
     if "at" in run:
@@ -31,7 +31,7 @@ def span(window):
 
 
 def error(**how):
-    """Return the text of the WindowError that resolving must raise."""
+    """Return the message of the WindowError that resolving must raise."""
     from airflow_provider_secoda.windows import WindowError
 
     with pytest.raises(WindowError) as raised:
@@ -40,7 +40,7 @@ def error(**how):
 
 
 def as_a_task_sees_it(name, *args, **kwargs):
-    """Return a timetable of the class that a DAG file gets: since Airflow 3.2 one that cannot calculate."""
+    """Return a timetable of the class that a task gets: since Airflow 3.2 one that cannot calculate."""
     if V32:
         import airflow.sdk
 

@@ -1,4 +1,4 @@
-"""Let Airflow create runs of stored DAGs, in each of its own ways, for ``airflow_runs.execute``."""
+"""Create runs of stored DAGs in each way that Airflow has, for ``airflow_runs.execute``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def schedule() -> dict[str, str]:
-    """Let Airflow's scheduler create the runs that are due, at most one a DAG; return their ids by DAG id."""
+    """Create the runs that are due with Airflow's scheduler, at most one per DAG; return their ids by DAG id."""
     from airflow.jobs.job import Job
     from airflow.jobs.scheduler_job_runner import SchedulerJobRunner
     from airflow.models.dagrun import DagRun

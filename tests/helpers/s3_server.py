@@ -1,4 +1,4 @@
-"""An S3 on loopback, its buckets as another client sees them, and the Airflow connection that leads there."""
+"""An S3 on loopback, its buckets as another client sees them, and the Airflow connection to it."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _REGION = "us-east-1"
 
 @dataclass(frozen=True)
 class Bucket:
-    """A bucket, seen by a client that is not the provider's.
+    """A bucket, read by a client other than the provider's.
 
-    :ivar url: what leads there by way of the connection ``s3_local``
+    :ivar url: its URL with the connection ``s3_local``
     :ivar client: the bucket of boto3
     """
 
@@ -34,21 +34,21 @@ class Bucket:
         return [entry.key for entry in self.client.objects.filter(Prefix=prefix)]
 
     def read(self, key: str) -> bytes:
-        """Return what an object holds."""
+        """Return the content of an object."""
         return self.client.Object(key).get()["Body"].read()
 
     def write(self, key: str, content: bytes) -> None:
-        """Put an object there."""
+        """Write an object."""
         self.client.put_object(Key=key, Body=content)
 
     def unfinished(self) -> list[Any]:
-        """Return the uploads that were begun, and neither finished nor given up."""
+        """Return the uploads that were started and neither finished nor cancelled."""
         return list(self.client.multipart_uploads.all())
 
 
 @dataclass(frozen=True)
 class Server:
-    """The server, which runs as long as the process.
+    """The server, which runs until the process ends.
 
     :ivar url: where it listens
     """
@@ -61,7 +61,7 @@ class Server:
         return int(self.url.rpartition(":")[2])
 
     def connection(self, url: str | None = None, known: Mapping[str, str] = KNOWN) -> str:
-        """Return an Airflow connection to the server, or to what stands at another URL, as JSON."""
+        """Return an Airflow connection to the server, or to a given URL, as JSON."""
         login = {"login": known["aws_access_key_id"], "password": known["aws_secret_access_key"]}
         return json.dumps(
             {"conn_type": "aws", **login, "extra": {"endpoint_url": url or self.url, "region_name": _REGION}}
@@ -74,7 +74,7 @@ class Server:
         return boto3.client(service, endpoint_url=self.url, region_name=_REGION, **KNOWN)
 
     def bucket(self, name: str) -> Bucket:
-        """Return a bucket, made if need be."""
+        """Return a bucket; create it if it does not exist."""
         import boto3
 
         found = boto3.resource("s3", endpoint_url=self.url, region_name=_REGION, **KNOWN)
@@ -83,11 +83,11 @@ class Server:
 
 @cache
 def serve() -> Server:
-    """Start the server, once a process; skip the test where what it needs is not installed."""
+    """Start the server, once per process; skip the test if a required package is not installed."""
     for name in ("boto3", "s3fs"):
         pytest.importorskip(name, reason="needs apache-airflow-providers-amazon[s3fs]")
     moto = pytest.importorskip("moto.server", reason="needs moto[server]")
-    logging.getLogger("werkzeug").setLevel(logging.WARNING)  # what a server says is not what its client says
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)  # a server's log lines are not its client's
     server = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
@@ -95,6 +95,6 @@ def serve() -> Server:
 
 
 def connected(patch: pytest.MonkeyPatch) -> Server:
-    """Return the server, with the Airflow connection that the URLs of its buckets name."""
+    """Return the server, and set the Airflow connection that the URLs of its buckets contain."""
     patch.setenv("AIRFLOW_CONN_S3_LOCAL", serve().connection())
     return serve()
