@@ -15,7 +15,7 @@ import shutil
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Protocol
+from typing import IO, TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from airflow_provider_secoda._storage.console import console_url
 
@@ -29,52 +29,6 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _PUT_OPTIONS = {"chunksize": 8 << 20, "max_concurrency": 2}
 # By default s3fs reads 50 MB ahead.
 _READ_AHEAD_BYTES = 4 << 20
-
-
-class StorageTarget(Protocol):
-    """A local file or an object, whether it exists or not; or a directory, or the beginning of objects' keys.
-
-    What a store's library raises is raised as it is: its text may contain what the connection contains.
-    """
-
-    @property
-    def name(self) -> str:
-        """The path or URL as a caller writes it."""
-
-    @property
-    def local_path(self) -> Path | None:
-        """The path on this machine; None for an object."""
-
-    @property
-    def identity(self) -> tuple[Hashable, str]:
-        """Store and path: equal for the same file, however its path is written."""
-
-    def put(self, source: Path) -> None:
-        """Copy a local file here, completely or not at all; an existing file is replaced."""
-
-    def open(self) -> IO[bytes]:
-        """Open the file for reading.
-
-        :raises OSError: it does not exist, or cannot be read
-        """
-
-    def open_if_exists(self) -> IO[bytes] | None:
-        """Open the file for reading; None when it does not exist, or when the store does not permit to read it."""
-
-    def exists(self) -> bool:
-        """Return whether there is a file here, not only a directory."""
-
-    def files(self) -> Iterator[StorageTarget]:
-        """Yield this file, or the files in this directory at any depth, or else those whose keys begin like this.
-
-        :raises OSError: a local path that does not exist; a directory that cannot be listed
-        """
-
-    def remove(self) -> None:
-        """Remove the file, if it exists."""
-
-    def console_url(self) -> str | None:
-        """Return the address of the page of the cloud's console that shows the file; None where there is no page."""
 
 
 def resolve_target(path: str) -> StorageTarget:
@@ -105,49 +59,57 @@ def resolve_prefix(path: str) -> StorageTarget:
         raise ValueError(f"{path!r} contains a control character.")
     scheme = _SCHEME.match(path)
     if scheme is None:
-        return _LocalTarget(path, Path(path))
+        return LocalTarget(path, Path(path))
     if scheme[1].lower() in {"file", "local"}:
         local = path[scheme.end() :].removeprefix("//")
         if not local.startswith("/"):
             raise ValueError(f"{path!r} contains a host, but only files of this machine are supported: file:///path.")
-        return _LocalTarget(path, Path(local))
+        return LocalTarget(path, Path(local))
     # Imported only here: local files do not need Airflow.
     from airflow.providers.common.compat.sdk import ObjectStoragePath  # noqa: PLC0415
 
     found = ObjectStoragePath(path)
-    return _ObjectTarget(path, found.fs, found.path.rstrip("/"))
+    return ObjectTarget(path, found.fs, found.path.rstrip("/"))
 
 
 @dataclass(frozen=True)
-class _LocalTarget:
-    name: str
-    path: Path
+class LocalTarget:
+    """A local file, whether it exists or not, or a directory.
 
-    @property
-    def local_path(self) -> Path | None:
-        return self.path
+    :param name: the path or URL as a caller writes it
+    """
+
+    name: str
+    local_path: Path
 
     @property
     def identity(self) -> tuple[Hashable, str]:
-        return None, os.path.abspath(self.path)  # noqa: PTH100 - it also resolves `..`
+        """Store and path: equal for the same file, however its path is written."""
+        return None, os.path.abspath(self.local_path)  # noqa: PTH100 - it also resolves `..`
 
     def put(self, source: Path) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        hidden = self.path.with_name(f".secoda-{secrets.token_hex(8)}.part")
+        """Copy a local file here, completely or not at all; an existing file is replaced."""
+        self.local_path.parent.mkdir(parents=True, exist_ok=True)
+        hidden = self.local_path.with_name(f".secoda-{secrets.token_hex(8)}.part")
         try:
             # Not by tempfile, whose files only their owner may read: this one has the permissions of the umask.
             with source.open("rb") as file, hidden.open("xb") as copy:
                 shutil.copyfileobj(file, copy, _COPY_BYTES)
                 copy.flush()
                 os.fsync(copy.fileno())
-            hidden.replace(self.path)
+            hidden.replace(self.local_path)
         finally:
             hidden.unlink(missing_ok=True)
 
     def open(self) -> IO[bytes]:
-        return self.path.open("rb")
+        """Open the file for reading.
+
+        :raises OSError: it does not exist, or cannot be read
+        """
+        return self.local_path.open("rb")
 
     def open_if_exists(self) -> IO[bytes] | None:
+        """Open the file for reading; None when it does not exist, or when the store does not permit to read it."""
         try:
             return self.open()
         except OSError as exc:
@@ -156,14 +118,19 @@ class _LocalTarget:
             raise
 
     def exists(self) -> bool:
-        return self.path.is_file()
+        """Return whether there is a file here, not only a directory."""
+        return self.local_path.is_file()
 
     def files(self) -> Iterator[StorageTarget]:
+        """Yield this file, or the files in this directory at any depth, or else those whose keys begin like this.
+
+        :raises OSError: a local path that does not exist; a directory that cannot be listed
+        """
         if self.exists():
             yield self
             return
         visited = set()
-        for directory, inner, names in os.walk(self.path, onerror=_raise, followlinks=True):
+        for directory, inner, names in os.walk(self.local_path, onerror=_raise, followlinks=True):
             real = os.path.realpath(directory)
             if real in visited:  # links can form a circle
                 inner.clear()
@@ -172,24 +139,31 @@ class _LocalTarget:
             for name in names:
                 file = f"{directory.rstrip('/')}/{name}"
                 if Path(file).is_file():  # not a pipe, which has no end
-                    yield _LocalTarget(_name_below(self.name, str(self.path), file), Path(file))
+                    yield LocalTarget(_name_below(self.name, str(self.local_path), file), Path(file))
 
     def remove(self) -> None:
-        self.path.unlink(missing_ok=True)
+        """Remove the file, if it exists."""
+        self.local_path.unlink(missing_ok=True)
 
     def console_url(self) -> str | None:
+        """Return the address of the page of the cloud's console that shows the file; None where there is no page."""
         return None  # a browser does not open a local file that a web page links to
 
 
 @dataclass(frozen=True)
-class _ObjectTarget:
-    name: str
-    store: Any  # an fsspec file system
-    path: str  # bucket and key
+class ObjectTarget:
+    """An object, whether it exists or not, or the beginning of objects' keys; methods as of :class:`LocalTarget`.
 
-    @property
-    def local_path(self) -> Path | None:
-        return None
+    What a store's library raises is raised as it is: its text may contain what the connection contains.
+
+    :param store: an fsspec file system
+    :param path: bucket and key
+    """
+
+    name: str
+    store: Any
+    path: str
+    local_path: ClassVar[None] = None
 
     @property
     def identity(self) -> tuple[Hashable, str]:
@@ -224,7 +198,7 @@ class _ObjectTarget:
         if keys in ([], [self.path]) and "/" in self.path:
             keys = [key for key in self.store.find(self.path.rpartition("/")[0]) if key.startswith(self.path)]
         for key in keys:
-            yield _ObjectTarget(_name_below(self.name, self.path, key), self.store, key)
+            yield ObjectTarget(_name_below(self.name, self.path, key), self.store, key)
 
     def remove(self) -> None:
         self.store.invalidate_cache()
@@ -234,6 +208,9 @@ class _ObjectTarget:
 
     def console_url(self) -> str | None:
         return console_url(self.store, self.path)
+
+
+StorageTarget: TypeAlias = LocalTarget | ObjectTarget
 
 
 def _name_below(name: str, path: str, file: str) -> str:

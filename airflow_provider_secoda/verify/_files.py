@@ -11,6 +11,7 @@ import tempfile
 import zlib
 from contextlib import contextmanager
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -18,6 +19,7 @@ from airflow_provider_secoda._storage.formats import format_of
 from airflow_provider_secoda._storage.manifest import manifest_path
 from airflow_provider_secoda._storage.target import resolve_prefix
 from airflow_provider_secoda.client._api.limits import Limits
+from airflow_provider_secoda.verify._messages import escape
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Iterator
@@ -72,23 +74,39 @@ class Pair:
     file: StorageTarget | None = None
     manifest: StorageTarget | None = None
 
-    @property
-    def identity(self) -> tuple[Hashable, str]:
-        """Equal for the same data file, however its path is written."""
-        target = self.file or self.manifest
-        assert target is not None
-        store, path = target.identity
-        return store, path.removesuffix(_MANIFEST_SUFFIX)
 
+def find_pairs(paths: Iterable[str], errors: list[str]) -> tuple[list[Pair], int]:
+    """Find the data files and manifests at paths or URLs, or below them at any depth, each once.
 
-def find_pairs(path: str) -> tuple[list[Pair], int]:
-    """Find the data files and manifests at a path or URL, or below it at any depth, in the order of their names.
-
-    :param path: of a data file or its manifest, of a directory, or in an object store also the beginning of keys
-    :return: the pairs, and the number of other files
-    :raises ValueError: it is not a path or URL
-    :raises UnreadableError: the storage does not answer, or does not permit reading
+    :param paths: of data files or manifests, of directories, or in an object store also the beginning of keys
+    :param errors: gets a message for each path that cannot be read, or where no file is found
+    :return: the pairs, those of each path in the order of their names, and the number of other files
+    :raises ValueError: one is not a path or URL
     """
+    pairs: dict[tuple[Hashable, str], Pair] = {}
+    others = 0
+    for path in paths:
+        try:
+            targets = _targets(path)
+        except UnreadableError as exc:
+            errors.append(f"{escape(path)}: cannot be read: {exc}")
+            continue
+        halves = [(data, target) for target in targets if (data := _data_path(target.name)) is not None]
+        others += len(targets) - len(halves)
+        if not halves:
+            errors.append(f"{escape(path)}: no file to check (.jsonl, .ndjson, .jsonl.gz, .ndjson.gz, .parquet)")
+        for data, target in sorted(halves, key=itemgetter(0)):
+            store, place = target.identity
+            pair = pairs.setdefault((store, place.removesuffix(_MANIFEST_SUFFIX)), Pair(data))
+            if data == target.name:
+                pair.file = target
+            else:
+                pair.manifest = target
+    return list(pairs.values()), others
+
+
+def _targets(path: str) -> list[StorageTarget]:
+    """Return the files at a path or URL, or below it; of a data file or manifest, both of the pair."""
     data = _data_path(path)
     names = [path.rstrip("/") or "/"] if data is None else [data, manifest_path(data)]
     try:
@@ -99,7 +117,7 @@ def find_pairs(path: str) -> tuple[list[Pair], int]:
         raise UnreadableError(exc) from None
     with _unreadable():
         existing = [target for target in targets if data is not None and target.exists()]
-        return _pairs(existing or targets[0].files())
+        return existing or list(targets[0].files())
 
 
 def _data_path(path: str) -> str | None:
@@ -112,22 +130,6 @@ def _data_path(path: str) -> str | None:
     return data
 
 
-def _pairs(targets: Iterable[StorageTarget]) -> tuple[list[Pair], int]:
-    pairs: dict[str, Pair] = {}
-    others = 0
-    for target in targets:
-        path = _data_path(target.name)
-        if path is None:
-            others += 1
-            continue
-        pair = pairs.setdefault(path, Pair(path))
-        if path == target.name:
-            pair.file = target
-        else:
-            pair.manifest = target
-    return [pairs[path] for path in sorted(pairs)], others
-
-
 class DigestReader(io.RawIOBase):
     """A stream that computes size and digest of what is read through it."""
 
@@ -137,7 +139,6 @@ class DigestReader(io.RawIOBase):
         self.size = 0
 
     def readable(self) -> bool:
-        """Return True."""
         return True
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
@@ -153,13 +154,11 @@ class DigestReader(io.RawIOBase):
         return len(piece)
 
     def read_to_end(self) -> None:
-        """Read all that is left."""
         while self.read(PIECE_BYTES):
             pass
 
     @property
     def sha256(self) -> str:
-        """The digest of what was read, in hexadecimal digits."""
         return self._digest.hexdigest()
 
 

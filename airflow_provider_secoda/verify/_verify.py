@@ -12,17 +12,14 @@ from airflow_provider_secoda._arguments import check_count, parse_datetime
 from airflow_provider_secoda.client._api.timestamps import to_instant
 from airflow_provider_secoda.get_provider_info import __version__
 from airflow_provider_secoda.verify._checks.file import FileCheck
-from airflow_provider_secoda.verify._checks.records import RecordIndex
-from airflow_provider_secoda.verify._checks.series import check_windows
+from airflow_provider_secoda.verify._checks.series import RecordIndex, check_windows
 from airflow_provider_secoda.verify._checks.source import Source, SourceError
-from airflow_provider_secoda.verify._files import Pair, UnreadableError, find_pairs
+from airflow_provider_secoda.verify._files import find_pairs
 from airflow_provider_secoda.verify._messages import escape
-from airflow_provider_secoda.verify._result import FileResult, Result, SeriesKey
+from airflow_provider_secoda.verify._result import Result
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Sequence
-
-    from airflow_provider_secoda.verify._checks.records import Record
+    from collections.abc import Sequence
 
 
 @dataclass
@@ -41,6 +38,18 @@ class Progress:
     records: int = 0
     now: str = ""
     _written: float = field(default_factory=time.monotonic)
+
+    def start(self, activity: str, path: str) -> None:
+        self.now = f"{activity} {escape(path)}"
+        self.write_if_due()
+
+    def count_file(self) -> None:
+        self.files += 1
+        self.write_if_due()
+
+    def count_record(self) -> None:
+        self.records += 1
+        self.write_if_due()
 
     def write_if_due(self) -> None:
         """Write a line if enough time has passed."""
@@ -86,90 +95,22 @@ def verify(
     now = f"{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%SZ}"
     result = Result(tuple(paths), now, __version__, first, after, against_source)
     progress = _progress or Progress()
-    pairs = _find(paths, result)
+    pairs, result.other_files = find_pairs(paths, result.errors)
     progress.total = len(pairs)
-    with RecordIndex() as index, closing(Source(conn_id, progress.write_if_due)) as source:
-        checks = _Checks(result, max_findings, progress, index, source if against_source else None)
+    with RecordIndex(hold=against_source) as index, closing(Source(conn_id, progress.write_if_due)) as source:
         for pair in pairs:
-            checks.run(pair)
+            progress.start("checking", pair.path)
+            file = FileCheck(pair, max_findings, index, progress.count_record).run()
+            result.files.append(file)
+            if file.error is not None:
+                result.errors.append(f"{escape(file.path)}: {file.error}")
+            elif against_source and file.exists:
+                progress.start("comparing with the API:", file.path)
+                try:
+                    source.compare(file, index)
+                except SourceError as exc:
+                    result.errors.append(f"{escape(file.path)} and later files were not compared with the API: {exc}")
+                    against_source = False  # a read that failed after all its retries would fail for each file
+            progress.count_file()
     result.series = check_windows(result.files, first, after, max_findings)
     return result
-
-
-def _find(paths: Sequence[str], result: Result) -> list[Pair]:
-    """Return the files at all paths, each once."""
-    found: dict[tuple[Hashable, str], Pair] = {}
-    for path in paths:
-        try:
-            pairs, others = find_pairs(path)
-        except UnreadableError as exc:
-            result.errors.append(f"{escape(path)}: cannot be read: {exc}")
-            continue
-        result.other_files += others
-        if not pairs:
-            result.errors.append(f"{escape(path)}: no file to check (.jsonl, .ndjson, .jsonl.gz, .ndjson.gz, .parquet)")
-        for pair in pairs:
-            found.setdefault(pair.identity, pair)
-    return list(found.values())
-
-
-@dataclass
-class _Checks:
-    """Check several files, one after the other.
-
-    :param source: None: do not read the API (any more)
-    """
-
-    result: Result
-    max_findings: int
-    progress: Progress
-    index: RecordIndex
-    source: Source | None
-    _series: dict[SeriesKey, int] = field(default_factory=dict)
-
-    def run(self, pair: Pair) -> None:
-        self.progress.now = f"checking {escape(pair.path)}"
-        self.progress.write_if_due()
-        self.index.clear_held()
-        file = FileCheck(pair, self.max_findings, self._on_record).run()
-        self.result.files.append(file)
-        if file.error is not None:
-            self.result.errors.append(f"{escape(file.path)}: {file.error}")
-        elif file.exists:
-            self._compare_with_source(file)
-        self.progress.files += 1
-        self.progress.write_if_due()
-
-    def _compare_with_source(self, file: FileResult) -> None:
-        if self.source is None or file.series is None or file.window is None:
-            return
-        self.progress.now = f"comparing with the API: {escape(file.path)}"
-        self.progress.write_if_due()
-        try:
-            self.source.compare(file, file.series, file.window, self.index)
-            file.compared = True
-        except SourceError as exc:
-            self.result.errors.append(f"{escape(file.path)} and later files were not compared with the API: {exc}")
-            self.source = None  # a read that failed after all its retries would fail for each file
-
-    def _on_record(self, file: FileResult, record: Record) -> None:
-        self.progress.records += 1
-        self.progress.write_if_due()
-        if record.id is None:
-            return
-        if self.source is not None:
-            self.index.hold(record, record.id)
-        number = len(self.result.files)
-        # A file of an unknown series is a series of its own.
-        series = -1 - number if file.series is None else self._series.setdefault(file.series, len(self._series))
-        first = self.index.add(series, number, record.position, record.id)
-        if first is None:
-            return
-        first_file, first_position = first
-        text = f"has the same id as record {first_position}"
-        if first_file == number:
-            file.findings.add("duplicate", text, record.position, record.id)
-        else:
-            path = self.result.files[first_file].path
-            text += f" of {escape(path)}"
-            file.findings.add("in_two_files", text, record.position, record.id, other_path=path)

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_secoda._storage.target import StorageTarget
     from airflow_provider_secoda.verify._checks.records import Record
+    from airflow_provider_secoda.verify._checks.series import RecordIndex
     from airflow_provider_secoda.verify._files import Pair
 
 
@@ -70,11 +71,13 @@ class _Header(msgspec.Struct):
 class FileCheck:
     """The check of one file.
 
-    :param on_record: called with each record
+    :param index: gets all records
+    :param on_record: called after each record
     """
 
-    def __init__(self, pair: Pair, max_findings: int, on_record: Callable[[FileResult, Record], None]) -> None:
+    def __init__(self, pair: Pair, max_findings: int, index: RecordIndex, on_record: Callable[[], None]) -> None:
         self._pair = pair
+        self._index = index
         self._on_record = on_record
         self._result = FileResult(pair.path, format_of(pair.path), Findings(max_findings))
         self._findings = self._result.findings
@@ -83,6 +86,7 @@ class FileCheck:
 
     def run(self) -> FileResult:
         """Read the file and its manifest; ``error`` of the result says what could not be read."""
+        self._index.start_file(self._pair.path)
         manifest: AbstractContextManager[DigestReader | None] = nullcontext()
         if self._pair.manifest is not None:
             manifest = open_digest_reader(self._pair.manifest)
@@ -164,7 +168,8 @@ class FileCheck:
 
     def _records(self, raws: Iterator[bytes]) -> Iterator[Record]:
         for record in check_records(raws, self._result):
-            self._on_record(self._result, record)
+            self._index.add(self._result, record)
+            self._on_record()
             yield record
 
     @contextmanager

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from airflow_provider_secoda._storage.scratch_database import ScratchDatabase, decode_text, encode_text
+from airflow_provider_secoda._storage.scratch_database import encode_text
 from airflow_provider_secoda.client._api.json_checks import replace_half_pairs
 from airflow_provider_secoda.client._api.timestamps import format_instant, parse_instant
 from airflow_provider_secoda.verify._files import DamagedError
@@ -17,13 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from airflow_provider_secoda.verify._result import FileResult
-
-_INDEX = """
-CREATE TABLE first (series INTEGER, key BLOB, file INTEGER NOT NULL, position INTEGER NOT NULL,
-  PRIMARY KEY (series, key)) WITHOUT ROWID;
-CREATE TABLE held (key BLOB PRIMARY KEY, position INTEGER NOT NULL, at INTEGER, sha256 TEXT NOT NULL, id BLOB NOT NULL)
-  WITHOUT ROWID;
-"""
 
 
 class _Head(msgspec.Struct):
@@ -71,7 +64,7 @@ def read_head(raw: bytes) -> _Head:
 def check_records(raws: Iterable[bytes], file: FileResult) -> Iterator[Record]:
     """Yield the records of a file until it ends or is damaged; add findings about each and about the order.
 
-    That each id is in the file once is checked by means of :class:`RecordIndex`.
+    That each id is in the file once is checked by :class:`~airflow_provider_secoda.verify._checks.series.RecordIndex`.
     """
     findings = file.findings
     last: tuple[int, str] | None = None
@@ -110,42 +103,3 @@ def _check_timestamp(head: _Head, position: int, file: FileResult) -> int | None
         text = f"is outside the window: its {field} is {timestamp}"
         file.findings.add("outside_window", text, position, head.id, timestamp=timestamp)
     return at
-
-
-class RecordIndex(ScratchDatabase):
-    """Remember on disk where each id of each series was first found, and the records of one file."""
-
-    def __init__(self) -> None:
-        super().__init__(_INDEX)
-
-    def add(self, series: int, file: int, position: int, record_id: str) -> tuple[int, int] | None:
-        """Add an id; return (file, position) of the record that had it first, if there is one."""
-        key = id_key(record_id)
-        row = (series, key, file, position)
-        if self.database.execute("INSERT INTO first VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING", row).rowcount:
-            return None
-        query = "SELECT file, position FROM first WHERE series = ? AND key = ?"
-        found: tuple[int, int] = self.database.execute(query, (series, key)).fetchone()
-        return found
-
-    def clear_held(self) -> None:
-        """Forget the records that are held."""
-        self.database.execute("DELETE FROM held")
-
-    def hold(self, record: Record, record_id: str) -> None:
-        """Hold a record, until it is taken, if none with its id is held."""
-        row = (id_key(record_id), record.position, record.at, record.sha256, encode_text(record_id))
-        self.database.execute("INSERT INTO held VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING", row)
-
-    def take(self, record_id: str) -> tuple[int, str] | None:
-        """Return position and sha256 of a held record, and hold it no longer; None: there is no such record."""
-        key = (id_key(record_id),)
-        row: tuple[int, str] | None
-        row = self.database.execute("SELECT position, sha256 FROM held WHERE key = ?", key).fetchone()
-        self.database.execute("DELETE FROM held WHERE key = ?", key)
-        return row
-
-    def held(self) -> Iterator[tuple[int, str, int | None]]:
-        """Yield position, id and timestamp of the records that are still held."""
-        for position, blob, at in self.database.execute("SELECT position, id, at FROM held ORDER BY position"):
-            yield position, decode_text(blob), at

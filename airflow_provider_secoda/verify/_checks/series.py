@@ -1,18 +1,84 @@
-"""Check that the windows of each series have no gap and no overlap."""
+"""Check the files of a series against each other: no gap or overlap of their windows, and no id in two of them."""
 
 from __future__ import annotations
 
 from dataclasses import astuple
 from typing import TYPE_CHECKING
 
+from airflow_provider_secoda._storage.scratch_database import ScratchDatabase, decode_text, encode_text
 from airflow_provider_secoda.client._api.timestamps import format_instant
+from airflow_provider_secoda.verify._checks.records import id_key
 from airflow_provider_secoda.verify._messages import escape, plural
 from airflow_provider_secoda.verify._result import FileResult, Findings, SeriesResult, Span
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
+    from airflow_provider_secoda.verify._checks.records import Record
     from airflow_provider_secoda.verify._result import SeriesKey
+
+
+_SCHEMA = """
+CREATE TABLE first (series INTEGER, key BLOB, file INTEGER NOT NULL, position INTEGER NOT NULL,
+  PRIMARY KEY (series, key)) WITHOUT ROWID;
+CREATE TABLE held (key BLOB PRIMARY KEY, position INTEGER NOT NULL, at INTEGER, sha256 TEXT NOT NULL, id BLOB NOT NULL)
+  WITHOUT ROWID;
+"""
+
+
+class RecordIndex(ScratchDatabase):
+    """Remember on disk where each id of each series was first found, and the records of the latest file.
+
+    :param hold: whether the records of the latest file are needed
+    """
+
+    def __init__(self, *, hold: bool) -> None:
+        super().__init__(_SCHEMA)
+        self._hold = hold
+        self._paths: list[str] = []
+        self._series: dict[SeriesKey | str, int] = {}
+
+    def start_file(self, path: str) -> None:
+        """Add a file; the records that follow are its."""
+        self._paths.append(path)
+        self.database.execute("DELETE FROM held")
+
+    def add(self, file: FileResult, record: Record) -> None:
+        """Add a record; that its id was added before is a finding."""
+        if record.id is None:
+            return
+        key, number = id_key(record.id), len(self._paths) - 1
+        execute = self.database.execute
+        if self._hold:
+            held = (key, record.position, record.at, record.sha256, encode_text(record.id))
+            execute("INSERT INTO held VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING", held)
+        # A file of an unknown series is a series of its own.
+        series = self._series.setdefault(file.series or file.path, len(self._series))
+        row = (series, key, number, record.position)
+        if execute("INSERT INTO first VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING", row).rowcount:
+            return
+        query = "SELECT file, position FROM first WHERE series = ? AND key = ?"
+        ((first_file, first_position),) = execute(query, (series, key))
+        text = f"has the same id as record {first_position}"
+        if first_file == number:
+            file.findings.add("duplicate", text, record.position, record.id)
+        else:
+            path = self._paths[first_file]
+            text += f" of {escape(path)}"
+            file.findings.add("in_two_files", text, record.position, record.id, other_path=path)
+
+    def take(self, record_id: str) -> tuple[int, str] | None:
+        """Return position and sha256 of a record of the latest file, and remove it; None: there is no such record."""
+        key = (id_key(record_id),)
+        row: tuple[int, str] | None
+        row = self.database.execute("SELECT position, sha256 FROM held WHERE key = ?", key).fetchone()
+        self.database.execute("DELETE FROM held WHERE key = ?", key)
+        return row
+
+    def remaining(self) -> Iterator[tuple[int, str, int | None]]:
+        """Yield position, id and timestamp of the records of the latest file that were not taken."""
+        for position, blob, at in self.database.execute("SELECT position, id, at FROM held ORDER BY position"):
+            yield position, decode_text(blob), at
 
 
 def check_windows(

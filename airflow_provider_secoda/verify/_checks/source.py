@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from airflow_provider_secoda.hooks.secoda import SecodaHook
-    from airflow_provider_secoda.verify._checks.records import RecordIndex
-    from airflow_provider_secoda.verify._result import FileResult, Findings, SeriesKey, Span
+    from airflow_provider_secoda.verify._checks.series import RecordIndex
+    from airflow_provider_secoda.verify._result import FileResult, Findings, SeriesKey
 
 
 class SourceError(Exception):
@@ -44,13 +44,18 @@ class Source:
         for hook in self._hooks.values():
             hook.get_conn().close()
 
-    def compare(self, file: FileResult, series: SeriesKey, window: Span, index: RecordIndex) -> None:
-        """Read a window again and compare it with the records of a file, which ``index`` holds.
+    def compare(self, file: FileResult, index: RecordIndex) -> None:
+        """Read the window of a file again, if its manifest is valid, and compare it with the records of the file.
+
+        :param index: the latest file of which is this one
 
         :raises SourceError: the connection leads to another host than the file's, or the read failed
         """
         from airflow.providers.common.compat.sdk import AirflowException  # noqa: PLC0415 - only where it is used
 
+        series, window = file.series, file.window
+        if series is None or window is None:
+            return
         report = WindowReport()
         try:
             hook = self._hook(series)
@@ -70,6 +75,7 @@ class Source:
         except (SecodaError, AirflowException, ContradictionError) as exc:
             raise SourceError(escape(f"{type(exc).__name__}: {exc}", 1000)) from None
         _add_expired(index, report.history_from, file.findings)
+        file.compared = True
 
     def _hook(self, series: SeriesKey) -> SecodaHook:
         from airflow_provider_secoda.hooks.secoda import SecodaHook  # noqa: PLC0415 - it imports Airflow
@@ -110,7 +116,7 @@ def _add_expired(index: RecordIndex, oldest: int | None, findings: Findings) -> 
 
     :param oldest: timestamp of the oldest log that the API returns, microseconds
     """
-    for position, record_id, at in index.held():
+    for position, record_id, at in index.remaining():
         timestamp = None if at is None else format_instant(at)
         expired = at is not None and (oldest is None or at < oldest)
         why = "it is older than all logs of the API" if expired else "although older logs are returned"
