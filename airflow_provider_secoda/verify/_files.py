@@ -154,7 +154,8 @@ class DigestReader(io.RawIOBase):
         return len(piece)
 
     def read_to_end(self) -> None:
-        while self.read(PIECE_BYTES):
+        buffer = memoryview(bytearray(PIECE_BYTES))
+        while self.readinto(buffer):
             pass
 
     @property

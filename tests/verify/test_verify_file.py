@@ -423,7 +423,7 @@ def test_findings_are_counted_beyond_those_listed(path):
 
 def test_a_long_run_of_invalid_records_is_not_matched_by_position(path, monkeypatch):
     """A long run of invalid lines is not kept in memory to be matched: the lines are added, the records removed."""
-    monkeypatch.setattr("airflow_provider_secoda.verify._checks.difference._MAX_UNREADABLE", 3)
+    monkeypatch.setattr("airflow_provider_secoda.verify._checks.records._MAX_UNREADABLE", 3)
     lines = lines_of(path)
     for count, expected in ((3, {"altered": 3}), (5, {"removed": 5, "added": 5})):
         path.write_bytes(b"".join([*lines[:10], *([b"?\n"] * count), *lines[10 + count :]]))

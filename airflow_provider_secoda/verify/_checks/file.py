@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
@@ -13,8 +13,7 @@ import msgspec
 from airflow_provider_secoda._storage.formats import format_of, require_format
 from airflow_provider_secoda._storage.manifest import ManifestError, read_manifest
 from airflow_provider_secoda.client._api.timestamps import parse_instant
-from airflow_provider_secoda.verify._checks.difference import compare_records
-from airflow_provider_secoda.verify._checks.records import check_records
+from airflow_provider_secoda.verify._checks.records import check_records, compare_records
 from airflow_provider_secoda.verify._files import (
     PIECE_BYTES,
     DigestReader,
@@ -28,7 +27,6 @@ from airflow_provider_secoda.verify._result import FileResult, Findings, SeriesK
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from contextlib import AbstractContextManager
 
     from airflow_provider_secoda._storage.target import StorageTarget
     from airflow_provider_secoda.verify._checks.records import Record
@@ -87,37 +85,31 @@ class FileCheck:
     def run(self) -> FileResult:
         """Read the file and its manifest; ``error`` of the result says what could not be read."""
         self._index.start_file(self._pair.path)
-        manifest: AbstractContextManager[DigestReader | None] = nullcontext()
-        if self._pair.manifest is not None:
-            manifest = open_digest_reader(self._pair.manifest)
         try:
-            with manifest as reader:
-                self._check(reader)
+            if self._pair.manifest is None:
+                text = "manifest missing: the file may be incomplete, or it was written with write_manifest=False"
+                self._findings.add("manifest_missing", text)
+                self._check_file(None)
+            else:
+                with open_digest_reader(self._pair.manifest) as manifest:
+                    self._check_file(self._check_manifest(manifest))
+                    manifest.read_to_end()
+                    self._result.manifest_sha256 = manifest.sha256
         except UnreadableError as exc:
             self._result.error = f"could not be read: {exc}"
         except ModuleNotFoundError as exc:
             self._result.error = str(exc)
         return self._result
 
-    def _check(self, manifest: DigestReader | None) -> None:
-        listed: Iterator[tuple[str, str]] | None = None
-        if manifest is None:
-            text = "manifest missing: the file may be incomplete, or it was written with write_manifest=False"
-            self._findings.add("manifest_missing", text)
-        else:
-            try:
-                header, listed = read_manifest(io.BufferedReader(manifest, PIECE_BYTES))
-                self._check_header(header)
-            except ManifestError as exc:
-                listed = None
-                self._add_invalid_manifest(exc)
-        if self._pair.file is None:
-            self._findings.add("file_missing", "file missing: only its manifest exists")
-        else:
-            self._check_file(self._pair.file, listed)
-        if manifest is not None:
-            manifest.read_to_end()
-            self._result.manifest_sha256 = manifest.sha256
+    def _check_manifest(self, manifest: DigestReader) -> Iterator[tuple[str, str]] | None:
+        """Check the header of the manifest; return the records that follow, None if it is invalid."""
+        try:
+            header, listed = read_manifest(io.BufferedReader(manifest, PIECE_BYTES))
+            self._check_header(header)
+        except ManifestError as exc:
+            self._add_invalid_manifest(exc)
+            return None
+        return listed
 
     def _add_invalid_manifest(self, exc: ManifestError) -> None:
         self._findings.add("manifest_invalid", f"the manifest is invalid: {escape(str(exc))}")
@@ -144,16 +136,18 @@ class FileCheck:
             self._findings.add("wrong_manifest", f"the manifest is for another file, {quote(file.name)}")
         seconds = (window.end - started_at) / 1_000_000 + settle
         if seconds > 0:
-            self._findings.add(
-                "early", f"the read began {seconds:g} s before the window had settled: later logs are missing"
-            )
+            text = f"the read began {seconds:g} s before the window had settled: later logs are missing"
+            self._findings.add("early", text)
         if file.format != result.format:
             self._findings.add("inconsistent", f"the manifest records the format {quote(file.format)}")
 
-    def _check_file(self, target: StorageTarget, listed: Iterator[tuple[str, str]] | None) -> None:
+    def _check_file(self, listed: Iterator[tuple[str, str]] | None) -> None:
+        if self._pair.file is None:
+            self._findings.add("file_missing", "file missing: only its manifest exists")
+            return
         result = self._result
         require_format(result.format)
-        with self._open(target) as (reader, raws):
+        with self._open(self._pair.file) as (reader, raws):
             records = self._records(raws)
             try:
                 if listed is not None:
