@@ -129,8 +129,7 @@ class AuditLogPoller:
             result = await client.value(self._follower.poll(now_instant()), concurrency=4)
         except Exception as error:  # noqa: BLE001 - an error would end all watchers, and Airflow restarts them at once
             forbidden = isinstance(error, SecodaPermissionError)
-            self._polled_at = loop.time()
-            self._due = self._polled_at + self._backoff.fail(error, advice=_ADVICE if forbidden else "")
+            self._due = loop.time() + self._backoff.fail(error, advice=_ADVICE if forbidden else "")
             if forbidden or (isinstance(error, SecodaIncompleteError) and self._backoff.failures >= _MAX_INCOMPLETE):
                 self._set_standalone(True)
             return

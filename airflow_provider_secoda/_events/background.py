@@ -13,6 +13,8 @@ log = logging.getLogger(__name__)
 
 #: The longest pause in seconds between two retries, and the longest ``Retry-After`` that is obeyed.
 MAX_PAUSE, MAX_RETRY_AFTER = 900.0, 86_400.0
+#: After this many failures every backoff is at its longest pause.
+_MANY = 64
 
 
 async def wait_for_event(event: asyncio.Event, timeout: float | None) -> None:
@@ -73,10 +75,8 @@ class FailureBackoff:
                 f". {advice}" if advice else "",
                 exc_info=None if ours or is_airflow_error(error) else error,
             )
-        if isinstance(error, SecodaPermissionError):  # only an administrator can change this: use the longest pause
-            pause = Backoff(self._backoff.longest, self._backoff.longest, self._backoff.jitter).delay(1)
-        else:
-            pause = self._backoff.delay(self.failures)
+        # Only an administrator can change a permission: use the longest pause.
+        pause = self._backoff.delay(_MANY if isinstance(error, SecodaPermissionError) else self.failures)
         return max(pause, min(getattr(error, "retry_after", None) or 0.0, MAX_RETRY_AFTER))
 
     def succeed(self) -> None:

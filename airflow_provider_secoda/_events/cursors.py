@@ -22,7 +22,7 @@ from airflow_provider_secoda.client._api.timestamps import format_instant, parse
 from airflow_provider_secoda.client._http.backoff import Backoff
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Mapping
 
     from airflow_provider_secoda._events.watchers import Watcher
     from airflow_provider_secoda.client._api.timestamps import Instant
@@ -118,7 +118,7 @@ class CursorSaver:
     """
 
     stream: str
-    watchers: Collection[Watcher]
+    watchers: Mapping[Watcher, CursorStore | None]
     position: Callable[[], Instant]
     store_used: Callable[[], None]
     #: Set when there may be a cursor to load or to save.
@@ -138,36 +138,30 @@ class CursorSaver:
 
     async def _sync_all(self) -> None:
         now = asyncio.get_running_loop().time
-        consecutive_failures = 0
-        for watcher in list(self.watchers):
+        was_failing, consecutive_failures = bool(self._failing), 0
+        self._failing = {watcher: retry for watcher, retry in self._failing.items() if not watcher.closed}
+        for watcher, store in list(self.watchers.items()):
             failures, retry_at = self._failing.get(watcher, (0, 0.0))
             if consecutive_failures >= _MAX_FAILURES or now() < retry_at:
                 continue
             try:
-                used = await watcher.sync_cursor(self.position(), now())
+                used = await watcher.sync_cursor(store, self.position(), now())
             except Exception as error:  # noqa: BLE001 - a state store may raise any error; it is retried
                 consecutive_failures += 1
-                self._log_failure(error)
+                if not (was_failing or self._failing):
+                    log.warning(
+                        "%s: the state store of an asset failed (%s: %s). Retrying with exponential backoff, at most "
+                        "every %.0f min",
+                        self.stream,
+                        type(error).__name__,
+                        error,
+                        _BACKOFF.longest / 60,
+                    )
                 self._failing[watcher] = (failures + 1, now() + _BACKOFF.delay(failures + 1))
             else:
                 if used:
                     consecutive_failures = 0
                     self.store_used()
-                    self._forget_failure(watcher)
-        for watcher in [watcher for watcher in self._failing if watcher.closed]:
-            self._forget_failure(watcher)
-
-    def _log_failure(self, error: Exception) -> None:
-        if not self._failing:
-            log.warning(
-                "%s: the state store of an asset failed (%s: %s). Retrying with exponential backoff, at most every "
-                "%.0f min",
-                self.stream,
-                type(error).__name__,
-                error,
-                _BACKOFF.longest / 60,
-            )
-
-    def _forget_failure(self, watcher: Watcher) -> None:
-        if self._failing.pop(watcher, None) and not self._failing:
+                    self._failing.pop(watcher, None)
+        if was_failing and not self._failing:
             log.info("%s: the state stores of its assets work again", self.stream)

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
     from airflow.triggers.base import BaseEventTrigger
 
-    from airflow_provider_secoda._events.cursors import CursorStore
     from airflow_provider_secoda._events.stream import Producer
     from airflow_provider_secoda._events.watchers import Watcher
 else:
@@ -46,7 +45,7 @@ class SecodaEventTrigger(BaseEventTrigger):
         """Return the arguments that say what is watched; they identify the cursor after a restart."""
         raise NotImplementedError
 
-    def _make_watcher(self, store: CursorStore | None) -> Watcher:
+    def _make_watcher(self) -> Watcher:
         raise NotImplementedError
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
@@ -73,8 +72,8 @@ class SecodaEventTrigger(BaseEventTrigger):
         store = CursorStore(asset_state_of(self), {"trigger": type(self).__qualname__, **self._watch_arguments()})
         if not store:
             self.log.warning("No state store for the cursor of this watcher: after a restart it begins at the present")
-        watcher = self._make_watcher(store or None)
-        with stream.shared_stream(self.secoda_conn_id, self.filter, self.poke_interval).join(watcher):
+        watcher = self._make_watcher()
+        with stream.shared_stream(self.secoda_conn_id, self.filter, self.poke_interval).join(watcher, store or None):
             async for tick in shared_stream:
                 for payload in watcher.drain(tick):
                     yield TriggerEvent(payload)
@@ -84,7 +83,7 @@ class SecodaEventTrigger(BaseEventTrigger):
         from airflow_provider_secoda._events.stream import Stream  # noqa: PLC0415
 
         stream = Stream(self.secoda_conn_id, self.filter, self.poke_interval)
-        watcher = self._make_watcher(None)
+        watcher = self._make_watcher()
         with stream.join(watcher):
             async with aclosing(stream.ticks()) as ticks:
                 async for tick in ticks:

@@ -16,7 +16,7 @@ import asyncio
 from contextlib import contextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary, WeakValueDictionary
+from weakref import WeakValueDictionary
 
 from airflow_provider_secoda._compat import stream_producer_base
 from airflow_provider_secoda._events.audit_log_poller import AuditLogPoller
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from airflow.triggers.shared_stream import SharedStreamProducer
 
+    from airflow_provider_secoda._events.cursors import CursorStore
     from airflow_provider_secoda._events.watchers import Watcher
 else:
     SharedStreamProducer = stream_producer_base()
@@ -44,7 +45,7 @@ class Stream:
     """
 
     def __init__(self, secoda_conn_id: str, filter_text: str | None, poke_interval: float) -> None:
-        self.watchers: dict[Watcher, None] = {}
+        self.watchers: dict[Watcher, CursorStore | None] = {}
         self.tick = 0
         #: Airflow gave up on a watcher at this tick or before; see :meth:`confirm`.
         self._doubtful_tick = 0
@@ -62,9 +63,10 @@ class Stream:
         )
 
     @contextmanager
-    def join(self, watcher: Watcher) -> Iterator[None]:
-        """Serve a watcher while the block runs."""
-        self.watchers[watcher] = None
+    def join(self, watcher: Watcher, store: CursorStore | None = None) -> Iterator[None]:
+        """Serve a watcher while the block runs; without a store its cursor is not saved."""
+        watcher.loaded = store is None
+        self.watchers[watcher] = store
         self._cursors.wake.set()
         self._poller.wake.set()
         try:
@@ -157,16 +159,13 @@ class Producer(SharedStreamProducer):
         await self._ticks.aclose()
 
 
-_streams: WeakKeyDictionary[asyncio.AbstractEventLoop, WeakValueDictionary[tuple[Any, ...], Stream]] = (
-    WeakKeyDictionary()
-)
+_streams: WeakValueDictionary[tuple[Any, ...], Stream] = WeakValueDictionary()
 
 
 def shared_stream(secoda_conn_id: str, filter_text: str | None, poke_interval: float) -> Stream:
     """Return the stream of a connection in this event loop; it is deleted with its last reference."""
-    streams = _streams.setdefault(asyncio.get_running_loop(), WeakValueDictionary())
-    key = (secoda_conn_id, filter_text, poke_interval)
-    stream = streams.get(key)
+    key = (asyncio.get_running_loop(), secoda_conn_id, filter_text, poke_interval)
+    stream = _streams.get(key)
     if stream is None:
-        stream = streams[key] = Stream(*key)
+        stream = _streams[key] = Stream(secoda_conn_id, filter_text, poke_interval)
     return stream

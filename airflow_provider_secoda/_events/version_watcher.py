@@ -6,6 +6,7 @@ new. If the audit log cannot be read, the watcher is standalone: it polls its re
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,6 @@ from airflow_provider_secoda.client._versions.poll import poll_versions
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-    from airflow_provider_secoda._events.cursors import CursorStore
     from airflow_provider_secoda._events.watchers import LogFields
     from airflow_provider_secoda.client._api.audit_log_page import Log
     from airflow_provider_secoda.client._api.timestamps import Instant
@@ -57,8 +57,8 @@ class VersionWatcher(Watcher):
     #: Versions may be older than the log that names them.
     margin = LATE
 
-    def __init__(self, resource_id: str, match: Match, store: CursorStore | None = None, lookback: float = 0.0) -> None:
-        super().__init__(store, lookback)
+    def __init__(self, resource_id: str, match: Match, lookback: float = 0.0) -> None:
+        super().__init__(lookback)
         self.resource_id = resource_id
         self.match_mode: Match = match
         #: Whether it polls its resource at every interval, as no audit log announces versions.
@@ -68,7 +68,7 @@ class VersionWatcher(Watcher):
         self.announced: dict[str, AnnouncedVersion] = {}
         self.backoff = FailureBackoff(f"Reading the logs of resource {resource_id}", 60.0)
         self._page_order: PageOrder | None = None
-        self._finished: dict[str, None] = {}
+        self._finished: deque[str] = deque(maxlen=_MAX_FINISHED)
 
     def start(self, newest: Instant, now: Instant) -> None:
         """Set the position of the watcher, unless it started standalone."""
@@ -171,9 +171,7 @@ class VersionWatcher(Watcher):
                 version.tries = MAX_TRIES + 1
             if version.tries > MAX_TRIES:
                 del self.announced[id_]
-                self._finished[id_] = None
-                if len(self._finished) > _MAX_FINISHED:
-                    del self._finished[next(iter(self._finished))]
+                self._finished.append(id_)
 
 
 def version_payload(summary: dict[str, Any]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_secoda._events.cursors import MAX_DELIVERED, Cursor, CursorStore
+from airflow_provider_secoda._events.cursors import MAX_DELIVERED, Cursor
 from airflow_provider_secoda._storable import read_record
 from airflow_provider_secoda.client._api.fields import participant
 from airflow_provider_secoda.client._audit_logs.follow import LATE
@@ -22,6 +22,7 @@ from airflow_provider_secoda.client._audit_logs.follow import LATE
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
 
+    from airflow_provider_secoda._events.cursors import CursorStore
     from airflow_provider_secoda.client._api.audit_log_page import Log
     from airflow_provider_secoda.client._api.timestamps import Instant
 
@@ -81,8 +82,7 @@ class Watcher:
     #: Keys are remembered until the cursor is this far beyond them, in microseconds.
     margin = 0
 
-    def __init__(self, store: CursorStore | None = None, lookback: float = 0.0) -> None:
-        self.store = store
+    def __init__(self, lookback: float) -> None:
         self.lookback = lookback
         #: Whether the watcher has left the stream.
         self.closed = False
@@ -101,7 +101,7 @@ class Watcher:
         self.last_tick = 0
         #: Whether the store was read, and what was found; what was saved last, whether it is outdated, and when to save
         #: again in any case (by the event loop's clock).
-        self.loaded = store is None
+        self.loaded = False
         self.loaded_cursor: Cursor | None = None
         self._saved: Cursor | None = None
         self._changed = True
@@ -167,29 +167,30 @@ class Watcher:
         self.delivered = {key: at for key, at in self.delivered.items() if at >= self.since - self.margin}
         return Cursor(self.since, dict(self.delivered))
 
-    async def sync_cursor(self, position: Instant, now: float) -> bool:
+    async def sync_cursor(self, store: CursorStore | None, position: Instant, now: float) -> bool:
         """Load the cursor if it is not loaded, or save it if it is outdated; return whether the store was used.
 
+        :param store: None if there is no store: then only older keys are forgotten
         :param now: the event loop's time
         """
         save_again_at = now + _SAVE_AGAIN * random.uniform(1.0, 2.0)  # noqa: S311 - so that not all come at once
-        if not self.loaded and self.store is not None:
-            self.loaded_cursor = await self.store.load()
+        if not self.loaded and store is not None:
+            self.loaded_cursor = await store.load()
             self.loaded, self._save_at = True, save_again_at
             return True
         if not self.started or not (self._changed or now >= self._save_at):
             return False
         cursor = self.cursor(position)
-        saving = self.store is not None and cursor != self._saved
+        saving = cursor != self._saved
         self._changed = False  # it may be set again while the cursor is being saved
         try:
-            if self.store is not None and saving:
-                await self.store.save(cursor)
+            if saving and store is not None:
+                await store.save(cursor)
         except BaseException:
             self._changed = True
             raise
         self._saved, self._save_at = cursor, save_again_at
-        return saving
+        return saving and store is not None
 
 
 class LogWatcher(Watcher):
@@ -199,10 +200,8 @@ class LogWatcher(Watcher):
         the field's name
     """
 
-    def __init__(
-        self, lists: Mapping[str, Collection[str] | None], store: CursorStore | None = None, lookback: float = 0.0
-    ) -> None:
-        super().__init__(store, lookback)
+    def __init__(self, lists: Mapping[str, Collection[str] | None], lookback: float = 0.0) -> None:
+        super().__init__(lookback)
         self._allowed = [(name.removesuffix("s"), values) for name, values in lists.items() if values is not None]
 
     def match(self, log: Log, fields: LogFields) -> bool:

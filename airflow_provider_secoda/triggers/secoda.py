@@ -23,7 +23,6 @@ from airflow_provider_secoda.client.filters import Filter
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
 
-    from airflow_provider_secoda._events.cursors import CursorStore
     from airflow_provider_secoda._events.version_watcher import VersionWatcher
     from airflow_provider_secoda._events.watchers import LogWatcher
     from airflow_provider_secoda.client._versions.history import Match
@@ -170,10 +169,10 @@ class SecodaAuditLogEventTrigger(SecodaEventTrigger):
     def _watch_arguments(self) -> dict[str, Any]:
         return {"secoda_conn_id": self.secoda_conn_id, **self._lists, "filter": self.filter}
 
-    def _make_watcher(self, store: CursorStore | None) -> LogWatcher:
+    def _make_watcher(self) -> LogWatcher:
         from airflow_provider_secoda._events.watchers import LogWatcher  # noqa: PLC0415
 
-        return LogWatcher(self._lists, store, self.lookback)
+        return LogWatcher(self._lists, self.lookback)
 
 
 class SecodaVersionHistoryEventTrigger(SecodaEventTrigger):
@@ -208,7 +207,7 @@ class SecodaVersionHistoryEventTrigger(SecodaEventTrigger):
     def _watch_arguments(self) -> dict[str, Any]:
         return {"resource_id": self.resource_id, "secoda_conn_id": self.secoda_conn_id, "match": self.match}
 
-    def _make_watcher(self, store: CursorStore | None) -> VersionWatcher:
+    def _make_watcher(self) -> VersionWatcher:
         from airflow_provider_secoda._events.version_watcher import VersionWatcher  # noqa: PLC0415
 
-        return VersionWatcher(self.resource_id, self.match, store, self.lookback)
+        return VersionWatcher(self.resource_id, self.match, self.lookback)

@@ -171,7 +171,7 @@ def test_all_lists_must_contain_the_log(predicates, matches):
     fields = fields_of(
         activity_type="DELETE", performer_type="USER", performer_id="p1", resource_type="TAG", resource_id="r1"
     )
-    watcher = SecodaAuditLogEventTrigger(**predicates)._make_watcher(None)
+    watcher = SecodaAuditLogEventTrigger(**predicates)._make_watcher()
     watcher.match(Log(0, "x", b"{}"), fields)
     assert bool(watcher.pending) is matches
 
@@ -182,7 +182,7 @@ def test_fields_of_any_log_can_be_read():
     assert half.resources == {"r"}
     odd = fields_of(activity_type=None, related_resource_ids="r", resource_id=["r"], version_history_id=7, logged_at=0)
     assert odd.resources == set()
-    watcher = SecodaVersionHistoryEventTrigger("r")._make_watcher(None)
+    watcher = SecodaVersionHistoryEventTrigger("r")._make_watcher()
     assert watcher.match(Log(7, "x", b"{}"), fields_of(resource_id="r", version_history_id="v", logged_at=0))
     assert watcher.announced["v"].logged == 7, "when the log was stored, as it has no other valid time"
     assert fields_of(related_resource_ids=["a", 1], parent_id="b", resource_id="c").resources == {"a", "b", "c"}
