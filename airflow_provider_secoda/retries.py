@@ -108,7 +108,7 @@ def unwrap_errors_for_retry_policy(task: BaseOperator) -> Iterator[None]:
 
 def _delay(first: timedelta, longest: timedelta = timedelta(0), failures: int = 1) -> timedelta:
     """Return the delay after a number of failures in a row, with jitter; it is never shorter than ``first``."""
-    from airflow_provider_secoda.client._http.backoff import Backoff  # noqa: PLC0415 - DAG files are parsed often
+    from airflow_provider_secoda.client._http.retry import Backoff  # noqa: PLC0415 - DAG files are parsed often
 
     backoff = Backoff(first.total_seconds(), max(first, longest).total_seconds())
     return timedelta(seconds=backoff.delay(failures))

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 
-from airflow_provider_secoda.client._http.backoff import Backoff
+from airflow_provider_secoda.client._http.retry import Backoff
 from airflow_provider_secoda.client.errors import SecodaError, SecodaPermissionError, SecodaRateLimitError
 
 log = logging.getLogger(__name__)

@@ -19,7 +19,7 @@ from airflow_provider_secoda._compat import read_state, write_state
 from airflow_provider_secoda._events.background import wait_for_event
 from airflow_provider_secoda._persisted import CURSOR_KEY_PREFIX
 from airflow_provider_secoda.client._api.timestamps import format_instant, parse_instant
-from airflow_provider_secoda.client._http.backoff import Backoff
+from airflow_provider_secoda.client._http.retry import Backoff
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -9,7 +9,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 from airflow_provider_secoda._events.background import FailureBackoff, is_airflow_error
-from airflow_provider_secoda.client._http.backoff import Backoff
+from airflow_provider_secoda.client._http.retry import Backoff
 from airflow_provider_secoda.client.errors import (
     SecodaAuthenticationError,
     SecodaConfigurationError,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from airflow_provider_secoda.client._http.backoff import Backoff
+from airflow_provider_secoda.client._http.retry import Backoff
 
 #: The shortest pause in seconds, for any ``poke_interval``.
 MIN_PAUSE = 0.1

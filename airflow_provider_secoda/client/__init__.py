@@ -11,6 +11,8 @@
 The names below are imported on first use: DAG files import parts of this package, and must not load an HTTP library.
 """
 
+# ruff: noqa: F403, F405 - `__all__` below names everything, also what these imports are for
+
 from __future__ import annotations
 
 from importlib import import_module
@@ -21,36 +23,8 @@ if TYPE_CHECKING:
     from airflow_provider_secoda.client._api.limits import Limits
     from airflow_provider_secoda.client._http.retry import RetryPolicy
     from airflow_provider_secoda.client.aio import AsyncSecodaClient
-    from airflow_provider_secoda.client.errors import (
-        SecodaAuthenticationError,
-        SecodaConfigurationError,
-        SecodaConnectionError,
-        SecodaError,
-        SecodaFatalError,
-        SecodaIncompleteError,
-        SecodaLimitError,
-        SecodaNotFoundError,
-        SecodaPermissionError,
-        SecodaRateLimitError,
-        SecodaRedirectError,
-        SecodaRequestError,
-        SecodaResponseError,
-        SecodaRetriableError,
-        SecodaServerError,
-        SecodaTimeoutError,
-        SecodaTLSError,
-    )
-    from airflow_provider_secoda.client.filters import (
-        Filter,
-        Sort,
-        all_of,
-        any_of,
-        contains,
-        exact,
-        is_set,
-        none_of,
-        one_of,
-    )
+    from airflow_provider_secoda.client.errors import *
+    from airflow_provider_secoda.client.filters import *
     from airflow_provider_secoda.client.sync import SecodaClient
 
 __all__ = [

@@ -6,13 +6,11 @@ import asyncio
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from airflow_provider_secoda.client._api.base_url import resolve_base_url
+from airflow_provider_secoda.client._api.endpoint import USER_AGENT, Endpoint, Key, require_key
 from airflow_provider_secoda.client._api.flow import Emit, Flow
-from airflow_provider_secoda.client._api.key import Key, require_key
 from airflow_provider_secoda.client._api.limits import Limits
 from airflow_provider_secoda.client._http.client_base import ClientBase, appending
-from airflow_provider_secoda.client._http.endpoint import USER_AGENT, Endpoint
-from airflow_provider_secoda.client._http.gate import Gate, GatedTransport
-from airflow_provider_secoda.client._http.httpx_transport import AsyncTransport
+from airflow_provider_secoda.client._http.httpx_transport import AsyncTransport, Gate
 from airflow_provider_secoda.client.errors import SecodaConfigurationError, SecodaError
 
 if TYPE_CHECKING:
@@ -32,14 +30,8 @@ _Finished: TypeAlias = "tuple[Attempt, Outcome]"
 class AsyncSecodaClient(ClientBase):
     """Run flows without blocking; for one event loop, and for any number of tasks in it.
 
-    :param api_key: sent as ``Authorization: Bearer …`` to ``base_url`` and nowhere else
-    :param base_url: the API's address; ``https://api.secoda.co`` by default
-    :param timeout: seconds to wait for a connection and for each piece of a response
-    :param verify: whether to verify the server's certificate, or the path of a CA bundle to verify it with
-    :param proxy: URL of a proxy for all requests; by default the environment's proxies are used
-    :param policy: how often a request is sent, and how long to wait before a retry
-    :param user_agent: sent as ``User-Agent``
-    :param limits: how large and how slow a response may be
+    The parameters are those of :class:`~.sync.SecodaClient`, and one more.
+
     :param max_connections: how many requests of all tasks may be in flight; further ones wait
     """
 
@@ -70,7 +62,7 @@ class AsyncSecodaClient(ClientBase):
 
         :raises SecodaConfigurationError: naming ``verify``, ``proxy`` or the variable of the environment to change
         """
-        transport = GatedTransport(endpoint, gate, max_connections=max_connections)
+        transport = AsyncTransport(endpoint, max_connections=max_connections, gate=gate)
         return cls.__new__(cls)._start(endpoint, None, transport)  # noqa: SLF001 - of this class
 
     def _start(self, endpoint: Endpoint, policy: RetryPolicy | None, transport: AsyncTransport) -> Self:
@@ -89,11 +81,7 @@ class AsyncSecodaClient(ClientBase):
         await self._transport.aclose()
 
     async def value(self, flow: Flow[R], *, concurrency: int = 1, policy: RetryPolicy | None = None) -> R:
-        """Run a flow that emits nothing; return its value.
-
-        :param concurrency: how many of its calls may be in flight
-        :param policy: for this flow, instead of the client's
-        """
+        """Run a flow that emits nothing; return its value. The parameters are those of :meth:`run`."""
         results: list[R] = []
         async for _ in self.run(appending(flow, results), concurrency=concurrency, policy=policy):
             pass

@@ -9,15 +9,14 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from airflow_provider_secoda.client._api.base_url import resolve_base_url
 from airflow_provider_secoda.client._api.decoding import read_json
+from airflow_provider_secoda.client._api.endpoint import USER_AGENT, Endpoint, Key, require_key
 from airflow_provider_secoda.client._api.flow import Call, Emit, Flow, Request, once
-from airflow_provider_secoda.client._api.key import Key, require_key
 from airflow_provider_secoda.client._api.limits import Limits
 from airflow_provider_secoda.client._api.timestamps import to_instant
 from airflow_provider_secoda.client._audit_logs.listing import AUDIT_LOGS_PATH
 from airflow_provider_secoda.client._audit_logs.output import WindowReport
 from airflow_provider_secoda.client._audit_logs.window import WindowQuery, read_window
 from airflow_provider_secoda.client._http.client_base import ClientBase, appending
-from airflow_provider_secoda.client._http.endpoint import USER_AGENT, Endpoint
 from airflow_provider_secoda.client._http.requests_transport import Transport
 from airflow_provider_secoda.client._versions.pages import RESOURCE_LOGS_PATH, read_version_histories
 from airflow_provider_secoda.client.errors import SecodaConfigurationError, SecodaConnectionError, SecodaError
@@ -153,11 +152,7 @@ class SecodaClient(ClientBase):
         return self.value(once(Call(request, partial(read_json, listing=listing))))
 
     def value(self, flow: Flow[R], *, concurrency: int = 1, policy: RetryPolicy | None = None) -> R:
-        """Run a flow that emits nothing; return its value.
-
-        :param concurrency: how many of its calls may be in flight
-        :param policy: for this flow, instead of the client's
-        """
+        """Run a flow that emits nothing; return its value. The parameters are those of :meth:`run`."""
         results: list[R] = []
         for _ in self.run(appending(flow, results), concurrency=concurrency, policy=policy):
             pass
@@ -170,7 +165,7 @@ class SecodaClient(ClientBase):
         :param policy: for this flow, instead of the client's
         """
         exchange = self._exchange(flow, concurrency, policy)
-        workers = _WorkerPool(self._transport)
+        threads = _RequestThreads(self._transport)
         try:
             step = next(exchange)
             while True:
@@ -178,20 +173,20 @@ class SecodaClient(ClientBase):
                     yield step.value
                     step = next(exchange)
                 else:
-                    workers.start(step)
-                    step = exchange.send(workers.done.get())
+                    threads.start(step)
+                    step = exchange.send(threads.done.get())
         except StopIteration:
             return
         except SecodaError as error:
             self._scrub(error)
             raise
         finally:
-            workers.stop()
+            threads.stop()
             exchange.close()
 
 
-class _WorkerPool:
-    """Threads that send attempts after their pauses; as many as the largest number of attempts at once.
+class _RequestThreads:
+    """Send attempts after their pauses, each in a thread.
 
     They are daemons: neither a long pause nor a silent server keeps a process from ending.
     """
@@ -199,35 +194,21 @@ class _WorkerPool:
     def __init__(self, transport: Transport) -> None:
         self.done: queue.SimpleQueue[tuple[Attempt, Outcome]] = queue.SimpleQueue()
         self._transport = transport
-        self._todo: queue.SimpleQueue[Attempt | None] = queue.SimpleQueue()
         self._stopped = threading.Event()
-        self._lock = threading.Lock()
-        self._idle = self._size = 0
 
     def start(self, attempts: Sequence[Attempt]) -> None:
-        """Send attempts, each in a thread that is idle or new."""
+        """Send attempts; each is in ``done`` when it has ended."""
         for attempt in attempts:
-            with self._lock:
-                needed = self._idle == 0
-                self._idle -= not needed
-            if needed:
-                self._size += 1
-                threading.Thread(target=self._work, name=f"secoda_{self._size}", daemon=True).start()
-            self._todo.put(attempt)
+            threading.Thread(target=self._send, args=(attempt,), name="secoda_request", daemon=True).start()
 
     def stop(self) -> None:
-        """Let the threads end; pauses end now, and requests in flight are not waited for."""
+        """End all pauses; requests in flight are not waited for."""
         self._stopped.set()
-        for _ in range(self._size):
-            self._todo.put(None)
 
-    def _work(self) -> None:
-        while (attempt := self._todo.get()) is not None:
-            outcome: Outcome = SecodaConnectionError("the read was cancelled")
-            try:
-                if not self._stopped.wait(attempt.pause):
-                    outcome = self._transport.send(attempt.request)
-            finally:
-                with self._lock:
-                    self._idle += 1
-                self.done.put((attempt, outcome))
+    def _send(self, attempt: Attempt) -> None:
+        outcome: Outcome = SecodaConnectionError("the read was cancelled")
+        try:
+            if not self._stopped.wait(attempt.pause):
+                outcome = self._transport.send(attempt.request)
+        finally:
+            self.done.put((attempt, outcome))

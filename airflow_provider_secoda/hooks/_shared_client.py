@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary
 
 from asgiref.sync import sync_to_async
 
-from airflow_provider_secoda.client._http.gate import Gate
+from airflow_provider_secoda.client._http.httpx_transport import Gate
 from airflow_provider_secoda.client._http.retry import POLL_POLICY
 from airflow_provider_secoda.client.aio import AsyncSecodaClient
 from airflow_provider_secoda.hooks._metrics import prepare_metrics, record_request_metrics

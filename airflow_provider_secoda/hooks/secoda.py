@@ -12,8 +12,8 @@ from airflow.providers.common.compat.sdk import BaseHook
 from airflow_provider_secoda._compat import mask_secret
 from airflow_provider_secoda.client._api.json_checks import load
 from airflow_provider_secoda.client.errors import SecodaError
+from airflow_provider_secoda.get_provider_info import get_provider_info
 from airflow_provider_secoda.hooks._errors import final_errors_fail, hint_for
-from airflow_provider_secoda.hooks._form import ConnectionForm
 from airflow_provider_secoda.hooks._metrics import counting_logs, record_request_metrics
 
 if TYPE_CHECKING:
@@ -49,9 +49,6 @@ class SecodaHook(BaseHook):
     default_conn_name = "secoda_default"
     conn_type = "secoda"
     hook_name = "Secoda"
-    # Airflow before 3.2 reads these from the class itself, and ignores inherited ones.
-    get_connection_form_widgets = ConnectionForm.get_connection_form_widgets
-    get_ui_field_behaviour = ConnectionForm.get_ui_field_behaviour
 
     def __init__(self, secoda_conn_id: str = default_conn_name, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -227,6 +224,37 @@ class SecodaHook(BaseHook):
             True,
             f"Connected to Secoda at {settings.base_url}: the workspace has {page['count']} audit logs{unverified}",
         )
+
+    @classmethod
+    def get_connection_form_widgets(cls) -> dict[str, Any]:
+        """Return the form's own fields for Airflow before 3.2; later versions read them from the provider info."""
+        from flask_appbuilder.fieldwidgets import BS3TextFieldWidget  # noqa: PLC0415
+        from flask_babel import lazy_gettext  # noqa: PLC0415
+        from wtforms import StringField  # noqa: PLC0415
+        from wtforms.validators import Optional, any_of  # noqa: PLC0415
+
+        widgets = {}
+        for name, spec in _form()["conn-fields"].items():
+            choices = spec["schema"].get("enum")
+            widgets[name] = StringField(
+                lazy_gettext(spec["label"]),
+                widget=BS3TextFieldWidget(),
+                description=spec["description"],
+                validators=[Optional(), *([any_of(choices)] if choices else [])],
+            )
+        return widgets
+
+    @classmethod
+    def get_ui_field_behaviour(cls) -> dict[str, Any]:
+        """Return how the form shows the standard fields, for Airflow before 3.2."""
+        behaviour = _form()["ui-field-behaviour"]
+        return {name.replace("-", "_"): behaviour[name] for name in ("hidden-fields", "relabeling", "placeholders")}
+
+
+def _form() -> dict[str, Any]:
+    info: dict[str, Any] = get_provider_info()  # type: ignore[no-untyped-call]
+    form: dict[str, Any] = info["connection-types"][0]
+    return form
 
 
 def _mask_key(connection: Connection) -> Connection:

@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_secoda.client._http.backoff import Backoff
-from airflow_provider_secoda.client._http.retry import RetryPolicy
+from airflow_provider_secoda.client._http.retry import Backoff, RetryPolicy
 from airflow_provider_secoda.client.errors import (
     SecodaIncompleteError,
     SecodaNotFoundError,

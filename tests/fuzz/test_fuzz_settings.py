@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from airflow_provider_secoda.client._api.base_url import is_loopback
 from airflow_provider_secoda.client._api.flow import Call, Request, Response, once
 from airflow_provider_secoda.client._http.exchange import exchange
-from airflow_provider_secoda.client._http.gate import Gate
+from airflow_provider_secoda.client._http.httpx_transport import Gate
 from airflow_provider_secoda.client._http.responses import interpret
 from airflow_provider_secoda.client._http.retry import RetryPolicy
 from airflow_provider_secoda.client.aio import AsyncSecodaClient

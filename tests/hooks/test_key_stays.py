@@ -12,7 +12,7 @@ import pytest
 
 pytest.importorskip("airflow")
 
-from airflow_provider_secoda.client._api.key import Key
+from airflow_provider_secoda.client._api.endpoint import Key
 from airflow_provider_secoda.client._http.retry import RetryPolicy
 from airflow_provider_secoda.client.sync import SecodaClient
 from airflow_provider_secoda.hooks._connection import read_connection

@@ -10,8 +10,8 @@ import pytest
 
 pytest.importorskip("airflow")
 
+from airflow_provider_secoda.client._api.endpoint import Key
 from airflow_provider_secoda.client._api.flow import once
-from airflow_provider_secoda.client._api.key import Key
 from airflow_provider_secoda.client._versions.history import Baseline
 from airflow_provider_secoda.client._versions.pages import resource_logs_call
 from airflow_provider_secoda.client._versions.poll import poll_versions

@@ -93,7 +93,7 @@ def test_a_pickled_error_names_nothing_but_itself(kind):
 
 def test_what_holds_the_key_cannot_be_pickled():
     """Neither the key nor a client or a hook that was used lets itself be pickled with the key inside."""
-    from airflow_provider_secoda.client._api.key import Key
+    from airflow_provider_secoda.client._api.endpoint import Key
     from airflow_provider_secoda.client.sync import SecodaClient
 
     for one in (Key(KEY), SecodaClient(KEY, "http://127.0.0.1:9")):

@@ -9,8 +9,8 @@ from airflow_provider_secoda.client._http.exchange import RequestStats, exchange
 from airflow_provider_secoda.client._http.retry import RetryPolicy
 
 if TYPE_CHECKING:
+    from airflow_provider_secoda.client._api.endpoint import Endpoint
     from airflow_provider_secoda.client._api.flow import Flow
-    from airflow_provider_secoda.client._http.endpoint import Endpoint
     from airflow_provider_secoda.client._http.exchange import Exchange
     from airflow_provider_secoda.client.errors import SecodaError
 

@@ -22,7 +22,7 @@ from airflow_provider_secoda.client.errors import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from airflow_provider_secoda.client._http.endpoint import Endpoint
+    from airflow_provider_secoda.client._api.endpoint import Endpoint
 
 #: Raised when a connection breaks, and when the library only waits for more, which can be the cause of a timeout.
 _NOT_CAUSED_BY_TLS = (

@@ -20,16 +20,18 @@ from urllib.parse import urlencode
 import anyio
 import httpx
 
+from airflow_provider_secoda.client._api.flow import Response
 from airflow_provider_secoda.client._http.body import ACCEPT_ENCODING, Body
 from airflow_provider_secoda.client._http.error_translation import ErrorTranslator, causes
 from airflow_provider_secoda.client._http.proxy_and_tls import read_network_settings
+from airflow_provider_secoda.client._http.responses import retry_after
 from airflow_provider_secoda.client.errors import SecodaConfigurationError, SecodaConnectionError, SecodaError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-    from airflow_provider_secoda.client._api.flow import Request, Response
-    from airflow_provider_secoda.client._http.endpoint import Endpoint
+    from airflow_provider_secoda.client._api.endpoint import Endpoint
+    from airflow_provider_secoda.client._api.flow import Request
     from airflow_provider_secoda.client._http.exchange import Outcome
 
 _log = logging.getLogger(__name__)
@@ -37,6 +39,8 @@ _log = logging.getLogger(__name__)
 #: Seconds after which an idle connection is not used again; many servers and balancers close theirs after 60.
 KEEP_ALIVE = 50.0
 _LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=KEEP_ALIVE)
+#: Seconds that a gate is closed after a 429 without ``Retry-After``, and the longest ``Retry-After`` that is obeyed.
+_DEFAULT_WAIT, _LONGEST_WAIT = 1.0, 86_400.0
 _HUNG_UP = (httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError)
 _UNUSABLE = (httpx.InvalidURL, httpx.UnsupportedProtocol, UnicodeError)
 
@@ -56,6 +60,26 @@ for _name in ("httpx", "httpcore.connection", "httpcore.http11", "httpcore.proxy
     logging.getLogger(_name).addFilter(_not_sending)
 
 
+class Gate:
+    """Until when no request of a connection may be sent, because one of them got a 429; its transports share it."""
+
+    def __init__(self) -> None:
+        self._closed_until = 0.0
+
+    async def wait(self) -> None:
+        """Wait until requests may be sent."""
+        loop = asyncio.get_running_loop()
+        while (wait := self._closed_until - loop.time()) > 0:  # noqa: ASYNC110 - it is a time, not an event
+            await asyncio.sleep(wait)
+
+    def close_after(self, outcome: Outcome) -> None:
+        """Close the gate if a request got a 429."""
+        if isinstance(outcome, Response) and outcome.status == 429:  # noqa: PLR2004
+            seconds = retry_after(outcome)
+            delay = _DEFAULT_WAIT if seconds is None else min(seconds, _LONGEST_WAIT)
+            self._closed_until = max(self._closed_until, asyncio.get_running_loop().time() + delay)
+
+
 class AsyncTransport:
     """Sends requests to one endpoint; for one event loop.
 
@@ -63,14 +87,17 @@ class AsyncTransport:
     fails behind a proxy, and does not report whether an old connection broke or a new one.
 
     :param max_connections: how many requests may be in flight; further ones wait as long as it takes
+    :param gate: what each request waits for, and what a 429 closes
     :raises SecodaConfigurationError: as :func:`~.proxy_and_tls.read_network_settings` does
     """
 
-    def __init__(self, endpoint: Endpoint, *, max_connections: int) -> None:
+    def __init__(self, endpoint: Endpoint, *, max_connections: int, gate: Gate | None = None) -> None:
         self._endpoint = endpoint
+        self._gate = gate
         self._settings = read_network_settings(endpoint)
+        self._https_proxy = (self._settings.proxy or "").startswith("https:")
         # Without TLS no certificates are needed.
-        secure = endpoint.base_url.startswith("https:") or self._has_https_proxy()
+        secure = endpoint.base_url.startswith("https:") or self._https_proxy
         self._tls = None if secure else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         self._loading = asyncio.Lock()
         self._extensions = {"timeout": dict.fromkeys(("connect", "read", "write"), endpoint.timeout)}
@@ -92,10 +119,18 @@ class AsyncTransport:
 
     async def send(self, request: Request) -> Outcome:
         """Send one request; return the response, or the error with which it ended."""
+        if self._gate is None:
+            return await self._send(request)
+        await self._gate.wait()
+        outcome = await self._send(request)
+        self._gate.close_after(outcome)
+        return outcome
+
+    async def _send(self, request: Request) -> Outcome:
         async with self._capacity:
             token = _sending.set(True)
             try:
-                response = await self._send(request)
+                response = await self._fetch(request)
             except asyncio.CancelledError as stop:
                 # Without the frames of the library: their local variables contain the key.
                 stop.__context__ = None
@@ -112,15 +147,9 @@ class AsyncTransport:
         _log.debug("GET %s %s: %s, %s bytes", request.path, request.params, response.status, len(response.body))
         return response
 
-    async def _send(self, request: Request) -> Response:
-        limits, idle, connection, answer, response, complete = (
-            self._endpoint.limits,
-            self._idle,
-            None,
-            None,
-            None,
-            False,
-        )
+    async def _fetch(self, request: Request) -> Response:
+        limits, idle = self._endpoint.limits, self._idle
+        connection, answer, response, complete = None, None, None, False
         try:
             with anyio.move_on_after(limits.answer_seconds):
                 if idle:
@@ -182,7 +211,7 @@ class AsyncTransport:
         proxy = None
         try:
             if self._settings.proxy:
-                proxy = httpx.Proxy(self._settings.proxy, ssl_context=tls if self._has_https_proxy() else None)
+                proxy = httpx.Proxy(self._settings.proxy, ssl_context=tls if self._https_proxy else None)
             return _Connection(verify=tls, trust_env=False, limits=_LIMITS, proxy=proxy)
         except (ImportError, ValueError, httpx.InvalidURL):
             # The proxy's URL is not repeated: it may contain a password.
@@ -194,9 +223,6 @@ class AsyncTransport:
                 # In a thread: it takes long enough to delay all tasks of the event loop.
                 self._tls = await asyncio.to_thread(self._settings.ssl_context)
             return self._tls
-
-    def _has_https_proxy(self) -> bool:
-        return (self._settings.proxy or "").startswith("https:")
 
     def _is_proxy_unreachable(self, exc: Exception) -> bool:
         # Two libraries wrap the error: right below them is the socket's, as long as it is not even connected.

@@ -21,7 +21,7 @@ from airflow_provider_secoda.client.errors import SecodaConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from airflow_provider_secoda.client._http.endpoint import Endpoint
+    from airflow_provider_secoda.client._api.endpoint import Endpoint
 
 _log = logging.getLogger(__name__)
 

@@ -25,9 +25,8 @@ from airflow_provider_secoda.client.errors import SecodaConnectionError, SecodaE
 if TYPE_CHECKING:
     from socket import socket
 
+    from airflow_provider_secoda.client._api.endpoint import Endpoint, Key
     from airflow_provider_secoda.client._api.flow import Request, Response
-    from airflow_provider_secoda.client._api.key import Key
-    from airflow_provider_secoda.client._http.endpoint import Endpoint
     from airflow_provider_secoda.client._http.exchange import Outcome
 
 _CHUNK = 1 << 16
