@@ -76,12 +76,14 @@ def last_period(timetable: Any, instant: datetime, *, anchor: datetime | None = 
     return _period(current.data_interval) or since
 
 
-def period_from(timetable: Any, date: datetime) -> Period | None:
-    """Return the period of the schedule that starts at ``date``, or None.
+def partition_period(timetable: Any, date: datetime) -> Period | None:
+    """Return the period that starts at a partition date: of the calendar or else of the schedule; or None.
 
-    :param timetable: a DAG's ``timetable`` as a task gets it; for a partitioned run a ``CronPartitionTimetable``
+    :param timetable: a DAG's ``timetable`` as a task gets it: ``PartitionedAssetTimetable``, ``CronPartitionTimetable``
     :param date: a run's ``partition_date``, aware
     """
+    if (calendar := _calendar_period(timetable, date)) is not None:
+        return calendar
     core = core_timetable(_timed(timetable))
     if not core.periodic:
         return None
@@ -91,12 +93,14 @@ def period_from(timetable: Any, date: datetime) -> Period | None:
     return Period(utc(date), utc(following.run_after))
 
 
-def calendar_period(timetable: Any, date: datetime) -> Period | None:
-    """Return the hour, day, week … that starts at a partition date; None if the mappers do not agree on a length.
+def utc(moment: datetime) -> datetime:
+    """Return a datetime of the standard library in UTC; a datetime without a time zone is in UTC."""
+    aware = moment if moment.tzinfo is not None else moment.replace(tzinfo=timezone.utc)
+    return from_instant(to_instant(aware))
 
-    :param timetable: a DAG's ``timetable`` as a task gets it; for such a run a ``PartitionedAssetTimetable``
-    :param date: a run's ``partition_date``, aware
-    """
+
+def _calendar_period(timetable: Any, date: datetime) -> Period | None:
+    """Return the hour, day, week … that starts at a partition date; None if the mappers do not agree on a length."""
     configured = getattr(timetable, "partition_mapper_config", None) or {}
     mappers = [*configured.values(), getattr(timetable, "default_partition_mapper", None)]
     found = {one for one in map(_mapper_and_zone, mappers) if one is not None}
@@ -105,12 +109,6 @@ def calendar_period(timetable: Any, date: datetime) -> Period | None:
     ((mapper, zone),) = found
     start = pendulum.instance(date).in_timezone(zone)
     return Period(utc(start), utc(start.add(**_PARTITION_LENGTHS[mapper])))
-
-
-def utc(moment: datetime) -> datetime:
-    """Return a datetime of the standard library in UTC; a datetime without a time zone is in UTC."""
-    aware = moment if moment.tzinfo is not None else moment.replace(tzinfo=timezone.utc)
-    return from_instant(to_instant(aware))
 
 
 def _mapper_and_zone(mapper: Any) -> tuple[str, str] | None:

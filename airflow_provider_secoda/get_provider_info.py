@@ -1,10 +1,16 @@
-"""What Airflow reads of this provider at every start: one literal, no imports."""
+"""What Airflow reads of this provider at every start: literals, no imports."""
 
 __version__ = "0.1.0"
 
 
 def get_provider_info():  # type: ignore[no-untyped-def]  # noqa: ANN201 - an annotation would need an import
     """Return the provider's metadata, in the shape of Airflow's ``provider.yaml.schema.json``."""
+    asset_uri = {
+        "schemes": ["secoda"],
+        "handler": "airflow_provider_secoda.assets.secoda.sanitize_uri",
+        "factory": "airflow_provider_secoda.assets.secoda.create_asset",
+        "to_openlineage_converter": "airflow_provider_secoda.assets.secoda.convert_asset_to_openlineage",
+    }
     return {
         "package-name": "airflow-provider-secoda",
         "name": "Secoda",
@@ -17,39 +23,16 @@ def get_provider_info():  # type: ignore[no-untyped-def]  # noqa: ANN201 - an an
                 "tags": ["service"],
             }
         ],
-        "hooks": [
-            {"integration-name": "Secoda", "python-modules": ["airflow_provider_secoda.hooks.secoda"]},
-        ],
-        "operators": [
-            {"integration-name": "Secoda", "python-modules": ["airflow_provider_secoda.operators.secoda"]},
-        ],
-        "sensors": [
-            {"integration-name": "Secoda", "python-modules": ["airflow_provider_secoda.sensors.secoda"]},
-        ],
-        "triggers": [
-            {"integration-name": "Secoda", "python-modules": ["airflow_provider_secoda.triggers.secoda"]},
-        ],
+        "hooks": [{"integration-name": "Secoda", "python-modules": ["airflow_provider_secoda.hooks.secoda"]}],
+        "operators": [{"integration-name": "Secoda", "python-modules": ["airflow_provider_secoda.operators.secoda"]}],
+        "sensors": [{"integration-name": "Secoda", "python-modules": ["airflow_provider_secoda.sensors.secoda"]}],
+        "triggers": [{"integration-name": "Secoda", "python-modules": ["airflow_provider_secoda.triggers.secoda"]}],
         "extra-links": [
             "airflow_provider_secoda.links.secoda.SecodaOutputLink",
             "airflow_provider_secoda.links.secoda.SecodaResourceLink",
         ],
-        "asset-uris": [
-            {
-                "schemes": ["secoda"],
-                "handler": "airflow_provider_secoda.assets.secoda.sanitize_uri",
-                "factory": "airflow_provider_secoda.assets.secoda.create_asset",
-                "to_openlineage_converter": "airflow_provider_secoda.assets.secoda.convert_asset_to_openlineage",
-            }
-        ],
-        # Airflow 2.11 calls them so, and goes with it.
-        "dataset-uris": [
-            {
-                "schemes": ["secoda"],
-                "handler": "airflow_provider_secoda.assets.secoda.sanitize_uri",
-                "factory": "airflow_provider_secoda.assets.secoda.create_asset",
-                "to_openlineage_converter": "airflow_provider_secoda.assets.secoda.convert_asset_to_openlineage",
-            }
-        ],
+        "asset-uris": [asset_uri],
+        "dataset-uris": [asset_uri],  # the name in Airflow 2.11; goes when that does
         "connection-types": [
             {
                 "connection-type": "secoda",
@@ -70,10 +53,7 @@ def get_provider_info():  # type: ignore[no-untyped-def]  # noqa: ANN201 - an an
                     "region": {
                         "label": "Region",
                         "description": "Where the workspace lives: us (also when left empty), eu, apac or on_premise",
-                        "schema": {
-                            "type": ["string", "null"],
-                            "enum": ["us", "eu", "apac", "on_premise"],
-                        },
+                        "schema": {"type": ["string", "null"], "enum": ["us", "eu", "apac", "on_premise"]},
                     },
                     "customer_domain": {
                         "label": "Customer domain",

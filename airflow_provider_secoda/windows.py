@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_secoda._arguments import parse_datetime
 from airflow_provider_secoda._compat import run_fact, run_type_of
-from airflow_provider_secoda._schedule_periods import calendar_period, last_period, period_from, utc
+from airflow_provider_secoda._schedule_periods import last_period, partition_period, utc
 from airflow_provider_secoda.client._api.timestamps import format_datetime, from_instant, parse_instant
 
 if TYPE_CHECKING:
@@ -184,7 +184,7 @@ def _partition_date(context: Mapping[str, Any], timetable: Any) -> datetime | No
 
 
 def _from_partition(timetable: Any, date: datetime) -> Window:
-    period = calendar_period(timetable, date) or period_from(timetable, date)
+    period = partition_period(timetable, date)
     if period is None:
         raise WindowError(
             f"The run's partition date {format_datetime(utc(date))} does not start a period of the DAG's schedule "

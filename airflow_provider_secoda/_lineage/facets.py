@@ -6,6 +6,8 @@ Import this module only when OpenLineage calls: it needs OpenLineage's client, w
 from __future__ import annotations
 
 import json
+import os
+import re
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -20,7 +22,6 @@ from openlineage.client.generated.input_statistics_input_dataset import InputSta
 from openlineage.client.generated.output_statistics_output_dataset import OutputStatisticsOutputDatasetFacet
 from openlineage.client.generated.schema_dataset import SchemaDatasetFacet, SchemaDatasetFacetFields
 
-from airflow_provider_secoda._lineage.file_names import file_names
 from airflow_provider_secoda.assets.secoda import Address, authority_of
 from airflow_provider_secoda.client._api.fields import AUDIT_LOG
 
@@ -30,6 +31,11 @@ if TYPE_CHECKING:
     from airflow_provider_secoda.hooks._connection import ConnectionSettings
 
 _SPEC = "https://openlineage.io/spec/facets/1-0-0"
+_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/")
+#: Other schemes of a store, and the one that OpenLineage uses.
+_STORES = {"s3a": "s3", "s3n": "s3", "gcs": "gs"}
+#: Types of columns in Parquet files, where they have other names than the documented types.
+_PARQUET_TYPES = {"boolean": "bool", "date-time": "timestamp[us, tz=UTC]", "object": "string"}
 
 
 @attrs.define
@@ -54,11 +60,6 @@ class ExecutionParameters(RunFacet):
         return f"{_SPEC}/ExecutionParametersRunFacet.json#/$defs/ExecutionParametersRunFacet"
 
 
-def resource(settings: ConnectionSettings, resource_id: str) -> InputDataset:
-    """Return the resource that a sensor polls as an input."""
-    return _input(settings, resource_id)
-
-
 def audit_logs(
     settings: ConnectionSettings, query: Mapping[str, Any] | None = None, summary: Mapping[str, Any] | None = None
 ) -> InputDataset:
@@ -77,7 +78,7 @@ def audit_logs(
         facets["dataQualityMetrics"] = DataQualityMetricsInputDatasetFacet(
             rowCount=count, columnMetrics={"id": ColumnMetrics(nullCount=0, distinctCount=count)}
         )
-    return _input(settings, None, facets, schema=_documented())
+    return input_dataset(settings, None, facets, schema=_schema())
 
 
 def parameters(query: Mapping[str, Any]) -> ExecutionParameters:
@@ -92,16 +93,13 @@ def parameters(query: Mapping[str, Any]) -> ExecutionParameters:
 
 
 def output_file(summary: Mapping[str, Any]) -> OutputDataset:
-    """Return the file that the operator wrote as an output.
-
-    :param summary: the operator's summary
-    """
+    """Return the file that the operator wrote as an output, from the operator's summary."""
     namespace, name = file_names(summary["path"])
     return OutputDataset(
         namespace,
         name,
         facets={
-            "schema": _columns() if summary["format"] == "parquet" else _documented(),
+            "schema": _schema(parquet=summary["format"] == "parquet"),
             "version": DatasetVersionDatasetFacet(f"sha256:{summary['sha256']}"),
         },
         outputFacets={
@@ -112,12 +110,28 @@ def output_file(summary: Mapping[str, Any]) -> OutputDataset:
     )
 
 
-def _input(
+def file_names(path: str) -> tuple[str, str]:
+    """Return OpenLineage's namespace and name of a file, from its path or URL, as Airflow's own asset converters do.
+
+    An Airflow connection in a URL is not part of the name: it only says how the file is accessed.
+    """
+    url = _URL.match(path)
+    if url is None:
+        return "file", os.path.abspath(path)  # noqa: PTH100 - pathlib would keep dots or follow links
+    scheme, rest = url[1].lower(), path[url.end() :]
+    if scheme in {"file", "local"}:
+        return "file", os.path.normpath("/" + rest.lstrip("/"))
+    bucket, _, key = rest.removeprefix("/").partition("/")
+    return f"{_STORES.get(scheme, scheme)}://{bucket.rpartition('@')[2]}", key.lstrip("/")
+
+
+def input_dataset(
     settings: ConnectionSettings,
     resource_id: str | None,
     input_facets: dict[str, InputDatasetFacet] | None = None,
     **facets: DatasetFacet,
 ) -> InputDataset:
+    """Return a resource as an input, or the audit logs, which have no id."""
     address = Address(authority_of(settings.base_url), settings.workspace, resource_id)
     source = DatasourceDatasetFacet(name=address.namespace, uri=settings.base_url)
     return InputDataset(
@@ -140,34 +154,20 @@ def _window(query: Mapping[str, Any]) -> dict[str, Any]:
     return {"type": "binary", "operator": "AND", "left": start, "right": end}
 
 
-def _documented() -> SchemaDatasetFacet:
-    return SchemaDatasetFacet([_field(name, kind) for name, kind in AUDIT_LOG.items()])
+def _schema(*, parquet: bool = False) -> SchemaDatasetFacet:
+    """Return the documented fields, or the columns of a Parquet file."""
+    fields = [_field(name, kind, parquet) for name, kind in AUDIT_LOG.items()]
+    return SchemaDatasetFacet([*fields, SchemaDatasetFacetFields("raw", "string")] if parquet else fields)
 
 
-def _field(name: str, kind: Any) -> SchemaDatasetFacetFields:
+def _field(name: str, kind: Any, parquet: bool) -> SchemaDatasetFacetFields:
     if isinstance(kind, dict):
-        return SchemaDatasetFacetFields(name, "struct", fields=[_field(*inner) for inner in kind.items()])
+        inner = [_field(*each, parquet) for each in kind.items()]
+        return SchemaDatasetFacetFields(name, "struct", fields=inner)
     if isinstance(kind, list):
-        return SchemaDatasetFacetFields(name, "array", fields=[_field("_element", kind[0])])
-    return (
-        SchemaDatasetFacetFields(name, "string", "ISO 8601")
-        if kind == "date-time"
-        else SchemaDatasetFacetFields(name, kind)
-    )
-
-
-def _columns() -> SchemaDatasetFacet:
-    """Return the columns of a Parquet file."""
-    from airflow_provider_secoda._storage.parquet import SCHEMA  # noqa: PLC0415 - pyarrow is an extra
-
-    return SchemaDatasetFacet([_column(field.name, field.type) for field in SCHEMA])
-
-
-def _column(name: str, kind: Any) -> SchemaDatasetFacetFields:
-    import pyarrow as pa  # noqa: PLC0415 - an extra
-
-    if pa.types.is_struct(kind):
-        return SchemaDatasetFacetFields(name, "struct", fields=[_column(inner.name, inner.type) for inner in kind])
-    if pa.types.is_list(kind):
-        return SchemaDatasetFacetFields(name, "array", fields=[_column("_element", kind.value_type)])
-    return SchemaDatasetFacetFields(name, str(kind))
+        return SchemaDatasetFacetFields(name, "array", fields=[_field("_element", kind[0], parquet)])
+    if parquet:
+        return SchemaDatasetFacetFields(name, _PARQUET_TYPES.get(kind, kind))
+    if kind == "date-time":
+        return SchemaDatasetFacetFields(name, "string", "ISO 8601")
+    return SchemaDatasetFacetFields(name, kind)

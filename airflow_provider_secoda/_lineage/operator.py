@@ -19,10 +19,7 @@ if TYPE_CHECKING:
 
 
 def lineage_on_start(secoda_conn_id: str) -> OperatorLineage[Any, Any] | None:
-    """Return the lineage of a task that starts; None if OpenLineage is not installed.
-
-    :param secoda_conn_id: the Airflow connection
-    """
+    """Return the lineage of a task that starts; None if OpenLineage is not installed."""
     try:
         from airflow.providers.openlineage.extractors import OperatorLineage  # noqa: PLC0415
     except ImportError:
@@ -39,7 +36,6 @@ def lineage_on_complete(
 ) -> OperatorLineage[Any, Any] | None:
     """Return the lineage of a task that has ended; None if OpenLineage is not installed.
 
-    :param settings: the connection
     :param query: what was read: ``start``, ``end``, ``window_rule``, ``timestamp_field`` and ``filter``
     :param summary: the operator's summary; None if the task failed or was skipped
     """

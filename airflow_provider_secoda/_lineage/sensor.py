@@ -25,4 +25,4 @@ class ResourceLineage:
         from airflow_provider_secoda.hooks.secoda import SecodaHook  # noqa: PLC0415
 
         settings = read_connection(SecodaHook.get_connection(self.secoda_conn_id))
-        return OperatorLineage(inputs=[facets.resource(settings, self.resource_id)])
+        return OperatorLineage(inputs=[facets.input_dataset(settings, self.resource_id)])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import importlib.util
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -22,8 +22,7 @@ _SUFFIXES = {
 def format_of(path: str) -> str:
     """Return the format of a file by the suffix of its path or URL; upper and lower case are equal.
 
-    :return: ``jsonl``, ``jsonl.gz`` or ``parquet``
-    :raises ValueError: the suffix is unknown; the message lists the known ones
+    :raises ValueError: the suffix is unknown
     """
     for suffix, file_format in _SUFFIXES.items():
         if path.lower().endswith(suffix):
@@ -34,7 +33,7 @@ def format_of(path: str) -> str:
 def require_format(file_format: str) -> None:
     """Check that this Python can write a format; call it before a long read.
 
-    :raises ModuleNotFoundError: Parquet without pyarrow; the message says what to install
+    :raises ModuleNotFoundError: Parquet without pyarrow
     """
     if file_format == "parquet" and importlib.util.find_spec("pyarrow") is None:
         raise ModuleNotFoundError(
@@ -46,7 +45,6 @@ def write_local_file(local_path: str | Path, file_format: str, records: Iterable
     """Write records to a file in the order given; the same records give the same bytes.
 
     :param local_path: a file on this machine; replaced. Not atomic: see :func:`~.write.write_atomically`.
-    :param file_format: what :func:`format_of` returned
     :param records: each the bytes of one JSON object, as the API sent them
     """
     require_format(file_format)
@@ -55,25 +53,18 @@ def write_local_file(local_path: str | Path, file_format: str, records: Iterable
 
         write_parquet(local_path, records)
         return
+    lines = (_one_line(raw) + b"\n" for raw in records)
     with Path(local_path).open("wb") as file:
         if file_format == "jsonl":
-            _write_lines(file, records)
+            file.writelines(lines)
         else:
             # The header contains neither a time nor a file name: two writes must give equal bytes.
             with gzip.GzipFile("", "wb", compresslevel=6, fileobj=file, mtime=0) as packed:
-                _write_lines(packed, records)
-
-
-def _write_lines(file: IO[bytes] | gzip.GzipFile, records: Iterable[bytes]) -> None:
-    for raw in records:
-        file.write(_one_line(raw) + b"\n")
+                packed.writelines(lines)
 
 
 def stored(file_format: str, raw: bytes) -> bytes:
-    """Return the bytes of a record as they are stored in a file of a format.
-
-    :return: a line without its line break, or the value of the Parquet column ``raw`` in UTF-8
-    """
+    """Return the bytes of a record in a file: a line without its line break, or the value of the column ``raw``."""
     return raw if file_format == "parquet" else _one_line(raw)
 
 

@@ -17,7 +17,6 @@ from airflow_provider_secoda._storage.formats import stored
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
-    from types import TracebackType
 
     from typing_extensions import Self
 
@@ -41,8 +40,6 @@ class ManifestBuilder:
     """Collect the id and the SHA-256 of each record that is written to a file, and build the manifest from them.
 
     They are kept on disk, so that memory does not grow with their number. Use it as a context manager.
-
-    :param file_format: the format of the file, as :func:`~.formats.format_of` returned it
     """
 
     def __init__(self, file_format: str) -> None:
@@ -53,9 +50,7 @@ class ManifestBuilder:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._lines.close()
 
     def watch(self, records: Iterable[tuple[int, str, bytes]]) -> Iterator[bytes]:
@@ -71,13 +66,9 @@ class ManifestBuilder:
             yield raw
 
     def manifest(self, header: Mapping[str, Any]) -> Iterator[bytes]:
-        """Yield the manifest of the collected records in chunks.
-
-        :param header: the header: JSON values
-        """
+        """Yield the manifest of the collected records in chunks."""
         head = json.dumps({"manifest_version": MANIFEST_VERSION, **header}, indent=2).encode()
-        yield head.removesuffix(b"\n}") + b",\n"
-        yield _OPEN
+        yield head.removesuffix(b"\n}") + b",\n" + _OPEN
         self._lines.seek(0)
         while chunk := self._lines.read(1 << 20):
             yield chunk
@@ -87,7 +78,7 @@ class ManifestBuilder:
 def read_manifest(file: IO[bytes]) -> tuple[dict[str, Any], Iterator[tuple[str, str]]]:
     """Read a manifest: the header at once, the records one by one.
 
-    :param file: open for reading bytes, at its start; must stay open while the records are read
+    :param file: at its start; must stay open while the records are read
     :return: the header without ``records``, and pairs of (id, sha256)
     :raises ManifestError: it does not have the layout of a manifest; also raised while the records are read
     """
@@ -116,16 +107,12 @@ def _pairs(file: IO[bytes]) -> Iterator[tuple[str, str]]:
         if more is False or not line.startswith(b'    ["'):
             raise ManifestError("its records are truncated, or there is something else between them")
         more = line.endswith(b",\n")
-        yield _pair(line)
+        try:
+            log_id, digest = json.loads(line.rstrip(b",\n"))
+        except (ValueError, RecursionError):
+            log_id = digest = None
+        if not isinstance(log_id, str) or not isinstance(digest, str):
+            raise ManifestError('a line of its records is not `["id", "sha256"]`')
+        yield log_id, digest
     if more or file.read(len(_CLOSE)) != _CLOSE[4:]:
         raise ManifestError("there is something after its records")
-
-
-def _pair(line: bytes) -> tuple[str, str]:
-    try:
-        log_id, digest = json.loads(line.rstrip(b",\n"))
-    except (ValueError, RecursionError):
-        log_id = digest = None
-    if not isinstance(log_id, str) or not isinstance(digest, str):
-        raise ManifestError('a line of its records is not `["id", "sha256"]`')
-    return log_id, digest

@@ -111,15 +111,11 @@ def write_parquet(local_path: str | Path, records: Iterable[bytes]) -> None:
     """
     batches = _batches(records)
     with pq.ParquetWriter(local_path, SCHEMA, compression="zstd") as writer:
-        while _write_group(writer, list(islice(batches, _GROUP_BATCHES))):
+        while group := list(islice(batches, _GROUP_BATCHES)):
+            writer.write_table(pa.Table.from_batches(group, SCHEMA))
+            del group
             # Otherwise Arrow's allocator keeps half as much again of memory that is no longer used.
             pa.default_memory_pool().release_unused()
-
-
-def _write_group(writer: pq.ParquetWriter, batches: list[pa.RecordBatch]) -> bool:
-    if batches:
-        writer.write_table(pa.Table.from_batches(batches, SCHEMA))
-    return bool(batches)
 
 
 def _batches(records: Iterable[bytes]) -> Iterator[pa.RecordBatch]:

@@ -18,26 +18,12 @@ CREATE UNIQUE INDEX by_id ON record (id);
 CREATE INDEX by_time ON record (at, id);
 """
 _INSERT = "INSERT INTO record VALUES (?, ?, ?) ON CONFLICT (id) DO NOTHING"
+# Two subqueries: SQLite finds a lone min or max in the index, but reads all rows for both.
+_TIME_RANGE = "SELECT (SELECT min(at) FROM record), (SELECT max(at) FROM record)"
 
 
 class ContradictionError(ValueError):
-    """One log was returned with two different timestamps, so at least one of the two records is wrong.
-
-    :ivar id: the id of the log
-    :ivar first: the timestamp that was returned first, in microseconds since the epoch, UTC
-    :ivar second: the timestamp that was returned later, same unit
-    """
-
-    def __init__(self, id: str, first: int, second: int) -> None:  # noqa: A002 - the field's own name
-        super().__init__(id, first, second)
-        self.id, self.first, self.second = id, first, second
-
-    def __str__(self) -> str:
-        return (
-            f"Log {self.id!r} was returned with two different timestamps, {format_instant(self.first)} and "
-            f"{format_instant(self.second)}: ids are not unique, or the log was edited during the read. Run the task "
-            "again"
-        )
+    """One log was returned with two different timestamps, so at least one of the two records is wrong."""
 
 
 class Spool(ScratchDatabase):
@@ -45,11 +31,13 @@ class Spool(ScratchDatabase):
 
     The temporary directory needs room for all records and a third more. Ids are compared by code point. Use it as a
     context manager, in one thread. A full disk raises :class:`sqlite3.OperationalError`.
+
+    :ivar count: the number of records, each id counted once
     """
 
     def __init__(self) -> None:
         super().__init__(_SCHEMA, page_bytes=8192, cache_kib=8192)
-        self._count = 0
+        self.count = 0
 
     def add(self, records: Iterable[tuple[int, str, bytes]]) -> int:
         """Add records; of those with the same id the first is kept, even if the others differ.
@@ -62,11 +50,15 @@ class Spool(ScratchDatabase):
         for at, log_id, raw in records:
             key = encode_text(log_id)
             if self.database.execute(_INSERT, (at, key, raw)).rowcount:
-                self._count += 1
+                self.count += 1
                 continue
             ((first,),) = self.database.execute("SELECT at FROM record WHERE id = ?", (key,))
             if first != at:
-                raise ContradictionError(log_id, first, at)
+                raise ContradictionError(
+                    f"Log {log_id!r} was returned with two different timestamps, {format_instant(first)} and "
+                    f"{format_instant(at)}: ids are not unique, or the log was edited during the read. Run the task "
+                    "again"
+                )
             duplicates += 1
         return duplicates
 
@@ -75,30 +67,12 @@ class Spool(ScratchDatabase):
         for at, key, raw in self.database.execute("SELECT at, id, raw FROM record INDEXED BY by_time ORDER BY at, id"):
             yield at, decode_text(key), raw
 
-    def raw(self) -> Iterator[bytes]:
-        """Yield only the records, in the same order, as :func:`~.write.write_atomically` takes them."""
-        return (raw for _, _, raw in self)
-
     def __contains__(self, log_id: str) -> bool:
         """Return whether there is a record with this id."""
         found = self.database.execute("SELECT 1 FROM record WHERE id = ?", (encode_text(log_id),))
         return found.fetchone() is not None
 
-    @property
-    def count(self) -> int:
-        """The number of records, each id counted once."""
-        return self._count
-
-    @property
-    def first_timestamp(self) -> int | None:
-        """The earliest timestamp in microseconds since the epoch, UTC; None without records."""
-        return self._select("SELECT min(at) FROM record")
-
-    @property
-    def last_timestamp(self) -> int | None:
-        """The latest timestamp in microseconds since the epoch, UTC; None without records."""
-        return self._select("SELECT max(at) FROM record")
-
-    def _select(self, query: str) -> int | None:
-        row: tuple[int | None] = self.database.execute(query).fetchone()
-        return row[0]
+    def time_range(self) -> tuple[int | None, int | None]:
+        """Return the earliest and the latest timestamp in microseconds since the epoch, UTC; None without records."""
+        row: tuple[int | None, int | None] = self.database.execute(_TIME_RANGE).fetchone()
+        return row

@@ -24,14 +24,10 @@ _CHUNK_BYTES = 1 << 20
 
 @dataclass(frozen=True)
 class WrittenFile:
-    """A file that was written.
+    """A file that was written, as the operator's summary contains it; SHA-256 in hexadecimal digits.
 
     :ivar path: the path or URL as the caller wrote it; it contains a connection id at most, never a secret
-    :ivar format: ``jsonl``, ``jsonl.gz`` or ``parquet``
-    :ivar bytes: the size of the file
-    :ivar sha256: the SHA-256 of the file in hexadecimal digits
     :ivar manifest: path or URL of the manifest next to it; None without a manifest
-    :ivar manifest_sha256: the SHA-256 of the manifest
     """
 
     path: str

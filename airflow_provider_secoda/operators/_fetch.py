@@ -1,20 +1,22 @@
-"""Read a window into a file with its manifest, or into a list."""
+"""Read a window into a file with its manifest, or into a list, and report it in the events of assets."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import AirflowFailException
+from airflow.providers.common.compat.sdk import AirflowFailException, AssetAlias
 
+from airflow_provider_secoda._compat import run_fact
 from airflow_provider_secoda._storage.formats import format_of
 from airflow_provider_secoda._storage.manifest import ManifestBuilder
 from airflow_provider_secoda._storage.spool import Spool
 from airflow_provider_secoda._storage.write import write_atomically
-from airflow_provider_secoda.operators._manifest import manifest_header
-from airflow_provider_secoda.operators._replace import check_replaced
+from airflow_provider_secoda.operators._manifest import check_replaced, manifest_header
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
     from datetime import timedelta
 
     from airflow.providers.common.compat.sdk import Context
@@ -28,49 +30,38 @@ def write_file(
 ) -> dict[str, Any]:
     """Write the logs of a window to a file, and its manifest next to it; return the summary.
 
-    :param read: the window to read
     :param path: path or URL of the file
     :param context: the context of the task, for the manifest
     :param settle: how long after the end of the window the task waited, for the manifest
-    :param write_manifest: whether to write a manifest
-    :raises AirflowFailException: the file contains logs that were not read again; also what :meth:`.WindowRead.result`
+    :raises AirflowFailException: the file contains logs that were not read again; also what :meth:`.WindowRead.finish`
         raises
     """
     with Spool() as spool, ManifestBuilder(format_of(path)) as builder:
         for batch in read.batches():
             read.report.repeats_dropped += spool.add((log.at, log.id, log.raw) for log in batch)
-        result = read.result(spool.count, spool.first_timestamp, spool.last_timestamp)
-        check_replaced(path, result, spool)
+        read.finish(spool.count, *spool.time_range())
+        check_replaced(path, read, spool)
         if write_manifest:
             written = write_atomically(
                 builder.watch(spool),
                 path,
-                manifest=lambda file: builder.manifest(manifest_header(file, result, settle=settle, context=context)),
+                manifest=lambda file: builder.manifest(manifest_header(file, read, settle=settle, context=context)),
             )
         else:
-            written = write_atomically(spool.raw(), path)
+            written = write_atomically((raw for _, _, raw in spool), path)
     read.log.info(
         "Wrote %d logs of %s (%s) to %s: %d bytes, sha256 %s, %d pages, %d requests; manifest: sha256 %s",
-        result.count, read.query.window, read.query.window.rule, written.path, written.bytes, written.sha256,
-        result.report.pages, result.stats.requests, written.manifest_sha256,
+        read.count, read.window, read.window.rule, written.path, written.bytes, written.sha256,
+        read.report.pages, read.stats.requests, written.manifest_sha256,
     )  # fmt: skip
-    return {
-        "path": written.path,
-        "format": written.format,
-        **result.summary(),
-        "bytes": written.bytes,
-        "sha256": written.sha256,
-        "manifest": written.manifest,
-        "manifest_sha256": written.manifest_sha256,
-    }
+    return {"path": written.path, "format": written.format, **read.summary(), **asdict(written)}
 
 
-def return_logs(read: WindowRead, *, limit_bytes: int) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """Return the logs of a window in ascending order of (timestamp, id), and the summary.
+def return_logs(read: WindowRead, *, limit_bytes: int) -> list[dict[str, Any]]:
+    """Return the logs of a window in ascending order of (timestamp, id).
 
-    :param read: the window to read
     :param limit_bytes: how many bytes of logs may be returned
-    :raises AirflowFailException: the logs are too large for XCom; also what :meth:`.WindowRead.result` raises
+    :raises AirflowFailException: the logs are too large for XCom; also what :meth:`.WindowRead.finish` raises
     """
     found: dict[str, Log] = {}
     size = 0
@@ -80,14 +71,38 @@ def return_logs(read: WindowRead, *, limit_bytes: int) -> tuple[list[dict[str, A
         size += sum(len(log.raw) for log in batch)
         if size > limit_bytes:
             raise AirflowFailException(
-                f"The logs of {read.query.window} have more than {limit_bytes} bytes, too many for XCom. Write them to "
+                f"The logs of {read.window} have more than {limit_bytes} bytes, too many for XCom. Write them to "
                 'a file: output_path="s3://my_conn@my-bucket/secoda/{start:%Y-%m-%d}.jsonl" '
                 "(or increase `xcom_limit_bytes`)"
             )
     logs = sorted(found.values(), key=lambda log: (log.at, log.id))
-    result = read.result(len(logs), *((logs[0].at, logs[-1].at) if logs else (None, None)))
+    read.finish(len(logs), *((logs[0].at, logs[-1].at) if logs else (None, None)))
     read.log.info(
         "Read %d logs of %s (%s): %d pages, %d requests",
-        result.count, read.query.window, read.query.window.rule, result.report.pages, result.stats.requests,
+        read.count, read.window, read.window.rule, read.report.pages, read.stats.requests,
     )  # fmt: skip
-    return [json.loads(log.raw) for log in logs], result.summary()
+    return [json.loads(log.raw) for log in logs]
+
+
+def add_outlet_event_extra(outlets: Iterable[Any], summary: Mapping[str, Any], context: Mapping[str, Any]) -> None:
+    """Add the summary to the ``extra`` of the event of each asset in a task's ``outlets``.
+
+    A DAG that the asset triggers reads from it which file was written and for which window. A partitioned run adds its
+    ``partition_key`` too. Keys that the DAG's own code has set stay as they are. Asset aliases are skipped: only the
+    DAG knows which asset a file belongs to.
+
+    :param outlets: the task's outlets, of any kind
+    """
+    events = context.get("outlet_events")
+    if events is None:  # a caller executes the operator by hand
+        return
+    key = run_fact(context, "partition_key")
+    added = {**summary, **({} if key is None else {"partition_key": key})}
+    for outlet in outlets:
+        if isinstance(outlet, AssetAlias):
+            continue
+        try:
+            extra = events[outlet].extra
+        except TypeError:  # not an asset, but an outlet of a lineage tool
+            continue
+        extra.update({name: value for name, value in added.items() if name not in extra})

@@ -1,4 +1,4 @@
-"""The header of a manifest: what a file contains, where the logs came from, and which task read them when."""
+"""The manifest of a task's file: its header, and what the manifest of the file that is replaced says."""
 
 from __future__ import annotations
 
@@ -6,37 +6,40 @@ import platform
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
+from airflow.providers.common.compat.sdk import AirflowFailException
+
+from airflow_provider_secoda._storage.manifest import ManifestError, manifest_path, read_manifest
+from airflow_provider_secoda._storage.target import resolve_target
 from airflow_provider_secoda.client._api.timestamps import format_datetime
 from airflow_provider_secoda.operators._read import iso
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
+    from airflow_provider_secoda._storage.spool import Spool
     from airflow_provider_secoda._storage.write import WrittenFile
-    from airflow_provider_secoda.operators._read import ReadResult
+    from airflow_provider_secoda.operators._read import WindowRead
 
 
-def manifest_header(written: WrittenFile, result: ReadResult, *, settle: timedelta, context: Context) -> dict[str, Any]:
+def manifest_header(written: WrittenFile, read: WindowRead, *, settle: timedelta, context: Context) -> dict[str, Any]:
     """Return the header of the manifest of a file: JSON values.
 
     It does not contain the API key; of the connection it contains the id and the address of the API.
 
-    :param written: the file
-    :param result: what was read
     :param settle: how long after the end of the window the task waited before it read
     :param context: the context of the task, for the names of the DAG, the task and the run
     """
-    report, stats = result.report, result.stats
+    report, stats = read.report, read.stats
     return {
         "file": {
             "name": written.path.rpartition("/")[2],
             "format": written.format,
             "bytes": written.bytes,
             "sha256": written.sha256,
-            "count": result.count,
+            "count": read.count,
         },
-        "query": result.query.as_dict(),
-        "source": result.source,
+        "query": read.query,
+        "source": {"connection_id": read.hook.secoda_conn_id, "base_url": read.base_url},
         "listing": {
             "sort": report.sort,
             "oldest_timestamp": iso(report.history_from),
@@ -45,7 +48,7 @@ def manifest_header(written: WrittenFile, result: ReadResult, *, settle: timedel
             "total_pages": report.total_pages,
         },
         "read": {
-            "started_at": format_datetime(result.started_at),
+            "started_at": format_datetime(read.started_at),
             "finished_at": format_datetime(datetime.now(timezone.utc)),
             "settle_seconds": settle.total_seconds(),
             "order": report.order,
@@ -55,9 +58,9 @@ def manifest_header(written: WrittenFile, result: ReadResult, *, settle: timedel
             "throttled": stats.throttled,
             "rereads": report.rereads,
             "duplicates_dropped": report.repeats_dropped,
-            "first_timestamp": iso(result.first),
-            "last_timestamp": iso(result.last),
-            "max_lag_seconds": result.max_lag_seconds,
+            "first_timestamp": iso(read.first),
+            "last_timestamp": iso(read.last),
+            "max_lag_seconds": read.max_lag_seconds,
             "warnings": report.warnings,
             "page_ranges": [
                 {
@@ -101,3 +104,41 @@ def _versions(file_format: str) -> dict[str, str]:
 
         versions["pyarrow"] = pa.__version__
     return versions
+
+
+def check_replaced(path: str, read: WindowRead, spool: Spool) -> None:
+    """Check that a file which is about to be replaced contains no log that was not read again.
+
+    A task that is cleared after logs have expired in Secoda would replace a file by one that contains fewer logs. The
+    manifest of the file shows it; a manifest of another query does not count, as the path may not depend on the window.
+
+    :param path: path or URL of the file
+    :param spool: the logs that were read
+    :raises AirflowFailException: the file contains logs that were not read, or its manifest cannot be read
+    """
+    manifest = manifest_path(path)
+    file = resolve_target(manifest).open_if_exists()
+    if file is None:
+        return
+    missing, example = 0, ""
+    with file:
+        try:
+            header, records = read_manifest(file)
+            query, source = dict(header["query"]), header["source"]["base_url"]
+            # The rule that chose the window does not matter: a run that is triggered by hand may use another one.
+            if query | {"window_rule": None} != read.query | {"window_rule": None}:
+                return
+            for log_id, _ in records:
+                if log_id not in spool:
+                    missing, example = missing + 1, example or log_id
+        except (ManifestError, LookupError, TypeError, ValueError) as exc:
+            raise AirflowFailException(
+                f"Cannot read manifest {manifest} ({exc}); refusing to replace the file. Move or delete the manifest "
+                "and retry"
+            ) from exc
+    if missing:
+        raise AirflowFailException(
+            f"Refusing to replace {path}: it contains {missing} logs of {source}, such as {example!r}, that "
+            f"{read.base_url} no longer returns ({read.history}). Move the file and its manifest and retry, or write "
+            "to another path"
+        )

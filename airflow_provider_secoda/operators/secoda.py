@@ -21,8 +21,7 @@ if TYPE_CHECKING:
     from airflow.providers.openlineage.extractors import OperatorLineage
 
     from airflow_provider_secoda._compat import RetryPolicy
-    from airflow_provider_secoda.hooks.secoda import SecodaHook
-    from airflow_provider_secoda.operators._read import AuditLogQuery
+    from airflow_provider_secoda.operators._read import WindowRead
 
 __all__ = ["SecodaAuditLogsOperator"]
 
@@ -113,8 +112,7 @@ class SecodaAuditLogsOperator(BaseOperator):
         self.write_manifest = write_manifest
         self.deferrable = deferrable
         #: What :meth:`get_openlineage_facets_on_complete` and :meth:`link_url` report.
-        self._hook: SecodaHook | None = None
-        self._query: AuditLogQuery | None = None
+        self._read: WindowRead | None = None
         self._summary: dict[str, Any] | None = None
 
     def execute(self, context: Context) -> dict[str, Any] | list[dict[str, Any]]:
@@ -137,15 +135,22 @@ class SecodaAuditLogsOperator(BaseOperator):
             return self._fetch(Window.from_dict(window), context, deferrable=False)
 
     def _fetch(self, window: Window, context: Context, *, deferrable: bool) -> dict[str, Any] | list[dict[str, Any]]:
-        from airflow_provider_secoda.operators._outlets import add_outlet_event_extra  # noqa: PLC0415
-
-        hook, query, path = self._check(window)
-        self._hook, self._query, self._summary = hook, query, None
+        read, path = self._check(window)
+        self._read, self._summary = read, None
         self._wait_until_settled(window, deferrable=deferrable)
-        result, self._summary = self._read(hook, query, path, context)
+        from airflow_provider_secoda.operators import _fetch  # noqa: PLC0415 - a task that is deferred does not need it
+
+        logs = None
+        if path is None:
+            logs = _fetch.return_logs(read, limit_bytes=self.xcom_limit_bytes)
+            self._summary = read.summary()
+        else:
+            self._summary = _fetch.write_file(
+                read, path, context, settle=self.settle, write_manifest=self.write_manifest
+            )
         push_link(SecodaOutputLink(), self.link_url(), context)
-        add_outlet_event_extra(self.outlets, self._summary, context)
-        return result
+        _fetch.add_outlet_event_extra(self.outlets, self._summary, context)
+        return self._summary if logs is None else logs
 
     def _resolve_window(self, context: Context) -> Window:
         try:
@@ -153,8 +158,8 @@ class SecodaAuditLogsOperator(BaseOperator):
         except WindowError as exc:
             raise AirflowFailException(f"Task {self.task_id!r}: {exc}") from exc
 
-    def _check(self, window: Window) -> tuple[SecodaHook, AuditLogQuery, str | None]:
-        """Check the filter, the path and the connection before the wait; return hook, query and path.
+    def _check(self, window: Window) -> tuple[WindowRead, str | None]:
+        """Check the filter, the path and the connection before the wait; return what to read, and the path.
 
         :raises AirflowFailException: one of them cannot be used
         """
@@ -163,13 +168,12 @@ class SecodaAuditLogsOperator(BaseOperator):
         from airflow_provider_secoda.client.errors import SecodaConfigurationError  # noqa: PLC0415
         from airflow_provider_secoda.client.filters import Filter  # noqa: PLC0415
         from airflow_provider_secoda.hooks.secoda import SecodaHook  # noqa: PLC0415 - DAG files are parsed often
-        from airflow_provider_secoda.operators._read import AuditLogQuery  # noqa: PLC0415
+        from airflow_provider_secoda.operators._read import WindowRead  # noqa: PLC0415
 
         hook = SecodaHook(self.secoda_conn_id)
         path = None
         try:
             parsed = Filter.parse(self.filter)
-            query = AuditLogQuery(window, self.timestamp_field, None if parsed is None else parsed.as_dict())
             if self.output_path is not None:
                 path = _replace_placeholders(self.output_path, window)
                 require_format(format_of(path))
@@ -179,7 +183,17 @@ class SecodaAuditLogsOperator(BaseOperator):
             raise AirflowFailException(str(exc)) from exc
         except (ValueError, ModuleNotFoundError) as exc:
             raise AirflowFailException(f"`output_path`: {exc}") from exc
-        return hook, query, path
+        read = WindowRead(
+            hook=hook,
+            window=window,
+            timestamp_field=self.timestamp_field,
+            filter=None if parsed is None else parsed.as_dict(),
+            concurrency=self.concurrency,
+            require_history=self.require_history,
+            skip_if_empty=self.skip_if_empty,
+            log=self.log,
+        )
+        return read, path
 
     def _wait_until_settled(self, window: Window, *, deferrable: bool) -> None:
         """Return when the window has settled; defer the task if it may be and the wait is long."""
@@ -198,19 +212,6 @@ class SecodaAuditLogsOperator(BaseOperator):
         if wait > timedelta(0):
             self.log.info("Waiting %.1f s until window %s has settled", wait.total_seconds(), window)
             time.sleep(wait.total_seconds())
-
-    def _read(
-        self, hook: SecodaHook, query: AuditLogQuery, path: str | None, context: Context
-    ) -> tuple[dict[str, Any] | list[dict[str, Any]], dict[str, Any]]:
-        """Read the logs and write or return them; return what the task returns, and the summary."""
-        from airflow_provider_secoda.operators._fetch import return_logs, write_file  # noqa: PLC0415
-        from airflow_provider_secoda.operators._read import WindowRead  # noqa: PLC0415
-
-        read = WindowRead(hook, query, self.concurrency, self.require_history, self.skip_if_empty, self.log)
-        if path is None:
-            return return_logs(read, limit_bytes=self.xcom_limit_bytes)
-        summary = write_file(read, path, context, settle=self.settle, write_manifest=self.write_manifest)
-        return summary, summary
 
     def link_url(self) -> str | None:
         """Return the address of a web page that shows the file which was written; None if there is no such page."""
@@ -234,11 +235,11 @@ class SecodaAuditLogsOperator(BaseOperator):
         would fail again at best.
         """
         del ti
-        if self._hook is None or self._query is None:
+        if self._read is None:
             return None
         from airflow_provider_secoda._lineage.operator import lineage_on_complete  # noqa: PLC0415
 
-        return lineage_on_complete(self._hook.settings, self._query.as_dict(), self._summary)
+        return lineage_on_complete(self._read.hook.settings, self._read.query, self._summary)
 
 
 def _replace_placeholders(path: str, window: Window) -> str:

@@ -13,7 +13,7 @@ pytest.importorskip("airflow.providers.openlineage", reason="the converters need
 
 from airflow.providers.common.compat.sdk import Asset, ObjectStoragePath
 
-from airflow_provider_secoda._lineage.file_names import file_names
+from airflow_provider_secoda._lineage.facets import file_names
 
 KEYS = st.text(st.sampled_from("abcXYZ019-_.=+@ "), min_size=1, max_size=20).map(lambda key: f"logs/day={key}/a.jsonl")
 

@@ -175,6 +175,9 @@ def test_the_schema_of_a_parquet_file_is_its_own(lineage):
     (written,) = lineage.of("to_bucket")["outputs"]
     reported = {field["name"]: field["type"] for field in written["facets"]["schema"]["fields"]}
     assert list(reported) == list(columns)
+    assert {
+        name: kind for name, kind in columns.items() if not kind.startswith(("struct", "list"))
+    }.items() <= reported.items()
     assert reported["logged_at"] == columns["logged_at"] == "timestamp[us, tz=UTC]"
     assert (reported["raw"], reported["performer_metadata"], reported["event_blocks"]) == ("string", "struct", "array")
 
