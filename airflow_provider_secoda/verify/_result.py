@@ -47,12 +47,7 @@ class Findings:
     counts: Counter[str] = field(default_factory=Counter)
 
     def add(
-        self,
-        kind: str,
-        text: str,
-        position: int | None = None,
-        record_id: str | None = None,
-        **details: str | None,
+        self, kind: str, text: str, position: int | None = None, record_id: str | None = None, **details: str | None
     ) -> None:
         """Count a finding, and list it if the limit of its kind permits; parameters as of :class:`Finding`.
 

@@ -85,10 +85,8 @@ def verify(
     :param max_findings: how many findings of each kind are listed per file and series; all are counted
     :raises ValueError: an argument is invalid; what cannot be read is in ``errors`` of the result
     """
-    first, after = (
-        None if edge is None else to_instant(parse_datetime(name, edge))
-        for name, edge in (("start", start), ("end", end))
-    )
+    first = None if start is None else to_instant(parse_datetime("start", start))
+    after = None if end is None else to_instant(parse_datetime("end", end))
     if first is not None and after is not None and first >= after:
         raise ValueError(f"`start` {start} must be before `end` {end}")
     check_count("max_findings", max_findings)

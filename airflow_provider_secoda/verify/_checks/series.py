@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from airflow_provider_secoda.verify._checks.records import Record
     from airflow_provider_secoda.verify._result import SeriesKey
 
-
 _SCHEMA = """
 CREATE TABLE first (series INTEGER, key BLOB, file INTEGER NOT NULL, position INTEGER NOT NULL,
   PRIMARY KEY (series, key)) WITHOUT ROWID;
@@ -135,13 +134,10 @@ def _check_span(span: Span, windows: list[Span], start: int | None, end: int | N
             moment = format_instant(edge)
             text = f"the requested {name} {moment} is inside a window, not at its edge"
             findings.add("inside_window", text, timestamp=moment)
-    outside = [
-        window
-        for window in windows
-        if (start is not None and window.end <= start) or (end is not None and window.start >= end)
-    ]
-    if outside:
-        text = f"{plural(len(outside), 'window')} outside of the requested span: checked like the others"
+    before = 0 if start is None else sum(window.end <= start for window in windows)
+    after = 0 if end is None else sum(window.start >= end for window in windows)
+    if before + after:
+        text = f"{plural(before + after, 'window')} outside of the requested span: checked like the others"
         findings.add("outside_span", text)
 
 
