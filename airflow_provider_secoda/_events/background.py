@@ -17,18 +17,17 @@ MAX_PAUSE, MAX_RETRY_AFTER = 900.0, 86_400.0
 _MANY = 64
 
 
-async def wait_for_event(event: asyncio.Event, timeout: float | None) -> None:
+async def wait_for_event(event: asyncio.Event, timeout: float) -> None:
     """Wait for an event, or until a timeout in seconds, which sets it.
 
     ``asyncio.wait_for`` would do, but before Python 3.12 it may lose a cancellation that arrives together with the
     event.
     """
-    timer = None if timeout is None else asyncio.get_running_loop().call_later(max(0.0, timeout), event.set)
+    timer = asyncio.get_running_loop().call_later(max(0.0, timeout), event.set)
     try:
         await event.wait()
     finally:
-        if timer is not None:
-            timer.cancel()
+        timer.cancel()
 
 
 def is_airflow_error(error: BaseException) -> bool:

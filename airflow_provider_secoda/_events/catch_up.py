@@ -101,8 +101,8 @@ class CatchUp:
         for watcher in watchers:
             if watcher not in full and watcher.missed_from is not None and watcher.missed_from < until:
                 watcher.missed_from = None if until >= end else until
-        if full:
-            self._shorten()
+        if full:  # shorter pieces, as the rest of this one has to be read again
+            self._length = max(_SHORTEST, self._length // 4)
 
     async def read(self, client: SharedClient, start: Instant, end: Instant) -> tuple[list[Log], Instant]:
         """Read the first piece of ``[start, end)``.
@@ -119,8 +119,7 @@ class CatchUp:
                 await client.value(read_span(start, until, self._filter, logs, report), concurrency=4)
             except TooManyLogsError:
                 if self._length > _SHORTEST:
-                    self._length = min(self._length, until - start)
-                    self._shorten()
+                    self._length = max(_SHORTEST, min(self._length, until - start) // 4)
                     continue
                 failure = "there are more logs than fit into memory"
             except SecodaIncompleteError as error:
@@ -140,10 +139,6 @@ class CatchUp:
             if report.history_from is not None:  # there are no earlier logs
                 until = max(until, min(end, report.history_from))
             return sorted(logs, key=lambda one: (one.at, one.id)), until
-
-    def _shorten(self) -> None:
-        """Read shorter pieces, as the last one had too many logs."""
-        self._length = max(_SHORTEST, self._length // 4)
 
 
 def lagging(watchers: Iterable[Watcher]) -> list[Watcher]:

@@ -82,7 +82,10 @@ class CursorStore:
     def __init__(self, accessors: Any, name: Mapping[str, Any]) -> None:
         digest = blake2b(json.dumps(name, sort_keys=True).encode(), digest_size=12).hexdigest()
         self.key = f"{CURSOR_KEY_PREFIX}{digest}"
-        self._stores = _store_of_each_asset(accessors)
+        # Airflow has no public way to get the store of each asset without knowing the assets.
+        registries = [getattr(accessors, attribute, None) or {} for attribute in ("_by_name", "_by_uri")]
+        by_asset = [store for registry in registries for store in registry.values()]
+        self._stores = [accessors] if accessors is not None and not by_asset else by_asset
 
     def __bool__(self) -> bool:
         """Return whether there is a store."""
@@ -99,14 +102,6 @@ class CursorStore:
         """Save the cursor."""
         for store in self._stores:
             await asyncio.wait_for(write_state(store, self.key, cursor.to_json()), _TIMEOUT)
-
-
-def _store_of_each_asset(accessors: Any) -> list[Any]:
-    """Return the store of each asset; Airflow has no public way to get them without knowing the assets."""
-    by_asset = [store for name in ("_by_name", "_by_uri") for store in (getattr(accessors, name, None) or {}).values()]
-    if by_asset or accessors is None:
-        return by_asset
-    return [accessors]
 
 
 @dataclass(eq=False)

@@ -20,7 +20,7 @@ from weakref import WeakValueDictionary
 
 from airflow_provider_secoda._compat import stream_producer_base
 from airflow_provider_secoda._events.audit_log_poller import AuditLogPoller
-from airflow_provider_secoda._events.cursors import CursorSaver
+from airflow_provider_secoda._events.cursors import CursorSaver, CursorStore
 from airflow_provider_secoda._events.resource_poller import CONCURRENCY, ResourcePoller
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
     from airflow.triggers.shared_stream import SharedStreamProducer
 
-    from airflow_provider_secoda._events.cursors import CursorStore
     from airflow_provider_secoda._events.watchers import Watcher
 else:
     SharedStreamProducer = stream_producer_base()

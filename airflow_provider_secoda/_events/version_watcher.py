@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_secoda._events.background import FailureBackoff
-from airflow_provider_secoda._events.watchers import Event, Watcher
+from airflow_provider_secoda._events.watchers import Event, LogFields, Watcher
 from airflow_provider_secoda._storable import storable
 from airflow_provider_secoda.client._api.timestamps import parse_optional_instant
 from airflow_provider_secoda.client._audit_logs.follow import LATE
@@ -21,7 +21,6 @@ from airflow_provider_secoda.client._versions.poll import poll_versions
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-    from airflow_provider_secoda._events.watchers import LogFields
     from airflow_provider_secoda.client._api.audit_log_page import Log
     from airflow_provider_secoda.client._api.timestamps import Instant
     from airflow_provider_secoda.client._versions.page_order import PageOrder

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_secoda._events.cursors import MAX_DELIVERED, Cursor
+from airflow_provider_secoda._events.cursors import MAX_DELIVERED, Cursor, CursorStore
 from airflow_provider_secoda._storable import read_record
 from airflow_provider_secoda.client._api.fields import participant
 from airflow_provider_secoda.client._audit_logs.follow import LATE
@@ -22,7 +22,6 @@ from airflow_provider_secoda.client._audit_logs.follow import LATE
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
 
-    from airflow_provider_secoda._events.cursors import CursorStore
     from airflow_provider_secoda.client._api.audit_log_page import Log
     from airflow_provider_secoda.client._api.timestamps import Instant
 
@@ -212,11 +211,7 @@ class LogWatcher(Watcher):
 
 
 def log_payload(raw: bytes) -> dict[str, Any]:
-    """Return the payload of an audit log's event.
-
-    Keys: ``kind`` (``audit_log``), ``id`` (it identifies repeats), ``logged_at``, ``created_at``, ``activity_type``;
-    ``performer`` and ``resource`` (``id``, ``type``, ``name``); ``record``, the complete log.
-    """
+    """Return the payload of an audit log's event: its ``id`` identifies repeats, ``record`` is the complete log."""
     record = read_record(raw)
     return {
         "kind": "audit_log",
