@@ -47,7 +47,6 @@ WITHOUT_AIRFLOW = ["tests/client", "tests/simulation", "tests/sandbox", "tests/f
 ENGINES = [
     "tests/storage",
     "tests/test_loading.py",
-    "tests/sinks/test_console.py",
     "tests/verify/test_verify_storage.py",
 ]
 

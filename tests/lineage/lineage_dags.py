@@ -15,7 +15,7 @@ LATER = {"start": "2026-03-05", "end": "2026-03-06"}
 
 
 class Passing(BaseOperator):
-    """An operator that OpenLineage knows no more of than its inlets and outlets."""
+    """An operator of which OpenLineage knows the inlets and outlets only."""
 
     def execute(self, context):
         pass

@@ -1,6 +1,6 @@
 """Run the DAG of ``lineage_dags`` with OpenLineage's provider writing to a file.
 
-A process of its own: OpenLineage listens, or does not, to all that a process runs.
+It is a process of its own because OpenLineage listens to all tasks of a process or to none.
 usage: lineage_runs.py FOLDER  (settings as JSON on standard input; the events are written to FOLDER/events.json*)
 """
 
@@ -18,7 +18,7 @@ if __name__ == "__main__":
         "AIRFLOW__OPENLINEAGE__TRANSPORT": json.dumps(
             {"type": "file", "log_file_path": str(folder / "events.json"), "append": True}
         ),
-        # On a busy machine its timeout of ten seconds for an event may be too short.
+        # On a busy machine its timeout of ten seconds for an event can be too short.
         "AIRFLOW__OPENLINEAGE__EXECUTION_TIMEOUT": "120",
     }
     ran = airflow_runs.run_dag(Path(__file__).with_name("lineage_dags.py"))

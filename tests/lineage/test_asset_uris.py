@@ -1,4 +1,4 @@
-"""``secoda://`` asset URIs, as Airflow's own ``Asset`` takes them."""
+"""``secoda://`` asset URIs, as Airflow's own ``Asset`` accepts them."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ ADDRESSES = st.builds(
 
 
 @given(ADDRESSES)
-def test_a_uri_is_read_as_it_was_made(address):
-    """Airflow keeps the URI of any workspace and resource as it was made, and it reads back as what it was made of."""
+def test_a_uri_is_parsed_into_its_parts(address):
+    """Airflow does not change the URI of any workspace and resource, and parsing it returns its parts."""
     uri = Asset(uri=address.uri).uri
     assert uri == address.uri
     assert read_uri(uri) == address
 
 
 @given(ADDRESSES)
-def test_a_uri_is_plain(address):
-    """A URI has the signs that every database and shell takes, and no segment that leads upwards."""
+def test_a_uri_has_plain_characters_only(address):
+    """A URI has only characters that every database and shell accepts, and no segment `..`."""
     parts = urlsplit(address.uri)
     assert re.fullmatch(r"(/[A-Za-z0-9_.~%-]+)+", parts.path)
     assert not {".", ".."} & set(parts.path.split("/"))
@@ -63,7 +63,7 @@ def test_a_uri_is_plain(address):
     ],
 )
 def test_an_asset_has_one_spelling(written, uri):
-    """However people write the address of a workspace, the asset is the same."""
+    """All spellings of the address of a workspace give the same asset."""
     assert Asset(uri=written).uri == uri
 
 
@@ -78,8 +78,8 @@ REFUSED = [
 
 
 @pytest.mark.parametrize("uri", REFUSED)
-def test_what_names_nothing_is_refused(uri):
-    """A URI that no workspace or resource can have is refused with the forms to write; Airflow 2 warns only."""
+def test_an_invalid_uri_is_rejected(uri):
+    """A URI that no workspace or resource can have is rejected with the valid forms; Airflow 2 only warns."""
     from tests.helpers.airflow_runs import version
 
     if version() >= (3,):
@@ -93,8 +93,8 @@ def test_what_names_nothing_is_refused(uri):
 @pytest.mark.parametrize(
     "uri", ["secoda://the-key@api.secoda.co/audit_logs", "secoda://u:the-key@api.secoda.co/audit_logs"]
 )
-def test_a_key_in_a_uri_is_refused_and_not_repeated(uri):
-    """Where somebody put a key into a URI, the handler refuses it without repeating it."""
+def test_a_key_in_a_uri_is_rejected_and_not_repeated(uri):
+    """A URI that contains a key is rejected, and the error does not contain the key."""
     with pytest.raises(ValueError, match="must not contain a user or a key") as refused:
         sanitize_uri(urlsplit(uri))
     assert "the-key" not in str(refused.value)
@@ -110,8 +110,8 @@ def test_a_key_in_a_uri_is_refused_and_not_repeated(uri):
         ({"host": "eu.secoda.co", "workspace": "é"}, "secoda://eapi.secoda.co/workspace/%C3%A9/audit_logs"),
     ],
 )
-def test_assets_are_made_as_connections_are(arguments, uri):
-    """The factory takes what the connection's form takes, and Airflow's arguments of an asset."""
+def test_the_factory_takes_the_fields_of_a_connection(arguments, uri):
+    """The factory accepts the fields of the connection's form, and Airflow's arguments of an asset."""
     asset = create_asset(**arguments, extra={"team": "data"})
     assert (asset.uri, asset.extra) == (uri, {"team": "data"})
 
@@ -126,7 +126,7 @@ def test_assets_are_made_as_connections_are(arguments, uri):
         ({"host": "http://secoda.example.com"}, "https"),
     ],
 )
-def test_what_cannot_be_an_asset_is_refused_by_name(arguments, name):
+def test_an_invalid_argument_is_named(arguments, name):
     """The factory's errors name the argument to change."""
     with pytest.raises(ValueError, match=name):
         create_asset(**arguments)
@@ -141,13 +141,13 @@ def test_what_cannot_be_an_asset_is_refused_by_name(arguments, name):
         ("http://[::1]:8000", "[::1]:8000"),
     ],
 )
-def test_an_authority_has_the_port_that_matters(base_url, authority):
-    """The authority of a workspace is host and port, without the port that everybody means anyway."""
+def test_an_authority_has_no_default_port(base_url, authority):
+    """The authority of a workspace is host and port, without the default port."""
     assert authority_of(base_url) == authority
 
 
 def test_other_schemes_are_not_read():
-    """The URI of somebody else's asset is rejected."""
+    """A URI of another scheme is rejected."""
     with pytest.raises(ValueError, match="does not begin with secoda://"):
         read_uri("s3://bucket/audit_logs")
 
@@ -173,7 +173,7 @@ def test_the_factory_serves_hook_lineage():
 
 
 def test_the_fields_are_the_documented_ones():
-    """The schema that lineage shows is the vendor's, field by field and type by type."""
+    """The schema in lineage has the fields and types of the vendor's document."""
     schemas = json.loads(SPEC.read_text())["components"]["schemas"]
 
     def kind(schema):

@@ -1,4 +1,4 @@
-"""What a file is called in lineage: as OpenLineage names it, and as Airflow's own converters of assets do."""
+"""The names of files in lineage are those of OpenLineage, and of Airflow's own converters of assets."""
 
 from __future__ import annotations
 
@@ -35,19 +35,19 @@ KEYS = st.text(st.sampled_from("abcXYZ019-_.=+@ "), min_size=1, max_size=20).map
         ("s3://key:secret@bucket/a.jsonl", ("s3://bucket", "a.jsonl")),
     ],
 )
-def test_a_file_has_the_name_that_openlineage_gives_it(path, names):
-    """Namespace and name are those of OpenLineage's naming, without the connection that led to the file."""
+def test_a_file_has_the_name_of_openlineage(path, names):
+    """Namespace and name follow OpenLineage's naming, without the connection."""
     assert file_names(path) == names
 
 
 def test_a_relative_path_is_made_absolute():
-    """A relative path is reported as an absolute path, so that others can find the file."""
+    """A relative path is reported as an absolute path, which identifies the file."""
     assert file_names("logs/a.jsonl") == ("file", os.path.join(os.getcwd(), "logs", "a.jsonl"))  # noqa: PTH109, PTH118
 
 
 @given(KEYS)
-def test_an_object_is_called_as_the_amazon_provider_calls_it(key):
-    """The object that the operator wrote and the same one as somebody's S3 asset are one dataset."""
+def test_an_object_has_the_name_of_the_amazon_provider(key):
+    """An object that the operator wrote and an S3 asset with its URL are one dataset."""
     s3 = pytest.importorskip("airflow.providers.amazon.aws.assets.s3")
     asset = s3.create_asset(bucket="logs", key=key)
     theirs = s3.convert_asset_to_openlineage(asset, None)
@@ -55,15 +55,15 @@ def test_an_object_is_called_as_the_amazon_provider_calls_it(key):
 
 
 @given(KEYS)
-def test_an_object_is_where_airflow_puts_it(key):
+def test_bucket_and_key_are_those_of_airflow(key):
     """Bucket and key are those that Airflow gets from the same URL."""
     path = ObjectStoragePath(f"s3://my_conn@logs/{key}")
     assert "/".join(file_names(str(path))) == f"s3://{path.path}"
 
 
 @given(KEYS)
-def test_a_local_file_is_called_as_the_common_io_provider_calls_it(key):
-    """The file that the operator wrote and the same one as somebody's asset are one dataset."""
+def test_a_local_file_has_the_name_of_the_common_io_provider(key):
+    """A file that the operator wrote and a file asset with its path are one dataset."""
     file = pytest.importorskip("airflow.providers.common.io.assets.file")
     theirs = file.convert_asset_to_openlineage(file.create_asset(path=f"/data/{key}"), None)
     assert file_names(f"/data/{key}") == file_names(f"file:///data/{key}") == (theirs.namespace, theirs.name)
@@ -71,7 +71,7 @@ def test_a_local_file_is_called_as_the_common_io_provider_calls_it(key):
 
 @pytest.mark.parametrize("name", ["audit_logs", "resource/50%25", "workspace/Data%20Team/resource/x"])
 def test_assets_become_datasets_through_airflow(name):
-    """OpenLineage's translation of assets finds our converter, which calls an asset by its URI."""
+    """OpenLineage finds the provider's converter of assets, which uses the URI as the name."""
     from airflow.providers.common.compat.openlineage.utils.utils import translate_airflow_asset
 
     found = translate_airflow_asset(Asset(uri=f"secoda://eu.secoda.co/{name}"), None)

@@ -1,4 +1,4 @@
-"""What OpenLineage's provider emits of a real run: START, COMPLETE and FAIL, with names, schemas, counts and window."""
+"""Events of OpenLineage's provider for a real run: START, COMPLETE and FAIL, with names, schemas, counts and window."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ START = END - timedelta(days=1)
 
 
 class Lineage:
-    """The events of one run of ``lineage_dags``, and what else it left."""
+    """The events and output files of one run of ``lineage_dags``."""
 
     def __init__(self, folder, sandbox):
         (file,) = folder.glob("events*")
@@ -91,14 +91,14 @@ def fields(dataset):
     return [field["name"] for field in dataset["facets"]["schema"]["fields"]]
 
 
-def test_the_run_went_as_meant(lineage):
-    """Each task ended as its events are to show."""
+def test_the_tasks_end_as_expected(lineage):
+    """Each task ends in the state for which events are expected."""
     states = {"refused": "failed", "skipped": "skipped"}
     assert lineage.states == dict.fromkeys(lineage.states, "success") | states, lineage.log
 
 
-def test_the_audit_logs_go_into_the_file(lineage):
-    """COMPLETE of a task that wrote a file has the audit logs as its only input, the file as its only output."""
+def test_the_input_is_the_audit_logs_and_the_output_the_file(lineage):
+    """COMPLETE of a task that wrote a file has the audit logs as its only input, and the file as its only output."""
     start, complete = lineage.of("to_file", "START"), lineage.of("to_file")
     assert names(start["inputs"]) == names(complete["inputs"]) == [(lineage.namespace, "audit_logs")]
     assert start["outputs"] == []
@@ -106,7 +106,7 @@ def test_the_audit_logs_go_into_the_file(lineage):
 
 
 def test_an_object_has_no_connection_in_its_name(lineage):
-    """A file in a bucket is named by bucket and key, though its URL names a connection."""
+    """An object is named by bucket and key, although its URL contains a connection."""
     assert names(lineage.of("to_bucket")["outputs"]) == [("s3://lineage", "2026/a.parquet")]
 
 
@@ -130,8 +130,8 @@ def compare(field, how, value):
 
 
 @pytest.mark.parametrize(("task", "field"), [("to_file", "logged_at"), ("to_return", "created_at")])
-def test_the_window_is_what_was_read_of_the_logs(lineage, task, field):
-    """The input says which part of it was read: the half-open window, by the timestamp that the task goes by."""
+def test_the_input_has_the_window(lineage, task, field):
+    """The input has the part that was read: the half-open window, with the timestamp field of the task."""
     (read,) = lineage.of(task)["inputs"]
     assert read["inputFacets"]["subset"]["inputCondition"] == {
         "type": "binary",
@@ -141,8 +141,8 @@ def test_the_window_is_what_was_read_of_the_logs(lineage, task, field):
     }
 
 
-def test_the_run_says_what_it_was_given(lineage):
-    """Window, the rule that it comes from, and filter are in the run's parameters."""
+def test_the_run_has_its_parameters(lineage):
+    """The run's parameters contain the window, its rule, and the filter."""
     given = lineage.of("to_file")["run"]["facets"]["executionParameters"]["parameters"]
     found = {parameter["key"]: parameter["value"] for parameter in given}
     assert json.loads(found.pop("filter")) == {"operator": "exact", "field": "performer_type", "value": "USER"}
@@ -154,8 +154,8 @@ def test_the_run_says_what_it_was_given(lineage):
     }
 
 
-def test_the_schemas_are_those_of_the_data(lineage):
-    """A JSONL file and the listing have the documented fields, a Parquet file the columns that it has."""
+def test_each_dataset_has_its_schema(lineage):
+    """A JSONL file and the listing have the documented fields, a Parquet file has its columns."""
     (read,), (written,) = lineage.of("to_file")["inputs"], lineage.of("to_file")["outputs"]
     log = json.loads((lineage.folder / "day=2026-02-24/logs.jsonl").read_text().splitlines()[0])
     assert fields(read) == fields(written)
@@ -168,7 +168,7 @@ def test_the_schemas_are_those_of_the_data(lineage):
 
 
 def test_the_schema_of_a_parquet_file_is_its_own(lineage):
-    """Names and types of the columns are those that a Parquet file of the operator has."""
+    """The schema of a Parquet file has the names and types of its columns."""
     from airflow_provider_secoda._storage.parquet import SCHEMA
 
     columns = {field.name: str(field.type) for field in SCHEMA}
@@ -215,14 +215,14 @@ def test_the_input_of_a_sensor_is_its_resource(lineage):
 
 @pytest.mark.skipif(airflow_runs.version() < (3,), reason="the oldest OpenLineage provider leaves assets out")
 def test_inlets_and_outlets_become_datasets(lineage):
-    """Assets that people put on any operator are called as the operator and the sensor call them."""
+    """Inlets and outlets of any operator have the same names as the datasets of the operator and the sensor."""
     complete = lineage.of("annotated")
     assert names(complete["inputs"]) == [("secoda://eapi.secoda.co", "resource/50%25")]
     assert names(complete["outputs"]) == [("secoda://secoda.example.com:8443", "workspace/acme/audit_logs")]
 
 
-def test_facets_are_those_of_the_standard(lineage):
-    """Each facet of a dataset names the schema in OpenLineage's specification that it follows."""
+def test_facets_follow_the_standard(lineage):
+    """Each facet of a dataset has the URL of its schema in OpenLineage's specification."""
     for task in ("to_file", "to_bucket"):
         complete = lineage.of(task)
         facets = [complete["run"]["facets"]["executionParameters"]]
@@ -243,8 +243,8 @@ def test_no_event_contains_a_secret(lineage):
         assert conn_id.encode() not in lineage.bytes
 
 
-def test_the_window_is_what_openlineages_own_class_makes_of_it():
-    """Facets that older clients lack are, to the letter, those that newer clients have classes for."""
+def test_the_window_facet_equals_that_of_openlineages_class():
+    """Facets that older clients have no class for are equal to those of the classes of newer clients."""
     theirs = pytest.importorskip("openlineage.client.generated.base_subset_dataset", reason="an older client")
     from openlineage.client.generated.execution_parameters_run import ExecutionParametersRunFacet
     from openlineage.client.serde import Serde
@@ -263,7 +263,7 @@ def test_the_window_is_what_openlineages_own_class_makes_of_it():
 
 
 def test_without_openlineage_there_is_no_lineage(monkeypatch):
-    """Where OpenLineage's provider is not installed, its methods return nothing and do not fail."""
+    """Without OpenLineage's provider, the methods for lineage return nothing and do not fail."""
     from airflow_provider_secoda.operators.secoda import SecodaAuditLogsOperator
     from airflow_provider_secoda.sensors.secoda import SecodaVersionHistorySensor
 
@@ -276,7 +276,7 @@ def test_without_openlineage_there_is_no_lineage(monkeypatch):
 
 
 def test_a_task_whose_connection_cannot_be_used_has_no_lineage(monkeypatch):
-    """Where the connection was of no use, lineage does not read it once more, and is empty."""
+    """If the connection could not be used, lineage does not read it again, and is empty."""
     from airflow.providers.common.compat.sdk import DAG, AirflowFailException
 
     from airflow_provider_secoda.client.errors import SecodaConfigurationError

@@ -1,4 +1,4 @@
-"""The address of a resource's page: what a connection's template makes of an id, or why it makes nothing."""
+"""The URL of a resource's page, from a connection's template and an id."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ US = "https://api.secoda.co"
         ({"host": "https://data.example.com:8443/secoda/api/v1/"}, "https://data.example.com:8443/secoda"),
     ],
 )
-def test_where_the_web_app_is(where, app):
-    """Each region has an app host of its own; a self-hosted app is where its API is."""
+def test_the_url_of_the_web_app(where, app):
+    """Each region has its own app host; a self-hosted app has the host of its API."""
     assert app_url(resolve_base_url(**where)) == app
 
 
@@ -40,8 +40,8 @@ def test_where_the_web_app_is(where, app):
         ("http://localhost:1/{resource_id}/{resource_id}", "http://localhost:1/a%2Fb%3Fc/a%2Fb%3Fc"),
     ],
 )
-def test_an_address(template, url):
-    """The id is percent-encoded, so that none makes a path, a query or a fragment of its own."""
+def test_a_url(template, url):
+    """The id is percent-encoded, so that it cannot add a path, a query or a fragment."""
     assert resource_url(template, US, "a/b?c") == url
 
 
@@ -71,22 +71,22 @@ def test_an_address(template, url):
         "{app}/ä/{resource_id}",
     ],
 )
-def test_what_makes_no_address(template):
-    """A template that could lead elsewhere than to one page of one host is refused, and named."""
+def test_an_invalid_template_is_refused(template):
+    """A template that could lead to another place than one page of one host is refused, and named."""
     with pytest.raises(SecodaConfigurationError, match="resource_url"):
         resource_url(template, US, "id")
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"])))
 def test_any_id(resource_id):
-    """For any id, the address has the same host and path, and the id can be read from it."""
+    """For any id, the URL has the same host and path, and the id can be decoded from it."""
     url = urlsplit(resource_url("{app}/table/{resource_id}/lineage", US, resource_id))
     assert (url.netloc, url.query, url.fragment) == ("app.secoda.co", "", "")
     assert unquote(url.path.removeprefix("/table/").removesuffix("/lineage")) == resource_id
 
 
 def test_the_setting_of_a_connection():
-    """A connection without template has no link; one with a wrong template says so when it is read, by its id."""
+    """A connection without a template has no link; a wrong template is an error with the id of the connection."""
     pytest.importorskip("airflow")
     from airflow_provider_secoda.hooks._connection import read_connection
 

@@ -1,4 +1,4 @@
-"""Airflow's own metrics, enabled, with a listener of the test."""
+"""Airflow's own metrics, sent to a listener of the test."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def listener():
 
 
 @pytest.fixture
-def tell(listener, monkeypatch):
-    """Return a function that has this process's Airflow send its metrics to the listener, with more options."""
+def send_metrics(listener, monkeypatch):
+    """Return a function that makes Airflow in this process send its metrics to the listener, with given options."""
 
     def turned_on(**options):
         for name, value in listener.settings(**options).items():
@@ -34,7 +34,7 @@ def tell(listener, monkeypatch):
 
 
 def initialise():
-    """Have Airflow read its options about metrics, as it does when a process starts."""
+    """Make Airflow read its options for metrics, as it does when a process starts."""
     if airflow_runs.version() < (3, 2):
         from airflow.configuration import conf
         from airflow.metrics import statsd_logger
@@ -56,6 +56,6 @@ def initialise():
 
 
 @pytest.fixture
-def statsd(tell):
-    """Return a StatsD server that hears this process's Airflow."""
-    return tell()
+def statsd(send_metrics):
+    """Return a StatsD server that receives the metrics of this process."""
+    return send_metrics()

@@ -85,13 +85,13 @@ def test_a_window(statsd, sandbox, workspace, tmp_path):
     assert (heard["secoda.requests"], heard["secoda.pages"]) == (summary["requests"], summary["pages"])
 
 
-def test_a_window_amid_troubles(statsd, sandbox, workspace, tmp_path):
-    """What was repeated or throttled is counted, each once."""
+def test_a_window_with_errors(statsd, sandbox, workspace, tmp_path):
+    """Repeated and throttled requests are counted, each once."""
     sandbox.faults.script = [("status", 429, {"Retry-After": "0"}), 500, "cut", ("status", 429, {"Retry-After": "0"})]
     fetch(output_path=f"{tmp_path}/logs.jsonl")
     heard, expected = statsd.heard(), served(sandbox)
     del heard["secoda.lag"]
-    # An answer that was cut is one with status 200, and no page.
+    # A truncated response has status 200, and does not count as a page.
     expected |= {"secoda.pages": expected["secoda.pages"] - 1, "secoda.retries": 4}
     assert heard == {**expected, "secoda.logs": len(workspace.window(START, END))}
     assert heard["secoda.throttles"] == 2
@@ -105,7 +105,7 @@ def test_a_task_that_fails(statsd, sandbox):
     assert statsd.heard() == {"secoda.requests": len(sandbox.requests)}
 
 
-def test_a_task_that_gives_up_early(statsd, sandbox):
+def test_a_task_that_stops_early(statsd, sandbox):
     """A task that stops reading reports at once what it read."""
     with pytest.raises(Exception, match="XCom"):
         fetch(xcom_limit_bytes=10_000)
@@ -115,7 +115,7 @@ def test_a_task_that_gives_up_early(statsd, sandbox):
 
 
 def test_a_last_429_counts(statsd, with_versions):
-    """A 429 that is not followed by another try is one all the same."""
+    """A 429 that is not followed by a retry is counted."""
     task, facts = sensor()
     with_versions.faults.script = [("status", 429, {"Retry-After": "60"})]
     assert not task.poke(facts).is_done
@@ -131,11 +131,11 @@ def test_each_poll_of_a_sensor(statsd, with_versions):
         assert statsd.heard() == served(with_versions)
 
 
-def test_the_hook_in_a_task_of_ones_own(statsd, sandbox, with_versions):
-    """Uses of the hook are counted too, each request once, also of reads at the same time."""
+def test_the_hook_in_a_users_task(statsd, sandbox, with_versions):
+    """Requests of the hook are counted too, each once, also of concurrent reads."""
     hook = SecodaHook()
     hook.list_audit_logs()
-    # One page after the other, as what is read ahead may be in vain.
+    # One page after the other, because pages that are read ahead may not be needed.
     first, second = (hook.iter_audit_logs(START, END, concurrency=1) for _ in range(2))
     count = sum(1 for pair in zip(first, second, strict=True) for _ in pair)
     heard = statsd.heard()
@@ -147,7 +147,7 @@ def test_the_hook_in_a_task_of_ones_own(statsd, sandbox, with_versions):
 
 
 async def wait(number, deadline=1.5):
-    """Run this many triggers of one connection to their end."""
+    """Run this many triggers of one connection until they end."""
 
     async def one():
         trigger = SecodaVersionHistoryTrigger(
@@ -165,11 +165,11 @@ async def wait(number, deadline=1.5):
 
 
 async def test_waits_in_the_triggerer(statsd, with_versions):
-    """Many that wait with one client are counted once each, and what failed as well."""
+    """The requests of many triggers with one client are counted once each, also failed ones."""
     with_versions.faults.script = [500, ("status", 429, {"Retry-After": "0"})]
     await wait(5)
     heard, expected = statsd.heard(), served(with_versions)
-    # The first request of a look is not repeated: the next look does that.
+    # The first request of a poll is not repeated: the next poll does that.
     heard.pop("secoda.retries", None)
     del expected["secoda.retries"]
     assert heard == expected
@@ -192,7 +192,7 @@ async def test_event_triggers(statsd, sandbox, workspace):
 
 
 class Slow(statsd_package.StatsClient):
-    """A client of an Airflow whose metrics go to a host that is hard to find."""
+    """A StatsD client that resolves its host slowly."""
 
     made: list[str] = []
 
@@ -202,47 +202,47 @@ class Slow(statsd_package.StatsClient):
         super().__init__(*args, **kwargs)
 
 
-async def test_no_event_loop_waits_for_it(tell, with_versions):
-    """What may block is done in a thread, before the first metric is reported."""
+async def test_metrics_do_not_block_the_event_loop(send_metrics, with_versions):
+    """The StatsD client, which may block, is created in a thread before the first metric is reported."""
     Slow.made.clear()
-    statsd = tell(statsd_custom_client_path=f"{__name__}.Slow")
+    statsd = send_metrics(statsd_custom_client_path=f"{__name__}.Slow")
     await wait(2, deadline=0.5)
     assert statsd.heard()["secoda.requests"] == len(with_versions.requests)
     assert len(Slow.made) == 1
     assert Slow.made != [threading.main_thread().name]
 
 
-# --- as people set it up ---------------------------------------------------------------------------------------
+# --- settings of Airflow ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("allowed", "names"), [("secoda", 3), ("secoda.requests,secoda.pages", 2), ("scheduler", 0)])
-def test_the_allow_list_knows_them(tell, sandbox, allowed, names):
-    """They pass an allow list that names them, and no other."""
-    statsd = tell(metrics_allow_list=allowed)
+def test_an_allow_list_selects_them(send_metrics, sandbox, allowed, names):
+    """Only metrics that match the allow list are sent."""
+    statsd = send_metrics(metrics_allow_list=allowed)
     SecodaHook().list_audit_logs()
     next(SecodaHook().iter_audit_logs(START, END))
     assert len(set(statsd.heard()) - {"secoda.lag"}) == names
 
 
-def test_the_connection_is_a_tag(tell, sandbox, monkeypatch):
-    """Where metrics have tags the connection is one, in signs that every back end takes."""
+def test_the_connection_is_a_tag(send_metrics, sandbox, monkeypatch):
+    """If metrics have tags, the connection is one, with characters that every back end accepts."""
     monkeypatch.setenv("AIRFLOW_CONN_WORKSPACE:1", sandbox.connection_json)
-    statsd = tell(statsd_influxdb_enabled=True)
+    statsd = send_metrics(statsd_influxdb_enabled=True)
     SecodaHook("workspace:1").list_audit_logs()
     assert "secoda.requests,secoda_conn_id=workspace_1:1|c" in statsd.lines()
 
 
 class Broken(statsd_package.StatsClient):
-    """A client of metrics that are broken."""
+    """A StatsD client that always fails."""
 
     def _send_stat(self, stat, value, rate):
         if stat.startswith("secoda"):
             raise RuntimeError("the metrics are broken")
 
 
-def test_broken_metrics_are_no_reason_to_fail(tell, sandbox, workspace, caplog):
-    """A task goes on without its metrics, and leaves a task's own error as it is."""
-    statsd = tell(statsd_custom_client_path=f"{__name__}.Broken")
+def test_errors_in_metrics_do_not_fail_a_task(send_metrics, sandbox, workspace, caplog):
+    """A task continues without metrics, and its own error is not changed."""
+    statsd = send_metrics(statsd_custom_client_path=f"{__name__}.Broken")
     assert len(fetch()) == len(workspace.window(START, END))
     assert "the metrics are broken" in caplog.text
     sandbox.faults.script = [503] * 5

@@ -59,8 +59,8 @@ def expected(workspace, start=START, end=END, field="logged_at"):
 # --- what is written ------------------------------------------------------------------------------------------------
 
 
-def test_the_file_holds_every_log_of_the_window_as_sent(sandbox, workspace, tmp_path):
-    """The file holds each log of the window once, in order, as the bytes that the API sent."""
+def test_the_file_contains_every_log_of_the_window_as_sent(sandbox, workspace, tmp_path):
+    """The file contains each log of the window once, in order, as the bytes that the API sent."""
     path = tmp_path / "deep" / "logs.jsonl"
     summary = fetch(output_path=str(path))
     body = path.read_bytes()
@@ -104,8 +104,8 @@ def test_two_reads_give_the_same_bytes(sandbox, tmp_path):
         assert Path(first["path"]).read_bytes() == Path(second["path"]).read_bytes()
 
 
-def test_gzip_and_parquet_hold_the_same_logs(sandbox, workspace, tmp_path):
-    """The formats differ in form only."""
+def test_gzip_and_parquet_contain_the_same_logs(sandbox, workspace, tmp_path):
+    """All formats contain the same logs."""
     import pyarrow.parquet
 
     fetch(output_path=f"{tmp_path}/logs.ndjson.gz")
@@ -116,8 +116,8 @@ def test_gzip_and_parquet_hold_the_same_logs(sandbox, workspace, tmp_path):
     assert str(table.schema.field("logged_at").type) == "timestamp[us, tz=UTC]"
 
 
-def test_odd_records_pass_through_untouched(secoda_sandbox_factory, tmp_path):
-    """Unknown fields, long integers, 2.50, key order and text in any script stay what they were."""
+def test_unusual_records_are_not_changed(secoda_sandbox_factory, tmp_path):
+    """Unknown fields, long integers, 2.50, key order and text in any script are not changed."""
     workspace = Workspace()
     odd = (
         '{"zz": 12345678901234567890123, "id": "odd", "n": 2.50, "logged_at": "2026-02-24T10:00:00.1234567Z", '
@@ -151,7 +151,7 @@ def test_the_window_is_over_the_timestamp_that_was_chosen(sandbox, workspace, tm
     ],
 )
 def test_a_filter_selects(sandbox, workspace, tmp_path, filter_):
-    """A filter, as data or as text, is the API's to apply; the file holds exactly its matches."""
+    """A filter, as data or as a string, is sent to the API; the file contains exactly the logs that match."""
     fetch(output_path=f"{tmp_path}/logs.jsonl", filter=filter_)
     people = [raw for raw in workspace.window(START, END) if json.loads(raw)["performer_type"] == "USER"]
     assert (tmp_path / "logs.jsonl").read_bytes() == b"".join(raw + b"\n" for raw in people)
@@ -191,17 +191,17 @@ def test_without_a_path_the_logs_are_returned(sandbox, workspace):
     assert fetch() == [json.loads(raw) for raw in workspace.window(START, END)]
 
 
-def test_too_much_for_xcom_shows_the_line_to_write(sandbox):
-    """Logs that are too many for XCom are an error that shows how to write them to a file."""
+def test_too_many_logs_for_xcom(sandbox):
+    """Too many logs for XCom are an error that shows how to write them to a file."""
     with pytest.raises(AirflowFailException, match=r'output_path="s3://'):
         fetch(xcom_limit_bytes=10_000)
 
 
-# --- what fails, and says why ----------------------------------------------------------------------------------
+# --- errors ----------------------------------------------------------------------------------
 
 
 def test_a_rejected_key_fails_at_once(member, monkeypatch, tmp_path):
-    """401 and 403 fail the task without a retry, keep the real error, and leave no file."""
+    """401 and 403 fail the task without a retry, with the original error as the cause, and leave no file."""
     sandbox, connection = member, json.loads(member.connection_json)
     for key, cause in (("wrong", SecodaAuthenticationError), ("member", SecodaPermissionError)):
         sandbox.requests.clear()
@@ -224,7 +224,7 @@ def member(secoda_sandbox_factory, workspace):
 @pytest.mark.parametrize("cap_count", ["true", "capped"])
 @pytest.mark.parametrize("beyond", ["empty", "404"])
 def test_a_capped_listing_fails_and_leaves_the_old_file(sandbox, tmp_path, cap_count, beyond):
-    """What the API hides behind a cap fails the task, with words; a file that was there stays what it was."""
+    """Logs that a cap hides fail the task with a clear error; an existing file is not changed."""
     (tmp_path / "logs.jsonl").write_text("old")
     sandbox.faults.cap, sandbox.faults.cap_count, sandbox.faults.beyond_cap = 300, cap_count, beyond
     middle = {"start": UNTIL - 10 * DAY, "end": UNTIL - 9 * DAY}
@@ -233,8 +233,8 @@ def test_a_capped_listing_fails_and_leaves_the_old_file(sandbox, tmp_path, cap_c
     assert (tmp_path / "logs.jsonl").read_text() == "old"
 
 
-def test_history_that_begins_later_is_said_or_fails(sandbox, workspace, tmp_path, caplog):
-    """A window from before history gives what there is and a warning; with `require_history` it fails."""
+def test_a_window_from_before_the_history(sandbox, workspace, tmp_path, caplog):
+    """A window from before the history gives the existing logs and a warning; with `require_history` it fails."""
     early = {"start": UNTIL - 30 * DAY, "end": UNTIL - 19 * DAY}
     summary = fetch(output_path=f"{tmp_path}/logs.jsonl", **early)
     assert (tmp_path / "logs.jsonl").read_bytes() == expected(workspace, early["start"], early["end"])
@@ -272,7 +272,7 @@ def test_bad_input_is_named(sandbox, arguments, said):
     "arguments", [{"output_path": "x.csv"}, {"filter": "{nonsense"}, {"secoda_conn_id": "no_such_connection"}]
 )
 def test_bad_input_fails_before_the_wait(sandbox, arguments):
-    """What cannot work fails at once, not after the window has settled."""
+    """An argument that cannot work fails immediately, not after the window has settled."""
     end = datetime.now(timezone.utc) + timedelta(hours=1)
     with pytest.raises(Exception, match=r"csv|filter|no_such_connection"):
         fetch(start=end - DAY, end=end, **arguments)
@@ -282,7 +282,7 @@ def test_bad_input_fails_before_the_wait(sandbox, arguments):
     "arguments", [{"timestamp_field": "updated_at"}, {"concurrency": 0}, {"settle": timedelta(seconds=-1)}]
 )
 def test_bad_arguments_fail_while_parsing(arguments):
-    """What is known to be wrong when the DAG is parsed fails there, naming the argument."""
+    """An argument that is known to be wrong when the DAG is parsed fails there, and is named."""
     with pytest.raises(ValueError, match=next(iter(arguments))):
         SecodaAuditLogsOperator(task_id="fetch", **arguments)
 
@@ -290,8 +290,8 @@ def test_bad_arguments_fail_while_parsing(arguments):
 # --- settling --------------------------------------------------------------------------------------------------
 
 
-def test_a_short_wait_is_slept(sandbox, tmp_path):
-    """Before `end + settle` nothing is read: a short wait is slept through."""
+def test_a_short_wait_sleeps(sandbox, tmp_path):
+    """Before `end + settle` nothing is read: the task sleeps for a short wait."""
     end = datetime.now(timezone.utc)
     settled = end + timedelta(seconds=1)
     fetch(start=end - DAY, end=end, settle=timedelta(seconds=1), output_path=f"{tmp_path}/logs.jsonl")
@@ -299,7 +299,7 @@ def test_a_short_wait_is_slept(sandbox, tmp_path):
 
 
 def test_a_long_wait_is_deferred(sandbox, workspace, tmp_path):
-    """A longer wait is handed to the triggerer until `end + settle`, and the window stays the one decided on."""
+    """A longer wait is deferred until `end + settle`, and the window does not change."""
     end = datetime.now(timezone.utc) + timedelta(hours=1)
     with pytest.raises(TaskDeferred) as deferred:
         fetch(start=end - DAY, end=end, settle=timedelta(minutes=5))
@@ -314,8 +314,8 @@ def test_a_long_wait_is_deferred(sandbox, workspace, tmp_path):
     assert (tmp_path / "logs.jsonl").read_bytes() == expected(workspace)
 
 
-def test_a_long_wait_without_a_triggerer_is_slept(sandbox, monkeypatch):
-    """With `deferrable=False` a long wait is slept through, too."""
+def test_a_long_wait_without_a_triggerer_sleeps(sandbox, monkeypatch):
+    """With `deferrable=False` the task sleeps for a long wait, too."""
     slept = []
     monkeypatch.setattr("airflow_provider_secoda.operators.secoda.time.sleep", slept.append)
     end = datetime.now(timezone.utc)
@@ -363,8 +363,8 @@ def test_templates_are_rendered(airflow, sandbox, workspace, tmp_path):
     assert ran.xcoms["fetch"]["count"] == (tmp_path / "n.jsonl").read_bytes().count(b"\n") > 0
 
 
-def test_one_info_line_says_what_was_done(airflow, sandbox, tmp_path):
-    """A finished task says count, window, path, pages and requests in one line."""
+def test_one_info_line_has_the_result(airflow, sandbox, tmp_path):
+    """A finished task logs count, window, path, pages and requests in one line."""
     source = dag_file("info", tmp_path / "logs.jsonl", arguments=f'start="{START}", end="{END}"')
     log = airflow.run_dag(source).log
     line, *again = {line.partition("Wrote")[2] for line in log.splitlines() if "Wrote" in line}
@@ -374,7 +374,7 @@ def test_one_info_line_says_what_was_done(airflow, sandbox, tmp_path):
     )
 
 
-def test_troubles_are_survived_and_said(airflow, sandbox, workspace, tmp_path):
+def test_a_window_is_exact_despite_errors(airflow, sandbox, workspace, tmp_path):
     """With throttling, failures, an ignored sort and a moving listing a run writes exactly the logs of its window."""
     sandbox.faults = Faults(
         order="ignored", error_rate=0.02, error_statuses=[500], script=[429, "cut", "html", "reset"]
@@ -400,12 +400,12 @@ def test_a_changing_workspace_is_written_exactly_once(secoda_sandbox_factory, tm
 
 
 def test_the_docstring_says_what_is_templated():
-    """The docstring says "(templated)" exactly where `template_fields` says so."""
+    """The docstring has "(templated)" exactly for the arguments in `template_fields`."""
     documented = re.findall(r":param (\w+):(.*?)(?=:param|\Z)", SecodaAuditLogsOperator.__doc__, re.DOTALL)
     assert {name for name, text in documented if "(templated)" in text} == set(SecodaAuditLogsOperator.template_fields)
 
 
-def test_a_deferred_run_ends_well(airflow, sandbox, tmp_path):
+def test_a_deferred_run_succeeds(airflow, sandbox, tmp_path):
     """A run that is deferred until its window has settled continues by itself and writes the file."""
     end = datetime.now(timezone.utc)
     source = dag_file(

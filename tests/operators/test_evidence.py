@@ -68,8 +68,8 @@ def airflow():
     return airflow_runs
 
 
-def test_the_manifest_says_what_where_from_and_by_whom(airflow, sandbox, workspace, tmp_path):
-    """A real run's manifest holds window, source, listing, reading, run, versions and a digest of each record."""
+def test_the_contents_of_a_manifest(airflow, sandbox, workspace, tmp_path):
+    """The manifest of a run contains window, source, listing, reading, run, versions and a digest of each record."""
     import airflow as installed
 
     path = tmp_path / "logs.jsonl"
@@ -151,8 +151,8 @@ def test_the_page_ranges_cover_the_window(sandbox, tmp_path):
     assert all(pages["listing_count"] == 1000 for pages in ranges)
 
 
-def test_a_listing_without_order_says_so(sandbox, tmp_path):
-    """Where all pages were read, the manifest says that, and why."""
+def test_the_manifest_of_an_unordered_listing(sandbox, tmp_path):
+    """If all pages were read, the manifest contains that, and the reason."""
     sandbox.faults.order = "ignored"
     path = tmp_path / "logs.jsonl"
     fetch(path)
@@ -164,15 +164,15 @@ def test_a_listing_without_order_says_so(sandbox, tmp_path):
 
 
 def test_an_empty_window_has_a_manifest(sandbox, tmp_path):
-    """That nothing happened is a statement, too."""
+    """A window without logs has a manifest with no records."""
     path = tmp_path / "logs.jsonl"
     fetch(path, start=UNTIL + DAY, end=UNTIL + 2 * DAY)
     manifest = manifest_of(path)
     assert (manifest["file"]["count"], manifest["records"], manifest["read"]["first_timestamp"]) == (0, [], None)
 
 
-def test_no_manifest_where_none_is_wanted(sandbox, tmp_path):
-    """``write_manifest=False`` writes none, and takes away that of the file that is replaced."""
+def test_without_a_manifest(sandbox, tmp_path):
+    """``write_manifest=False`` writes no manifest, and deletes that of the replaced file."""
     path = tmp_path / "logs.jsonl"
     fetch(path)
     sandbox.workspace.add_log(logged_at=START + DAY / 2)
@@ -201,7 +201,7 @@ def test_a_late_log_replaces_the_file(sandbox, tmp_path):
 
 @pytest.mark.parametrize("write_manifest", [True, False])
 def test_a_file_is_not_replaced_by_less(sandbox, workspace, tmp_path, write_manifest):
-    """A task that is cleared after logs have expired fails, and leaves file and manifest as they were."""
+    """A task that is cleared after logs have expired fails, and does not change file and manifest."""
     path = tmp_path / "logs.jsonl"
     fetch(path)
     before = {entry.name: entry.read_bytes() for entry in tmp_path.iterdir()}
@@ -214,7 +214,7 @@ def test_a_file_is_not_replaced_by_less(sandbox, workspace, tmp_path, write_mani
 
 
 def test_the_file_of_another_workspace_is_not_replaced(secoda_sandbox_factory, tmp_path, monkeypatch):
-    """A connection that leads elsewhere does not write over what was read before."""
+    """A connection to another workspace does not overwrite the file of the first one."""
     path = tmp_path / "logs.jsonl"
     one, other = (
         secoda_sandbox_factory(Workspace.generate(seed=seed, logs=1000, days=20, until=UNTIL)) for seed in (3, 4)
@@ -227,7 +227,7 @@ def test_the_file_of_another_workspace_is_not_replaced(secoda_sandbox_factory, t
     assert hashlib.sha256(path.read_bytes()).hexdigest() == before
 
 
-def test_less_may_be_written_elsewhere_or_once_the_old_was_moved(sandbox, workspace, tmp_path):
+def test_fewer_logs_can_be_written_to_another_path_or_after_a_move(sandbox, workspace, tmp_path):
     """The options that the error lists work."""
     path = tmp_path / "logs.jsonl"
     fetch(path)
@@ -238,8 +238,8 @@ def test_less_may_be_written_elsewhere_or_once_the_old_was_moved(sandbox, worksp
     assert fetch(path)["count"] == left
 
 
-def test_another_window_replaces_what_it_will(sandbox, tmp_path):
-    """A path without the window's edges, overwritten each day, is not held up by the day before."""
+def test_another_window_replaces_the_file(sandbox, tmp_path):
+    """A path without the window's edges can be overwritten each day."""
     path = tmp_path / "latest.jsonl"
     fetch(path)
     for other in (
@@ -265,7 +265,7 @@ def test_a_broken_manifest_is_not_replaced(sandbox, tmp_path, broken):
 @pytest.mark.parametrize(
     "path", ["/{folder}/../../etc/logs.jsonl", "/{folder}/{{start:..}}/logs.jsonl", "/{folder}/a\0b.jsonl"]
 )
-def test_a_path_that_leads_upwards_fails_before_anything_is_read(sandbox, tmp_path, path):
+def test_a_path_that_leads_upwards_fails_before_any_request(sandbox, tmp_path, path):
     """A templated part of the path cannot lead out of the directory."""
     with pytest.raises(AirflowFailException, match="output_path"):
         fetch(path.format(folder=tmp_path))

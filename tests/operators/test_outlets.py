@@ -70,7 +70,7 @@ def run(airflow, name, outlets="logs", **how):
 
 
 def test_a_file(airflow, workspace, tmp_path):
-    """The event of a file holds all that the task returned: file, window, counts, checksums."""
+    """The event of a file contains everything that the task returned: file, window, counts, checksums."""
     ran = run(airflow, "told_file", output_path=str(tmp_path / "{start:%d}.jsonl"))
     ((extra, _),) = events("told_file")
     assert ran.state == "success", ran.log
@@ -91,14 +91,14 @@ def test_a_list(airflow, workspace):
 
 
 def test_other_outlets(airflow, workspace):
-    """An alias, and things that other tools take for outlets, are left alone and break nothing."""
+    """An alias, and outlets of other tools, are ignored without an error."""
     ran = run(airflow, "told_others", 'AssetAlias("some"), {"a": "thing"}, logs')
     assert ran.state == "success", ran.log
     assert len(events("told_others")) == 1
 
 
 def test_a_skipped_task_has_no_event(airflow, workspace):
-    """A window without logs that is skipped makes no event."""
+    """A task that is skipped because its window has no logs creates no event."""
     none = {"operator": "exact", "field": "performer_id", "value": "nobody"}
     ran = run(airflow, "told_nothing", skip_if_empty=True, filter=none)
     assert ran.tasks == {"fetch": "skipped"}

@@ -1,4 +1,4 @@
-"""The periods of a schedule are the time between Airflow's own ticks."""
+"""The periods of a schedule are the times between the ticks of Airflow's scheduler."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def assert_tiles(expression, zone, start):
 
 @given(CRONS, ZONES, STARTS)
 @settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
-def test_the_windows_of_consecutive_ticks_tile_time(expression, zone, start):
+def test_windows_of_consecutive_ticks_have_no_gap_and_no_overlap(expression, zone, start):
     """For any cron schedule and zone, the window of a tick starts at Airflow's previous tick."""
     assert_tiles(expression, zone, start)
 
@@ -73,8 +73,8 @@ def test_the_windows_of_consecutive_ticks_tile_time(expression, zone, start):
 @pytest.mark.parametrize("start", [utc(2025, 3, 28), utc(2025, 10, 24), utc(2025, 3, 7), utc(2025, 10, 31)])
 @pytest.mark.parametrize("zone", ["Europe/Berlin", "America/New_York"])
 @pytest.mark.parametrize("expression", ["0 2 * * *", "0 2,3 * * *", "*/15 * * * *", "0 0 1 * *", "0 * * * 1"])
-def test_the_windows_tile_time_where_the_clocks_change(expression, zone, start):
-    """Ticks in the skipped hour, in the repeated hour and around them, daily, quarter-hourly and monthly."""
+def test_no_gap_and_no_overlap_where_the_clocks_change(expression, zone, start):
+    """Windows of ticks in and around the skipped and the repeated hour: daily, quarter-hourly and monthly."""
     assert_tiles(expression, zone, start)
 
 
@@ -87,8 +87,8 @@ def test_the_windows_tile_time_where_the_clocks_change(expression, zone, start):
         ("*/10 * 26,30 * *", "Australia/Lord_Howe", utc(2025, 9, 30, 12, 20)),
     ],
 )
-def test_the_windows_tile_time_where_airflow_itself_loses_ticks(expression, zone, start):
-    """Airflow slips where the clocks change between two days of an hourly schedule; the windows too."""
+def test_no_gap_and_no_overlap_where_airflow_itself_skips_ticks(expression, zone, start):
+    """Airflow skips ticks where the clocks change between two days of an hourly schedule; the windows follow it."""
     assert_tiles(expression, zone, start)
 
 
@@ -106,19 +106,19 @@ def test_the_windows_tile_time_where_airflow_itself_loses_ticks(expression, zone
         ("@daily", utc(2025, 7, 2, 22), utc(2025, 7, 1, 22), utc(2025, 7, 2, 22)),
     ],
 )
-def test_between_ticks_it_is_the_last_full_period(expression, instant, start, end):
-    """An instant between ticks gives the period that was complete by then, in the schedule's zone."""
+def test_an_instant_between_ticks_has_the_last_complete_period(expression, instant, start, end):
+    """An instant between ticks gives the last period that was complete then, in the schedule's time zone."""
     assert span(resolve(cron(expression, "Europe/Berlin"), at=instant)) == (start, end)
 
 
 def test_a_schedule_that_skips_weekends_has_long_mondays():
-    """The window of a run is all the time since the tick before, not a fixed length."""
+    """The window of a run is the time since the previous tick, not a fixed length."""
     window = resolve(cron("0 0 * * 1-5"), at=utc(2026, 11, 23))
     assert span(window) == (utc(2026, 11, 20), utc(2026, 11, 23))
 
 
-def test_without_an_interval_the_schedule_gives_its_own():
-    """A run without interval has that which the schedule gives to its last tick before ``run_after``."""
+def test_a_run_without_an_interval_has_that_of_the_schedule():
+    """A run without an interval has that of the schedule's last tick before ``run_after``."""
     for timetable, end, hours in [
         (cron("0 6 * * 1", interval=timedelta(hours=6)), utc(2026, 11, 23, 6), 6),
         (
@@ -137,7 +137,7 @@ def test_without_an_interval_the_schedule_gives_its_own():
     ("delta", "dag_start", "expected"),
     [
         (timedelta(hours=7), utc(2025, 1, 1), [utc(2025, 1, 1, 7 * n) for n in (0, 1, 2, 3)]),
-        # The ticks of months remember the shortest month so far.
+        # Monthly ticks keep the day of the shortest month so far.
         (
             relativedelta(months=1),
             utc(2025, 1, 31),
@@ -151,8 +151,8 @@ def test_without_an_interval_the_schedule_gives_its_own():
         (relativedelta(days=1), utc(2025, 3, 29), [utc(2025, 3, day) for day in (29, 30, 31)]),
     ],
 )
-def test_the_windows_of_a_time_delta_tile_time(delta, dag_start, expected):
-    """A schedule that only says how long to wait ticks from the start date on, as Airflow counts."""
+def test_windows_of_a_time_delta_have_no_gap_and_no_overlap(delta, dag_start, expected):
+    """The ticks of a schedule that is a time delta begin at the start date, as in Airflow."""
     from airflow.timetables.trigger import DeltaTriggerTimetable
 
     assert ticks(DeltaTriggerTimetable(delta), dag_start, len(expected)) == expected
@@ -161,15 +161,15 @@ def test_the_windows_of_a_time_delta_tile_time(delta, dag_start, expected):
         assert span(resolve(timetable, at=tick, dag_start=dag_start)) == (previous, tick)
 
 
-def test_a_time_delta_that_did_not_begin_at_the_start_date_overlaps_rather_than_misses():
-    """Without catchup the ticks of months begin anywhere; at a short month the window begins early."""
+def test_monthly_windows_without_catchup_overlap_and_have_no_gap():
+    """Without catchup monthly ticks begin at any day; after a short month the window starts early."""
     timetable = as_a_task_sees_it("DeltaTriggerTimetable", relativedelta(months=1))
     window = resolve(timetable, at=utc(2025, 2, 28), dag_start=utc(2025, 1, 5))
     assert span(window) == (utc(2025, 1, 28), utc(2025, 2, 28))
 
 
 def workdays(*, point):
-    """Return a timetable as a plugin has it, with intervals or with mere points of time."""
+    """Return a timetable of a plugin, with intervals or with instants only."""
     import pendulum
     from airflow.timetables.base import DagRunInfo, Timetable
 
@@ -191,8 +191,8 @@ def workdays(*, point):
     return Workdays()
 
 
-def test_a_timetable_of_a_plugin_is_used_like_any_other():
-    """A custom timetable answers the scheduler's question, so it answers ours."""
+def test_a_timetable_of_a_plugin():
+    """The periods of a custom timetable are those of its ``next_dagrun_info``."""
     tuesday = utc(2026, 11, 24, 5)
     assert span(resolve(workdays(point=False), run_after=tuesday)) == (utc(2026, 11, 23), utc(2026, 11, 24))
     monday = utc(2026, 11, 23, 5)
@@ -200,8 +200,8 @@ def test_a_timetable_of_a_plugin_is_used_like_any_other():
     assert span(resolve(workdays(point=True), run_after=monday)) == (utc(2026, 11, 20), utc(2026, 11, 23))
 
 
-def test_a_timetable_of_a_plugin_that_ticks_from_anywhere_fails():
-    """Ticks that depend on where they begin are nothing to guess from."""
+def test_a_timetable_whose_ticks_depend_on_the_start_fails():
+    """Ticks that depend on the instant where they begin have no periods."""
     from airflow.timetables.base import DagRunInfo, Timetable
 
     class Adrift(Timetable):
@@ -212,7 +212,7 @@ def test_a_timetable_of_a_plugin_that_ticks_from_anywhere_fails():
     assert "no complete period" in error(timetable=Adrift(), run_after=utc(2026, 11, 23, 5))
 
 
-def test_a_timetable_of_a_plugin_that_does_not_answer_fails():
+def test_a_timetable_without_next_dagrun_info_fails():
     """A custom timetable that does not implement ``next_dagrun_info`` has no periods."""
     from airflow.timetables.base import Timetable
 

@@ -25,8 +25,8 @@ def edges(pieces):
 
 
 @given(MOMENTS, LENGTHS, LENGTHS, st.sampled_from(ZONES), st.sampled_from(ZONES), FORMS, FORMS)
-def test_the_pieces_tile_the_window(start, length, every, zone, other_zone, form, other_form):
-    """Of any window in any zones and forms: no gap, no overlap, the very edges, and all but the last of one length."""
+def test_the_pieces_cover_the_window_exactly(start, length, every, zone, other_zone, form, other_form):
+    """The pieces of any window have no gap, no overlap, its exact edges, and one length except the last."""
     end, every = start + length, max(every, length / 50)
     given = form(start.astimezone(zone)), other_form(end.astimezone(other_zone))
     pieces = edges(split_window(*given, every=every, at_most=51))
@@ -38,7 +38,7 @@ def test_the_pieces_tile_the_window(start, length, every, zone, other_zone, form
 
 
 def test_a_day_has_24_hours():
-    """Where clocks change, the pieces are still days of UTC: as long as each other, none twice."""
+    """Where clocks change, the pieces are days of UTC: of equal length, and each once."""
     berlin = ZoneInfo("Europe/Berlin")
     pieces = split_window(datetime(2026, 10, 24, 2, tzinfo=berlin), datetime(2026, 10, 27, 2, tzinfo=berlin))
     assert [piece["start"] for piece in pieces] == [f"2026-10-{day}T00:00:00Z" for day in (24, 25, 26, 27)]
@@ -46,7 +46,7 @@ def test_a_day_has_24_hours():
 
 
 def test_a_short_window_is_not_split():
-    """A window no longer than a piece is one piece, also to the microsecond."""
+    """A window that is not longer than a piece is one piece, exact to the microsecond."""
     for end in ("2026-01-01T00:00:00.000001", "2026-01-01T23:59:59.999999", "2026-01-02"):
         (piece,) = edges(split_window("2026-01-01", end, at_most=1))
         assert piece[1] == datetime.fromisoformat(end).replace(tzinfo=timezone.utc)
@@ -72,8 +72,8 @@ def test_what_cannot_be_split_is_an_error(start, end, every, said):
         split_window(start, end, every=every, at_most=10)
 
 
-def test_the_limit_is_airflows(airflow, monkeypatch):
-    """Without a limit of its own the helper keeps to what Airflow maps a task to."""
+def test_the_default_limit_is_that_of_airflow(airflow, monkeypatch):
+    """The default limit is Airflow's limit of mapped tasks."""
     assert len(split_window("2026-01-01", "2028-10-21")) == 1024
     with pytest.raises(ValueError, match="at most 1024"):
         split_window("2026-01-01", "2028-10-22")

@@ -1,4 +1,4 @@
-"""The rules of ``resolve_window``: what goes before what, and what is refused."""
+"""The rules of ``resolve_window``: their order, and what is refused."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.usefixtures("airflow")
 
 
 def test_start_and_end_come_first():
-    """What the arguments say goes before all that the run has."""
+    """The arguments take precedence over the facts of the run."""
     window = resolve(cron("@daily"), at=utc(2026, 11, 23), start=utc(2026, 1, 1), end=utc(2026, 1, 2))
     assert (*span(window), window.rule) == (utc(2026, 1, 1), utc(2026, 1, 2), "start_end")
 
@@ -31,14 +31,14 @@ def test_start_and_end_come_first():
         *("2026-11-22 23:00", "20261122T230000", " 2026-11-22T23:00:00.000000+0000 ", "2026-W47-7T23:00:00"),
     ],
 )
-def test_text_is_read_as_iso_8601_and_as_utc_without_an_offset(text):
-    """The forms in which templates give a moment all mean the same."""
+def test_strings_are_iso_8601_and_utc_without_an_offset(text):
+    """All forms in which templates give an instant have the same result."""
     window = resolve(start=text, end="2026-11-24")
     assert span(window) == (utc(2026, 11, 22, 23), utc(2026, 11, 24))
 
 
 def test_the_window_is_in_utc():
-    """Moments of any zone, or of none, come out as plain datetimes in UTC."""
+    """Instants in any time zone, or in none, become plain datetimes in UTC."""
     window = resolve(
         start=datetime(2026, 7, 1, tzinfo=ZoneInfo("Europe/Berlin")),
         end=datetime(2026, 7, 2),  # noqa: DTZ001
@@ -75,8 +75,8 @@ def test_the_window_is_in_utc():
         ("2026-01-02T00:00+01:00", "2026-01-01T23:00Z", "not before"),
     ],
 )
-def test_arguments_that_make_no_window_are_refused_by_name(start, end, said):
-    """The error says which argument is wrong; nothing falls back to another window in silence."""
+def test_invalid_arguments_are_named(start, end, said):
+    """The error names the wrong argument; no other window is used instead."""
     assert said in error(timetable=cron("@daily"), at=utc(2026, 11, 23), start=start, end=end)
 
 
@@ -88,7 +88,7 @@ def test_the_data_interval_may_be_in_the_context_or_in_the_run():
 
 
 def test_a_run_that_an_asset_triggered_has_no_window():
-    """An event has no period, even if the DAG has a cron schedule and the run a time."""
+    """A run that an asset event triggered has no window, even if the DAG has a cron schedule and the run a time."""
     for kind in ("asset_triggered", "dataset_triggered"):
         said = error(timetable=cron("@daily"), run_type=kind, run_after=utc(2026, 11, 23))
         assert "triggered by an asset" in said
@@ -109,8 +109,8 @@ def test_a_run_that_an_asset_triggered_has_no_window():
         ("2026-10-24T22:00:00", utc(2026, 10, 24, 22), utc(2026, 10, 25, 23)),
     ],
 )
-def test_where_only_the_partition_key_is_known_it_is_read(key, start, end):
-    """Airflow 3.2 gives a task no partition date, only the key, which it wrote in UTC."""
+def test_a_partition_key_without_a_date_is_parsed(key, start, end):
+    """Airflow 3.2 gives a task only the partition key, in UTC, and no partition date."""
     timetable = as_a_task_sees_it("CronPartitionTimetable", "0 0 * * *", timezone="Europe/Berlin")
     window = resolve(timetable, partition_key=key, run_after=utc(2026, 11, 30))
     assert (*span(window), window.rule) == (start, end, "partition")
@@ -129,7 +129,7 @@ def test_where_only_the_partition_key_is_known_it_is_read(key, start, end):
         ("StartOfYearMapper", utc(2025, 12, 31, 23), utc(2026, 12, 31, 23)),
     ],
 )
-def test_the_partition_of_an_asset_is_as_long_as_its_mapper_means(name, start, end):
+def test_the_partition_of_an_asset_has_the_length_of_its_mapper(name, start, end):
     """Hours to years, counted in the mapper's time zone, also as the grain of a roll-up or a fan-out."""
     from airflow import sdk
 

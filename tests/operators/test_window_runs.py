@@ -1,4 +1,4 @@
-"""Which window real runs get, for every kind of run and schedule that Airflow has."""
+"""The windows of real runs, for every kind of run and schedule of Airflow."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ def dags(airflow):
 
 @pytest.fixture(scope="module")
 def runs(airflow, dags):
-    """Return what is left of the runs that the scheduler created in three passes, of any type."""
+    """Return the results of the runs that the scheduler created in three passes, of any type."""
     found = []
     for _ in range(3):
-        due = run_makers.schedule()  # of every DAG there is, those of other tests included
+        due = run_makers.schedule()  # of every DAG, also those of other tests
         found += [airflow.execute(dags[dag_id], run_id) for dag_id, run_id in due.items() if dag_id in dags]
     return found
 
@@ -52,7 +52,7 @@ def utc(*numbers):
 
 
 def says_no_window(ran):
-    """Return whether the log has the error that lists the options, however it is wrapped there."""
+    """Return whether the log has the error that lists the options, with any line breaks."""
     return NO_WINDOW.search(" ".join(ran.log.split()))
 
 
@@ -67,7 +67,7 @@ PERIODIC = [
 
 
 @pytest.mark.parametrize("dag_id", PERIODIC)
-def test_the_windows_of_scheduled_runs_tile_time(scheduled, dag_id):
+def test_windows_of_scheduled_runs_have_no_gap_and_no_overlap(scheduled, dag_id):
     """Consecutive scheduled runs have windows without a gap or an overlap, also where the clocks change."""
     found = [run for run in scheduled[dag_id] if run]
     assert len(found) >= 2
@@ -84,8 +84,8 @@ def test_a_day_on_which_the_clocks_change_is_as_long_as_it_was(scheduled):
 
 
 @airflow_3
-def test_two_cron_schedules_take_turns(scheduled):
-    """A DAG with several cron expressions has the time between any two of its ticks."""
+def test_a_dag_with_several_cron_schedules(scheduled):
+    """The windows of a DAG with several cron expressions are the times between consecutive ticks."""
     assert scheduled["multiple"][1:] == [
         window(utc(2025, 3, 29, 1), utc(2025, 3, 29, 13, 30), "schedule_period"),
         window(utc(2025, 3, 29, 13, 30), utc(2025, 3, 30, 1), "schedule_period"),
@@ -93,7 +93,7 @@ def test_two_cron_schedules_take_turns(scheduled):
 
 
 def test_a_data_interval_that_is_not_empty_is_the_window(scheduled):
-    """A schedule that gives data intervals is taken at its word; in Airflow 2 ``@daily`` is one."""
+    """The data interval of a schedule that has one is the window; in Airflow 2 ``@daily`` is such a schedule."""
     assert scheduled["cron_trigger_interval"][1] == window(utc(2025, 3, 29, 1), utc(2025, 3, 30, 1), "data_interval")
     found = scheduled["cron_interval"] + scheduled["delta_interval"]
     assert {run[2] for run in found if run} == {"data_interval"}
@@ -101,7 +101,7 @@ def test_a_data_interval_that_is_not_empty_is_the_window(scheduled):
 
 
 def test_the_first_event_of_a_list_has_no_window(scheduled):
-    """A list of dates says nothing of the time before its first date."""
+    """A list of dates has no time before its first date."""
     assert scheduled["events"][0] is None
     assert scheduled["events"][1] == window(utc(2025, 3, 30), utc(2025, 3, 31), "schedule_period")
 
@@ -109,7 +109,7 @@ def test_the_first_event_of_a_list_has_no_window(scheduled):
 @pytest.mark.parametrize("dag_id", ["never", "once", "assets"])
 @pytest.mark.parametrize("how", [{}, {"logical_date": utc(2025, 4, 9, 7, 30)}])
 def test_a_dag_without_ticks_fails_and_lists_the_options(airflow, dags, dag_id, how):
-    """Without a schedule of times there is no window, and the error says what to do."""
+    """Without a time-based schedule there is no window, and the error lists the options."""
     ran = airflow.run_dag(dags[dag_id], **how)
     assert ran.state == "failed"
     assert says_no_window(ran)
@@ -127,15 +127,15 @@ def test_a_dag_without_ticks_fails_and_lists_the_options(airflow, dags, dag_id, 
         ("events", utc(2025, 3, 31), utc(2025, 4, 2)),
     ],
 )
-def test_a_manual_run_of_some_date_has_the_last_full_period_before(airflow, dags, dag_id, start, end):
-    """Running a DAG for a moment between its ticks gives the period that was complete by then."""
+def test_a_manual_run_of_a_date_has_the_last_complete_period_before(airflow, dags, dag_id, start, end):
+    """A run for an instant between ticks has the last period that was complete then."""
     ran = airflow.run_dag(dags[dag_id], logical_date=utc(2025, 4, 9, 7, 30))
     assert ran.xcoms["window"][:2] == window(start, end, "")[:2]
 
 
 @airflow_3
 @pytest.mark.parametrize("dag_id", ["daily", "cron_trigger", "cron_interval", "asset_or_time", "multiple"])
-def test_a_run_without_an_interval_has_the_last_full_period_before_run_after(airflow, dags, dag_id):
+def test_a_run_without_an_interval_has_the_last_complete_period_before_run_after(airflow, dags, dag_id):
     """Airflow 3 gives a run with ``logical_date: null`` no data interval; ``run_after`` decides."""
     moments = {"logical_date": None, "run_after": utc(2025, 4, 9, 7, 30)}
     posted = airflow.execute(dags[dag_id], run_makers.post(dag_id, **moments))
@@ -146,7 +146,7 @@ def test_a_run_without_an_interval_has_the_last_full_period_before_run_after(air
 
 @airflow_3
 def test_a_run_posted_with_an_interval_has_that(airflow, dags):
-    """An interval given to the REST API is the window; else the timetable fills one in, or not."""
+    """An interval given to the REST API is the window; otherwise that of the timetable, if it has one."""
     given = {"data_interval_start": utc(2025, 1, 1), "data_interval_end": utc(2025, 1, 3)}
     for dag_id, body, expected in [
         ("daily", given, (utc(2025, 1, 1), utc(2025, 1, 3), "data_interval")),
@@ -158,7 +158,7 @@ def test_a_run_posted_with_an_interval_has_that(airflow, dags):
         assert airflow.execute(dags[dag_id], run_id).xcoms["window"] == window(*expected)
 
 
-def test_a_triggered_run_has_the_last_full_period_before_now(airflow, dags):
+def test_a_triggered_run_has_the_last_complete_period_before_now(airflow, dags):
     """``airflow dags trigger``, with a logical date or not, and TriggerDagRunOperator run for the present."""
     today = datetime.now(timezone.utc).replace(hour=0, minute=0, second=0, microsecond=0)
     run_ids = [run_makers.trigger("daily", **how) for how in [{}, {"logical_date": utc(2025, 4, 9, 9)}][: 1 + V3]]
@@ -169,7 +169,7 @@ def test_a_triggered_run_has_the_last_full_period_before_now(airflow, dags):
 
 
 def test_a_cleared_run_has_the_same_window_again(airflow, dags):
-    """A run that is cleared and executed later is about the same time as before."""
+    """A run that is cleared and executed later has the same window as before."""
     run_id = run_makers.trigger("timedelta")
     first = airflow.execute(dags["timedelta"], run_id)
     again = airflow.execute(dags["timedelta"], run_id)
@@ -179,7 +179,7 @@ def test_a_cleared_run_has_the_same_window_again(airflow, dags):
 @airflow_3
 @pytest.mark.parametrize("dag_id", ["daily", "cron_trigger", "cron_interval"])
 def test_backfilled_runs_have_the_windows_of_scheduled_runs(airflow, dags, dag_id):
-    """A backfill tiles time as the scheduler does."""
+    """Runs of a backfill have the windows of the runs that the scheduler creates."""
     run_ids = run_makers.backfill(dag_id, utc(2025, 10, 25), utc(2025, 10, 28))
     found = [airflow.execute(dags[dag_id], run_id) for run_id in run_ids]
     assert {ran.run_type for ran in found} == {"backfill"}
@@ -189,7 +189,7 @@ def test_backfilled_runs_have_the_windows_of_scheduled_runs(airflow, dags, dag_i
 
 
 def test_a_run_that_an_asset_triggered_fails_and_lists_the_options(airflow, dags):
-    """An asset's event has no window of time, also where the DAG has a cron schedule besides."""
+    """A run of an asset's event has no window, even if the DAG has a cron schedule too."""
     airflow.run_dag(dags["maker"])
     due = run_makers.schedule()
     for dag_id in ("assets", "asset_or_time"):
@@ -218,7 +218,7 @@ def test_a_partitioned_run_has_the_period_that_begins_at_its_date(airflow, dags,
 
 @airflow_33
 def test_a_partition_that_begins_between_ticks_fails(airflow, dags):
-    """A made-up partition key would give a part of a period, which other runs read too."""
+    """A partition key between ticks would give a part of a period, which other runs read too."""
     run_id = run_makers.post("partition", logical_date=None, partition_key="2025-10-26T05:00:00")
     ran = airflow.execute(dags["partition"], run_id)
     assert "does not start a period" in ran.log
@@ -226,7 +226,7 @@ def test_a_partition_that_begins_between_ticks_fails(airflow, dags):
 
 
 @airflow_33
-def test_a_partition_of_an_asset_has_the_day_that_its_mapper_means(runs):
+def test_a_partition_of_an_asset_has_the_day_of_its_mapper(runs):
     """An asset's event, mapped to days in Berlin, gives that day from midnight to midnight there."""
     (made,) = [ran for ran in runs if ran.dag_id == "keyed_maker"]
     (mapped,) = [ran for ran in runs if ran.dag_id == "partition_day"]
@@ -238,8 +238,8 @@ def test_a_partition_of_an_asset_has_the_day_that_its_mapper_means(runs):
 
 
 @airflow_33
-def test_a_partition_without_a_meaning_in_time_fails(airflow, dags, runs):
-    """A key that was passed on, or any text, says nothing of a period."""
+def test_a_partition_without_a_time_fails(airflow, dags, runs):
+    """A partition key that is passed on or has any other text gives no window."""
     (passed_on,) = [ran for ran in runs if ran.dag_id == "partition_identity"]
     assert "does not start a period" in passed_on.log
     run_id = run_makers.post("partition_runtime", logical_date=None, partition_key="team-a")

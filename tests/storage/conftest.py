@@ -1,4 +1,4 @@
-"""Object stores on loopback, as Airflow connections lead to them."""
+"""Object stores on loopback, through Airflow connections."""
 
 from __future__ import annotations
 

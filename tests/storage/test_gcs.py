@@ -1,4 +1,4 @@
-"""What only Google Cloud Storage has: uploads that go on where they stopped, and ways of its own to say no."""
+"""Tests for Google Cloud Storage only: resumable uploads, and its own ways to refuse requests."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ LARGE = [b"x" * (1 << 20)] * 20
 
 @pytest.fixture(scope="module")
 def bucket():
-    """Give the bucket, and Airflow the connection that its URL names."""
+    """Return the bucket, and set the Airflow connection that its URL contains."""
     with pytest.MonkeyPatch.context() as patch:
         yield gcs_server.connected(patch).bucket("gcs")
 
 
 @pytest.fixture
 def refuse():
-    """Return a function that makes the server refuse what a pattern finds in method and path, or only the nth of it."""
+    """Return a function that makes the server refuse requests that match a pattern, or only the nth of them."""
     server = gcs_server.serve()
 
     def refuse(pattern, nth=None):
@@ -61,8 +61,8 @@ def both(records, url):
         (LARGE, r"^POST /upload/.*upload_id=", 3),  # its last part
     ],
 )
-def test_a_put_that_is_refused(bucket, refuse, records, pattern, nth):
-    """A refusal at any point fails the put and leaves the old file and its manifest complete, and no other file."""
+def test_a_refused_upload_changes_nothing(bucket, refuse, records, pattern, nth):
+    """A refusal at any point fails the upload; the old file and its manifest stay complete, with no other file."""
     both(RECORDS, f"{bucket.url}/refused/a.jsonl")
     before = {key: bucket.read(key) for key in bucket.keys("refused/")}
     for name in ("a", "new"):
@@ -76,7 +76,7 @@ def test_a_put_that_is_refused(bucket, refuse, records, pattern, nth):
 
 
 def test_permission_to_create_is_enough(bucket, refuse):
-    """A service account that may create objects, and neither read nor list them, writes file and manifest."""
+    """A service account that may create objects, but neither read nor list them, writes file and manifest."""
     refuse(r"^(GET|DELETE) .*/o[/?]")
     both(RECORDS, f"{bucket.url}/guarded/a.jsonl")
     assert resolve_target(f"{bucket.url}/guarded/a.jsonl").open_if_exists() is None
@@ -88,6 +88,6 @@ def test_permission_to_create_is_enough(bucket, refuse):
 
 
 def test_no_encoding_is_claimed(bucket):
-    """A compressed file is what is stored, not an encoding of something else, which the store would undo."""
+    """A compressed file has no content encoding, because the store would decompress it."""
     write_atomically(RECORDS, f"{bucket.url}/packed.jsonl.gz")
     assert "contentEncoding" not in bucket.facts("packed.jsonl.gz")

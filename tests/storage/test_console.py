@@ -1,4 +1,4 @@
-"""The page of a cloud's console that shows a file, or None: real clients of the stores, without requests."""
+"""The URL of a file in a cloud's console, or None: real clients of the stores, without requests."""
 
 from __future__ import annotations
 
@@ -40,19 +40,19 @@ def test_a_file_on_s3(region, query):
         "https://s3.cn-north-1.amazonaws.com.cn",
     ],
 )
-def test_a_store_that_speaks_s3(endpoint):
-    """A store that only speaks the protocol has no page in AWS's console, however it was configured."""
+def test_a_compatible_store(endpoint):
+    """A store that only uses the protocol of S3 has no page in AWS's console, with any configuration."""
     assert console_url(s3(endpoint_url=endpoint), PATH) is None
 
 
-def test_a_store_that_the_environment_configured(monkeypatch):
-    """What counts is the host that the client really speaks to, also where no argument names it."""
+def test_a_store_from_the_environment(monkeypatch):
+    """The host that the client really uses is decisive, also if it is not an argument."""
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:9000")
     assert console_url(s3(), PATH) is None
 
 
 def test_a_store_without_requests():
-    """A client that has not spoken to anybody yet gives no page."""
+    """A client that has sent no requests yet gives no page."""
     s3fs = pytest.importorskip("s3fs")
     assert console_url(s3fs.S3FileSystem(anon=True, skip_instance_cache=True), PATH) is None
 
@@ -70,5 +70,5 @@ def test_a_file_on_gcs():
 
 @pytest.mark.parametrize("path", ["/data/x.jsonl", "x.jsonl", "file:///data/x.jsonl"])
 def test_a_local_file(path):
-    """Browsers follow no link from a web page to a file of the machine."""
+    """A local file has no page, because browsers follow no link from a web page to a local file."""
     assert resolve_target(path).console_url() is None

@@ -1,4 +1,4 @@
-"""What only S3 has: parts of an object, keys that may do one thing and not another. The rest is in tests/storage."""
+"""Tests for S3 only: uploads in parts, and keys with few permissions. The others are in test_object_stores."""
 
 import hashlib
 import json
@@ -17,30 +17,30 @@ LINES = b"".join(record + b"\n" for record in RECORDS)
 
 @pytest.fixture(scope="module")
 def bucket():
-    """Give the bucket as another client sees it, and Airflow the connection that its URL names."""
+    """Return the bucket, and set the Airflow connection that its URL contains."""
     with pytest.MonkeyPatch.context() as patch:
         yield s3_server.connected(patch).bucket("logs")
 
 
 def test_many_parts(bucket):
-    """A file that goes in several parts arrives completely, and replaces the one before."""
+    """A file that is uploaded in several parts is complete, and replaces the previous one."""
     record = b"x" * (1 << 20)
     for count in (1, 40):
         written = write_atomically((record for _ in range(count)), f"{bucket.url}/large.jsonl")
         assert hashlib.sha256(bucket.read("large.jsonl")).hexdigest() == written.sha256
     assert not bucket.unfinished()
     parts = int(bucket.client.Object("large.jsonl").e_tag.strip('"').rpartition("-")[2])
-    assert parts >= 4  # none of them so large that memory would show it
+    assert parts >= 4  # small enough not to show in the memory
 
 
 def test_no_encoding_is_claimed(bucket):
-    """A compressed file is what is stored, not an encoding of something else, which clients would undo."""
+    """A compressed file has no content encoding, because clients would decompress it."""
     write_atomically(RECORDS, f"{bucket.url}/packed.jsonl.gz")
     assert "ContentEncoding" not in bucket.client.Object("packed.jsonl.gz").get()
 
 
 def test_permission_to_put_is_enough(bucket, monkeypatch):
-    """A key that may put objects, and neither read nor list nor delete them, writes file and manifest."""
+    """A key that may write objects, but neither read nor list nor delete them, writes file and manifest."""
     server = s3_server.serve()
     iam = server.client("iam")
     iam.create_user(UserName="writer")

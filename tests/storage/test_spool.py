@@ -1,4 +1,4 @@
-"""What the spool promises: order, each record once, nothing lost, nothing left behind, flat memory."""
+"""The spool: order, each record once, no record lost, no file left, bounded memory."""
 
 import pickle
 import resource
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_secoda._storage.spool import ContradictionError, Spool
 
-# What JSON can name and a careless sort trips over: NUL, lone surrogates, code points beyond 16 bits.
+# Ids that a wrong sort would order differently: NUL, lone surrogates, code points beyond 16 bits.
 ANY_TEXT = st.text("\0 aZé\u2028\ud800\udfff\uffff\U0001f600")
 
 
@@ -31,7 +31,7 @@ def test_order(records):
 
 
 def test_order_is_of_code_points():
-    """Ids sort neither by UTF-16 unit nor by anybody's locale."""
+    """Ids are sorted neither by UTF-16 unit nor by locale."""
     names = ["\U0001f600", "\uffff", "\ud800", "é", "z", "a", "Z", ""]
     with Spool() as spool:
         spool.add((0, name, b"") for name in names)
@@ -59,8 +59,8 @@ def test_contradiction():
     assert str(pickle.loads(pickle.dumps(caught.value))) == text
 
 
-def test_what_came_before_an_error_stays():
-    """A source that fails midway loses nothing that it gave before."""
+def test_records_before_an_error_are_kept():
+    """Records from before an error of the source are kept."""
 
     def source():
         yield 1, "a", b"1"
@@ -76,7 +76,7 @@ def test_no_file_to_find(tmp_path, monkeypatch):
     """The records are in a file without a name, so that nobody can read them and a killed process leaves no file."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     with Spool() as spool:
-        spool.add((at, str(at), bytes(1500)) for at in range(20_000))  # far more than its cache
+        spool.add((at, str(at), bytes(1500)) for at in range(20_000))  # much more than its cache
         assert list(tmp_path.iterdir()) == []
         assert sum(1 for _ in spool) == 20_000
     with pytest.raises(sqlite3.ProgrammingError):
@@ -95,7 +95,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // (1024 if sys.platfor
 
 
 def test_memory_is_flat():
-    """Ten times the records take no more memory: 60 MB of them cost no more than 6 MB do, give or take 4."""
+    """Ten times the records take no more memory: 60 MB of records need at most 4 MB more than 6 MB."""
     few, many = (
         int(subprocess.run([sys.executable, "-c", MEASURE, count], check=True, capture_output=True).stdout)
         for count in ("4000", "40000")
@@ -104,7 +104,7 @@ def test_memory_is_flat():
 
 
 def test_full_disk():
-    """A disk that takes no more is an error, not a short result."""
+    """A full disk is an error, not an incomplete result."""
     limit = resource.getrlimit(resource.RLIMIT_FSIZE)
     with Spool() as spool:
         resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, limit[1]))

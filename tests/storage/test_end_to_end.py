@@ -1,4 +1,4 @@
-"""End to end: the operator in real Airflow, from a sandbox on localhost into object storage, and read from there."""
+"""End to end: the operator in real DAG runs writes from a sandbox to object storage, and the files are read there."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from datetime import datetime, timezone
 from airflow.providers.common.compat.sdk import DAG
 from airflow_provider_secoda.operators.secoda import SecodaAuditLogsOperator
 
-with DAG("whole_way_{name}", start_date=datetime(2026, 1, 1, tzinfo=timezone.utc), schedule=None):
+with DAG("end_to_end_{name}", start_date=datetime(2026, 1, 1, tzinfo=timezone.utc), schedule=None):
     for suffix in {formats}:
         SecodaAuditLogsOperator(
             task_id=suffix.replace(".", "_"), start="2026-03-01", end="2026-03-02",
@@ -38,7 +38,7 @@ with DAG("whole_way_{name}", start_date=datetime(2026, 1, 1, tzinfo=timezone.utc
 
 @pytest.fixture(scope="module")
 def workspace():
-    """Return a workspace with logs that no writer but the API's own would write in the same way."""
+    """Return a workspace with logs whose JSON no other writer would write in the same way."""
     found = Workspace.generate(seed=5, logs=900, days=3, until=datetime(2026, 3, 3, tzinfo=timezone.utc))
     for number, at in enumerate((b"00:00:00.000000Z", b"07:30:00+05:30", b"23:59:59.999999Z")):
         found.add_log(raw=ODD % (number, at))
@@ -52,8 +52,8 @@ def truth(workspace):
 
 
 @pytest.fixture(scope="module")
-def landed(airflow, bucket, workspace):
-    """Run the DAG twice; return both runs' summaries by format, the second with what lay there between them."""
+def written(airflow, bucket, workspace):
+    """Run the DAG twice; return the summaries by format and the contents of the bucket after each run."""
     with Sandbox(workspace, page_size=50) as sandbox, pytest.MonkeyPatch.context() as patch:
         patch.setenv("AIRFLOW_CONN_SECODA_DEFAULT", sandbox.connection_json)
         source = DAG.format(name=bucket.url[:2], formats=FORMATS, url=bucket.url)
@@ -63,7 +63,7 @@ def landed(airflow, bucket, workspace):
             ran = airflow.run_dag(dag)
             assert ran.state == "success", ran.log
             secrets = (*s3_server.SECRETS, *gcs_server.SECRETS)
-            # Airflow 3.0 itself says at DEBUG which secret it is going to mask.
+            # Airflow 3.0 itself logs at DEBUG which secrets it masks.
             said = "".join(line for line in ran.log.splitlines() if "MaskSecret(" not in line)
             assert not any(secret in said + json.dumps(ran.xcoms) for secret in secrets)
             runs.append(({kind: ran.xcoms[kind.replace(".", "_")] for kind in FORMATS}, _all(bucket)))
@@ -75,15 +75,15 @@ def _all(bucket):
 
 
 @pytest.fixture
-def files(landed):
+def files(written):
     """Return the contents of the bucket, by format."""
-    _, held = landed[1]
+    _, held = written[1]
     return {kind: held[f"day=2026-03-01/logs.{kind}"] for kind in FORMATS}
 
 
-def test_three_files_and_their_manifests(bucket, landed, files, truth):
+def test_three_files_and_their_manifests(bucket, written, files, truth):
     """A file of each format is complete, as its summary says, with its manifest, and there are no other objects."""
-    (summaries, _), (_, held) = landed
+    (summaries, _), (_, held) = written
     names = {f"day=2026-03-01/logs.{kind}" for kind in FORMATS}
     assert set(held) == names | {f"{name}.manifest.json" for name in names}
     for kind, summary in summaries.items():
@@ -98,9 +98,9 @@ def test_lines_are_what_the_api_sent(files, truth):
     assert files["jsonl"] == gzip.decompress(files["jsonl.gz"]) == b"".join(raw + b"\n" for raw in truth)
 
 
-def test_again_gives_the_same_bytes(landed):
-    """A second run of the window leaves every file as it was, to the byte, and manifests that list the same records."""
-    (_, first), (_, second) = landed
+def test_a_second_run_writes_the_same_bytes(written):
+    """A second run of the window writes the same bytes, and manifests with the same records."""
+    (_, first), (_, second) = written
     assert set(first) == set(second)
     for name, held in first.items():
         if name.endswith(".manifest.json"):
@@ -109,28 +109,28 @@ def test_again_gives_the_same_bytes(landed):
             assert held == second[name]
 
 
-def test_verify_reads_it_from_there(bucket, landed):
-    """``verify`` finds all of it in order, by the URL."""
+def test_verify_finds_nothing(bucket, written):
+    """``verify`` has no findings for the URL."""
     result = verify([bucket.url], start=START, end=END)
     assert (result.errors, result.exit_code, len(result.files)) == ([], 0, 3)
 
 
 @pytest.fixture
 def root(bucket):
-    """Return the file system and the path of the bucket, as Airflow gives them to any task."""
+    """Return the file system and the path of the bucket, as Airflow gives them to a task."""
     from airflow.providers.common.compat.sdk import ObjectStoragePath
 
     return ObjectStoragePath(bucket.url)
 
 
-def test_parquet_in_pandas(root, landed, truth):
-    """Pandas reads the Parquet file from the store: times in UTC, and each log's own bytes."""
+def test_parquet_in_pandas(root, written, truth):
+    """Pandas reads the Parquet file from the store: times in UTC, and the bytes of each log."""
     pandas = pytest.importorskip("pandas")
     path = root / "day=2026-03-01" / "logs.parquet"
     with path.open("rb") as file:
         frame = pandas.read_parquet(file)
     by_url = pandas.read_parquet(path.path, filesystem=root.fs)
-    assert frame.equals(by_url[frame.columns])  # some also give the `day` of the path
+    assert frame.equals(by_url[frame.columns])  # some versions add the `day` of the path
     assert [text.encode() for text in frame["raw"]] == truth
     assert str(frame["logged_at"].dt.tz) == "UTC"
     assert list(frame["logged_at"]) == [_moment(raw) for raw in truth]
@@ -138,7 +138,7 @@ def test_parquet_in_pandas(root, landed, truth):
 
 
 @pytest.mark.parametrize("kind", ["jsonl", "jsonl.gz"])
-def test_lines_in_pandas(root, landed, truth, kind):
+def test_lines_in_pandas(root, written, truth, kind):
     """Pandas reads the lines from the store, compressed or not."""
     pandas = pytest.importorskip("pandas")
     with (root / "day=2026-03-01" / f"logs.{kind}").open("rb") as file:
@@ -149,8 +149,8 @@ def test_lines_in_pandas(root, landed, truth, kind):
     assert list(logged_at) == [_moment(raw) for raw in truth]
 
 
-def test_in_duckdb(bucket, root, landed, truth):
-    """DuckDB reads all three from the store, by name and by pattern, past the manifests, and rightly typed."""
+def test_in_duckdb(bucket, root, written, truth):
+    """DuckDB reads all formats from the store, by name and by pattern, without the manifests, and with types."""
     duckdb = pytest.importorskip("duckdb")
     with duckdb.connect() as connection:
         connection.register_filesystem(root.fs)

@@ -32,7 +32,7 @@ def temporary(tmp_path_factory, monkeypatch):
 
 @pytest.fixture(scope="module")
 def memory():
-    """Give Airflow an object store that is not a directory: fsspec's memory, under the scheme ``memory``."""
+    """Add an object store to Airflow: fsspec's memory file system, with the scheme ``memory``."""
     try:
         from airflow.sdk.io import attach
     except ImportError:
@@ -88,14 +88,14 @@ def test_large_file(tmp_path):
 
 @pytest.mark.parametrize("scheme", ["file://", "file:", "FILE://", "local://"])
 def test_file_url(tmp_path, scheme):
-    """A file URL is the path behind it, and comes back as it was written."""
+    """A file URL writes to its path, and is returned as given."""
     url = f"{scheme}{tmp_path}/a%20b.jsonl"
     assert write_atomically(RECORDS, url).path == url
     assert (tmp_path / "a%20b.jsonl").read_bytes() == LINES
 
 
 def test_file_url_with_a_host():
-    """A file URL with a host in it is an error, not a file in some working directory."""
+    """A file URL with a host is an error, not a file in the working directory."""
     with pytest.raises(ValueError, match="file:///path"):
         write_atomically(RECORDS, "file://logs/today.jsonl")
 
@@ -114,8 +114,8 @@ def test_relative_path(tmp_path, monkeypatch):
     assert (tmp_path / "logs" / "today.jsonl").read_bytes() == LINES
 
 
-def test_unknown_suffix_is_said_first():
-    """A path without a known suffix fails before a single record is taken."""
+def test_an_unknown_suffix_fails_first():
+    """A path without a known suffix fails before a record is read."""
     records = iter(RECORDS)
     with pytest.raises(ValueError, match=r"today\.csv"):
         write_atomically(records, "/nowhere/today.csv")
@@ -142,8 +142,8 @@ def test_replaces(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["jsonl", "jsonl.gz", "parquet"])
-def test_an_error_midway(tmp_path, kind):
-    """Records that fail midway leave the old file as it was, and a place that was empty empty."""
+def test_an_error_during_the_write(tmp_path, kind):
+    """An error while records are read leaves the old file unchanged, and creates no file."""
     path = tmp_path / f"old.{kind}"
     path.write_bytes(b"old")
     for name in (path.name, f"new.{kind}"):
@@ -153,8 +153,8 @@ def test_an_error_midway(tmp_path, kind):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_directory_in_the_way(tmp_path):
-    """What cannot be replaced is an error that leaves no temporary file next to it."""
+def test_a_directory_at_the_path(tmp_path):
+    """A directory at the path is an error that leaves no temporary file next to it."""
     (tmp_path / "today.jsonl").mkdir()
     with pytest.raises(IsADirectoryError):
         write_atomically(RECORDS, str(tmp_path / "today.jsonl"))
@@ -162,7 +162,7 @@ def test_a_directory_in_the_way(tmp_path):
 
 
 def test_full_disk(tmp_path):
-    """A disk that takes no more raises its own error and leaves nothing."""
+    """A full disk raises its own error and leaves no file."""
     limit = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (len(LINES) // 2, limit[1]))
     try:
@@ -187,15 +187,15 @@ write_atomically({source}, sys.argv[1])
 
 @pytest.mark.parametrize("kind", ["jsonl", "jsonl.gz", "parquet"])
 def test_killed_while_it_writes(tmp_path, tmp_path_factory, kind):
-    """A process killed midway leaves nothing at all in the directory: no half file under any name."""
+    """A process that is killed while it writes leaves no file in the directory, under any name."""
     source = "(b'{\"n\":%d}' % n if n < 90_000 else die() for n in range(100_000))"
     process = start_writing(tmp_path / f"today.{kind}", source, tmp_path_factory.mktemp("killed"))
     assert process.wait(60) == -signal.SIGKILL
     assert list(tmp_path.iterdir()) == []
 
 
-def test_killed_while_it_is_put_in_place(tmp_path, tmp_path_factory):
-    """A process killed while its file is put in place leaves the complete file, or no file of that name."""
+def test_killed_during_the_rename(tmp_path, tmp_path_factory):
+    """A process that is killed while it renames its file leaves the complete file, or no file of that name."""
     path = tmp_path / "today.jsonl"
     process = start_writing(path, "(bytes(1 << 20) for n in range(200))", tmp_path_factory.mktemp("killed"))
     try:
@@ -208,7 +208,7 @@ def test_killed_while_it_is_put_in_place(tmp_path, tmp_path_factory):
 
 
 def test_object_storage(memory):
-    """An object store gets the complete file under the name in the URL, which comes back as written."""
+    """An object store gets the complete file under the name in the URL, which is returned as given."""
     url = "memory://bucket/day=2026-03-01/logs.jsonl.gz"
     written = write_atomically(RECORDS, url)
     assert written.path == url
@@ -218,7 +218,7 @@ def test_object_storage(memory):
 
 
 def test_object_storage_with_errors(memory, monkeypatch):
-    """Records that fail and a store that refuses change no existing object; the errors are raised as they are."""
+    """Errors of the records and of the store change no existing object, and are raised unchanged."""
     memory.pipe_file("/bucket/kept.jsonl", b"old")
     with pytest.raises(ConnectionError):
         write_atomically(fails_midway(), "memory://bucket/kept.jsonl")
@@ -230,8 +230,8 @@ def test_object_storage_with_errors(memory, monkeypatch):
     assert not memory.exists("/bucket/new.jsonl")
 
 
-def test_no_such_store():
-    """A scheme that nobody serves fails before a single record is taken."""
+def test_an_unknown_scheme():
+    """An unknown scheme fails before a record is read."""
     records = iter(RECORDS)
     with pytest.raises(ValueError, match="nosuch"):
         write_atomically(records, "nosuch://bucket/today.jsonl")
@@ -245,8 +245,8 @@ def test_odd_names_of_objects(memory, name):
     assert memory.cat_file(f"/bucket/odd/{name}") == LINES
 
 
-def test_the_answer_is_plain_data(tmp_path):
-    """The result can be written as JSON, as an XCom is."""
+def test_the_result_is_plain_data(tmp_path):
+    """The result can be serialized as JSON, as an XCom is."""
     written = write_atomically([], str(tmp_path / "none.jsonl"))
     assert json.loads(json.dumps(vars(written))) == {
         "path": str(tmp_path / "none.jsonl"),

@@ -1,4 +1,4 @@
-"""What is promised of a file holds in object stores too, by way of an Airflow connection: the real client, a server."""
+"""Files in object stores, through an Airflow connection, with the real clients and a server."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_a_written_object(bucket):
 
 
 def test_any_bytes(bucket):
-    """Bytes of every kind arrive as they are: small files and large ones go by different ways."""
+    """Any bytes are stored unchanged: small and large files are uploaded in different ways."""
     chance = random.Random(1)
     for size in (3, 1 << 20, 20 << 20):
         record = chance.randbytes(size).replace(b"\n", b"").replace(b"\r", b"")
@@ -37,8 +37,8 @@ def test_any_bytes(bucket):
     assert not bucket.unfinished()
 
 
-def test_an_error_midway(bucket):
-    """Records that fail midway leave the old object as it was, and no new one."""
+def test_an_error_during_the_write(bucket):
+    """An error while records are read leaves the old object unchanged, and creates no object."""
 
     def records():
         yield RECORDS[0]
@@ -52,16 +52,16 @@ def test_an_error_midway(bucket):
     assert bucket.keys("kept/") == ["kept/old.jsonl"]
 
 
-def test_no_bucket(bucket):
-    """A bucket that is not there is the store's own error, and is not made on the way."""
+def test_a_bucket_that_does_not_exist(bucket):
+    """A bucket that does not exist is the store's own error, and is not created."""
     scheme = bucket.url.rpartition("@")[0]
     for _ in range(2):
         with pytest.raises(FileNotFoundError):
             write_atomically(RECORDS, f"{scheme}@nosuchbucket/logs.jsonl")
 
 
-def test_no_key(bucket):
-    """A URL that names a bucket and no object is an error before anything is read."""
+def test_a_url_without_a_key(bucket):
+    """A URL of a bucket without an object is an error before any record is read."""
     with pytest.raises(ValueError, match="not of a file"):
         write_atomically(RECORDS, f"{bucket.url}.jsonl")
 
@@ -87,7 +87,7 @@ def both(records, url):
 
 
 def test_a_manifest_next_to_an_object(bucket):
-    """The manifest is the next object, holds the digest of the first, and is replaced with it or taken away."""
+    """The manifest is next to the object, contains its digest, and is replaced or deleted with it."""
     for count in (1000, 10):
         written = both(RECORDS[:count], f"{bucket.url}/checked/a.jsonl")
         manifest = bucket.read("checked/a.jsonl.manifest.json")
@@ -99,8 +99,8 @@ def test_a_manifest_next_to_an_object(bucket):
     assert bucket.keys("checked/") == ["checked/a.jsonl"]
 
 
-def test_a_manifest_of_another_process_is_seen(bucket):
-    """An object that another process has written since the last listing is not missed."""
+def test_an_object_of_another_process_is_found(bucket):
+    """An object that another process has written since the last listing is found."""
     from airflow.providers.common.compat.sdk import ObjectStoragePath
 
     write_atomically(RECORDS, f"{bucket.url}/seen/a.jsonl")
@@ -111,7 +111,7 @@ def test_a_manifest_of_another_process_is_seen(bucket):
 
 
 def test_an_object_can_be_read_like_a_file(bucket):
-    """An object is read line by line, as a manifest is."""
+    """An object can be read line by line, as a manifest is."""
     both(RECORDS, f"{bucket.url}/read/a.jsonl")
     with resolve_target(f"{bucket.url}/read/a.jsonl.manifest.json").open() as file:
         header, records = read_manifest(file)

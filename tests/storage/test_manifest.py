@@ -31,7 +31,7 @@ def read(manifest):
 
 @pytest.mark.parametrize("count", [0, 1, 5])
 def test_what_was_written_is_read(count):
-    """Header and records come back, line by line as well as from any reader of JSON."""
+    """Header and records can be read line by line, and by any reader of JSON."""
     manifest = written(RECORDS[:count])
     pairs = [(name, hashlib.sha256(raw).hexdigest()) for _, name, raw in RECORDS[:count]]
     assert read(manifest) == ({"manifest_version": 1, **HEADER}, pairs)
@@ -39,8 +39,8 @@ def test_what_was_written_is_read(count):
     assert sum(line.startswith(b'    ["') for line in manifest.splitlines()) == count
 
 
-def test_strange_ids_come_back():
-    """Quotes, line ends, other scripts and half of a surrogate pair survive in an id."""
+def test_unusual_ids():
+    """Quotes, line ends, other scripts and lone surrogates in an id are kept."""
     names = ['a"b', "a\nb", "日本", "\ud800", "\u2028", ""]
     found = read(written([(0, name, b"{}") for name in names]))[1]
     assert [name for name, _ in found] == names
@@ -68,7 +68,7 @@ def test_digests_are_of_the_bytes_in_the_file(tmp_path, kind):
 
 
 def test_a_truncated_manifest_is_refused():
-    """No beginning of a manifest is taken for a manifest."""
+    """No truncated manifest is accepted."""
     manifest = written()
     for end in range(len(manifest)):
         with pytest.raises(ManifestError):
@@ -91,14 +91,14 @@ def test_a_truncated_manifest_is_refused():
     ],
 )
 def test_another_layout_is_refused(old, new):
-    """What is not laid out as a manifest is refused, not read in part."""
+    """A file with another layout is refused, and not read in part."""
     manifest = written()
     assert manifest.count(old) == 1
     with pytest.raises(ManifestError):
         read(manifest.replace(old, new))
 
 
-def test_no_json_is_refused():
+def test_invalid_json_is_refused():
     """Bytes that are not a manifest are refused."""
     for junk in (b"", b"\xff\xfe", b"{}", b"[]", b"null\n", b'  "records": [\n  ]\n}\n'):
         with pytest.raises(ManifestError):
@@ -119,7 +119,7 @@ def both(records, path):
 
 
 def test_a_manifest_is_never_next_to_another_file(tmp_path):
-    """A file that replaces another takes the other's manifest away, also when it gets none of its own."""
+    """The manifest of a replaced file is deleted, also if the new file has no manifest."""
     both(RECORDS, tmp_path / "a.jsonl")
     write_atomically([b"{}"], str(tmp_path / "a.jsonl"))
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.jsonl"]
@@ -144,7 +144,7 @@ def test_nothing_is_replaced_before_both_are_complete(tmp_path):
 
 @pytest.fixture(scope="module")
 def memory():
-    """Give Airflow an object store that can refuse, before or after it has taken a file."""
+    """Add an object store to Airflow that can fail, before or after it has stored a file."""
     try:
         from airflow.sdk.io import attach
     except ImportError:
@@ -165,7 +165,7 @@ def memory():
     return store
 
 
-def test_a_file_that_cannot_be_put_leaves_the_old_one_with_its_manifest(memory, monkeypatch):
+def test_a_refused_upload_leaves_the_old_file_and_its_manifest(memory, monkeypatch):
     """If a store refuses the new file, the old one stays as it was, with its manifest."""
     both(RECORDS, URL)
     before = dict(memory.find("/bucket", detail=True))
@@ -177,7 +177,7 @@ def test_a_file_that_cannot_be_put_leaves_the_old_one_with_its_manifest(memory, 
     assert {name: memory.cat_file(name) for name in memory.find("/bucket")} == contents
 
 
-def test_an_error_after_the_put_leaves_no_manifest_that_is_not_true(memory, monkeypatch):
+def test_an_error_after_the_upload_leaves_no_false_manifest(memory, monkeypatch):
     """If a store stored the new file but its response was lost, the old manifest is not put back next to it."""
     both(RECORDS, URL)
     monkeypatch.setattr(memory, "refuses", "after")
@@ -202,7 +202,7 @@ def test_the_same_bytes_keep_their_manifest(tmp_path):
     "path", ["../a.jsonl", "/tmp/x/../a.jsonl", "s3://b/../../a.jsonl", "a/..\\a.jsonl", "a\0.jsonl", "a\n.jsonl"]
 )
 def test_paths_that_lead_elsewhere_are_refused(path):
-    """No path leads upwards or holds control characters: parts of it may come from templated data."""
+    """A path with `..` or control characters is refused, because parts of it may be templated data."""
     records = iter(RECORDS)
     with pytest.raises(ValueError, match=r"contains `\.\.`|control"):
         write_atomically(records, path)

@@ -120,13 +120,13 @@ def test_timestamps(tmp_path, text, moment):
 
 
 def test_metadata_of_nothing(tmp_path):
-    """Metadata that is null is null in its column, not the text of it; an empty string is its text."""
+    """Metadata that is null is null in its column, not the string "null"; an empty string is its JSON."""
     table = table_of(tmp_path, b'{"metadata":null}', b'{"metadata": {} }', b'{"metadata":""}', b"{}")
     assert table["metadata"].to_pylist() == [None, "{}", '""', None]
 
 
 def test_undocumented_values(tmp_path):
-    """A value of an undocumented type is null in its column, its neighbours and the raw record stay."""
+    """A value of an undocumented type is null in its column; the other columns and the raw record are unchanged."""
     raw = (
         b'{"id": 17, "performer_type": "ROBOT", "is_legacy": "no", "related_resource_ids": ["a", 5, null],'
         b' "event_blocks": [null, {"value": 2.50, "style": "odd", "new": 1}], "resource_metadata": [1],'

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_secoda._storage.formats import format_of, require_format, write_local_file
 
-# Tokens that a careless copy changes: digits, exponents, escapes, lone surrogates, spaces inside strings.
+# Tokens that a wrong copy changes: digits, exponents, escapes, lone surrogates, spaces inside strings.
 ATOMS = [
     *(b"2.50", b"1E+2", b"-0", b"-0.0", b"1e400", b"12345678901234567890", b"9" * 5000, b"true", b"null"),
     *(
@@ -80,13 +80,13 @@ def written(tmp_path_factory, kind, records):
     ],
 )
 def test_format_of(path, kind):
-    """The suffix says the format."""
+    """The suffix determines the format."""
     assert format_of(path) == kind
 
 
 @pytest.mark.parametrize("path", ["a.json", "a.gz", "a", "", "a.jsonl/", "jsonl", "a.jsonl.zst", "a.csv"])
 def test_format_of_another_suffix(path):
-    """Any other suffix is an error that shows the path and every suffix that would do."""
+    """Any other suffix is an error that shows the path and every valid suffix."""
     with pytest.raises(ValueError, match=r"\.jsonl, \.ndjson, \.jsonl\.gz, \.ndjson\.gz, \.parquet") as caught:
         format_of(path)
     assert repr(path) in str(caught.value)
@@ -95,7 +95,7 @@ def test_format_of_another_suffix(path):
 @settings(deadline=None)
 @given(tokens=st.lists(OBJECTS, max_size=3), data=st.data())
 def test_bytes_as_sent(tmp_path_factory, tokens, data):
-    """A record that came in one line is its line, with any tokens and any spaces between them."""
+    """A record in one line is written unchanged, with any tokens and any spaces between them."""
     records = [spaced(each, [b"", b" ", b"\t", b"  "], data) for each in tokens]
     assert written(tmp_path_factory, "jsonl", records) == b"".join(record + b"\n" for record in records)
 
@@ -103,7 +103,7 @@ def test_bytes_as_sent(tmp_path_factory, tokens, data):
 @settings(deadline=None)
 @given(tokens=OBJECTS, data=st.data())
 def test_many_lines_become_one(tmp_path_factory, tokens, data):
-    """A record that came in many lines becomes one line with each token as it was, in its place."""
+    """A record in many lines becomes one line with the same tokens in the same order."""
     record = spaced(tokens, [b"", b" ", b"\n", b"\r\n\t", b"\r", b"\n\n   "], data)
     line = written(tmp_path_factory, "jsonl", [record]).removesuffix(b"\n")
     assert b"\n" not in line
@@ -118,7 +118,7 @@ def test_pretty_printed(tmp_path_factory):
 
 
 def test_gzip(tmp_path):
-    """A gzipped file holds the same lines and neither a time nor a name, so that two writes are equal."""
+    """A gzipped file contains the same lines and neither a time nor a name, so that two writes are equal."""
     records = [b'{"a": 2.50}', b'{"b":\n 1}'] * 1000
     for name in ("one.jsonl.gz", "other.jsonl.gz"):
         write_local_file(tmp_path / name, "jsonl.gz", iter(records))
@@ -146,7 +146,7 @@ def test_no_records(tmp_path, kind):
 
 
 def test_parquet_without_pyarrow(tmp_path, monkeypatch):
-    """Where pyarrow is missing, the error names the extra to install; the other formats do not need it."""
+    """Without pyarrow, the error names the extra to install; the other formats do not need it."""
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(ModuleNotFoundError, match=r"airflow-provider-secoda\[parquet\]"):
         require_format("parquet")
