@@ -19,13 +19,13 @@ from airflow_provider_secoda._events.cursors import Cursor, CursorStore
 from airflow_provider_secoda._events.version_watcher import version_payload
 from airflow_provider_secoda._events.watchers import log_payload
 from airflow_provider_secoda._persisted import Names
-from airflow_provider_secoda._polling.version_poller import SensorState
+from airflow_provider_secoda._polling.wait import SensorState
 from airflow_provider_secoda.client._versions.page_order import PageOrder
 from airflow_provider_secoda.hooks import _connection, _metrics
 from airflow_provider_secoda.links import secoda as links
 from airflow_provider_secoda.operators.secoda import SecodaAuditLogsOperator
 from airflow_provider_secoda.sandbox import Workspace
-from airflow_provider_secoda.sensors._state import StateStore
+from airflow_provider_secoda.sensors._poller import StateStore
 from airflow_provider_secoda.sensors.secoda import SecodaVersionHistorySensor
 from airflow_provider_secoda.triggers import secoda as triggers
 from airflow_provider_secoda.verify._cli import main as verify
@@ -132,7 +132,7 @@ def test_deferrals():
     names |= {f"{SecodaVersionHistorySensor.__name__}.execute_complete.event.{key}" for key in events}
     assert _persisted.DEFERRALS.names == tuple(sorted(names))
     assert "execute_settled" in _literals(PACKAGE / "operators" / "secoda.py")
-    assert "execute_complete" in _literals(PACKAGE / "sensors" / "_arguments.py")
+    assert "execute_complete" in _literals(PACKAGE / "sensors" / "secoda.py")
     assert hasattr(SecodaAuditLogsOperator, "execute_settled")
     assert hasattr(SecodaVersionHistorySensor, "execute_complete")
 

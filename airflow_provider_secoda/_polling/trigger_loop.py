@@ -5,12 +5,10 @@ from __future__ import annotations
 import asyncio
 import math
 import random
-import time
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_secoda._polling.spec import WaitSpec
-from airflow_provider_secoda._polling.version_poller import SensorState, VersionPoller
+from airflow_provider_secoda._polling.wait import SensorState, VersionPoller, WaitSpec
 from airflow_provider_secoda.client._api.timestamps import parse_datetime
 from airflow_provider_secoda.client._versions.page_order import PageOrder
 from airflow_provider_secoda.client._versions.poll import Poll, poll_versions
@@ -27,10 +25,10 @@ SPREAD = 30.0
 LAST_POLL = 10.0
 
 
-class TriggerLoop:
+class TriggerLoop(VersionPoller):
     """The wait of one trigger; the arguments are those of :class:`~.secoda.SecodaVersionHistoryTrigger`.
 
-    :param wait: the arguments that specify the wait
+    :param wait: the arguments of :class:`WaitSpec`
     :raises SecodaConfigurationError: when an argument is wrong; the message names it
     """
 
@@ -46,10 +44,8 @@ class TriggerLoop:
         page_order: dict[str, Any] | None,
         **wait: Any,
     ) -> None:
-        self._spec = WaitSpec.parse(**wait)
         state = SensorState(PageOrder.from_json(page_order), consecutive_failures, last_error)
-        self._poller = VersionPoller(self._spec, state)
-        self._log = log
+        super().__init__(WaitSpec(**wait), log, state)
         self._started_at = _parse(started_at) or _now()
         self._first_poll_at = _parse(first_poll_at)
         self._deadline = _parse(deadline)
@@ -72,44 +68,35 @@ class TriggerLoop:
 
     async def _poll_until_deadline(self) -> list[dict[str, Any]] | None:
         await asyncio.sleep(self.first_pause())
-        async with shared_client(self._spec.secoda_conn_id) as client:
+        async with shared_client(self.spec.secoda_conn_id) as client:
             while True:
-                entries = await self._poll_once(client)
-                if entries:
+                outcome: Poll | SecodaError
+                try:
+                    outcome = await self._poll(client)
+                except SecodaError as error:
+                    outcome = error
+                if entries := self.decide(outcome):
                     return entries
-                waited, left = (_now() - self._started_at).total_seconds(), self._left()
-                retry_after = max(0.0, self._poller.state.retry_at - time.time())
-                await asyncio.sleep(self._spec.interval.pause(waited, retry_after, left))
-                if left <= 0 or retry_after > left:
+                left = self._left()
+                is_over = left <= 0 or self.retry_after() > left
+                await asyncio.sleep(self.pause((_now() - self._started_at).total_seconds(), left))
+                if is_over:
                     return None
-
-    async def _poll_once(self, client: SharedClient) -> list[dict[str, Any]]:
-        """Poll once; return the new entries."""
-        outcome: Poll | SecodaError
-        try:
-            outcome = await self._poll(client)
-        except SecodaError as error:
-            outcome = error
-        decision = self._poller.decide(outcome, time.time())
-        for level, text in decision.log:
-            self._log.log(level, "%s", text)
-        return decision.entries
 
     async def _poll(self, client: SharedClient) -> Poll:
         settings = await client.settings()
         if settings.endpoint.verify is False and not self._warned:
             self._warned = True
-            self._log.warning(UNVERIFIED_WARNING, self._spec.secoda_conn_id)
+            self.log.warning(UNVERIFIED_WARNING, self.spec.secoda_conn_id)
         try:
             return await self._request(client)
         except SecodaError as error:
-            if not self._poller.should_reread(error) or not await client.reread(settings):
+            if not self.should_reread(error) or not await client.reread(settings):
                 raise
         return await self._request(client)
 
     async def _request(self, client: SharedClient) -> Poll:
-        spec = self._spec
-        return await client.value(poll_versions(spec.resource_id, spec.baseline, self._poller.state.page_order))
+        return await client.value(poll_versions(self.spec.resource_id, self.spec.baseline, self.state.page_order))
 
     def first_pause(self) -> float:
         """Return the seconds until the first poll; when it is overdue after a restart, polls are spread at random."""
@@ -117,7 +104,7 @@ class TriggerLoop:
             return 0.0
         pause = (self._first_poll_at - _now()).total_seconds()
         if pause <= 0:
-            pause = random.uniform(0.0, min(self._spec.interval.poke_interval, SPREAD))  # noqa: S311 - jitter
+            pause = random.uniform(0.0, min(self.spec.poke_interval, SPREAD))  # noqa: S311 - jitter
         return max(0.0, min(pause, self._left()))
 
     def _left(self) -> float:

@@ -11,16 +11,15 @@ from airflow.providers.common.compat.sdk import (
     AirflowNotFoundException,
     AirflowSensorTimeout,
     AirflowSkipException,
-    AirflowTaskTimeout,
 )
 
 from airflow_provider_secoda._compat import AirflowRescheduleException
+from airflow_provider_secoda.client import errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from datetime import timedelta
 
-#: What :class:`~.version_poller.VersionPoller` adds to the message of an error that has a ``retry_after``.
+#: What :class:`~.wait.VersionPoller` adds to the message of an error that has a ``retry_after``.
 _RETRY_AFTER = re.compile(r" \(Retry-After: (\d+(?:\.\d+)?) s\)$")
 _LAST_LINE = re.compile(r"^(?:[\w.]+\.)?(Secoda\w+Error|AirflowNotFoundException): (.+)$")
 
@@ -56,8 +55,6 @@ def raised_in_trigger(next_kwargs: Mapping[str, Any]) -> Exception | None:
 
     :param next_kwargs: what Airflow resumes a failed deferral with; ``traceback`` is a list of strings
     """
-    from airflow_provider_secoda.client import errors  # noqa: PLC0415 - DAG files are parsed often
-
     pieces = next_kwargs.get("traceback")
     lines = "".join(str(piece) for piece in pieces).strip().splitlines() if isinstance(pieces, list) else []
     found = _LAST_LINE.match(lines[-1]) if lines else None
@@ -79,25 +76,3 @@ def raised_in_trigger(next_kwargs: Mapping[str, Any]) -> Exception | None:
 def timed_out(next_kwargs: Mapping[str, Any]) -> bool:
     """Return whether Airflow ended the deferral because of its timeout; Airflow 2.11 and 3 use different messages."""
     return next_kwargs.get("traceback") is None and "timeout" in str(next_kwargs.get("error", "")).lower()
-
-
-def check_execution_timeout(
-    next_kwargs: Mapping[str, Any],
-    *,
-    resource_id: str,
-    execution_timeout: timedelta | None,
-    timeout: timedelta,
-    start_from_trigger: bool,
-) -> None:
-    """Raise ``AirflowTaskTimeout``, as in the other modes, if it was the execution timeout that ended a deferral.
-
-    Airflow 2 applies it to every deferral and says so in the error; Airflow 3.3 applies it to tasks that start in the
-    triggerer.
-
-    :param timeout: the timeout of the sensor
-    """
-    applies = start_from_trigger or "execution" in str(next_kwargs.get("error", "")).lower()
-    if applies and execution_timeout is not None and execution_timeout < timeout:
-        raise AirflowTaskTimeout(
-            f"No new version of resource {resource_id} within execution_timeout, {execution_timeout}"
-        )

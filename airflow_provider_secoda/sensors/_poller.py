@@ -1,17 +1,15 @@
-"""Poll on a worker: one poll after another, each when the sensor's loop calls for it."""
+"""Poll on a worker, each time the sensor's loop calls for it, and keep the state for the task's next process."""
 
 from __future__ import annotations
 
-import math
-import time
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_secoda._polling import pauses
-from airflow_provider_secoda._polling.spec import WaitSpec
-from airflow_provider_secoda._polling.version_poller import SensorState, VersionPoller
+import msgspec
+
+from airflow_provider_secoda._persisted import SENSOR_STATE_KEY
+from airflow_provider_secoda._polling.wait import SensorState, VersionPoller, WaitSpec
 from airflow_provider_secoda.client.errors import SecodaError
 from airflow_provider_secoda.hooks.secoda import SecodaHook
-from airflow_provider_secoda.sensors._state import StateStore
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,29 +17,23 @@ if TYPE_CHECKING:
     from airflow_provider_secoda.client._versions.poll import Poll
 
 
-class WorkerPoller:
+class WorkerPoller(VersionPoller):
     """The polls of one process; it continues with the state of an earlier one.
 
-    :param wait: the rendered arguments that specify the wait
+    :param wait: the arguments of :class:`WaitSpec`
     :param store: Airflow's task state store, or None
     :param try_number: the task's try
     :raises SecodaConfigurationError: when an argument is wrong; the message names it
     """
 
     def __init__(self, wait: Mapping[str, Any], log: Any, *, store: Any, try_number: int | None) -> None:
-        self.spec = spec = WaitSpec.parse(**wait)
+        spec = WaitSpec(**wait)
         waiting_for = [spec.secoda_conn_id, spec.resource_id, spec.baseline.version_id]
         self.store = StateStore(store, waiting_for, try_number)
+        super().__init__(spec, log, self.store.load())
         #: Address of the resource's page in Secoda's web app, once the connection was read.
         self.link: str | None = None
-        self._poller = VersionPoller(spec, self.store.load())
         self._hook = SecodaHook(spec.secoda_conn_id)
-        self._log = log
-
-    @property
-    def state(self) -> SensorState:
-        """What to keep for the next poll."""
-        return self._poller.state
 
     @property
     def must_stay(self) -> bool:
@@ -54,47 +46,69 @@ class WorkerPoller:
 
         :raises SecodaError: the error that ends the wait
         """
-        if self._retry_after() > 0:
+        if self.retry_after() > 0:
             return []
         outcome: Poll | SecodaError
         try:
             outcome = self._poll()
         except SecodaError as error:
             outcome = error
-        decision = self._poller.decide(outcome, time.time())
+        entries = self.decide(outcome)
         self.store.save(self.state)
-        for level, text in decision.log:
-            self._log.log(level, "%s", text)
-        return decision.entries
-
-    def pause(self, waited: float, left: float = math.inf) -> float:
-        """Return the pause before the next poll in seconds.
-
-        :param waited: seconds since the wait began
-        :param left: seconds until the timeout
-        """
-        return max(self.spec.interval.pause(waited, self._retry_after(), left), pauses.MIN_PAUSE)
-
-    def _retry_after(self) -> float:
-        """Return for how many more seconds the server must not be polled."""
-        return max(0.0, self.state.retry_at - time.time())
+        return entries
 
     def _poll(self) -> Poll:
         try:
             return self._request()
         except SecodaError as error:
-            if not self._poller.should_reread(error) or not self._reread():
+            hook = SecodaHook(self.spec.secoda_conn_id)
+            if not self.should_reread(error) or hook.settings == self._hook.settings:
                 raise
+            self._hook = hook
         return self._request()
 
     def _request(self) -> Poll:
         self.link = self._hook.resource_url(self.spec.resource_id)
         return self._hook.poll_versions(self.spec.resource_id, self.spec.baseline, self.state.page_order)
 
-    def _reread(self) -> bool:
-        """Read the connection again; return whether it has changed."""
-        hook = SecodaHook(self.spec.secoda_conn_id)
-        if hook.settings == self._hook.settings:
-            return False
-        self._hook = hook
-        return True
+
+class StateStore:
+    """Where a task's :class:`SensorState` is kept between its processes: Airflow's task state store.
+
+    :param store: that store (3.3 and later), or None: then nothing is kept
+    :param waiting_for: what the task waits for, as JSON values; a state of another wait is ignored
+    :param try_number: the task's try; failures of another try do not count
+    """
+
+    def __init__(self, store: Any, waiting_for: list[str | None], try_number: int | None) -> None:
+        self.available = store is not None
+        self._store = store
+        self._task = {"waiting_for": waiting_for, "try_number": try_number}
+        self._saved: dict[str, Any] | None = None
+
+    def load(self) -> SensorState:
+        """Return the state that an earlier process saved, or an empty one."""
+        saved = self._store.get(SENSOR_STATE_KEY, None) if self.available else None
+        # Another version of the DAG may have saved a state for another resource or another baseline.
+        if not isinstance(saved, dict) or saved.get("waiting_for") != self._task["waiting_for"]:
+            return SensorState()
+        self._saved = saved
+        try:
+            state = msgspec.convert(saved, SensorState)
+        except msgspec.ValidationError:
+            return SensorState()
+        if saved.get("try_number") != self._task["try_number"]:
+            return SensorState(state.page_order, retry_at=state.retry_at)
+        return state
+
+    def save(self, state: SensorState) -> None:
+        """Save a state, if it has changed."""
+        new = {**self._task, **state.to_json()}
+        if self.available and new != self._saved:
+            self._store.set(SENSOR_STATE_KEY, new)
+            self._saved = new
+
+    def delete(self) -> None:
+        """Delete the state: Airflow does not, not even when the task is cleared."""
+        if self.available:
+            self._store.delete(SENSOR_STATE_KEY)

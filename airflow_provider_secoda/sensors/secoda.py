@@ -4,24 +4,34 @@ from __future__ import annotations
 
 import math
 import time
-from contextlib import AbstractContextManager, suppress
+from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.providers.common.compat.sdk import (
     AirflowSensorTimeout,
     AirflowSkipException,
+    AirflowTaskTimeout,
     BaseOperator,
     BaseSensorOperator,
     PokeReturnValue,
     conf,
 )
 
-from airflow_provider_secoda._compat import AirflowRescheduleException
+from airflow_provider_secoda._arguments import check_count, check_match, check_text, parse_datetime
+from airflow_provider_secoda._compat import AirflowRescheduleException, starts_from_trigger
 from airflow_provider_secoda._lineage.sensor import ResourceLineage
+from airflow_provider_secoda.client.errors import SecodaConfigurationError
 from airflow_provider_secoda.links.secoda import SecodaResourceLink, push_link
 from airflow_provider_secoda.retries import DEFAULT_POLICY, retry_policy_kwargs, unwrap_errors_for_retry_policy
-from airflow_provider_secoda.sensors import _arguments, _failures
+from airflow_provider_secoda.sensors._arguments import (
+    RUN_DUE_AT,
+    is_being_unmapped,
+    is_known,
+    is_task_result,
+    run_due_at,
+)
+from airflow_provider_secoda.sensors._failures import apply_soft_fail, raised_in_trigger, timed_out
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -101,37 +111,36 @@ class SecodaVersionHistorySensor(ResourceLineage, BaseSensorOperator):
         self.deferrable = deferrable
         self.max_consecutive_failures = max_consecutive_failures
         self.wait_for_resource = wait_for_resource
-        is_parsing = not _arguments.is_being_unmapped(self)
+        is_parsing = not is_being_unmapped(self)
         if is_parsing:
             self._check_arguments()
         self.start_trigger_args = self._start_trigger_args() if start_from_trigger and is_parsing else None
         self.start_from_trigger = self.start_trigger_args is not None
         self._poller: WorkerPoller | None = None
-        self._link: str | None = None
         self._started = math.inf  # not yet
 
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """Wait; return the new entries."""
         self._poller, self._started = None, time.monotonic()
-        with unwrap_errors_for_retry_policy(self), self._soft_fail():
+        with (
+            unwrap_errors_for_retry_policy(self),
+            apply_soft_fail(soft_fail=self.soft_fail, never_fail=self.never_fail),
+        ):
             return self._poll_and_defer(context) if self.deferrable else self._poll_until_found(context)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Continue after the triggerer; an error of the trigger is raised here as the same error."""
         kwargs = next_kwargs or {}
-        with unwrap_errors_for_retry_policy(self), self._soft_fail():
+        with (
+            unwrap_errors_for_retry_policy(self),
+            apply_soft_fail(soft_fail=self.soft_fail, never_fail=self.never_fail),
+        ):
             if next_method == "__fail__":
-                if _failures.timed_out(kwargs):
-                    _failures.check_execution_timeout(
-                        kwargs,
-                        resource_id=self.resource_id,
-                        execution_timeout=self.execution_timeout,
-                        timeout=_arguments.to_timedelta(self.timeout),
-                        start_from_trigger=self.start_from_trigger,
-                    )
+                if timed_out(kwargs):
+                    self._check_execution_timeout(str(kwargs.get("error")))
                     # The triggerer may have been down, so poll once more.
                     return self._poll(context) or self._time_out()
-                error = _failures.raised_in_trigger(kwargs)
+                error = raised_in_trigger(kwargs)
                 if error is not None:
                     raise error
             # Not the method of the base sensor, which applies soft_fail differently from version to version.
@@ -142,7 +151,7 @@ class SecodaVersionHistorySensor(ResourceLineage, BaseSensorOperator):
 
         :raises ValueError: for an event that the sensor's trigger does not yield
         """
-        from airflow_provider_secoda._polling.spec import read_event  # noqa: PLC0415
+        from airflow_provider_secoda._polling.wait import read_event  # noqa: PLC0415
 
         del context
         return read_event(event) or self._time_out()
@@ -154,22 +163,23 @@ class SecodaVersionHistorySensor(ResourceLineage, BaseSensorOperator):
 
     def link_url(self) -> str | None:
         """Return the address of the resource's page in Secoda, if the connection has a template for it."""
-        if self._link is None and self._poller is None:  # the sensor waited in the triggerer
-            from airflow_provider_secoda.hooks.secoda import SecodaHook  # noqa: PLC0415
+        if self._poller is not None:
+            return self._poller.link
+        from airflow_provider_secoda.hooks.secoda import SecodaHook  # noqa: PLC0415 - DAG files are parsed often
 
-            with suppress(Exception):  # the wait reports errors in a connection, a link does not
-                self._link = SecodaHook(self.secoda_conn_id).resource_url(self.resource_id)
-        return self._link
+        with suppress(Exception):  # the wait reports errors in a connection, a link does not
+            return SecodaHook(self.secoda_conn_id).resource_url(self.resource_id)
+        return None
 
     def _poll(self, context: Context) -> list[dict[str, Any]]:
-        from airflow_provider_secoda.hooks._errors import final_errors_fail  # noqa: PLC0415
+        from airflow_provider_secoda.hooks._errors import final_errors_fail  # noqa: PLC0415 - DAG files are parsed often
 
         with final_errors_fail():
-            self._poller = self._poller or self._make_poller(context)
-            entries = self._poller.poll()
-        if self._link is None:
-            self._link = self._poller.link
-            push_link(SecodaResourceLink(), self._link, context)
+            self._poller = poller = self._poller or self._make_poller(context)
+            pushed = poller.link
+            entries = poller.poll()
+        if pushed is None:
+            push_link(SecodaResourceLink(), poller.link, context)
         return entries
 
     def _make_poller(self, context: Context) -> WorkerPoller:
@@ -177,7 +187,6 @@ class SecodaVersionHistorySensor(ResourceLineage, BaseSensorOperator):
 
         :raises SecodaConfigurationError: when a rendered argument is wrong; the message names it
         """
-        from airflow_provider_secoda.client.errors import SecodaConfigurationError  # noqa: PLC0415
         from airflow_provider_secoda.sensors._poller import WorkerPoller  # noqa: PLC0415 - DAG files are parsed often
 
         try:
@@ -185,7 +194,7 @@ class SecodaVersionHistorySensor(ResourceLineage, BaseSensorOperator):
         except ValueError as error:
             raise SecodaConfigurationError(" ".join(str(error).split())) from None
         return WorkerPoller(
-            self._wait_arguments(_arguments.run_due_at(context) if self.since is None else self.since),
+            self._wait_arguments(run_due_at(context) if self.since is None else self.since),
             self.log,
             store=context.get("task_state_store") if self.reschedule and not self.deferrable else None,
             try_number=getattr(context.get("ti"), "try_number", None),
@@ -232,16 +241,16 @@ class SecodaVersionHistorySensor(ResourceLineage, BaseSensorOperator):
         if self._waited() > self.timeout:
             self._time_out()
         assert self._poller is not None
-        timeout, state = _arguments.to_timedelta(self.timeout), self._poller.state
+        progress = self._poller.state.to_json()
+        del progress["retry_at"]  # the first pause obeys it
+        timeout = self._deferral_timeout()
         self.defer(
             trigger=SecodaVersionHistoryTrigger(
                 **self._wait_arguments(format_instant(self._poller.spec.baseline.since)),
+                **progress,
                 started_at=started_at.isoformat(),
                 first_poll_at=(_now() + timedelta(seconds=self._poller.pause(0.0))).isoformat(),
                 deadline=(started_at + timeout).isoformat(),
-                consecutive_failures=state.consecutive_failures,
-                last_error=state.last_error,
-                page_order=None if state.page_order is None else state.page_order.to_json(),
             ),
             method_name="execute_complete",
             timeout=timeout,
@@ -250,6 +259,21 @@ class SecodaVersionHistorySensor(ResourceLineage, BaseSensorOperator):
 
     def _time_out(self) -> NoReturn:
         raise AirflowSensorTimeout(f"No new version of resource {self.resource_id} within {self.timeout:.15g} s")
+
+    def _check_execution_timeout(self, message: str) -> None:
+        """Raise ``AirflowTaskTimeout``, as in the other modes, if it was the execution timeout that ended a deferral.
+
+        Airflow 2 applies it to every deferral and says so in its message; Airflow 3.3 applies it to tasks that start
+        in the triggerer.
+        """
+        limit = self.execution_timeout
+        applies = self.start_from_trigger or "execution" in message.lower()
+        if applies and limit is not None and limit < self._deferral_timeout():
+            raise AirflowTaskTimeout(f"No new version of resource {self.resource_id} within execution_timeout, {limit}")
+
+    def _deferral_timeout(self) -> timedelta:
+        """Return the timeout, at most 100 years: a datetime cannot hold a deadline that is much later."""
+        return timedelta(seconds=min(self.timeout, 100 * 365 * 86_400.0))
 
     def _waited(self) -> float:
         return time.monotonic() - self._started
@@ -262,17 +286,24 @@ class SecodaVersionHistorySensor(ResourceLineage, BaseSensorOperator):
         return self._poller.pause(waited, self.timeout - waited)
 
     def _check_arguments(self) -> None:
-        _arguments.check_arguments(
-            self.secoda_conn_id,
-            self.resource_id,
-            self.since,
-            self.since_version_id,
-            self.match,
-            self.max_consecutive_failures,
-        )
+        """Check arguments, except templates and results of other tasks: they are checked when the task starts.
+
+        :raises ValueError: when an argument is wrong; the message names it
+        """
+        if self.since is not None and self.since_version_id is not None:
+            raise ValueError("`since` and `since_version_id` exclude each other: pass one of them")
+        for name in ("secoda_conn_id", "resource_id", "since_version_id"):
+            value = getattr(self, name)
+            if is_known(value) and not (name == "since_version_id" and value is None):
+                check_text(name, value)
+        if self.since is not None and is_known(self.since):
+            parse_datetime("since", self.since)
+        check_match(self.match)
+        check_count("max_consecutive_failures", self.max_consecutive_failures)
 
     def _wait_arguments(self, since: datetime | str) -> dict[str, Any]:
-        """Return what specifies the wait: arguments of ``WaitSpec.parse`` and of the trigger."""
+        """Return what specifies the wait: arguments of ``WaitSpec`` and of the trigger."""
+        max_wait = self.max_wait
         return {
             "secoda_conn_id": self.secoda_conn_id,
             "resource_id": self.resource_id,
@@ -282,24 +313,30 @@ class SecodaVersionHistorySensor(ResourceLineage, BaseSensorOperator):
             "wait_for_resource": self.wait_for_resource,
             "poke_interval": self.poke_interval,
             "exponential_backoff": bool(self.exponential_backoff),
-            "max_wait": _arguments.to_seconds(self.max_wait),
+            "max_wait": max_wait.total_seconds() if isinstance(max_wait, timedelta) else max_wait,
             "max_consecutive_failures": None if self.silent_fail else self.max_consecutive_failures,
         }
 
     def _start_trigger_args(self) -> Any:
-        """Return what lets the task start in the triggerer; None if it has to start on a worker."""
-        if not self.deferrable or not self.timeout or self.outlets:
-            return None
-        since = self.since.isoformat() if isinstance(self.since, datetime) else self.since
-        return _arguments.start_trigger_args(
-            self._wait_arguments(_arguments.RUN_DUE_AT if since is None else since),
-            # An XCom that the triggerer pushes is pulled as a JSON string (Airflow 3.3.2), so a worker does it.
-            end_task=not self.do_xcom_push,
-            timeout=_arguments.to_timedelta(self.timeout),
-        )
+        """Return Airflow's ``StartTriggerArgs``; None if the task has to start on a worker.
 
-    def _soft_fail(self) -> AbstractContextManager[None]:
-        return _failures.apply_soft_fail(soft_fail=self.soft_fail, never_fail=self.never_fail)
+        Airflow can start a task in the triggerer since 3.3. It renders templates there, but does not resolve results of
+        other tasks.
+        """
+        since = self.since.isoformat() if isinstance(self.since, datetime) else self.since
+        wait = self._wait_arguments(RUN_DUE_AT if since is None else since)
+        needs_worker = not self.deferrable or not self.timeout or bool(self.outlets)
+        if needs_worker or not starts_from_trigger() or any(is_task_result(value) for value in wait.values()):
+            return None
+        from airflow.triggers.base import StartTriggerArgs  # noqa: PLC0415 - DAG files are parsed often
+
+        return StartTriggerArgs(
+            trigger_cls="airflow_provider_secoda.triggers.secoda.SecodaVersionHistoryTrigger",
+            # An XCom that the triggerer pushes is pulled as a JSON string (Airflow 3.3.2), so a worker does it.
+            trigger_kwargs={**wait, "end_task": not self.do_xcom_push},
+            next_method="execute_complete",
+            timeout=self._deferral_timeout(),
+        )
 
 
 def _now() -> datetime:

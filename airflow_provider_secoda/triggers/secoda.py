@@ -9,8 +9,8 @@ A DAG that is scheduled by an asset gets the events of an audit log like this::
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass, fields
 from importlib import import_module
-from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
@@ -30,11 +30,12 @@ if TYPE_CHECKING:
 __all__ = ["SecodaAuditLogEventTrigger", "SecodaVersionHistoryEventTrigger", "SecodaVersionHistoryTrigger"]
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class SecodaVersionHistoryTrigger(BaseTrigger):
     """Wait in the triggerer until a resource has a new version history entry, or until a deadline.
 
     Yields one event, ``{"status": "success", "entries": […]}`` or ``{"status": "timeout"}``, which
-    :func:`~.spec.read_event` reads. Raises errors that waiting cannot fix (401, 403, 404, a wrong connection or
+    :func:`~.wait.read_event` reads. Raises errors that waiting cannot fix (401, 403, 404, a wrong connection or
     argument), and the last error after too many failed polls in a row. All arguments are plain JSON values without
     secrets.
 
@@ -57,49 +58,30 @@ class SecodaVersionHistoryTrigger(BaseTrigger):
     :param end_task: yield the event that ends the task without a worker (Airflow 3.3)
     """
 
-    def __init__(
-        self,
-        *,
-        secoda_conn_id: str,
-        resource_id: str,
-        since: str,
-        since_version_id: str | None = None,
-        match: str = "new_version",
-        wait_for_resource: bool = False,
-        poke_interval: float = 60.0,
-        exponential_backoff: bool = False,
-        max_wait: float | None = None,
-        max_consecutive_failures: int | None = 5,
-        started_at: str | None = None,
-        deadline: str | None = None,
-        first_poll_at: str | None = None,
-        consecutive_failures: int = 0,
-        last_error: str = "",
-        page_order: dict[str, Any] | None = None,
-        end_task: bool = False,
-    ) -> None:
+    secoda_conn_id: str
+    resource_id: str
+    since: str
+    since_version_id: str | None = None
+    match: str = "new_version"
+    wait_for_resource: bool = False
+    poke_interval: float = 60.0
+    exponential_backoff: bool = False
+    max_wait: float | None = None
+    max_consecutive_failures: int | None = 5
+    started_at: str | None = None
+    deadline: str | None = None
+    first_poll_at: str | None = None
+    consecutive_failures: int = 0
+    last_error: str = ""
+    page_order: dict[str, Any] | None = None
+    end_task: bool = False
+
+    def __post_init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call,unused-ignore]
-        self.secoda_conn_id = secoda_conn_id
-        self.resource_id = resource_id
-        self.since = since
-        self.since_version_id = since_version_id
-        self.match = match
-        self.wait_for_resource = wait_for_resource
-        self.poke_interval = poke_interval
-        self.exponential_backoff = exponential_backoff
-        self.max_wait = max_wait
-        self.max_consecutive_failures = max_consecutive_failures
-        self.started_at = started_at
-        self.deadline = deadline
-        self.first_poll_at = first_poll_at
-        self.consecutive_failures = consecutive_failures
-        self.last_error = last_error
-        self.page_order = page_order
-        self.end_task = end_task
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and every argument."""
-        arguments = {name: getattr(self, name) for name in signature(SecodaVersionHistoryTrigger).parameters}
+        arguments = {field.name: getattr(self, field.name) for field in fields(self)}
         return f"{type(self).__module__}.{type(self).__qualname__}", arguments
 
     async def run(self) -> AsyncIterator[TriggerEvent]:

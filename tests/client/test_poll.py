@@ -1,8 +1,8 @@
 """One poll of a resource's history: correct in any order, and cheap if an order is detected."""
 
 import json
-from dataclasses import replace
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -184,7 +184,7 @@ def test_all_that_is_newer_than_the_version_named():
     history.entries += [Entry(f"n{n:02}", 3000 + n, 3000 + n) for n in range(12)]
     expected = [f"n{n:02}" for n in range(12)]
     assert poll(history, 9000, page_order, version_id="v0199")[0] == expected
-    assert poll(history, 9000, replace(page_order, new_since=None), version_id="v0199")[0] == expected
+    assert poll(history, 9000, msgspec.structs.replace(page_order, new_since=None), version_id="v0199")[0] == expected
 
 
 @pytest.mark.parametrize("order", ORDERED)
@@ -296,8 +296,8 @@ def test_a_resource_that_does_not_exist():
 def test_a_page_order_survives_json():
     """A page order can be stored as JSON; anything else is not an error: the order is detected again."""
     _, page_order = poll(history_of(60), 9000)
-    assert PageOrder.from_json(json.loads(json.dumps(page_order.to_json()))) == page_order
-    wrong = [{**page_order.to_json(), "newest_times": 3}, {**page_order.to_json(), "x": 1}]
+    assert PageOrder.from_json(json.loads(json.dumps(msgspec.to_builtins(page_order)))) == page_order
+    wrong = [{**msgspec.to_builtins(page_order), "newest_times": 3}, {**msgspec.to_builtins(page_order), "x": 1}]
     for value in (None, [], {}, "x", {"total_pages": 1}, *wrong):
         assert PageOrder.from_json(value) is None
 

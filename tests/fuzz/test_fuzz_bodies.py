@@ -94,7 +94,7 @@ def test_pages_of_versions(body):
         except SecodaResponseError:
             return
         for entry in entries if find_spec("pendulum") else ():  # Airflow brings it, the client does without
-            from airflow_provider_secoda._polling.spec import summaries
+            from airflow_provider_secoda._polling.wait import summaries
 
             (payload,) = summaries([entry])
             json.dumps(payload, allow_nan=False).encode()

@@ -10,7 +10,7 @@ from tests.helpers.rude_servers import RawServer, http
 
 pytest.importorskip("airflow")
 
-from airflow_provider_secoda._polling.spec import WaitSpec
+from airflow_provider_secoda._polling.wait import describe
 from airflow_provider_secoda.client._api.timestamps import to_instant
 from airflow_provider_secoda.client._http.retry import RetryPolicy
 from airflow_provider_secoda.client._versions.history import Baseline
@@ -109,7 +109,7 @@ def test_the_line_about_what_was_found(monkeypatch):
     with RawServer(ANSWERS["id of a version"]) as server:
         monkeypatch.setenv("AIRFLOW_CONN_MY_CONN", json.dumps(fields | {"host": server.url}))
         poll = SecodaHook("my_conn").poll_versions("R", Baseline(to_instant(START)))
-    line = WaitSpec("my_conn", "R", Baseline(to_instant(START))).describe(poll.entries)
+    line = describe("R", poll.entries, "new_version")
     assert [entry.id for entry in poll.entries] == [EVIL]
     assert harm(line) == set()
     assert "\n" not in line

@@ -20,7 +20,7 @@ def _loaded():
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch):
     """Allow shorter pauses between polls than in production."""
-    monkeypatch.setattr("airflow_provider_secoda._polling.pauses.MIN_PAUSE", 0.02)
+    monkeypatch.setattr("airflow_provider_secoda._polling.wait.MIN_PAUSE", 0.02)
 
 
 @pytest.fixture

@@ -11,12 +11,13 @@ import sys
 import textwrap
 from datetime import datetime, timedelta, timezone
 
+import msgspec
 import pytest
 
 pytest.importorskip("airflow")
 
-from airflow_provider_secoda._polling.spec import read_event
 from airflow_provider_secoda._polling.trigger_loop import TriggerLoop
+from airflow_provider_secoda._polling.wait import read_event
 from airflow_provider_secoda.client.errors import (
     SecodaAuthenticationError,
     SecodaConfigurationError,
@@ -255,7 +256,9 @@ async def test_the_page_order_is_passed_to_the_trigger(sandbox):
     page_order = SecodaHook().poll_versions("L", Baseline(to_instant(now()))).page_order
     sandbox.requests.clear()
     deadline = (now() + timedelta(seconds=0.05)).isoformat()
-    await run(make(resource_id="L", page_order=json.loads(json.dumps(page_order.to_json())), deadline=deadline))
+    await run(
+        make(resource_id="L", page_order=json.loads(json.dumps(msgspec.to_builtins(page_order))), deadline=deadline)
+    )
     assert len(sandbox.requests) <= 2
 
 

@@ -87,7 +87,7 @@ class Baseline:
         for page in pages:
             for version in page.versions:
                 if version.id == self.version_id:
-                    return created_of(version)
+                    return _created(version)
         raise SecodaConfigurationError(
             f"`since_version_id`: resource {resource_id} has no version {self.version_id!r:.80}"
         )
@@ -97,47 +97,40 @@ class Baseline:
 
         :param new_since: what :meth:`new_since` returned
         """
-        if self.match == "any_activity" and latest_of(version) >= self.since:
-            return True
-        return created_of(version) >= new_since and version.id != self.version_id
+        if self.match == "any_activity":
+            latest = _usable(version, "latest_activity_logged_at", version.latest)
+            if latest >= self.since:
+                return True
+        return _created(version) >= new_since and version.id != self.version_id
 
     def new_entries(self, pages: Sequence[VersionPage], new_since: Instant) -> tuple[VersionEntry, ...]:
         """Return the new entries on some pages, each once, oldest first."""
-        versions = [version for page in pages for version in page.versions]
-        created: dict[str, Instant] = {}
-        for version in versions:
-            if self.is_new(version, new_since):
-                created[version.id] = min(created_of(version), created.get(version.id, created_of(version)))
+        parts: dict[str, list[Version]] = {}
+        for page in pages:
+            for version in page.versions:
+                parts.setdefault(version.id, []).append(version)
         entries = []
-        for at, id_ in sorted((at, id_) for id_, at in created.items()):
-            parts = [version for version in versions if version.id == id_]
-            latest = max(version.latest or 0 for version in parts)
-            entries.append(VersionEntry(id_, at, latest, tuple(dict.fromkeys(version.raw for version in parts))))
-        return tuple(entries)
+        for id_, versions in parts.items():
+            created = [_created(version) for version in versions if self.is_new(version, new_since)]
+            if created:
+                latest = max(version.latest or 0 for version in versions)
+                raws = tuple(dict.fromkeys(version.raw for version in versions))
+                entries.append(VersionEntry(id_, min(created), latest, raws))
+        return tuple(sorted(entries, key=lambda entry: (entry.created, entry.id)))
 
 
-def created_of(version: Version) -> Instant:
-    """Return when a version was created.
+def _created(version: Version) -> Instant:
+    return _usable(version, "created_at", version.created)
 
-    :raises SecodaResponseError: when the API sent no usable time
+
+def _usable(version: Version, name: str, at: Instant | None) -> Instant:
+    """Return a time of a version.
+
+    :raises SecodaResponseError: when the API sent none that can be used
     """
-    if version.created is None:
-        raise _unusable(version, "created_at")
-    return version.created
-
-
-def latest_of(version: Version) -> Instant:
-    """Return when a version last had activity.
-
-    :raises SecodaResponseError: when the API sent no usable time
-    """
-    if version.latest is None:
-        raise _unusable(version, "latest_activity_logged_at")
-    return version.latest
-
-
-def _unusable(version: Version, name: str) -> SecodaResponseError:
-    return SecodaResponseError(f"version history {version.id!r:.80} has no usable `{name}`", path=f"$..{name}")
+    if at is None:
+        raise SecodaResponseError(f"version history {version.id!r:.80} has no usable `{name}`", path=f"$..{name}")
+    return at
 
 
 def _loads(raw: bytes) -> dict[str, Any]:

@@ -7,26 +7,27 @@ were extended. So every time by which the pages are in order is kept, and used u
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import comb
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
+
+from msgspec import Struct, ValidationError, convert, structs
 
 from airflow_provider_secoda.client._api.timestamps import Instant
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from airflow_provider_secoda.client._api.resource_log_page import VersionPage
 
 #: The pages count as ordered when at most one in this many random distributions over the pages would be in order.
 MIN_ODDS = 10_000
 #: The times by which the server may sort: attributes of :class:`~.resource_log_page.Version`.
-SORT_KEYS = ("created", "latest", "updated")
+SortKey: TypeAlias = Literal["created", "latest", "updated"]
+SORT_KEYS: tuple[SortKey, ...] = get_args(SortKey)
 
 
-@dataclass(frozen=True)
-class PageOrder:
+class PageOrder(Struct, frozen=True, forbid_unknown_fields=True):
     """What earlier polls found out about the pages of a resource's logs: a value that can be stored as JSON.
 
     Empty ``newest_times`` means that no order is known.
@@ -43,35 +44,19 @@ class PageOrder:
 
     total_pages: int
     count: int
-    newest_times: Mapping[str, Instant]
+    newest_times: dict[SortKey, Instant]
     newest_first: bool = True
     logs_in_order: bool = False
     last_old_page: int = 0
     new_since: Instant | None = None
     body_digest: str = ""
 
-    def to_json(self) -> dict[str, Any]:
-        """Return plain JSON values."""
-        fields = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        return fields | {"newest_times": dict(self.newest_times)}
-
     @classmethod
     def from_json(cls, value: Any) -> PageOrder | None:
-        """Return what :meth:`to_json` returned, or None for anything else: then the order is detected again."""
+        """Return what ``msgspec.to_builtins`` returned, or None for anything else: the order is then detected again."""
         try:
-            stored = cls(**value)
-            newest_times = {key: int(stored.newest_times[key]) for key in SORT_KEYS if key in stored.newest_times}
-            return cls(
-                int(stored.total_pages),
-                int(stored.count),
-                newest_times,
-                bool(stored.newest_first),
-                bool(stored.logs_in_order),
-                int(stored.last_old_page),
-                None if stored.new_since is None else int(stored.new_since),
-                str(stored.body_digest),
-            )
-        except (TypeError, ValueError, LookupError):
+            return convert(value, cls)
+        except ValidationError:
             return None
 
     def updated(self, newest_page: VersionPage) -> PageOrder | None:
@@ -81,7 +66,7 @@ class PageOrder:
         no order, or the newest entry was deleted. When ``count`` or the number of pages changed, there must be a newer
         entry that explains it.
         """
-        newest_times: dict[str, Instant] = {}
+        newest_times: dict[SortKey, Instant] = {}
         for key, before in self.newest_times.items():
             times = [at for at in times_of(newest_page, key, with_logs=self.logs_in_order) if at is not None]
             newest_times[key] = max(times, default=before - 1)
@@ -90,7 +75,9 @@ class PageOrder:
         changed = (newest_page.count, newest_page.total_pages) != (self.count, self.total_pages)
         if changed and newest_times == self.newest_times:
             return None
-        return replace(self, total_pages=newest_page.total_pages, count=newest_page.count, newest_times=newest_times)
+        return structs.replace(
+            self, total_pages=newest_page.total_pages, count=newest_page.count, newest_times=newest_times
+        )
 
     def has_older(self, page: VersionPage, instant: Instant) -> bool:
         """Return whether a page has an entry older than an instant; entries on the pages after it are older still."""
@@ -104,13 +91,12 @@ def times_of(page: VersionPage, key: str, *, with_logs: bool) -> list[Instant | 
 
 
 def detect_order(pages: Sequence[VersionPage], new_since: Instant | None) -> PageOrder:
-    """Return the order that all pages of a listing show, which were read at one instant."""
+    """Return the order that all pages of a listing show, which were read at one instant. One page shows none."""
     last = pages[-1]
-    if len(pages) == 1:
-        return PageOrder(last.total_pages, last.count, {}, new_since=new_since)  # one page shows no order of pages
     for with_logs in (True, False):
         for newest_first in (True, False):
-            odds, newest_times = {}, {}
+            odds: dict[SortKey, int] = {}
+            newest_times: dict[SortKey, Instant] = {}
             for key in SORT_KEYS:
                 times = [times_of(page, key, with_logs=with_logs) for page in pages]
                 odds[key] = _odds(times if newest_first else times[::-1])

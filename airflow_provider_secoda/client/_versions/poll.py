@@ -12,13 +12,15 @@ from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
+from msgspec import structs
+
 from airflow_provider_secoda.client._api.flow import Call, Flow, Response, once
-from airflow_provider_secoda.client._api.resource_log_page import VersionPage
 from airflow_provider_secoda.client._versions.page_order import PageOrder, detect_order
 from airflow_provider_secoda.client._versions.pages import MAX_READS, read_all_pages, read_pages, resource_logs_call
 from airflow_provider_secoda.client.errors import SecodaIncompleteError, SecodaNotFoundError
 
 if TYPE_CHECKING:
+    from airflow_provider_secoda.client._api.resource_log_page import VersionPage
     from airflow_provider_secoda.client._api.timestamps import Instant
     from airflow_provider_secoda.client._versions.history import Baseline, VersionEntry
 
@@ -52,13 +54,15 @@ def poll_versions(resource_id: str, baseline: Baseline, page_order: PageOrder | 
         if number == 1:
             raise
         return (yield from _poll_all(resource_id, baseline))
-    if page_order is not None and not isinstance(first, VersionPage):
-        return (yield from _poll_unchanged(resource_id, baseline, page_order))
-    known = baseline.version_id is None or (page_order is not None and page_order.new_since is not None)
-    if page_order is not None and page_order.newest_times and known:
-        poll = yield from _poll_newest(resource_id, baseline, page_order, first)
-        if poll is not None:
-            return poll
+    poll: Poll | None = None
+    if page_order is not None:
+        new_since = baseline.since if baseline.version_id is None else page_order.new_since
+        if new_since is not None and first is None:
+            poll = yield from _poll_old_page(resource_id, baseline, page_order, new_since)
+        elif new_since is not None and page_order.newest_times:
+            poll = yield from _poll_newest(resource_id, baseline, page_order, new_since, first)
+    if poll is not None:
+        return poll
     return (yield from _poll_all(resource_id, baseline, first if number == 1 else None))
 
 
@@ -79,18 +83,6 @@ def _first_call(resource_id: str, number: int, baseline: Baseline, page_order: P
     return replace(call, read=read)
 
 
-def _poll_unchanged(resource_id: str, baseline: Baseline, page_order: PageOrder) -> Flow[Poll]:
-    if _may_miss_activity(baseline, page_order):
-        return (yield from _poll_old_page(resource_id, baseline, page_order, _new_since(baseline, page_order)))
-    return Poll((), page_order)
-
-
-def _new_since(baseline: Baseline, page_order: PageOrder) -> Instant:
-    if baseline.version_id is None or page_order.new_since is None:
-        return baseline.since
-    return page_order.new_since
-
-
 def _poll_all(resource_id: str, baseline: Baseline, first: VersionPage | None = None) -> Flow[Poll]:
     """Read all pages; when there are new entries on several pages, read them twice to return all new entries."""
     pages = yield from read_all_pages(resource_id, first=first)
@@ -100,12 +92,13 @@ def _poll_all(resource_id: str, baseline: Baseline, first: VersionPage | None = 
         pages = yield from read_all_pages(resource_id, twice=True)
         entries = baseline.new_entries(pages, new_since)
     digest = "" if entries or len(pages) > 1 else pages[0].digest
-    return Poll(entries, replace(detect_order(pages, new_since), body_digest=digest))
+    return Poll(entries, structs.replace(detect_order(pages, new_since), body_digest=digest))
 
 
-def _poll_newest(resource_id: str, baseline: Baseline, page_order: PageOrder, first: VersionPage) -> Flow[Poll | None]:
+def _poll_newest(
+    resource_id: str, baseline: Baseline, page_order: PageOrder, new_since: Instant, first: VersionPage
+) -> Flow[Poll | None]:
     """Read from the newest entries to one that is too old to be new; None when all pages must be read instead."""
-    new_since = _new_since(baseline, page_order)
     for _ in range(MAX_READS):
         newest = yield from _read_newest(resource_id, page_order, first, min(new_since, baseline.since))
         if newest is None:
@@ -120,12 +113,11 @@ def _poll_newest(resource_id: str, baseline: Baseline, page_order: PageOrder, fi
                 first = again[0]
                 continue
         entries = baseline.new_entries(pages, new_since)
-        updated = replace(updated, body_digest="" if entries or len(pages) > 1 else pages[0].digest)
-        if not _may_miss_activity(baseline, updated):
-            return Poll(entries, updated)
-        if entries:
-            return None  # there may be new activity on the other pages, too
-        return (yield from _poll_old_page(resource_id, baseline, updated, new_since))
+        updated = structs.replace(updated, body_digest="" if entries or len(pages) > 1 else pages[0].digest)
+        if not entries:
+            return (yield from _poll_old_page(resource_id, baseline, updated, new_since))
+        # With new entries, there may be new activity on the other pages, too.
+        return None if _may_miss_activity(baseline, updated) else Poll(entries, updated)
     raise SecodaIncompleteError(f"the logs of resource {resource_id} changed in each of {MAX_READS} reads")
 
 
@@ -163,14 +155,16 @@ def _may_miss_activity(baseline: Baseline, page_order: PageOrder) -> bool:
 
 
 def _poll_old_page(resource_id: str, baseline: Baseline, page_order: PageOrder, new_since: Instant) -> Flow[Poll]:
-    """Read one more page, the next one in each poll, to find an old version that was extended.
+    """Return a poll without new entries; where an old version may have been extended, read one more page first.
 
-    So activity on any page is found after at most as many polls as there are pages.
+    Each poll reads the next page. So activity on any page is found after at most as many polls as there are pages.
     """
+    if not _may_miss_activity(baseline, page_order):
+        return Poll((), page_order)
     number = page_order.last_old_page % page_order.total_pages + 1
     if number == (1 if page_order.newest_first else page_order.total_pages):
         number = number % page_order.total_pages + 1
     (page,) = yield from read_pages(resource_id, (number,))
     if page is None or any(baseline.is_new(version, new_since) for version in page.versions):
         return (yield from _poll_all(resource_id, baseline))
-    return Poll((), replace(page_order, last_old_page=number))
+    return Poll((), structs.replace(page_order, last_old_page=number))
