@@ -42,10 +42,7 @@ TRIGGERS = {
         """,
     ),
     "airflow_provider_secoda.triggers.secoda.SecodaVersionHistoryEventTrigger": _names(
-        1,
-        """
-        lookback match poke_interval resource_id secoda_conn_id
-        """,
+        1, "lookback match poke_interval resource_id secoda_conn_id"
     ),
     "airflow_provider_secoda.triggers.secoda.SecodaVersionHistoryTrigger": _names(
         1,
@@ -77,28 +74,13 @@ PAGE_ORDER = _names(
 )
 
 #: The value of :data:`SENSOR_STATE_KEY`.
-SENSOR_STATE = _names(
-    1,
-    """
-    consecutive_failures last_error page_order retry_at try_number waiting_for
-    """,
-)
+SENSOR_STATE = _names(1, "consecutive_failures last_error page_order retry_at try_number waiting_for")
 
 #: The value of a key that begins with :data:`CURSOR_KEY_PREFIX`.
-CURSOR = _names(
-    1,
-    """
-    delivered since
-    """,
-)
+CURSOR = _names(1, "delivered since")
 
 #: XCom keys of links.
-LINKS = _names(
-    1,
-    """
-    _link_SecodaOutputLink _link_SecodaResourceLink
-    """,
-)
+LINKS = _names(1, "_link_SecodaOutputLink _link_SecodaResourceLink")
 
 #: What the operator returns with ``output_path``, which is also the ``extra`` of asset events.
 SUMMARY = _names(
@@ -137,12 +119,7 @@ CONNECTION_EXTRAS = _names(
 )
 
 #: Airflow's metrics.
-METRICS = _names(
-    1,
-    """
-    secoda.lag secoda.logs secoda.pages secoda.requests secoda.retries secoda.throttles
-    """,
-)
+METRICS = _names(1, "secoda.lag secoda.logs secoda.pages secoda.requests secoda.retries secoda.throttles")
 
 #: The manifest. Its version is also in the manifest.
 MANIFEST = _names(

@@ -62,7 +62,7 @@ def test_retry_after(text, date, status):
     headers = {"retry-after": tried(text), "date": date}
     response = Response(status, headers, b"", NOW)
     call = Call(Request("/x"), lambda answer: answer)
-    error = interpret(call, call.request, response, "https://api.secoda.co", {})
+    error = interpret(call, call.request, response, "https://api.secoda.co", 0)
     assert isinstance(error, SecodaRateLimitError | SecodaServerError)
     wanted = error.retry_after
     assert wanted is None or (math.isfinite(wanted) and wanted >= 0)

@@ -278,7 +278,7 @@ def test_no_redirect_leads_out(location, prefix, status):
     """For any `Location`: an error, or the same question to the same origin, below the same path for every reader."""
     base = f"https://h.example{prefix}"
     request = Request(AUDIT_LOGS_PATH, QUERY)
-    found = interpret(Call(request, str), request, Response(status, {"location": location}), base, {})
+    found = interpret(Call(request, str), request, Response(status, {"location": location}), base, 0)
     if isinstance(found, SecodaError):
         assert isinstance(found, SecodaRedirectError)
         return

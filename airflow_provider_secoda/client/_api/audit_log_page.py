@@ -10,27 +10,13 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 import msgspec
 
-from airflow_provider_secoda.client._api.decoding import (
-    RECORD_DEPTH,
-    UNREADABLE,
-    check_envelope,
-    decode,
-    decode_audit_logs,
-    is_other_page,
-    locate,
-    sent_records,
-)
-from airflow_provider_secoda.client._api.json_checks import (
-    ambiguous_name_of_log,
-    nested_deeper_than,
-    replace_half_pairs,
-)
+from airflow_provider_secoda.client._api.decoding import decode_audit_logs, decode_page, decode_record, is_other_page
+from airflow_provider_secoda.client._api.json_checks import ambiguous_name_of_log
 from airflow_provider_secoda.client._api.timestamps import Instant, parse_instant
 from airflow_provider_secoda.client.errors import SecodaResponseError
 
 if TYPE_CHECKING:
     from airflow_provider_secoda.client._api.flow import Response
-    from airflow_provider_secoda.client._api.limits import Limits
 
 TimestampField: TypeAlias = Literal["logged_at", "created_at"]
 
@@ -85,23 +71,15 @@ def read_audit_logs(response: Response, number: int, field: TimestampField) -> P
         twice with different values
     :raises SecodaLimitError: if it is nested too deeply
     """
-    body, decoded = decode(decode_audit_logs, response)
-    records = list(sent_records(body.results, response.body, decoded))
-    check_envelope(response, records)
+    body, (records,) = decode_page(decode_audit_logs, response, "results")
     if is_other_page(body, number):
         return Page(number, (), body.count, body.total_pages)
-    logs = tuple(_read_log(raw, field, f"$.results[{index}]", response.limits) for index, raw in enumerate(records))
+    logs = tuple(_read_log(raw, field, f"$.results[{index}]", response) for index, raw in enumerate(records))
     return Page(number, logs, body.count, body.total_pages)
 
 
-def _read_log(raw: bytes, field: TimestampField, path: str, limits: Limits) -> Log:
-    if nested_deeper_than(raw, limits.nesting - RECORD_DEPTH):
-        raise limits.exceeded("nesting", path)
-    try:
-        head = _decode_head.decode(replace_half_pairs(raw))
-    except UNREADABLE as exc:
-        path, reason = locate(exc, path)
-        raise SecodaResponseError(f"a log is not of the documented shape at {path}: {reason}", path=path) from None
+def _read_log(raw: bytes, field: TimestampField, path: str, response: Response) -> Log:
+    head = decode_record(_decode_head, raw, path, response)
     logged_at, created_at = head.logged_at, head.created_at
     times = 3 - (logged_at, created_at, head.updated_at).count(msgspec.UNSET)
     if name := ambiguous_name_of_log(raw, head.id, times):

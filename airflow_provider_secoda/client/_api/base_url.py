@@ -15,12 +15,9 @@ from airflow_provider_secoda.client.errors import SecodaConfigurationError
 
 ON_PREMISE = "on_premise"
 REGIONS = {"us": "api.secoda.co", "eu": "eapi.secoda.co", "apac": "aapi.secoda.co"}
-_CLOUD_HOSTS = {
-    **{host: region for region, host in REGIONS.items()},
-    "app.secoda.co": "us",
-    "eu.secoda.co": "eu",
-    "apac.secoda.co": "apac",
-}
+#: The hosts of the web app.
+APPS = {"us": "app.secoda.co", "eu": "eu.secoda.co", "apac": "apac.secoda.co"}
+_CLOUD_HOSTS = {host: region for hosts in (REGIONS, APPS) for region, host in hosts.items()}
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 # Libraries disagree about what else is allowed between `//` and the path.
 _AUTHORITY = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(:[0-9]*)?")
@@ -110,7 +107,7 @@ def check_proxy(proxy: str, base_url: str) -> None:
 
 def is_loopback(base_url: str) -> bool:
     """Return whether a base URL is on this machine: only there plain HTTP is allowed."""
-    return _loopback_name(urlsplit(base_url).hostname or "")
+    return _is_loopback_name(urlsplit(base_url).hostname or "")
 
 
 def origin_of(url: str) -> tuple[str, str, int | None]:
@@ -128,13 +125,16 @@ def _shown(text: str) -> str:
     return "text with an @" if "@" in text else repr(text)
 
 
-def _loopback_name(name: str) -> bool:
-    if name == "localhost":
-        return True
+def _ip_address(name: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
-        return ipaddress.ip_address(name).is_loopback
+        return ipaddress.ip_address(name)
     except ValueError:
-        return False
+        return None
+
+
+def _is_loopback_name(name: str) -> bool:
+    address = _ip_address(name)
+    return name == "localhost" or (address is not None and address.is_loopback)
 
 
 def _check_domain(domain: str, region: str | None) -> None:
@@ -159,43 +159,32 @@ def _parse_host(text: str, port: int | None, scheme: str | None) -> _Host:
     problem = f"`host` {text!r} is not a base URL such as https://secoda.example.com: "
     if not (text.isascii() and text.isprintable()) or any(character in text for character in "\\?#% "):
         raise SecodaConfigurationError(problem + "write the host in plain ASCII, without a query or spaces")
-    if _is_ipv6(text):
+    if isinstance(_ip_address(text), ipaddress.IPv6Address):
         text = f"[{text}]"
     if "://" not in text:
         text = f"{scheme or ''}://{text.lstrip('/')}"
+    is_guess = text.startswith("://")
     try:
-        parts = urlsplit(text if not text.startswith("://") else "https" + text)
+        parts = urlsplit(f"https{text}" if is_guess else text)
         name, own_port = (parts.hostname or "").rstrip("."), parts.port
     except ValueError as exc:
         raise SecodaConfigurationError(problem + str(exc)) from None
     if not (_AUTHORITY.fullmatch(parts.netloc) and _valid_name(name)) or own_port == 0:
         raise SecodaConfigurationError(problem + "the host name or the port is not valid")
-    guessed = "http" if text.startswith("://") and _loopback_name(name) else "https"
-    scheme = guessed if text.startswith("://") else parts.scheme.lower()
+    scheme = "http" if is_guess and _is_loopback_name(name) else parts.scheme.lower()
     if scheme not in _SCHEMES:
         raise SecodaConfigurationError(problem + "only https is supported")
-    if scheme == "http" and not _loopback_name(name):
+    if scheme == "http" and not _is_loopback_name(name):
         raise SecodaConfigurationError(problem + "use https; http would send the API key unencrypted")
     _check_place(name, parts.path, problem)
     path = re.sub("/{2,}", "/", parts.path)
     return _Host(scheme, name, own_port or port, _API_SUFFIX.sub("", path))
 
 
-def _is_ipv6(text: str) -> bool:
-    try:
-        return ipaddress.ip_address(text).version == 6  # noqa: PLR2004
-    except ValueError:
-        return False
-
-
 def _valid_name(name: str) -> bool:
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        labels = name.split(".")
-        # `https:/x` and `https//x` are typing errors; no host has such a name.
-        return len(name) < 254 and name not in _SCHEMES and all(map(_LABEL.fullmatch, labels))  # noqa: PLR2004
-    return True
+    # `https:/x` and `https//x` are typing errors; no host has such a name.
+    is_dns_name = len(name) < 254 and name not in _SCHEMES and all(map(_LABEL.fullmatch, name.split(".")))  # noqa: PLR2004
+    return is_dns_name or _ip_address(name) is not None
 
 
 def _check_place(name: str, path: str, problem: str) -> None:
@@ -211,9 +200,8 @@ def _is_reserved(name: str) -> bool:
     Clouds provide credentials at link-local addresses (169.254.169.254). Private addresses are allowed: self-hosted
     workspaces have them.
     """
-    try:
-        address = ipaddress.ip_address(name)
-    except ValueError:
+    address = _ip_address(name)
+    if address is None:
         return bool(_NUMBER.fullmatch(name.rpartition(".")[2]))
     inner = getattr(address, "ipv4_mapped", None) or getattr(address, "sixtofour", None)
     if address in _NAT64:

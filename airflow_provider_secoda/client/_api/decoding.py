@@ -58,7 +58,7 @@ _decode_object = msgspec.json.Decoder(dict[str, Any])
 #: What decoders raise.
 UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 #: How many levels of an answer are outside a record.
-RECORD_DEPTH = 2
+_RECORD_DEPTH = 2
 _ENVELOPE = ("results", "version_histories", "non_versioned_logs", "total_pages", "count", "meta")
 _AT = re.compile(r" - at `\$([^`]*)`$")
 
@@ -72,12 +72,33 @@ def read_json(response: Response, listing: Literal["results", "version_histories
     """
     if nested_deeper_than(response.body, response.limits.nesting):
         raise response.limits.exceeded("nesting", "$")
-    decode(decode_audit_logs if listing == "results" else decode_resource_logs, response)
-    check_envelope(response)
-    return decode(_decode_object, response)[0]  # type: ignore[no-any-return]
+    _decode(decode_audit_logs if listing == "results" else decode_resource_logs, response)
+    _check_envelope(response)
+    return _decode(_decode_object, response)[0]  # type: ignore[no-any-return]
 
 
-def decode(decoder: Any, response: Response) -> tuple[Any, bytes]:
+def decode_page(decoder: Any, response: Response, *lists: str) -> tuple[Any, list[list[bytes]]]:
+    """Decode a page; return also the records of these lists, as they are in the body that was sent."""
+    page, decoded = _decode(decoder, response)
+    records = [list(_sent_records(getattr(page, name), response.body, decoded)) for name in lists]
+    _check_envelope(response, *records)
+    return page, records
+
+
+def decode_record(decoder: Any, raw: bytes, path: str, response: Response) -> Any:
+    """Decode what decisions need of a record.
+
+    :param path: where it is in the response
+    """
+    if nested_deeper_than(raw, response.limits.nesting - _RECORD_DEPTH):
+        raise response.limits.exceeded("nesting", path)
+    try:
+        return decoder.decode(replace_half_pairs(raw))
+    except UNREADABLE as exc:
+        raise _decode_error(exc, path, response) from None
+
+
+def _decode(decoder: Any, response: Response) -> tuple[Any, bytes]:
     """Decode a body; return also the bytes that were decoded: as long as the body, and nearly always the same."""
     body = response.body
     try:
@@ -87,14 +108,14 @@ def decode(decoder: Any, response: Response) -> tuple[Any, bytes]:
     except msgspec.DecodeError:
         body = replace_half_pairs(body)
     except (UnicodeDecodeError, RecursionError) as exc:
-        raise decode_error(exc, "$", response) from None
+        raise _decode_error(exc, "$", response) from None
     try:
         return decoder.decode(body), body
     except UNREADABLE as exc:
-        raise decode_error(exc, "$", response) from None
+        raise _decode_error(exc, "$", response) from None
 
 
-def sent_records(raws: list[msgspec.Raw], body: bytes, decoded: bytes) -> Iterator[bytes]:
+def _sent_records(raws: list[msgspec.Raw], body: bytes, decoded: bytes) -> Iterator[bytes]:
     """Yield each record as it is in the body that was sent, not in the bytes that were decoded."""
     position = 0
     for raw in raws:
@@ -106,7 +127,7 @@ def sent_records(raws: list[msgspec.Raw], body: bytes, decoded: bytes) -> Iterat
         yield record
 
 
-def check_envelope(response: Response, *lists: list[bytes]) -> None:
+def _check_envelope(response: Response, *lists: list[bytes]) -> None:
     """Refuse an answer that gives a documented member twice.
 
     :param lists: the records of each list, which need not be searched
@@ -114,7 +135,7 @@ def check_envelope(response: Response, *lists: list[bytes]) -> None:
     try:
         name = repeated_name(without_records(response.body, lists), _ENVELOPE)
     except RecursionError as exc:
-        raise decode_error(exc, "$", response) from None
+        raise _decode_error(exc, "$", response) from None
     if name:
         path = f"$.{name}"
         raise SecodaResponseError(f"the response gives {path} twice", path=path, status=response.status)
@@ -128,21 +149,14 @@ def is_other_page(page: AuditLogs | ResourceLogs, number: int) -> bool:
     return page.meta is not None and page.meta.page not in (None, number)
 
 
-def decode_error(exc: Exception, path: str, response: Response) -> SecodaError:
-    """Return the error for what a decoder refused at a path, or below it."""
+def _decode_error(exc: Exception, path: str, response: Response) -> SecodaError:
+    """Return the error for what a decoder refused at a path, or below it; where it is, only the error's text says."""
     if isinstance(exc, RecursionError):
         return response.limits.exceeded("nesting", path)
     kind = printable_line(response.headers.get("content-type", "").split(";")[0], 40).strip().lower()
     foreign = f" (it is {kind})" if kind and not kind.endswith("json") else ""
-    path, reason = locate(exc, path)
-    return SecodaResponseError(
-        f"the response is not the documented JSON{foreign}: {reason} at {path}",
-        path=path,
-        status=response.status,
-    )
-
-
-def locate(exc: Exception, path: str) -> tuple[str, str]:
-    """Return the JSON path of a decoder's error, which is only in the error's text, and what is wrong there."""
-    found = _AT.search(str(exc))
-    return (path + found[1], str(exc)[: found.start()]) if found else (path, str(exc))
+    reason = str(exc)
+    if found := _AT.search(reason):
+        path, reason = path + found[1], reason[: found.start()]
+    message = f"the response is not the documented JSON{foreign}: {reason} at {path}"
+    return SecodaResponseError(message, path=path, status=response.status)

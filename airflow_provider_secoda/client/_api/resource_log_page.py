@@ -11,16 +11,13 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from airflow_provider_secoda.client._api.decoding import (
-    RECORD_DEPTH,
     UNREADABLE,
-    check_envelope,
-    decode,
-    decode_error,
+    decode_page,
+    decode_record,
     decode_resource_logs,
     is_other_page,
-    sent_records,
 )
-from airflow_provider_secoda.client._api.json_checks import ambiguous_name, nested_deeper_than, replace_half_pairs
+from airflow_provider_secoda.client._api.json_checks import ambiguous_name, replace_half_pairs
 from airflow_provider_secoda.client._api.timestamps import Instant, parse_optional_instant
 from airflow_provider_secoda.client.errors import SecodaResponseError
 
@@ -90,11 +87,7 @@ def read_resource_logs(response: Response, number: int) -> VersionPage:
         twice, with different values, what decisions need
     :raises SecodaLimitError: if it is nested too deeply
     """
-    body, decoded = decode(decode_resource_logs, response)
-    histories, others = (
-        list(sent_records(raws, response.body, decoded)) for raws in (body.version_histories, body.non_versioned_logs)
-    )
-    check_envelope(response, histories, others)
+    body, (histories, others) = decode_page(decode_resource_logs, response, "version_histories", "non_versioned_logs")
     if is_other_page(body, number):
         return VersionPage(number, (), body.count, body.total_pages)
     versions = tuple(
@@ -105,12 +98,7 @@ def read_resource_logs(response: Response, number: int) -> VersionPage:
 
 
 def _read_version(raw: bytes, path: str, response: Response) -> Version:
-    if nested_deeper_than(raw, response.limits.nesting - RECORD_DEPTH):
-        raise response.limits.exceeded("nesting", path)
-    try:
-        head = _decode_version_head.decode(replace_half_pairs(raw))
-    except UNREADABLE as exc:
-        raise decode_error(exc, path, response) from None
+    head = decode_record(_decode_version_head, raw, path, response)
     if name := ambiguous_name(raw, _VersionHead.__struct_fields__):
         path = f"{path}.{name}"
         raise SecodaResponseError(f"a version history gives {path} twice, with different values", path=path)

@@ -9,11 +9,10 @@ from __future__ import annotations
 import re
 from urllib.parse import quote
 
-from airflow_provider_secoda.client._api.base_url import REGIONS
+from airflow_provider_secoda.client._api.base_url import APPS, REGIONS
 from airflow_provider_secoda.client.errors import SecodaConfigurationError
 
-_APPS = {"us": "app.secoda.co", "eu": "eu.secoda.co", "apac": "apac.secoda.co"}
-_APP_URLS = {f"https://{REGIONS[region]}": f"https://{host}" for region, host in _APPS.items()}
+_APP_URLS = {f"https://{REGIONS[region]}": f"https://{host}" for region, host in APPS.items()}
 #: One host, the app's or another, and the rest of the address.
 _TEMPLATE = re.compile(r"(\{app\}|https?://[A-Za-z0-9.-]+(?::[0-9]+)?)([/?#][!-~]*)")
 _ID = "{resource_id}"

@@ -27,12 +27,15 @@ class Attempt:
 
     :param pause: seconds to wait before it is sent
     :param since: time of the response that the pause counts from, in epoch seconds; drivers do not need it
+    :param failures: how often the call has failed, and ``redirects`` how many redirects it has followed
     """
 
     call: Call
     request: Request
     pause: float = 0.0
     since: float = 0.0
+    failures: int = 0
+    redirects: int = 0
 
 
 #: How an attempt ended.
@@ -97,17 +100,14 @@ class _Scheduler:
         if isinstance(outcome, Response):
             self.now = max(self.now, outcome.received_at)
 
-    def repeat(self, attempt: Attempt) -> None:
-        """Send an attempt before those that are waiting."""
-        self.waiting.appendleft(replace(attempt, since=self.now))
-
-    def slow_down(self, attempt: Attempt) -> None:
-        """Send an attempt again after a 429: it alone, and then half as many at once as before."""
-        if self.probe is None:
+    def repeat(self, attempt: Attempt, *, throttled: bool = False) -> None:
+        """Send an attempt before those that are waiting; after a 429 it alone, and then half as many at once."""
+        if throttled and self.probe is None:
             self.probe = attempt.call
             self.limit = max(1, self.limit // 2)
-        self.successes = 0
-        self.repeat(attempt)
+        if throttled:
+            self.successes = 0
+        self.waiting.appendleft(replace(attempt, since=self.now))
 
     def settle(self, call: Call) -> None:
         """Record that a call ended; after enough of them allow one more at once."""
@@ -133,7 +133,7 @@ def exchange(
     """
     policy, stats = policy or RetryPolicy(), stats or RequestStats()
     rng = rng or random.Random()  # noqa: S311 - jitter, no secret
-    scheduler, failures, redirects = _Scheduler(max(1, concurrency)), dict[Call, int](), dict[Call, int]()
+    scheduler = _Scheduler(max(1, concurrency))
     answer: tuple[Call, Any] | None = None
     try:
         while True:
@@ -150,28 +150,22 @@ def exchange(
                 if finished is None:  # pragma: no cover - a driver that breaks the protocol
                     raise TypeError("a driver must answer attempts with an outcome")
                 attempt, outcome = finished
-                call = attempt.call
                 scheduler.finish(outcome)
-                result = interpret(call, attempt.request, outcome, base_url, redirects)
+                result = interpret(attempt.call, attempt.request, outcome, base_url, attempt.redirects)
                 if isinstance(result, Request):
-                    scheduler.repeat(Attempt(call, result))
+                    scheduler.repeat(replace(attempt, request=result, pause=0.0, redirects=attempt.redirects + 1))
                     continue
-                delay = None
+                delay, failures = None, attempt.failures + 1
                 if isinstance(result, SecodaError):
-                    failures[call] = failures.get(call, 0) + 1
-                    delay = policy.delay(result, failures[call], rng, call.attempts)
+                    delay = policy.delay(result, failures, rng, attempt.call.attempts)
                 throttled = isinstance(result, SecodaRateLimitError)
                 stats.throttled += throttled
                 if delay is None:
                     stats.pages += not isinstance(result, SecodaError)
-                    scheduler.settle(call)
-                    answer = (call, result)
-                    continue
-                stats.retries += 1
-                again = Attempt(call, attempt.request, delay)
-                if throttled:
-                    scheduler.slow_down(again)
+                    scheduler.settle(attempt.call)
+                    answer = (attempt.call, result)
                 else:
-                    scheduler.repeat(again)
+                    stats.retries += 1
+                    scheduler.repeat(replace(attempt, pause=delay, failures=failures), throttled=throttled)
     except StopIteration as stop:
         return stop.value  # type: ignore[no-any-return]

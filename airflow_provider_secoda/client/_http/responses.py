@@ -46,21 +46,17 @@ _MAX_REDIRECTS = 3
 _SEPARATOR = re.compile(r"[/\\;]")
 
 
-def interpret(
-    call: Call, request: Request, outcome: Response | SecodaError, base_url: str, redirects: dict[Call, int]
-) -> Any:
+def interpret(call: Call, request: Request, outcome: Response | SecodaError, base_url: str, redirects: int) -> Any:
     """Return what an outcome means: a value, an error, or the request that a redirect leads to.
 
-    :param request: what was sent for the call
-    :param redirects: how many redirects each call has followed; updated here
+    :param request: what was sent for the call, after this many ``redirects``
     """
     if isinstance(outcome, SecodaError):
         return outcome
     if outcome.status == 200:  # noqa: PLR2004 - the one status that the reference documents for success
         return _read(call, outcome)
     if outcome.status in _REDIRECTS:
-        redirects[call] = redirects.get(call, 0) + 1
-        return _redirect(request, outcome, base_url, redirects[call])
+        return _redirect(request, outcome, base_url, redirects)
     return _error(request, outcome)
 
 
@@ -119,7 +115,7 @@ def _epoch_seconds(text: str) -> float | None:
         return None
 
 
-def _redirect(request: Request, response: Response, base_url: str, count: int) -> Request | SecodaError:
+def _redirect(request: Request, response: Response, base_url: str, redirects: int) -> Request | SecodaError:
     """Follow a redirect within the origin only: nothing that a server sends decides where the key goes."""
     location = response.headers.get("location")
     if not location:
@@ -138,7 +134,7 @@ def _redirect(request: Request, response: Response, base_url: str, count: int) -
             "it would send the API key there. Set `host` to the address that answers without a redirect",
             status=response.status,
         )
-    if count > _MAX_REDIRECTS:
+    if redirects >= _MAX_REDIRECTS:
         return SecodaRedirectError(f"Secoda redirects {request.path} in a loop", status=response.status)
     # The query of the original request is sent again: some redirects lose it, and with it the filter and the page.
     return Request(path.removeprefix(prefix), request.params)
