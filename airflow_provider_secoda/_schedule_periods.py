@@ -21,8 +21,6 @@ from airflow_provider_secoda._compat import core_timetable, delta_of
 from airflow_provider_secoda.client._api.timestamps import from_instant, to_instant
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from airflow.timetables.base import DagRunInfo
 
 # A schedule with ticks in every hour but not on every day, like ``*/15 * * * 1``, loses or gains ticks where the clocks
@@ -160,21 +158,17 @@ def _around(core: Any, instant: datetime) -> tuple[DagRunInfo | None, DagRunInfo
         if (earlier := _last_before(core, limit - _EARLY)) is None:
             break
         first, limit = earlier, earlier.run_after
-    previous = current = None
-    for info in _runs_from(core, first or _next_run(core, instant - _EARLY)):
-        if info.run_after > instant:
-            return previous, current, info
-        previous, current = current, info
-    return previous, current, None
+    previous, current, following = None, None, first or _next_run(core, instant - _EARLY)
+    while following is not None and following.run_after <= instant:
+        previous, current, following = current, following, _run_after(core, following)
+    return previous, current, following
 
 
-def _runs_from(core: Any, info: DagRunInfo | None) -> Iterator[DagRunInfo]:
-    """Yield ``info`` and every run that the scheduler would create after it."""
-    while info is not None:
-        yield info
-        start = info.data_interval.start if info.data_interval else info.run_after
-        following = _next_run(core, start - timedelta(days=1), info.data_interval)  # a start date is earlier, too
-        info = following if following is not None and following.run_after > info.run_after else None
+def _run_after(core: Any, info: DagRunInfo) -> DagRunInfo | None:
+    """Return the run that the scheduler would create after a run; None if that would not be later."""
+    start = info.data_interval.start if info.data_interval else info.run_after
+    following = _next_run(core, start - timedelta(days=1), info.data_interval)  # a start date is earlier, too
+    return following if following is not None and following.run_after > info.run_after else None
 
 
 def _last_before(core: Any, limit: datetime) -> DagRunInfo | None:

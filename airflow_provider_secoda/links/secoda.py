@@ -46,10 +46,7 @@ class SecodaResourceLink(_Link):
 
 
 def push_link(link: BaseOperatorLink, url: str | None, context: Mapping[str, Any]) -> None:
-    """Store the URL of a link where the web UI reads it, before the task ends.
-
-    :param url: None if there is no link
-    """
+    """Store the URL of a link, if there is one, where the web UI reads it before the task ends."""
     instance: Any = context.get("ti")
     if url and hasattr(instance, "xcom_push"):
         instance.xcom_push(key=link.xcom_key, value=url)

@@ -30,8 +30,6 @@ def write_file(
 ) -> dict[str, Any]:
     """Write the logs of a window to a file, and its manifest next to it; return the summary.
 
-    :param path: path or URL of the file
-    :param context: the context of the task, for the manifest
     :param settle: how long after the end of the window the task waited, for the manifest
     :raises AirflowFailException: the file contains logs that were not read again; also what :meth:`.WindowRead.finish`
         raises
@@ -60,7 +58,6 @@ def write_file(
 def return_logs(read: WindowRead, *, limit_bytes: int) -> list[dict[str, Any]]:
     """Return the logs of a window in ascending order of (timestamp, id).
 
-    :param limit_bytes: how many bytes of logs may be returned
     :raises AirflowFailException: the logs are too large for XCom; also what :meth:`.WindowRead.finish` raises
     """
     found: dict[str, Log] = {}
@@ -90,8 +87,6 @@ def add_outlet_event_extra(outlets: Iterable[Any], summary: Mapping[str, Any], c
     A DAG that the asset triggers reads from it which file was written and for which window. A partitioned run adds its
     ``partition_key`` too. Keys that the DAG's own code has set stay as they are. Asset aliases are skipped: only the
     DAG knows which asset a file belongs to.
-
-    :param outlets: the task's outlets, of any kind
     """
     events = context.get("outlet_events")
     if events is None:  # a caller executes the operator by hand

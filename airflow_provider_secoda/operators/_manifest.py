@@ -27,7 +27,6 @@ def manifest_header(written: WrittenFile, read: WindowRead, *, settle: timedelta
     It does not contain the API key; of the connection it contains the id and the address of the API.
 
     :param settle: how long after the end of the window the task waited before it read
-    :param context: the context of the task, for the names of the DAG, the task and the run
     """
     report, stats = read.report, read.stats
     return {
@@ -112,8 +111,6 @@ def check_replaced(path: str, read: WindowRead, spool: Spool) -> None:
     A task that is cleared after logs have expired in Secoda would replace a file by one that contains fewer logs. The
     manifest of the file shows it; a manifest of another query does not count, as the path may not depend on the window.
 
-    :param path: path or URL of the file
-    :param spool: the logs that were read
     :raises AirflowFailException: the file contains logs that were not read, or its manifest cannot be read
     """
     manifest = manifest_path(path)

@@ -28,15 +28,11 @@ class WindowRead:
     """One read of a window: first what to read, and after :meth:`finish` also what was read.
 
     :param filter: Secoda's filter grammar as plain data; None for all logs
-    :param concurrency: the number of pages to read at the same time
-    :param require_history: fail if the API returns no log from before the window
-    :param skip_if_empty: skip the task if there are no logs
-    :param log: the logger of the task, for progress and warnings
+    :param log: the logger of the task
     :ivar report: what the client observed
     :ivar started_at: when the read started, UTC
     :ivar count: number of logs, each counted once
-    :ivar first: timestamp of the first log; None without logs
-    :ivar last: timestamp of the last log
+    :ivar first: timestamp of the first log; None without logs; likewise ``last``
     :ivar max_lag: the largest ``created_at - logged_at`` in microseconds; None without logs that have both
     """
 
@@ -105,17 +101,14 @@ class WindowRead:
 
     @property
     def base_url(self) -> str:
-        """The address of the API."""
         return self.hook.get_conn().base_url
 
     @property
     def stats(self) -> RequestStats:
-        """Requests, retries and throttled requests."""
         return self.hook.get_conn().stats
 
     @property
     def max_lag_seconds(self) -> float | None:
-        """The largest lag in seconds."""
         return None if self.max_lag is None else self.max_lag / 1_000_000
 
     @property
