@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from airflow_provider_secoda.get_provider_info import __version__
 from airflow_provider_secoda.verify._report import as_json, as_lines
-from airflow_provider_secoda.verify._verify import Progress, verify
+from airflow_provider_secoda.verify._verify import Progress, check_paths
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -31,14 +31,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         # Airflow may print when it is imported or used; only the result goes to standard output.
         with contextlib.redirect_stdout(sys.stderr):
-            result = verify(
+            result = check_paths(
                 options.paths,
+                progress,
                 start=options.start,
                 end=options.end,
                 against_source=options.against_source,
                 conn_id=options.conn_id,
                 max_findings=options.max_findings,
-                _progress=progress,
             )
         _print(as_json(result).splitlines() if options.json else as_lines(result), out)
     except ValueError as exc:

@@ -70,7 +70,6 @@ def verify(
     against_source: bool = False,
     conn_id: str | None = None,
     max_findings: int = 100,
-    _progress: Progress | None = None,
 ) -> Result:
     """Check files against their manifests, the windows of each series for gaps, and ids against each other.
 
@@ -85,6 +84,28 @@ def verify(
     :param max_findings: how many findings of each kind are listed per file and series; all are counted
     :raises ValueError: an argument is invalid; what cannot be read is in ``errors`` of the result
     """
+    return check_paths(
+        paths,
+        Progress(),
+        start=start,
+        end=end,
+        against_source=against_source,
+        conn_id=conn_id,
+        max_findings=max_findings,
+    )
+
+
+def check_paths(
+    paths: Sequence[str],
+    progress: Progress,
+    *,
+    start: datetime | str | None,
+    end: datetime | str | None,
+    against_source: bool,
+    conn_id: str | None,
+    max_findings: int,
+) -> Result:
+    """Do what :func:`verify` does, and report the progress."""
     first = None if start is None else to_instant(parse_datetime("start", start))
     after = None if end is None else to_instant(parse_datetime("end", end))
     if first is not None and after is not None and first >= after:
@@ -92,7 +113,6 @@ def verify(
     check_count("max_findings", max_findings)
     now = f"{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%SZ}"
     result = Result(tuple(paths), now, __version__, first, after, against_source)
-    progress = _progress or Progress()
     pairs, result.other_files = find_pairs(paths, result.errors)
     progress.total = len(pairs)
     with RecordIndex(hold=against_source) as index, closing(Source(conn_id, progress.write_if_due)) as source:
