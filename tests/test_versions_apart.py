@@ -13,8 +13,7 @@ COMPAT = PACKAGE / "_compat.py"
 MISSING = {"ImportError", "ModuleNotFoundError"}
 #: What looks like a check of the version, and is not: file, expression, and its purpose.
 NOT_VERSIONS = {
-    ("_lineage/operator.py", "except ImportError"): "OpenLineage's provider need not be installed",
-    ("_lineage/sensor.py", "except ImportError"): "OpenLineage's provider need not be installed",
+    ("_lineage/tasks.py", "except ImportError"): "OpenLineage's provider need not be installed",
     ("operators/secoda.py", "except ModuleNotFoundError"): "the extra for Parquet need not be installed",
     ("_schedule_periods.py", "hasattr(mapper, …)"): "mappers of other kinds have no inner mapper",
     ("_schedule_periods.py", "getattr(timetable, 'partition_mapper_config')"): "only some timetables have it",

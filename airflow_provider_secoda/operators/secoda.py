@@ -223,7 +223,7 @@ class SecodaAuditLogsOperator(BaseOperator):
 
     def get_openlineage_facets_on_start(self) -> OperatorLineage[Any, Any] | None:
         """Return the audit logs as input. The file has no name yet."""
-        from airflow_provider_secoda._lineage.operator import lineage_on_start  # noqa: PLC0415
+        from airflow_provider_secoda._lineage.tasks import lineage_on_start  # noqa: PLC0415
 
         return lineage_on_start(self.secoda_conn_id)
 
@@ -237,7 +237,7 @@ class SecodaAuditLogsOperator(BaseOperator):
         del ti
         if self._read is None:
             return None
-        from airflow_provider_secoda._lineage.operator import lineage_on_complete  # noqa: PLC0415
+        from airflow_provider_secoda._lineage.tasks import lineage_on_complete  # noqa: PLC0415
 
         return lineage_on_complete(self._read.hook.settings, self._read.query, self._summary)
 

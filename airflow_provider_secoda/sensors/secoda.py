@@ -20,7 +20,7 @@ from airflow.providers.common.compat.sdk import (
 
 from airflow_provider_secoda._arguments import check_count, check_match, check_text, parse_datetime
 from airflow_provider_secoda._compat import AirflowRescheduleException, starts_from_trigger
-from airflow_provider_secoda._lineage.sensor import ResourceLineage
+from airflow_provider_secoda._lineage.tasks import ResourceLineage
 from airflow_provider_secoda.client.errors import SecodaConfigurationError
 from airflow_provider_secoda.links.secoda import SecodaResourceLink, push_link
 from airflow_provider_secoda.retries import DEFAULT_POLICY, retry_policy_kwargs, unwrap_errors_for_retry_policy
