@@ -120,7 +120,7 @@ def report(worlds: dict[str, Any], figures: dict[str, Counter[str]], seconds: fl
         f"In {excused:,} of the {worlds['interleavings']:,} reads a log was missed that no reader of the listing can "
         "detect, or that is [not guaranteed](../docs/completeness.md#what-is-not-guaranteed): "
         + ", ".join(f"{reason} {count:,}" for reason, count in sorted(worlds["excused"].items()))
-        + ". `tests/simulation/ledger.py` explains each.",
+        + ". `tests/simulation/expected_logs.py` explains each.",
     ]
     return "\n".join(lines)
 

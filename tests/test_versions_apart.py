@@ -1,4 +1,4 @@
-"""Differences between versions of Airflow live in one module, ``_compat``, and each entry says when it can go."""
+"""Differences between versions of Airflow are in one module, ``_compat``, and each entry says when it can go."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "airflow_provider_secoda"
 COMPAT = PACKAGE / "_compat.py"
 MISSING = {"ImportError", "ModuleNotFoundError"}
-#: What looks like a check of the version, and is not: file, expression, and its purpose.
+#: Expressions that resemble a check of the version: file, expression, and its purpose.
 NOT_VERSIONS = {
     ("_lineage/tasks.py", "except ImportError"): "OpenLineage's provider need not be installed",
     ("operators/secoda.py", "except ModuleNotFoundError"): "the extra for Parquet need not be installed",
@@ -58,8 +58,8 @@ def version_checks(tree):
 
 def _call(node, name):
     if name == "hasattr" or (name == "getattr" and len(node.args) > 2):
-        asked = node.args[1]
-        what = repr(asked.value) if isinstance(asked, ast.Constant) else "…"
+        checked = node.args[1]
+        what = repr(checked.value) if isinstance(checked, ast.Constant) else "…"
         thing = ast.unparse(node.args[0])
         if not (name == "getattr" and what == "'retry_after'"):  # of our own errors
             yield f"{name}({thing}, {what})"

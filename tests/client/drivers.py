@@ -29,7 +29,7 @@ QUICK = RetryPolicy(attempts=3, base=0.001, cap=0.002)
 UTC = timezone.utc
 MONTH = {"seed": 3, "logs": 900, "days": 30, "until": datetime(2026, 10, 1, tzinfo=UTC), "people": 5}
 START, END = datetime(2026, 9, 5, tzinfo=UTC), datetime(2026, 9, 25, 12, tzinfo=UTC)
-#: Where the frames lie that know the key.
+#: The folder of the tests, whose frames contain the key.
 TESTS = str(Path(__file__).parent)
 ALIVE = http(connection="keep-alive")
 

@@ -50,7 +50,7 @@ class Model:
     late_range: tuple[int, int] = (0, 0)
     expire: float = 0.0  # chance that the oldest log expires before an answer
     stale: float = 0.0  # chance that an answer is a moment old
-    fail: float = 0.0  # chance of a 429, a 5xx or a body that is no JSON
+    fail: float = 0.0  # chance of a 429, a 5xx or a body that is not JSON
     cap: int | None = None
     cap_counts: bool = True  # whether the cap shows in count and total_pages
     beyond: str = "empty"  # what a page beyond the cap answers: empty or 404

@@ -61,7 +61,7 @@ def alone(url, work, *, key=KEY, **options):
 
 
 @pytest.mark.parametrize("secured", [False, True], ids=["http", "https"])
-@pytest.mark.parametrize("how", ["at once", "when asked", "reset when asked", "in the head"])
+@pytest.mark.parametrize("how", ["at once", "at the next request", "reset at the next request", "in the head"])
 def test_a_connection_that_was_closed_while_idle(tmp_path, how, secured):
     """A server that closes idle connections, even at the moment of the next request, costs no poll."""
     file, context = certificate(tmp_path, "127.0.0.1")
@@ -99,10 +99,10 @@ def test_a_request_on_a_new_connection_is_sent_once():
 
     async def poll(client):
         await client.value(page())
-        for asked in (3, 4):
+        for sent in (3, 4):
             with pytest.raises(SecodaConnectionError):
                 await client.value(page())
-            assert len(server.requests) == asked
+            assert len(server.requests) == sent
 
     with AnswersOnce() as server:
         alone(server.url, poll, policy=ONCE)
@@ -122,7 +122,7 @@ def test_connections_are_kept_and_bounded():
 
 
 def test_connections_that_are_not_needed_are_closed(monkeypatch):
-    """After a burst the connections beyond what is needed are let go of."""
+    """After a burst the connections that are not needed are closed."""
     monkeypatch.setattr(async_transport, "KEEP_ALIVE", 0.05)
 
     async def poll(client):
@@ -136,8 +136,8 @@ def test_connections_that_are_not_needed_are_closed(monkeypatch):
         assert server.most == 4
 
 
-def test_waiting_for_a_connection_takes_as_long_as_it_takes():
-    """The timeout is the server's: who waits for others to end gets no timeout."""
+def test_waiting_for_a_connection_has_no_timeout():
+    """The timeout is for responses: a request that waits for a free connection does not time out."""
 
     async def poll(client):
         return len(await asyncio.gather(*(client.value(page()) for _ in range(5))))
@@ -146,7 +146,7 @@ def test_waiting_for_a_connection_takes_as_long_as_it_takes():
         assert alone(server.url, poll, max_connections=1, timeout=0.3) == 5
 
 
-def test_failures_use_up_no_connection(tmp_path):
+def test_failures_occupy_no_connection(tmp_path):
     """However often connections fail, also behind a proxy, there is still one for the next request."""
     with behind_a_proxy(tmp_path) as (server, proxy, ca):
         serve = server._serve
@@ -199,7 +199,7 @@ def test_a_poll_that_is_cancelled(month, when, side_by_side, caplog):
 
 @pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # the library leaves half a TLS handshake to Python
 @pytest.mark.parametrize("secured", [False, True], ids=["http", "https"])
-def test_a_poll_that_is_cancelled_at_any_moment(tmp_path, secured):
+def test_a_poll_that_is_cancelled_at_any_point(tmp_path, secured):
     """A poll that is cancelled at any point shows no key, leaves no task and gives its slot back."""
     file, context = certificate(tmp_path, "127.0.0.1")
 
@@ -224,7 +224,7 @@ def test_a_poll_that_is_cancelled_at_any_moment(tmp_path, secured):
     assert pieces("".join(texts)) == []
 
 
-def test_a_timeout_around_a_poll_tells_no_key(month):
+def test_a_timeout_around_a_poll_shows_no_key(month):
     """What ``asyncio.wait_for`` raises has no frame with the key."""
     month.faults.latency = 30
 
@@ -236,7 +236,7 @@ def test_a_timeout_around_a_poll_tells_no_key(month):
     assert pieces(shown_by(alone(month.url, poll, key=month.api_key)), month.api_key) == []
 
 
-def test_closing_midway(month):
+def test_a_reader_that_stops_early(month):
     """A reader that stops early leaves no task behind, even one that pauses for minutes."""
 
     def flow():
@@ -266,7 +266,7 @@ def test_closing_midway(month):
 
 
 def test_an_error_that_ends_a_run_stops_the_others(month):
-    """When a rule gives up, what else is under way is stopped."""
+    """When a flow fails, its other requests are cancelled."""
     month.faults.script = [404, "slow:30", "slow:30"]
 
     def flow():
@@ -282,8 +282,8 @@ def test_an_error_that_ends_a_run_stops_the_others(month):
     alone(month.url, read, key=month.api_key)
 
 
-def test_closing_while_somebody_asks():
-    """A request under way when the client is closed still gets its answer, and its connection is closed after it."""
+def test_closing_during_a_request():
+    """A request that is in flight when the client is closed gets its response, then its connection is closed."""
 
     async def poll(client):
         task = asyncio.create_task(client.value(page()))
@@ -309,7 +309,7 @@ def test_no_cookies():
 
 
 def test_polls_are_not_logged(caplog):
-    """A poll writes nothing above DEBUG and never a header; what others do with the same library is logged as ever."""
+    """A poll logs nothing above DEBUG and never a header; other clients of the same library log as usual."""
     log_everything(caplog)
 
     async def poll(client):
@@ -333,8 +333,8 @@ def test_no_connections_at_all():
         AsyncSecodaClient(KEY, max_connections=0)
 
 
-def test_a_client_that_is_made_wrongly_tells_no_key():
-    """The constructor lets go of the key before it can fail."""
+def test_a_constructor_that_fails_shows_no_key():
+    """The error of a constructor that fails has no frame with the key."""
     for options in ({"base_url": "http://secoda.example.com"}, {"proxy": "nothing"}, {"verify": "/no/bundle.pem"}):
         with pytest.raises(SecodaConfigurationError) as error:
             AsyncSecodaClient(**({"api_key": KEY} | options))

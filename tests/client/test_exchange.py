@@ -282,7 +282,7 @@ def test_a_429_holds_the_others_back_and_halves_what_is_in_flight():
         under_way += wire.send((under_way.pop(0), OK))
         peaks.append(len(under_way))
     assert peaks == sorted(peaks)
-    assert (peaks[0], peaks[-1]) == (2, 4)  # and slowly back to what was asked for
+    assert (peaks[0], peaks[-1]) == (2, 4)  # and slowly back to the requested concurrency
 
 
 def test_several_429s_at_once_halve_once():

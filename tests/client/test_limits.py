@@ -328,15 +328,15 @@ import resource, sys, threading
 from tests.client.drivers import KEY, Loop, Threads, page
 from airflow_provider_secoda.client.errors import SecodaError
 client = {driver}(KEY, sys.argv[1])
-def ask():
+def read_page():
     try:
         print("read", client.value(page()))
     except SecodaError as error:
         print(type(error).__name__, getattr(error, "setting", ""))
-ask()  # of a server that does no harm: everything is loaded
+read_page()  # of a harmless server: all modules are loaded
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 for _ in range(int(sys.argv[2])):
-    ask()
+    read_page()
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
 

@@ -128,7 +128,7 @@ def test_an_order_that_breaks_midway_is_noticed():
 
 
 def test_an_ignored_sort_that_looks_right_is_noticed():
-    """A default order that happens to look newest first is not mistaken for an honoured sort."""
+    """A default order that is newest first by chance is not mistaken for an honoured sort."""
 
     class NewestCreatedFirst(Model):
         def _sorted(self, rows, sort):
@@ -292,7 +292,7 @@ class TestCap:
             assert report.order == "both_ends"
             assert "the listing is truncated" in report.warnings[0]
 
-    def test_told_apart_while_logs_arrive(self, cap_counts, beyond):
+    def test_distinguished_while_logs_arrive(self, cap_counts, beyond):
         """A truncated listing is distinguished from one that changes, also while logs arrive all the time."""
         for seed in range(6):
             model = self.model(cap_counts, beyond, arrive=0.3, seed=seed)
@@ -347,7 +347,7 @@ def test_an_old_workspace_says_nothing():
     assert report.warnings == []
 
 
-def test_a_filtered_listing_asks_for_the_whole_history():
+def test_the_history_of_a_filtered_listing():
     """With a filter, history is that of the workspace: the first match alone says nothing of it."""
     logs = spaced(60)
     logs[40]["performer_id"] = "p"
@@ -601,8 +601,8 @@ def test_rows_shown_twice_do_not_come_twice():
             read(Doubled(spaced(count), page_size=page_size), BEGIN, BEGIN + 40 * SECOND)
 
 
-def test_a_cut_amid_a_tie_is_noticed():
-    """A listing cut between logs of one timestamp is not taken for whole: the rest comes from the other end."""
+def test_a_listing_that_is_truncated_in_a_tie_is_noticed():
+    """A listing that is truncated between logs of one timestamp is not complete: the rest comes from the other end."""
     logs = [log(n, BEGIN + max(0, n - 4) * SECOND) for n in range(40)]
     model = Model(logs, page_size=6, cap=37)
     ids, report = read(model, BEGIN, BEGIN + 20 * SECOND)
@@ -610,8 +610,8 @@ def test_a_cut_amid_a_tie_is_noticed():
     assert report.order == "both_ends"
 
 
-def test_a_late_arrival_behind_the_end_is_no_cut():
-    """A log that arrives behind the end while it is read does not make the listing look cut."""
+def test_a_late_arrival_behind_the_end_is_not_a_truncation():
+    """A log that arrives behind the end while it is read is not mistaken for a truncated listing."""
     for request in range(3, 20):
         model = scripted({request: [lambda m: m._add(BEGIN - SECOND)]})
         before = set(model.ever)
@@ -620,7 +620,7 @@ def test_a_late_arrival_behind_the_end_is_no_cut():
         assert report.order == "newest_first"
 
 
-def test_a_clamped_page_number_is_no_page():
+def test_a_clamped_page_number_is_not_a_page():
     """A server that answers a page behind the end with the last one is not read as if it were that page."""
 
     class Clamping(Model):
@@ -644,8 +644,8 @@ def test_an_unsortable_listing_with_a_missing_page_fails():
         read(model, BEGIN, BEGIN + 98 * SECOND)
 
 
-def test_a_cut_unordered_listing_that_showed_more_fails():
-    """What the listing showed when it was sorted, and does not show unsorted, is behind a cut."""
+def test_a_truncated_unordered_listing_that_showed_more_fails():
+    """Logs that are in the sorted listing, but not in the unsorted one, show that it is truncated."""
 
     class Broken(Model):
         def _sorted(self, rows, sort):

@@ -81,7 +81,7 @@ def test_half_surrogates_in_one_log_spare_the_others():
 
 
 def test_an_escaped_backslash_is_no_escape():
-    """In ``\\\\ud83e`` the backslash is text, so that no half pair is there to be mended."""
+    """In ``\\\\ud83e`` the backslash is text, so that there is no half pair to replace."""
     page = read_json(page_of(f'{{{HEAD}, "t": "\\\\ud83e \\ud83e"}}'))
     assert page["results"][0]["t"] == "\\ud83e \ufffd"
 

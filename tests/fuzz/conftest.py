@@ -1,4 +1,4 @@
-"""Leave behind how much was tried."""
+"""Record how much was tried."""
 
 from tests.fuzz.fuzzing import tried
 from tests.helpers import figures

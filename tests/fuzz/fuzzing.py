@@ -1,4 +1,4 @@
-"""What comes in, made up: JSON as no encoder writes it, and how many inputs of how many bytes were tried."""
+"""Generated inputs: JSON as no encoder writes it, and the number of inputs and bytes that were tried."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 
-#: Inputs that each property is tried on. A long run: FUZZ_EXAMPLES=100000 pytest tests/fuzz
+#: The number of inputs for each property. A long run: FUZZ_EXAMPLES=100000 pytest tests/fuzz
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "0"))
 
 
 def fuzzed(default, *, slow=False):
-    """Return the settings of a property: how many inputs, unless the environment says how many for all.
+    """Return the settings of a property with a number of inputs, unless the environment sets it for all.
 
-    :param slow: whether a failure is to be told as it was found, since to make it smaller would take minutes
+    :param slow: whether a failing input is reported as found, because shrinking it would take minutes
     """
     return settings(
         max_examples=EXAMPLES or default,
@@ -28,7 +28,7 @@ def fuzzed(default, *, slow=False):
 
 @dataclass
 class Tried:
-    """How much was tried."""
+    """The number of inputs and bytes that were tried."""
 
     inputs: int = 0
     bytes: int = 0
@@ -45,7 +45,7 @@ class Tried:
 tried = Tried()
 
 AT = b'"2026-10-14T12:00:00.000001Z"'
-#: Values that JSON allows, and that decoders stumble over.
+#: Values that JSON allows, and that decoders often get wrong.
 ODD = [
     *[b"null", b"true", b"0", b"-0", b"-0.0", b"1e999", b"-1E+400", b"1e-999", b"0.1", b"1.0", b"[]", b"{}", b'"id"'],
     *[b"9" * 19, b"18446744073709551616", b"-9223372036854775809", b"9" * 400, b"1" + b"0" * 5_000, b"1e" + b"9" * 300],
@@ -62,7 +62,7 @@ ODD = [
     *[b'"\\uD83E\\uD83E\\uDD86"', b'"\xef\xbb\xbf"', b'"\\\\"', b'"a\\/b"', b'"\\"]"', b'"' + b"y" * 9_000 + b'"'],
     *[b"[[[[[]]]]]", b'{"id":"b"}', b"[" * 150 + b"]" * 150, b'{"a":' * 120 + b"1" + b"}" * 120],
 ]
-#: What is no JSON, or nested too deeply.
+#: Values that are not JSON, or are nested too deeply.
 BAD = [
     *[b"NaN", b"Infinity", b"-Infinity", b"undefined", b"'a'", b"0x10", b"1_000", b"tru", b"01", b"+1", b".5", b"1."],
     *[b'"\0"', b'"\x1f"', b'"\xed\xa0\x80"', b'"\xff"', b'"\xc3"', b'"\xf4\x90\x80\x80"', b'"\\x41"', b'"\\"', b'"\n"'],

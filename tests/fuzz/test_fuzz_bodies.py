@@ -35,7 +35,7 @@ def answer(body, status=200, headers=None):
 
 
 def ours(read, *arguments):
-    """Return what a reader returns, or None where it raised an error of ours, which says little and can be kept."""
+    """Return what a reader returns, or None if it raises an error of the client, which must be short and picklable."""
     try:
         return read(*arguments)
     except (SecodaResponseError, SecodaLimitError) as error:
@@ -93,7 +93,7 @@ def test_pages_of_versions(body):
             entries = Baseline(START).new_entries([page], START)
         except SecodaResponseError:
             return
-        for entry in entries if find_spec("pendulum") else ():  # Airflow brings it, the client does without
+        for entry in entries if find_spec("pendulum") else ():  # Airflow installs it, the client does not need it
             from airflow_provider_secoda._polling.wait import summaries
 
             (payload,) = summaries([entry])
@@ -176,7 +176,7 @@ PAGE = b'{"results":[%b],"count":1,"total_pages":1}'
     ],
     ids=[
         *["text", "half pairs", "backslashes", "digits", "deep", "wide", "names in text", "logs", "odd separators"],
-        *["half a pair in each", "a count", "a name again and again", "no end", "nothing", "no text", "nearly nothing"],
+        *["half a pair in each", "a count", "a name many times", "no end", "nothing", "no text", "nearly nothing"],
     ],
 )
 def test_megabytes(body):
@@ -190,6 +190,6 @@ def test_megabytes(body):
     finally:
         tracemalloc.stop()
     assert time.process_time() - begin < 10
-    assert peak < 16 * len(body)  # Python's objects are many times what they stand for
+    assert peak < 16 * len(body)  # Python's objects are many times larger than their JSON
     if page is not None:
         assert all(log.raw in body for log in page.logs[:3])

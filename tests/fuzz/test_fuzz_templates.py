@@ -6,7 +6,7 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-pytest.importorskip("pendulum", reason="Airflow brings it")
+pytest.importorskip("pendulum", reason="installed with Airflow")
 
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -63,7 +63,7 @@ def test_any_filter(value):
 
 
 def test_a_filter_without_an_end():
-    """A filter that holds itself is refused."""
+    """A filter that contains itself is refused."""
     endless = {"operator": "and"}
     endless["operands"] = [endless]
     with pytest.raises(SecodaConfigurationError, match="too deeply"):

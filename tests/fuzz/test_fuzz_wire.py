@@ -33,8 +33,8 @@ def place():
             client.close()
 
 
-def asked(place, answer, call):
-    """Make a call of both clients; return what each returned or raised, which took no longer than it may."""
+def outcomes_of(place, answer, call):
+    """Make a call with both clients; return the value or the error of each, and check the time it took."""
     server, clients = place
     server.answer, outcomes = tried(answer), []
     for client in clients:
@@ -110,8 +110,8 @@ WORDS = st.sampled_from(
 @fuzzed(80, slow=True)
 @given(st.lists(WORDS | st.binary(max_size=12), max_size=14).map(b"".join))
 def test_any_bytes(place, answer):
-    """Bytes that are not HTTP, or hardly, lead to an error of the client, or to a page that is in them."""
-    for outcome in asked(place, answer, Call(Request(AUDIT_LOGS_PATH), read_json)):
+    """Any bytes lead to an error of the client, or to a page that is in them."""
+    for outcome in outcomes_of(place, answer, Call(Request(AUDIT_LOGS_PATH), read_json)):
         assert isinstance(outcome, SecodaError | dict)
 
 
@@ -142,9 +142,9 @@ HEADER_VALUES = st.text(st.characters(min_codepoint=32, max_codepoint=126), max_
     st.one_of(audit_pages, odd, st.just(b'{"detail": "' + KEY.encode() + b'"}')),
 )
 def test_any_headers_and_bodies(place, status, headers, body):
-    """An answer with any headers is read alike by both clients, and repeats the key to nobody."""
+    """Both clients read a response with any headers in the same way, and no error contains the key."""
     answer = http(body, status, **headers)
-    one, other = asked(place, answer, Call(Request(AUDIT_LOGS_PATH), read_json))
+    one, other = outcomes_of(place, answer, Call(Request(AUDIT_LOGS_PATH), read_json))
     if isinstance(one, SecodaError) and isinstance(other, SecodaError):
         assert type(one) is type(other)
     else:
@@ -183,10 +183,10 @@ def test_any_compressed_body(place, encoding, level, body, damage, step):
         b"%x\r\n%b\r\n" % (len(piece), piece)
         for piece in (content[at : at + step] for at in range(0, len(content), step))
     )
-    # The server hangs up after each answer; who is not told may send the next request into a line that is closing.
+    # The server closes the connection after each response: without this header a client may use it again.
     names = ("connection: close", f"content-encoding: {encoding}", "transfer-encoding: chunked")
     head = "\r\n".join(("HTTP/1.1 200 OK", *names, "", "")).encode()
-    outcomes = asked(place, head + chunks + b"0\r\n\r\n", Call(Request("/x"), lambda answer: answer))
+    outcomes = outcomes_of(place, head + chunks + b"0\r\n\r\n", Call(Request("/x"), lambda answer: answer))
     if damage is None and len(body) <= LIMITS.decompressed_bytes:
         assert [outcome.body for outcome in outcomes] == [body, body]
     elif damage is None:
@@ -207,10 +207,10 @@ ANY_TEXT = st.text(st.characters(), max_size=40)
 @example("\ud800", 1)
 @example("%00%0d%0a+ ", 1)
 def test_any_resource_id(place, resource_id, number):
-    """A resource's id arrives as it is, and nothing in it becomes another parameter, header or request."""
+    """A resource's id arrives unchanged, and no part of it becomes another parameter, header or request."""
     server, _ = place
     server.requests.clear()
-    outcomes = asked(place, http(b'{"detail": "no"}', "404 No"), resource_logs_call(resource_id, number))
+    outcomes = outcomes_of(place, http(b'{"detail": "no"}', "404 No"), resource_logs_call(resource_id, number))
     if any("\ud800" <= sign <= "\udfff" for sign in resource_id):
         assert [type(outcome) for outcome in outcomes] == [SecodaConfigurationError] * 2
         return
@@ -225,8 +225,8 @@ def test_any_resource_id(place, resource_id, number):
 
 
 def test_a_resource_id_of_a_megabyte(place):
-    """An id that no server would take is refused, here or there, by an error of ours."""
-    for outcome in asked(place, http(b"", "414 Too long"), resource_logs_call("R" * (1 << 20), 1)):
+    """An id that no server accepts is refused, by the client or by the server, with an error of the client."""
+    for outcome in outcomes_of(place, http(b"", "414 Too long"), resource_logs_call("R" * (1 << 20), 1)):
         assert isinstance(outcome, SecodaError)
         assert not outcome.retriable
 
@@ -234,19 +234,19 @@ def test_a_resource_id_of_a_megabyte(place):
 @fuzzed(60, slow=True)
 @given(ANY_TEXT | st.sampled_from(["/api/v1/x", "?", "//", "/..", "http://127.0.0.1:{port}/api/v1/x"]))
 def test_any_location(place, location):
-    """A redirect to anywhere is followed within the origin, or is an error of ours; never a request elsewhere."""
+    """A redirect is followed within the origin, or is an error of the client; no request goes to another origin."""
     server, _ = place
     server.requests.clear()
     target = location.replace("{port}", str(server.port)).encode("utf-8", "surrogatepass")
     target = target.replace(b"\r", b"").replace(b"\n", b"")
     answer = b"HTTP/1.1 307 Go\r\ncontent-length: 0\r\nconnection: close\r\nlocation: " + target + b"\r\n\r\n"
-    for outcome in asked(place, answer, Call(Request(AUDIT_LOGS_PATH), read_json)):
+    for outcome in outcomes_of(place, answer, Call(Request(AUDIT_LOGS_PATH), read_json)):
         assert isinstance(outcome, SecodaError)
     assert 2 <= len(server.requests) <= 10
     assert all(request.startswith(b"GET /") and b"\r\nHost: 127.0.0.1:" in request for request in server.requests)
 
 
-def test_the_place_still_works(place):
-    """After all of that both clients read a page."""
-    for outcome in asked(place, http(), Call(Request("/x"), lambda answer: answer)):
+def test_the_clients_still_work(place):
+    """After all other tests both clients read a page."""
+    for outcome in outcomes_of(place, http(), Call(Request("/x"), lambda answer: answer)):
         assert isinstance(outcome, Response)

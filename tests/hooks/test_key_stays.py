@@ -33,7 +33,7 @@ def pieces(text, secret=KEY):
     return [piece for piece in found if piece in text]
 
 
-def test_the_search_finds_what_it_looks_for():
+def test_the_search_finds_the_key():
     """The search of these tests finds the key complete, truncated and quoted: without it they could not fail."""
     assert pieces(f"Bearer {KEY}")
     assert pieces(KEY[5:13]) == [KEY[5:13]]
@@ -101,7 +101,7 @@ def _without_this_module(error):
 def caught(use):
     try:
         use()
-    except Exception as error:  # noqa: BLE001 - whatever it is
+    except Exception as error:  # noqa: BLE001 - any error
         return error
     raise AssertionError("nothing went wrong")
 

@@ -1,4 +1,4 @@
-"""What a server says does no harm in a log: no terminal escapes, no lines of its own, no endless text."""
+"""Text of a server is harmless in a log: no terminal escapes, no additional lines, no endless text."""
 
 import json
 import logging
@@ -18,18 +18,18 @@ from airflow_provider_secoda.hooks.secoda import SecodaHook
 
 UTC = timezone.utc
 START, END = datetime(2026, 9, 5, tzinfo=UTC), datetime(2026, 9, 20, tzinfo=UTC)
-#: Clears a terminal, sets its title, writes a line of its own, writes from right to left, hides behind a C1 sign.
+#: Clears a terminal, sets its title, adds a line, writes from right to left, uses a C1 control character.
 EVIL = "\x1b[2J\x1b]0;pwned\x07\rroot: all is well\x08\x9b31m\x7f\u202eevil\u2066\u200b\u2028line"
 HARMFUL = set(EVIL) - set(" 0123456789JabcdefghijklmnopqrstuvwxyzP:;[]")
 
 
 def harm(text):
     """Return the control characters of a string; line breaks are allowed in a long one."""
-    return {sign for sign in text if not sign.isprintable() and sign != "\n"}
+    return {char for char in text if not char.isprintable() and char != "\n"}
 
 
-def test_the_search_finds_what_it_looks_for():
-    """Without this the tests below could not fail."""
+def test_the_search_finds_control_characters():
+    """The search that the tests below use finds all of the characters."""
     assert harm(EVIL) == HARMFUL
     assert not harm("plain: Zoë 🦆")
 
@@ -53,7 +53,7 @@ HEADER = LATIN.replace("\r", "")
 ANSWERS = {
     "detail": http(json.dumps({"detail": EVIL}).encode(), status="401 Unauthorized"),
     "detail of a failing server": http(json.dumps({"detail": EVIL}).encode(), status="500 Oh"),
-    "detail that is no text": http(json.dumps({"detail": {EVIL: [EVIL]}}).encode(), status="400 Bad"),
+    "detail that is not a string": http(json.dumps({"detail": {EVIL: [EVIL]}}).encode(), status="400 Bad"),
     "reason": http(status=f"403 {HEADER}"),
     "content type": http(b"<html>", content_type=f"text/{HEADER}"),
     "location": http(status="302 Found", location=f"https://evil.example/{HEADER}"),
@@ -67,10 +67,10 @@ ANSWERS = {
     "retry after": http(status="429 Slow", retry_after=HEADER),
     "timestamp": http(page(logged_at=EVIL)),
     "id": http(page(id=EVIL, logged_at="2026-09-06T00:00:00Z")),
-    "id that is none": http(page(id=[EVIL])),
+    "id that is not a string": http(page(id=[EVIL])),
     "name of a field": http(json.dumps({EVIL: 1}).encode()),
     "id of a version": http(versions(id=EVIL)),
-    "id of a version that is none": http(versions(id={EVIL: 1})),
+    "id of a version that is not a string": http(versions(id={EVIL: 1})),
 }  # fmt: skip
 USES = {
     "page": lambda hook: hook.list_audit_logs(),
@@ -95,7 +95,7 @@ def test_what_a_server_says(monkeypatch, caplog, answer, use):
         try:
             found = USES[use](hook)
             said = found[1] if use == "test" else ""
-        except Exception as error:  # noqa: BLE001 - whatever it is
+        except Exception as error:  # noqa: BLE001 - any error
             said = str(error)
         assert server.requests
     text = said + "".join(record.getMessage() for record in caplog.records)

@@ -1,4 +1,4 @@
-"""SECURITY.md tells the truth about where it is met and what proves it."""
+"""The code and the tests that SECURITY.md lists for each threat exist."""
 
 import ast
 import re
@@ -18,19 +18,19 @@ ROWS = [line for line in TEXT.split("## Threats")[1].splitlines() if re.match(r"
 
 @cache
 def names(path):
-    """Return the names of the functions and classes of a source, at its top."""
+    """Return the names of the top-level functions and classes of a module."""
     kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
     return {node.name for node in ast.parse(path.read_text()).body if isinstance(node, kinds)}
 
 
 def test_something_is_named():
-    """There are threats, places and proofs: without this the tests below could not fail."""
+    """Threats, code and tests are found in the document: otherwise the tests below check nothing."""
     assert (len(ROWS) > 35, len(TESTS) > 50, len(PLACES) > 20) == (True, True, True)
 
 
 @pytest.mark.parametrize("test", TESTS)
 def test_every_proof_exists(test):
-    """Each test that is named is there, under this name."""
+    """Each test that the document names exists."""
     file, _, name = test.partition("::")
     assert (ROOT / file).is_file()
     assert name in names(ROOT / file)
@@ -38,7 +38,7 @@ def test_every_proof_exists(test):
 
 @pytest.mark.parametrize("place", PLACES)
 def test_every_place_exists(place):
-    """Each module that is named is there, with the function or class."""
+    """Each module that the document names exists, with the function or class."""
     file, _, name = place.partition("::")
     found = next((root / file for root in (PACKAGE, ROOT) if (root / file).is_file()), None)
     assert found, file
@@ -47,7 +47,7 @@ def test_every_place_exists(place):
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.split("|")[1].strip()[:40])
 def test_every_threat_has_a_place_and_a_proof(row):
-    """No threat stands in a table without where it is met and a test that proves it."""
+    """Each threat in a table has code that handles it and a test."""
     _, threat, where, proof, _ = re.split(r"(?<!\\)\|", row)
     assert threat.strip()
     assert where.strip()
@@ -55,7 +55,7 @@ def test_every_threat_has_a_place_and_a_proof(row):
 
 
 def test_links_lead_somewhere():
-    """A link to a file of this repository leads to one, and no address is made up."""
+    """Each link leads to a file of this repository, and there is no e-mail address."""
     for link in re.findall(r"\]\(([^)]+)\)", TEXT):
         assert (ROOT / link.split("#")[0]).exists(), link
     assert not re.search(r"[\w.]+@[\w-]+\.(com|org|io|net)", TEXT.replace("my_conn@bucket", ""))

@@ -180,7 +180,7 @@ def test_every_watcher_logs_it(connection, heard):
 def test_a_client_without_airflow_logs_it(server, caplog, colour):
     """A client without Airflow logs it too, once per client."""
     for number in range(1, 3):
-        assert ask(colour, server.url, verify=False)["count"] == 1
+        assert read_page(colour, server.url, verify=False)["count"] == 1
         assert len([record for record in caplog.records if "is not verified" in record.getMessage()]) == number
 
 
@@ -189,14 +189,14 @@ def test_nothing_is_logged_when_certificates_are_verified(server, tmp_path, capl
     file, context = certificate(tmp_path, "127.0.0.1")
     with RawServer(answer, context=context) as trusted:
         for colour in ("threads", "loop"):
-            assert ask(colour, trusted.url, verify=str(file))["count"] == 1
+            assert read_page(colour, trusted.url, verify=str(file))["count"] == 1
     assert [record.getMessage() for record in caplog.records if "verif" in record.getMessage()] == []
 
 
 # --- by the connection only ------------------------------------------------------------------------------------
 
 
-def ask(colour, url, **options):
+def read_page(colour, url, **options):
     """Read a page with one of the two clients."""
     if colour == "threads":
         with SecodaClient(KEY, url, policy=ONCE, timeout=5, **options) as client:
@@ -243,7 +243,7 @@ def test_the_environment_does_not_switch_it_off(elsewhere, monkeypatch, colour, 
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     with pytest.raises((SecodaTLSError, SecodaConfigurationError)):
-        ask(colour, "https://secoda.example.test", proxy=proxy)
+        read_page(colour, "https://secoda.example.test", proxy=proxy)
     assert running.requests == []
 
 
@@ -261,7 +261,7 @@ with requests.Session() as theirs:
     theirs.verify = False
 from tests.security import test_tls_warnings as here
 try:
-    here.ask({colour!r}, "https://secoda.example.test", proxy={proxy!r})
+    here.read_page({colour!r}, "https://secoda.example.test", proxy={proxy!r})
 except here.SecodaTLSError:
     print("refused")
 """
@@ -274,8 +274,8 @@ except here.SecodaTLSError:
 @pytest.mark.parametrize("colour", ["threads", "loop"])
 def test_one_client_that_trusts_anybody_does_not_infect_the_next(server, colour):
     """After a client that does not verify, the next one to the same server does, even if connections stay open."""
-    assert ask(colour, server.url, verify=False)["count"] == 1
+    assert read_page(colour, server.url, verify=False)["count"] == 1
     count = len(server.requests)
     with pytest.raises(SecodaTLSError):
-        ask(colour, server.url)
+        read_page(colour, server.url)
     assert len(server.requests) == count

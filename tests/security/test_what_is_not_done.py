@@ -19,7 +19,7 @@ KEY = "Zebra7Quartz-Falcon9Onyx-Willow3Umber"
 MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "marshal", "shelve", "jsonpickle", "yaml", "subprocess", "pty",
            "commands", "code", "xml", "lxml", "ctypes", "telnetlib", "ftplib", "xmlrpc", "jinja2", "netrc"}  # fmt: skip
 CALLS = {"eval", "exec", "compile", "__import__", "os.system", "os.popen", "os.execv", "os.spawnv", "os.startfile"}
-#: Only whoever sends requests may know the libraries that do.
+#: Only the modules that send requests may import these libraries.
 NETWORK = {"requests", "httpx", "urllib3", "socket", "ssl", "http", "urllib.request", "aiohttp", "httpcore"}
 NETWORK_IN = {
     "client/_http/requests_transport.py",
@@ -53,8 +53,8 @@ def trees():
         yield path.relative_to(PACKAGE).as_posix(), ast.parse(path.read_text())
 
 
-def test_the_search_finds_what_it_looks_for():
-    """Without this the tests below could not fail."""
+def test_the_search_finds_imports_and_calls():
+    """The search that the tests below use finds imports and calls."""
     tree = ast.parse("def f():\n import pickle as p\n from os import path\n return eval('1'), os.system('x')")
     assert named(imported(tree), MODULES) == {"pickle"}
     assert called(tree) & CALLS == {"eval", "os.system"}

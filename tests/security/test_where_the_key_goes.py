@@ -202,9 +202,9 @@ def test_both_libraries_connect_to_the_chosen_host(proxy, host):
     place = f"{parts.hostname}:{port}" if port else parts.hostname
     del proxy.requests[:]
     ask_both(base, proxy=proxy.url)
-    asked = [request.decode("latin-1").split() for request in proxy.requests]
-    assert 1 <= len(asked) <= 2  # one of them takes no punycode that stands for nothing
-    for verb, target, *_ in asked:
+    sent = [request.decode("latin-1").split() for request in proxy.requests]
+    assert 1 <= len(sent) <= 2  # one of them rejects invalid punycode
+    for verb, target, *_ in sent:
         # Not every version of every library writes brackets around an address to a proxy.
         authority = target if parts.scheme == "https" else target.removeprefix("http://").split("/")[0]
         assert verb == ("CONNECT" if parts.scheme == "https" else "GET")

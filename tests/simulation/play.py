@@ -74,7 +74,7 @@ def play(seed: int) -> Played:
         reading = SimulatedRead(world, query)
         while not reading.done:
             step(reading, plan, rng)
-        wrong, excuse = reading.verdict()
+        wrong, excuse = reading.check_result()
         played.reads += 1
         played.answers += reading.answers
         played.ends[type(reading.error).__name__ if reading.error else reading.report.order] += 1

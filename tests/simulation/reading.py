@@ -14,7 +14,7 @@ from airflow_provider_secoda.client._audit_logs.window import WindowQuery, read_
 from airflow_provider_secoda.client._http.exchange import RequestStats, exchange
 from airflow_provider_secoda.client._http.retry import RetryPolicy
 from airflow_provider_secoda.client.errors import SecodaError
-from tests.simulation.ledger import Ledger
+from tests.simulation.expected_logs import ExpectedLogs
 from tests.simulation.world import World, matches
 
 if TYPE_CHECKING:
@@ -42,14 +42,14 @@ class SimulatedRead:
         withheld = world.manners.withheld
         filter_ = self._filter = None if query.filter is None else query.filter.as_dict()
         window = (query.start, query.end)
-        self.ledger = Ledger(
+        self.expected = ExpectedLogs(
             window,
             query.timestamp_field,
             world.copies,
             lambda item: item.id not in withheld and (filter_ is None or matches(item, filter_)),
         )
         self._misplaced, self._capped_at_first = self._out_of_place(), self._capped_away()
-        world.ledgers.append(self.ledger)
+        world.reads.append(self.expected)
         self._wire = exchange(
             read_window(query, self.report),
             base_url="https://api.secoda.co",
@@ -103,7 +103,7 @@ class SimulatedRead:
         assert self.report.pages == self._stats.pages, "a page that the server returned was not counted"
         self.done = True
         self.flight = []
-        self.world.ledgers.remove(self.ledger)
+        self.world.reads.remove(self.expected)
 
     def finish(self) -> None:
         """Let everything happen in order from here on."""
@@ -112,31 +112,33 @@ class SimulatedRead:
                 self.serve(0)
             self.deliver(0)
 
-    def verdict(self) -> tuple[str, str]:
+    def check_result(self) -> tuple[str, str]:
         """Return what is wrong with the result (empty: nothing), and what a loss was excused with."""
         assert self.done
-        if wrong := self.ledger.contradicts(self.got, failed=self.error is not None):
+        if wrong := self.expected.contradicts(self.got, failed=self.error is not None):
             return wrong, ""
         if self.error is not None:
             return "", ""
-        lost = self.ledger.lost(self.got)
+        lost = self.expected.lost(self.got)
         excuses = [self._excuse(item) for item in lost]
         unexcused = [item.id for item, excuse in zip(lost, excuses, strict=True) if not excuse]
         return (f"lost: {unexcused}" if unexcused else ""), next(filter(None, excuses), "")
 
     def _excuse(self, item: Any) -> str:
         manners, everything = self.world.manners, self.report.order == "everything"
-        if self.ledger.copies_disagreed(ordered=not everything):
+        if self.expected.copies_disagreed(ordered=not everything):
             return "copies"
         if item.raw in self._capped_at_first | self._capped_away():
             return "cap"
         if not everything:
-            if self._beside_hidden(item) and self.ledger.evenly_short(manners.page_size):
+            if self._next_to_hidden(item) and self.expected.evenly_short(manners.page_size):
                 return "even"
             if item.id in self._misplaced | self._out_of_place():
                 return "place"
-            restless = 2 * (len(self.ledger.arrivals) + len(self.ledger.deletions)) > self.answers
-            if (restless or not self._count_may_be_capped()) and self.ledger.balanced(item, self.report.verified_pages):
+            restless = 2 * (len(self.expected.arrivals) + len(self.expected.deletions)) > self.answers
+            if (restless or not self._count_may_be_capped()) and self.expected.balanced(
+                item, self.report.verified_pages
+            ):
                 return "balance"
         return ""
 
@@ -145,7 +147,7 @@ class SimulatedRead:
         caps = open_listing.LIKELY_CAPS | {self.world.manners.cap}
         return self.report.order == "both_ends" or self.report.count in caps
 
-    def _beside_hidden(self, item: Any) -> bool:
+    def _next_to_hidden(self, item: Any) -> bool:
         """Return whether a log is counted and not shown, or shuffled with one that is."""
         manners, name = self.world.manners, self.query.timestamp_field
         hidden = {other.at(name) for other in self.world.rows if other.id in manners.hidden}

@@ -53,8 +53,8 @@ def read(
 def exact(reading: SimulatedRead, order: str = "") -> None:
     """Assert that a read returned all logs that it must; no loss is excused."""
     assert reading.error is None, reading.error
-    assert not reading.ledger.contradicts(reading.got, failed=False)
-    assert not reading.ledger.lost(reading.got)
+    assert not reading.expected.contradicts(reading.got, failed=False)
+    assert not reading.expected.lost(reading.got)
     assert not order or reading.report.order == order
 
 

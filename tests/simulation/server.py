@@ -17,7 +17,7 @@ from airflow_provider_secoda.client.errors import SecodaConnectionError
 from tests.simulation.rows import Row, matches
 
 if TYPE_CHECKING:
-    from tests.simulation.ledger import Ledger
+    from tests.simulation.expected_logs import ExpectedLogs
 
 JSON = {"content-type": "application/json"}
 _FAILURES = {
@@ -71,7 +71,7 @@ class Server:
         self.happened: Counter[str] = Counter()
         if len({item.id for item in rows}) < len(rows):
             self.happened["one id at two timestamps"] += 1
-        self.ledgers: list[Ledger] = []
+        self.reads: list[ExpectedLogs] = []
         #: The last states, the newest first: what a copy that lags may answer from.
         self.copies: deque[tuple[int, list[Row]]] = deque([(0, list(self.rows))], maxlen=4)
         self._sorted: dict[Any, list[Row]] = {}
@@ -99,8 +99,8 @@ class Server:
         listing = self._listing(version, rows, params.get("sort", ""), params.get("filter", ""))
         counted, listing = self._capped(listing, params.get("filter", ""))
         number = int(params["page"])
-        for ledger in self.ledgers:
-            ledger.answered(version, counted, params.get("filter", ""))
+        for expected in self.reads:
+            expected.answered(version, counted, params.get("filter", ""))
         return self._page(listing, number, counted)
 
     def _fail(self, request: Request, fault: str) -> Response | SecodaConnectionError:
@@ -211,8 +211,8 @@ class Server:
             full = len(shown)
             shown = [item for item in shown if item.id not in manners.hidden and item.id not in manners.withheld]
             if number == 1 and full == min(size, manners.cap or size):  # as full as this server ever makes it
-                for ledger in self.ledgers:
-                    ledger.lengths.add(len(shown))
+                for expected in self.reads:
+                    expected.lengths.add(len(shown))
             if len(shown) < full:
                 self.happened["uneven pages" if manners.withheld else "short page"] += 1
         head = (

@@ -38,7 +38,7 @@ def test_an_ignored_sort_that_moves_between_the_two_ends():
             exact_or_refused(read(world, 1.5, last, {answer: expiries}, backwards=True, concurrency=2))
 
 
-def test_a_cut_amid_a_tie_longer_than_a_page():
+def test_a_listing_truncated_in_a_tie_longer_than_a_page():
     """A listing truncated within a tie that also fills the first pages of the other end is not complete."""
     rows = [row(serial, BEGIN) for serial in range(12)] + [row(serial, BEGIN + SECOND) for serial in range(12, 20)]
     world = World(rows, Manners(page_size=2, cap=10, ties="ignored"))
@@ -46,7 +46,7 @@ def test_a_cut_amid_a_tie_longer_than_a_page():
     assert len(read(world, 0, 0.5).got) != 2
 
 
-def test_a_cut_tie_that_cannot_be_sorted():
+def test_a_truncated_tie_that_cannot_be_sorted():
     """Where all logs have one timestamp, logs that only the two ends show prove that the listing is truncated."""
     refused(
         read(World([row(serial, BEGIN) for serial in range(12)], Manners(page_size=5, cap=5, ties="refused")), 0, 1)
@@ -60,7 +60,7 @@ def test_a_first_page_that_lacks_logs():
     refused(read(World(rows, Manners(page_size=5, hidden=hidden, cap=10)), 12, 20))
 
 
-def test_a_reversed_listing_that_is_cut():
+def test_a_reversed_listing_that_is_truncated():
     """Pages of the oldest logs alone are not taken for the complete listing when both ends show newer ones."""
     world = World(spaced(40), Manners(page_size=5, order="reversed", default="oldest", cap=20))
     refused(read(world, 10, 35), "the listing is truncated")
@@ -98,7 +98,7 @@ def test_logs_that_only_the_two_ends_show():
         exact_or_refused(read(World(rows, manners), 8, 11.5, expiries))
 
 
-def test_news_under_a_count_that_stands_at_a_cap():
+def test_new_logs_with_a_count_at_a_cap():
     """Where the count is at a cap and did not grow, newer logs at both ends did not arrive: they were cut off."""
     rows = spaced(12)
     misplaced = frozenset(rows[serial].id for serial in (3, 4, 6, 7))
@@ -137,7 +137,7 @@ def test_a_listing_that_grows_beyond_its_only_page():
         exact_or_refused(read(world, 1, 1.5, late))
 
 
-def test_an_other_end_that_begins_amid_what_was_shown():
+def test_an_other_end_that_begins_in_what_was_shown():
     """Where a truncated listing shows the newest logs first in both directions, its other end is not taken for one."""
     rows = spaced(40)
     for since in range(2, 40):

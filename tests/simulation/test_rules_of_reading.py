@@ -47,8 +47,8 @@ def test_both_ends_are_reached_and_the_middle_is_an_error():
             refused(read(World(spaced(60, tie), Manners(**manners)), 0, 40 // tie), "cannot be reached")
 
 
-def test_a_late_arrival_at_the_very_end_is_no_cut():
-    """A log that arrives behind the end while it is read does not make the listing look truncated."""
+def test_a_late_arrival_at_the_end_is_not_a_truncation():
+    """A log that arrives behind the end while it is read is not mistaken for a truncation."""
     for answer in range(2, 12):
         world = World(spaced(20), Manners(page_size=5))
         reading = read(world, -2, 8, {answer: [lambda world: world.arrive_late(BEGIN - SECOND)]})
@@ -131,7 +131,7 @@ def test_a_last_page_that_lacks_logs_fails():
         refused(read(World(rows, Manners(page_size=5, hidden=frozenset({rows[lacking].id}))), first, last))
 
 
-def test_a_clamped_page_is_no_page():
+def test_a_clamped_page_is_not_a_page():
     """A server that answers a page behind the end with the last one is not read as if it were that page."""
     for beyond in ("clamped", "404", "empty"):
         refused(
@@ -151,7 +151,7 @@ def test_rows_shown_twice_do_not_come_twice():
         refused(read(World(rows, Manners(page_size=page_size, doubled=frozenset(item.id for item in rows))), 0, 40))
 
 
-def test_a_cut_that_the_two_ends_show_fails():
+def test_a_truncation_that_the_two_ends_show_fails():
     """What the listing showed when it was sorted, and does not show unsorted, is truncated."""
     rows = spaced(100)
     jumping = frozenset(rows[place].id for place in (87, 86, 85, 80))
@@ -173,8 +173,8 @@ def test_copies_that_disagree_are_noticed():
             exact_or_refused(read(world, 20, 40, copy=copy))
 
 
-def test_a_page_that_is_not_shown_now_and_then_is_no_cut():
-    """A page that is refused once in a while is requested again, and does not make the listing look truncated."""
+def test_a_page_that_is_sometimes_refused_is_not_a_truncation():
+    """A page that is refused once in a while is requested again, and is not mistaken for a truncation."""
     for first in range(4, 10):
         for second in range(first + 3, first + 9):
             reading = read(World(spaced(60), Manners(page_size=5)), 20, 57, hidden=(first, second))
@@ -192,7 +192,7 @@ def test_a_count_without_logs_fails():
     refused(read(World(rows, Manners(hidden=frozenset(item.id for item in rows))), 0, 9), "counts 3")
 
 
-def test_microseconds_tell_windows_apart():
+def test_windows_are_exact_to_the_microsecond():
     """A log one microsecond from a window's edge is on the right side of it, byte for byte as it was sent."""
     rows = [row(serial, BEGIN + 10 * SECOND + serial) for serial in range(30)]
     for first in (3, 10, 11, 19):
@@ -217,6 +217,6 @@ def test_a_page_out_of_order_is_not_believed():
 
 
 def test_an_order_by_another_field_is_noticed():
-    """A default order that happens to look newest first is not mistaken for an honoured sort."""
+    """A default order that is newest first by chance is not mistaken for an honoured sort."""
     late = row(500, BEGIN + 50 * SECOND + 1, BEGIN + 99 * SECOND + 1)
     exact(read(World([*spaced(100), late], Manners(page_size=10, order="other")), 45, 55), "everything")

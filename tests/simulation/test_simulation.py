@@ -17,7 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from airflow_provider_secoda.client._audit_logs.window import WindowQuery
 from airflow_provider_secoda.client.filters import Filter, exact
 from tests.helpers.figures import record
-from tests.simulation.ledger import EXCUSES
+from tests.simulation.expected_logs import EXCUSES
 from tests.simulation.play import play
 from tests.simulation.reading import SimulatedRead
 from tests.simulation.world import BEGIN, FAULT_KINDS, SECOND, Manners, World, row
@@ -164,7 +164,7 @@ class Workspace(RuleBasedStateMachine):
     def _settle(self):
         if self.reading.done:
             Workspace.reads += 1
-            wrong, _ = self.reading.verdict()
+            wrong, _ = self.reading.check_result()
             assert not wrong, wrong
             if self.reading.error is None:
                 self.edge = self.reading.query.end
@@ -233,7 +233,7 @@ def test_the_door(tmp_path):
     assert "seed 1: " in done.stdout
 
 
-def test_a_failure_is_told_by_its_seed(monkeypatch, capsys):
+def test_a_failure_is_reported_with_its_seed(monkeypatch, capsys):
     """A play that goes wrong, or crashes, makes the run fail and says how to repeat it."""
     spec = importlib.util.spec_from_file_location("simulate", Path(__file__).parents[2] / "scripts" / "simulate.py")
     simulate = importlib.util.module_from_spec(spec)

@@ -110,13 +110,13 @@ class World(Server):
     def _keep(self, item: Row) -> None:
         self.rows.append(item)
         self.rows.sort()
-        for ledger in self.ledgers:
-            ledger.stored(item)
+        for expected in self.reads:
+            expected.stored(item)
 
     def _drop(self, item: Row) -> None:
         self.rows.remove(item)
-        for ledger in self.ledgers:
-            ledger.dropped(item)
+        for expected in self.reads:
+            expected.dropped(item)
 
     def _moved(self, what: str) -> None:
         self.happened[what] += 1

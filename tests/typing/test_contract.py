@@ -40,7 +40,7 @@ def imported():
 
 
 def test_every_public_name_is_in_the_contract():
-    """A name in ``__all__`` of a public module is used in the contract, but for fixtures, which pytest passes."""
+    """A name in ``__all__`` of a public module is used in the contract, except fixtures, which pytest passes."""
     pytest.importorskip("airflow")
     used = {node.id for node in ast.walk(TREE) if isinstance(node, ast.Name)}
     names = {name for module in MODULES for name in import_module(module).__all__}

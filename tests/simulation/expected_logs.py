@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 EXCUSES = ("copies", "cap", "even", "place", "balance")
 
 
-class Ledger:
-    """The books of one read."""
+class ExpectedLogs:
+    """The logs that one read must and may return, and what happened to them during the read."""
 
     def __init__(
         self,
@@ -79,14 +79,14 @@ class Ledger:
         self.must.pop(item.id, None)
 
     def answered(self, version: int, count: int, filter_: str) -> None:
-        """Note out of which state of the listing a request was answered, and what that one counts."""
+        """Record which state of the listing a response came from, and its count."""
         if version < self._latest:
             self._backwards.add((count, filter_))
         self._latest = max(self._latest, version)
         self._versions[count, filter_].add(version)
 
     def contradicts(self, logs: Sequence[Any], *, failed: bool) -> str:
-        """Return what is wrong with what came out, apart from what it lacks; empty when nothing is."""
+        """Return what is wrong with the returned logs, except for missing ones; empty if nothing is."""
         counts = Counter(log.id for log in logs)
         twice = sorted(id_ for id_, count in counts.items() if count > 1)
         if twice and not failed:
@@ -98,7 +98,7 @@ class Ledger:
         return ""
 
     def lost(self, logs: Sequence[Any]) -> list[Any]:
-        """Return the logs that had to come and did not."""
+        """Return the logs that had to be returned and were not."""
         got = {log.id for log in logs}
         return [item for id_, item in self.must.items() if id_ not in got]
 
