@@ -26,7 +26,7 @@ NOT_VERSIONS = {
     ("operators/_manifest.py", "__version__ of pa"): "the version is written down, and decides nothing",
     ("operators/_manifest.py", "getattr(instance, …)"): "a context made by hand has no task instance",
     ("links/secoda.py", "hasattr(instance, 'xcom_push')"): "a context made by hand has no task instance",
-    ("sensors/_arguments.py", "getattr(task, '_BaseOperator__from_mapped')"): "only unmapped operators have it",
+    ("sensors/secoda.py", "getattr(self, '_BaseOperator__from_mapped')"): "only unmapped operators have it",
     ("sensors/_arguments.py", "getattr(value, 'resolve')"): "only arguments that come from other tasks have it",
     ("sensors/secoda.py", "getattr(context.get('ti'), 'try_number')"): "a context made by hand has no task instance",
     ("sensors/_failures.py", "getattr(errors, …)"): "the name of a class is looked up",

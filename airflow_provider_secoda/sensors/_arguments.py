@@ -30,11 +30,6 @@ def run_due_at(context: Mapping[str, Any]) -> datetime:
     raise SecodaConfigurationError("Pass `since`: the run has no data_interval_end, run_after or start_date")
 
 
-def is_being_unmapped(task: Any) -> bool:
-    """Return whether Airflow creates a task from a mapped one: then the task starts, and no DAG is parsed."""
-    return bool(getattr(task, "_BaseOperator__from_mapped", False))
-
-
 def is_known(value: Any) -> bool:
     """Return whether a value is final: neither a template nor a result of another task."""
     is_template = isinstance(value, str) and any(mark in value for mark in ("{{", "{%", "{#"))

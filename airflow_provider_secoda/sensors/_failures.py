@@ -19,19 +19,19 @@ from airflow_provider_secoda.client import errors
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from airflow.providers.common.compat.sdk import BaseSensorOperator
+
 #: What :class:`~.wait.VersionPoller` adds to the message of an error that has a ``retry_after``.
 _RETRY_AFTER = re.compile(r" \(Retry-After: (\d+(?:\.\d+)?) s\)$")
 _LAST_LINE = re.compile(r"^(?:[\w.]+\.)?(Secoda\w+Error|AirflowNotFoundException): (.+)$")
 
 
 @contextmanager
-def apply_soft_fail(*, soft_fail: bool, never_fail: bool) -> Iterator[None]:
+def apply_soft_fail(task: BaseSensorOperator) -> Iterator[None]:
     """Skip the task instead of failing it.
 
-    Airflow does this itself, but differently between modes and versions.
-
-    :param soft_fail: after a timeout, and after an error that fails the task without a retry
-    :param never_fail: after every error
+    With ``soft_fail`` after a timeout, and after an error that fails the task without a retry; with ``never_fail``
+    after every error. Airflow does this itself, but differently between modes and versions.
     """
     from airflow_provider_secoda.hooks._errors import final_errors_fail  # noqa: PLC0415 - DAG files are parsed often
 
@@ -41,8 +41,8 @@ def apply_soft_fail(*, soft_fail: bool, never_fail: bool) -> Iterator[None]:
     except (AirflowSkipException, AirflowRescheduleException):
         raise
     except Exception as error:
-        soft = soft_fail and isinstance(error, AirflowSensorTimeout | AirflowFailException)
-        if soft or never_fail:
+        soft = task.soft_fail and isinstance(error, AirflowSensorTimeout | AirflowFailException)
+        if soft or task.never_fail:
             name = "soft_fail" if soft else "never_fail"
             raise AirflowSkipException(f"Skipped, as {name} is set: {error}") from error
         raise

@@ -26,7 +26,6 @@ from airflow_provider_secoda.links.secoda import SecodaResourceLink, push_link
 from airflow_provider_secoda.retries import DEFAULT_POLICY, retry_policy_kwargs, unwrap_errors_for_retry_policy
 from airflow_provider_secoda.sensors._arguments import (
     RUN_DUE_AT,
-    is_being_unmapped,
     is_known,
     is_task_result,
     run_due_at,
@@ -111,7 +110,8 @@ class SecodaVersionHistorySensor(ResourceLineage, BaseSensorOperator):
         self.deferrable = deferrable
         self.max_consecutive_failures = max_consecutive_failures
         self.wait_for_resource = wait_for_resource
-        is_parsing = not is_being_unmapped(self)
+        # A mapped task is created when it starts. No DAG is parsed then, and the first poll checks the arguments.
+        is_parsing = not getattr(self, "_BaseOperator__from_mapped", False)
         if is_parsing:
             self._check_arguments()
         self.start_trigger_args = self._start_trigger_args() if start_from_trigger and is_parsing else None
@@ -122,19 +122,13 @@ class SecodaVersionHistorySensor(ResourceLineage, BaseSensorOperator):
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """Wait; return the new entries."""
         self._poller, self._started = None, time.monotonic()
-        with (
-            unwrap_errors_for_retry_policy(self),
-            apply_soft_fail(soft_fail=self.soft_fail, never_fail=self.never_fail),
-        ):
+        with unwrap_errors_for_retry_policy(self), apply_soft_fail(self):
             return self._poll_and_defer(context) if self.deferrable else self._poll_until_found(context)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Continue after the triggerer; an error of the trigger is raised here as the same error."""
         kwargs = next_kwargs or {}
-        with (
-            unwrap_errors_for_retry_policy(self),
-            apply_soft_fail(soft_fail=self.soft_fail, never_fail=self.never_fail),
-        ):
+        with unwrap_errors_for_retry_policy(self), apply_soft_fail(self):
             if next_method == "__fail__":
                 if timed_out(kwargs):
                     self._check_execution_timeout(str(kwargs.get("error")))

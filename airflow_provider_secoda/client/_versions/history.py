@@ -6,7 +6,6 @@ A version groups edits by time. So an edit either creates a version or extends t
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -37,14 +36,16 @@ class VersionEntry:
     raws: tuple[bytes, ...]
 
     def summary(self) -> dict[str, Any]:
-        """Return the entry as plain JSON values, in the same form for XComs and event payloads.
+        """Return the entry as JSON values, in the same form for XComs and event payloads.
+
+        Callers replace what JSON allows and a database does not, such as half of a surrogate pair.
 
         Keys: ``id``, ``resource_id``, ``created_at``, ``updated_at``, ``latest_activity_logged_at`` (as sent);
         ``performers`` (of its activity logs: ``id``, ``type``, ``name``) and ``activity_types``, each once, earliest
         first; ``changed_properties`` (sorted names that differ between ``prev`` and ``current``), ``definition_diff``,
         ``description_diff``; ``record``, the complete entry, unchanged.
         """
-        records = [_loads(raw) for raw in self.raws]
+        records = [_dict(load(raw)) for raw in self.raws]
         record = max(records, key=lambda one: len(_list(one.get("activity_logs"))))
         logs = _activity_logs(records)
         metadata = _dict(record.get("metadata"))
@@ -131,15 +132,6 @@ def _usable(version: Version, name: str, at: Instant | None) -> Instant:
     if at is None:
         raise SecodaResponseError(f"version history {version.id!r:.80} has no usable `{name}`", path=f"$..{name}")
     return at
-
-
-def _loads(raw: bytes) -> dict[str, Any]:
-    value = load(raw)
-    if b"\\ud" in raw.lower():
-        # Half a surrogate pair (text truncated inside an emoji) is valid JSON, but not Unicode that can be stored.
-        text = json.dumps(value, ensure_ascii=False).encode("utf-16", "surrogatepass")
-        value = load(text.decode("utf-16", "replace").encode())
-    return _dict(value)
 
 
 def _activity_logs(records: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -24,9 +24,6 @@ if TYPE_CHECKING:
     from airflow_provider_secoda.client._api.timestamps import Instant
     from airflow_provider_secoda.client._versions.history import Baseline, VersionEntry
 
-#: The first request of a poll is not retried, as the next poll repeats it.
-FIRST_ATTEMPTS = 1
-
 
 @dataclass(frozen=True)
 class Poll:
@@ -71,7 +68,7 @@ def _first_call(resource_id: str, number: int, baseline: Baseline, page_order: P
 
     "Before" is the last poll that had no new entries, with the same page number and baseline.
     """
-    call = resource_logs_call(resource_id, number, FIRST_ATTEMPTS)
+    call = resource_logs_call(resource_id, number, attempts=1)  # not retried, as the next poll repeats it
 
     def read(response: Response) -> VersionPage | None:
         digest = blake2b(b"%d\n%r\n%b" % (number, baseline, response.body), digest_size=12).hexdigest()
