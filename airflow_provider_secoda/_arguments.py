@@ -1,5 +1,6 @@
 """Check the arguments that DAG authors pass: the only place for these checks.
 
+Each function returns the value in its final form, or raises :class:`ArgumentError` with the name of the argument.
 DAG files import this module, so it imports nothing that takes long to load.
 """
 
@@ -30,9 +31,6 @@ def check_text(name: str, value: Any) -> str:
     """Return a non-empty string without surrounding white space.
 
     A template that refers to a missing value renders to ``""`` or to ``"None"``; both are errors.
-
-    :param name: name of the argument, for the error
-    :raises ArgumentError: for anything else
     """
     if not isinstance(value, str) or value.strip() in ("", "None"):
         rendered = " (a template renders to this when the run has no such value)" if isinstance(value, str) else ""
@@ -41,11 +39,7 @@ def check_text(name: str, value: Any) -> str:
 
 
 def check_texts(name: str, value: Any) -> list[str] | None:
-    """Return a list of non-empty strings, sorted and each once, or None.
-
-    :param name: name of the argument, for the error
-    :raises ArgumentError: for anything else, also for an empty list
-    """
+    """Return a list of one or more non-empty strings, sorted and each once, or None."""
     if value is None:
         return None
     if not isinstance(value, list | tuple | set | frozenset) or not value:
@@ -54,11 +48,7 @@ def check_texts(name: str, value: Any) -> list[str] | None:
 
 
 def check_seconds(name: str, value: Any, *, allow_zero: bool = False) -> float:
-    """Return a finite number of seconds above 0, or 0 where that is allowed.
-
-    :param name: name of the argument, for the error
-    :raises ArgumentError: for anything else
-    """
+    """Return a finite number of seconds above 0, or 0 where that is allowed."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if not is_number or not math.isfinite(value) or value < 0 or (value == 0 and not allow_zero):
         minimum = "of at least 0" if allow_zero else "above 0"
@@ -67,21 +57,14 @@ def check_seconds(name: str, value: Any, *, allow_zero: bool = False) -> float:
 
 
 def check_count(name: str, value: Any) -> int:
-    """Return an integer of at least 1.
-
-    :param name: name of the argument, for the error
-    :raises ArgumentError: for anything else
-    """
+    """Return an integer of at least 1."""
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise ArgumentError(f"`{name}` must be an integer of at least 1, not {value!r:.80}")
     return value
 
 
 def check_match(value: Any) -> Match:
-    """Return ``match``, one of :data:`MATCHES`.
-
-    :raises ArgumentError: for anything else
-    """
+    """Return ``match``, one of :data:`MATCHES`."""
     if value not in MATCHES:
         raise ArgumentError(f"`match` must be {' or '.join(MATCHES)}, not {value!r:.80}")
     return value  # type: ignore[no-any-return]
@@ -90,9 +73,7 @@ def check_match(value: Any) -> Match:
 def parse_datetime(name: str, value: Any) -> datetime:
     """Return a point in time in UTC.
 
-    :param name: name of the argument, for the error
     :param value: an aware datetime, or an ISO 8601 string; a string without an offset is UTC, a date is its midnight
-    :raises ArgumentError: for anything else, also for a template that rendered to nothing
     """
     if isinstance(value, datetime):
         if value.tzinfo is None:
