@@ -31,7 +31,7 @@ def diagram(number):
 
 
 def reachable(arrows, start):
-    """Return all that can be reached from a package along the arrows."""
+    """Return all packages that can be reached from a package along the arrows."""
     found: set[str] = set()
     rest = [start]
     while rest:
@@ -116,7 +116,7 @@ def test_modules_that_a_document_names_exist(document):
 
 
 def test_the_diagrams_are_read():
-    """The functions above find what they look for: without it the tests could not fail."""
+    """The functions above find arrows and imports; the other tests depend on it."""
     assert len(diagram(0)) > 10
     assert ("hooks",) in {target[:1] for _, target in imports()}
     assert reachable({"a": {"b"}, "b": {"c"}, "c": set()}, "a") == {"b", "c"}

@@ -1,4 +1,4 @@
-"""What is deprecated is not used, neither by the package nor by the examples: on the newest Airflow it is an error."""
+"""Neither the package nor the examples use anything deprecated: on the newest Airflow such a use is an error."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ def test_every_module_can_be_imported_without_anything_deprecated(tmp_path):
 
 
 @newest
-def test_what_is_deprecated_fails_a_dag_file(airflow):
-    """A DAG file that uses what Airflow calls deprecated is not loaded by these tests, so that no example does."""
+def test_a_deprecation_warning_fails_a_dag_file(airflow):
+    """These tests do not load a DAG file with a deprecated feature of Airflow, so no example uses one."""
     assert "d" in airflow.load(DAG.format(line=""))
     with pytest.raises(ImportError, match="deprecated"):
         airflow.load(DAG.format(line=DEPRECATED))
@@ -60,15 +60,15 @@ def test_what_is_deprecated_fails_a_dag_file(airflow):
 @pytest.mark.parametrize(
     "kind", [DeprecationWarning, PendingDeprecationWarning, FutureWarning], ids=lambda kind: kind.__name__
 )
-def test_what_is_deprecated_fails_a_test(kind):
-    """Code that warns of something deprecated raises, here as in every test."""
+def test_a_deprecation_warning_fails_a_test(kind):
+    """Code that raises a deprecation warning fails, here as in every test."""
     with pytest.raises(kind):
         warnings.warn("this is deprecated", kind, stacklevel=1)
 
 
 @newest
-def test_airflows_own_kinds_are_among_them():
-    """Every class by which Airflow calls something deprecated is one of those that are errors."""
+def test_airflows_own_categories_are_errors():
+    """Every class of Airflow's deprecation warnings is an error."""
     from airflow import exceptions, sdk
     from airflow.utils import deprecation_tools
 

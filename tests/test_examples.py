@@ -1,4 +1,4 @@
-"""Each example DAG runs, in real Airflow against the sandbox, and writes what it says."""
+"""Each example DAG runs in real Airflow with the sandbox, and writes the expected files."""
 
 from __future__ import annotations
 

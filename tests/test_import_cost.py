@@ -1,4 +1,4 @@
-"""Importing the provider in a DAG file, making its objects and parsing its example DAGs cost next to nothing."""
+"""Importing the provider in a DAG file, creating its objects and parsing its example DAGs cost very little."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ MOST = {
     "compat": 3,
     "provider info": 2,
 }
-#: What no DAG file has to wait for: engines, formats, servers, and what speaks to a network.
+#: Modules that no DAG file may load: engines, formats, servers, and network libraries.
 HEAVY = {
     "aiohttp", "boto3", "botocore", "duckdb", "fsspec", "httpx", "numpy", "openlineage", "pandas", "pyarrow",
     "requests", "s3fs", "sqlite3", "starlette", "urllib3", "uvicorn",
@@ -52,7 +52,7 @@ EXAMPLES = sorted(path.stem for path in import_probe.EXAMPLES.glob("*.py"))
 
 @pytest.fixture(scope="module")
 def probed(tmp_path_factory):
-    """Return what a fresh process found."""
+    """Return the results of a new process."""
     environment = os.environ | {"AIRFLOW_HOME": str(tmp_path_factory.mktemp("home"))}
     script = Path(import_probe.__file__)
     ran = subprocess.run([sys.executable, script], env=environment, capture_output=True, text=True, check=False)
@@ -70,7 +70,7 @@ def heavy(probed, modules):
 
 
 def test_every_entry_has_its_bound():
-    """No module that people import is without a bound."""
+    """Each module that users import has a bound."""
     assert set(MOST) == set(import_probe.ENTRIES)
 
 
@@ -83,7 +83,7 @@ def test_an_import_adds_few_modules(probed, entry):
 
 @pytest.mark.parametrize("entry", MOST)
 def test_an_import_loads_no_package_that_airflow_has_not_loaded(probed, entry):
-    """What an import adds is this provider's, Airflow's or Python's: nothing heavy, and nothing else either."""
+    """An import adds only modules of this provider, Airflow or Python, and no heavy ones."""
     loaded = probed["imports"][entry]["loaded"]
     foreign = roots(loaded) - set(probed["before"]) - {"airflow", import_probe.PACKAGE} - sys.stdlib_module_names
     assert not foreign
@@ -92,18 +92,18 @@ def test_an_import_loads_no_package_that_airflow_has_not_loaded(probed, entry):
 
 @pytest.mark.parametrize("entry", MOST)
 def test_an_import_does_nothing_else(probed, entry):
-    """An import reads modules, and does nothing: no file, socket, process or database."""
+    """An import only reads modules: it uses no file, socket, process or database."""
     assert probed["imports"][entry]["did"] == []
 
 
 def test_every_object_is_made(probed):
-    """No object that can be made is left out."""
+    """Each object in the list is created by a probe."""
     assert set(probed["objects"]) == set(OBJECTS)
 
 
 @pytest.mark.parametrize("name", OBJECTS)
 def test_a_constructor_does_no_io(probed, name):
-    """Constructors keep their arguments, all of them, and do nothing: no file, socket, process or database."""
+    """Constructors only store their arguments: they use no file, socket, process or database."""
     made = probed["objects"][name]
     assert made["did"] == []
     assert not heavy(probed, made["loaded"])

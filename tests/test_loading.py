@@ -1,4 +1,4 @@
-"""What docs/loading.md shows: its readers read, and its DAGs are DAGs whose templates name the right objects."""
+"""The code in docs/loading.md: readers read the files, and templates of the DAGs name the right objects."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PATHS = {
 }
 
 
-def test_nothing_is_left_out():
+def test_every_block_is_tested():
     """Each block of code on the page is run by a test below."""
     assert (len(READERS), set(DAGS)) == (2, set(PATHS))
     assert len(BLOCKS) == len(READERS) + len(DAGS)
@@ -47,7 +47,7 @@ def truth(airflow, monkeypatch):
 
 
 def test_the_pandas_block(truth):
-    """What the page reads with pandas is one day's logs, typed and as lines."""
+    """The code with pandas reads the logs of one day, typed and as lines."""
     pytest.importorskip("pandas")
     found = {}
     exec(compile(READERS["pandas"], "loading.md", "exec"), found)
@@ -58,7 +58,7 @@ def test_the_pandas_block(truth):
 
 
 def test_the_duckdb_block(truth):
-    """What the page reads with DuckDB is all logs of all days, and none of a manifest."""
+    """The code with DuckDB reads all logs of all days, and no manifest."""
     pytest.importorskip("duckdb")
     found = {}
     exec(compile(READERS["duckdb"], "loading.md", "exec"), found)
@@ -107,7 +107,7 @@ def test_the_redshift_dag(rendered):
 
 @pytest.mark.parametrize("rendered", ["secoda_to_redshift"], indirect=True)
 def test_the_list_for_redshift_is_written(rendered, truth):
-    """The list is written to the bucket, by the operator and the connection of the page, and what it names is there."""
+    """The operator and the connection of the page write the list to the bucket, and its objects exist."""
     rendered["name_what_to_load"].execute({})
     bucket = s3_server.serve().bucket("my-bucket")
     (entry,) = json.loads(bucket.read(rendered["load"].s3_key))["entries"]
@@ -137,8 +137,8 @@ def test_the_bigquery_dag(rendered):
     assert load.upstream_task_ids == {"fetch_audit_logs"}
 
 
-def test_patterns_leave_manifests_alone():
-    """The patterns that the page gives for many files take data files, and not the manifests next to them."""
+def test_patterns_do_not_match_manifests():
+    """The patterns for many files match data files, and not their manifests."""
     (pattern,) = re.findall(r'`pattern="(.*?)"`', TEXT)
     name = "secoda/audit_logs/2026-03-01.jsonl.gz"
     assert re.fullmatch(pattern, name)

@@ -52,7 +52,7 @@ def test_a_quoted_example_is_the_example(name, quoted):
     ],
 )
 def test_python_blocks_are_python(block):
-    """Every Python block compiles, and what it imports is there."""
+    """Every Python block compiles, and its imports exist."""
     pytest.importorskip("airflow")
     tree = ast.parse(block)
     if "airflow.sdk" in block and airflow_runs.version() < (3,):
@@ -119,7 +119,7 @@ def headings(document):
 
 
 def test_there_are_features():
-    """The table of features is found: without it the test below could not fail."""
+    """The table of features is found; the test below depends on it."""
     assert len(FEATURES) > 20
 
 

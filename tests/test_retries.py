@@ -47,7 +47,7 @@ def about(delay):
     return pytest.approx(delay * 1.05, rel=0.05)
 
 
-# --- what the policy says --------------------------------------------------------------------------------------
+# --- decisions of the policy --------------------------------------------------------------------------------------
 
 
 @with_policies
@@ -64,8 +64,8 @@ def test_each_kind_of_error_has_its_decision(kind):
 
 
 @with_policies
-def test_other_errors_are_left_to_the_dag():
-    """About errors from elsewhere the policy has no opinion."""
+def test_other_errors_have_the_default_decision():
+    """For other errors the policy returns the default decision."""
     assert decide(ConnectionError("a disk"))[0] == "default"
 
 
@@ -74,7 +74,7 @@ def test_other_errors_are_left_to_the_dag():
     ("retry_after", "delay"), [(None, None), (0.0, 0.0), (7.0, 7.0), (90_000.0, 86_400.0), (1e12, 86_400.0)]
 )
 def test_a_429_is_retried_after_its_retry_after(retry_after, delay):
-    """After ``Retry-After``, a day at most; where there is none, after the task's own delay."""
+    """A 429 is retried after ``Retry-After``, at most a day; without it, after the task's own delay."""
     decided, seconds = decide(errors.SecodaRateLimitError("said", status=429, retry_after=retry_after), try_number=5)
     assert decided == "retry"
     assert seconds is None if delay is None else seconds == about(delay)
@@ -99,20 +99,20 @@ def test_a_server_error_is_retried_with_exponential_backoff(try_number, delay):
         ({"retry_delay": timedelta(days=9_999)}, 9_999 * 86_400),
     ],
 )
-def test_the_backoff_keeps_to_what_the_task_says(task, delay):
+def test_the_backoff_keeps_the_limits_of_the_task(task, delay):
     """No delay is longer than ``max_retry_delay``, and none shorter than ``retry_delay``."""
     assert decide(errors.SecodaConnectionError("said"), 3, **task) == ("retry", about(delay))
 
 
 @with_policies
 def test_a_cleared_task_starts_again_with_the_first_delay():
-    """The tries from before a task was cleared do not count: Airflow goes on numbering them."""
+    """The tries from before a task was cleared do not count: Airflow does not restart their numbers."""
     assert decide(errors.SecodaServerError("said"), try_number=6, max_tries=8, retries=3) == ("retry", about(60))
 
 
 @with_policies
 def test_retry_after_of_a_server_error_is_obeyed():
-    """A ``Retry-After`` of a 503 counts where it is longer than the backoff."""
+    """A ``Retry-After`` of a 503 applies if it is longer than the backoff."""
     assert decide(errors.SecodaServerError("said", retry_after=600.0)) == ("retry", about(600))
     assert decide(errors.SecodaServerError("said", retry_after=5.0)) == ("retry", about(60))
 
@@ -126,11 +126,11 @@ def test_the_delay_differs_from_task_to_task():
     assert 100 <= min(delays) < max(delays) <= 110
 
 
-# --- how it comes to the tasks ---------------------------------------------------------------------------------
+# --- the policy of a task ---------------------------------------------------------------------------------
 
 
 class Ours(SecodaRetryPolicy):
-    """A policy of somebody else's."""
+    """A policy of another provider."""
 
 
 @with_policies
@@ -166,13 +166,13 @@ def _one(kind):
 
 @both
 def test_the_argument_is_known_everywhere(kind, arguments):
-    """One DAG file does for all Airflows: before 3.3 the argument means nothing."""
+    """One DAG file works with all versions of Airflow: before 3.3 the argument has no effect."""
     with DAG("d", schedule=None, start_date=UNTIL):
         for number, policy in enumerate((None, SecodaRetryPolicy())):
             kind(task_id=f"t{number}", retry_policy=policy, **arguments)
 
 
-# --- what reaches the policy -----------------------------------------------------------------------------------
+# --- the error that a policy receives ---------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -197,7 +197,7 @@ def failure(kind, arguments, **more):
 
 @both
 def test_without_a_policy_it_fails_at_once(refusing, kind, arguments):
-    """Without a policy a key that is refused leaves as what Airflow never retries, the real error being its cause."""
+    """Without a policy a rejected key is an AirflowFailException, with the original error as its cause."""
     error = failure(kind, arguments, retry_policy=None)
     assert type(error) is AirflowFailException
     assert isinstance(error.__cause__, errors.SecodaAuthenticationError)
@@ -206,7 +206,7 @@ def test_without_a_policy_it_fails_at_once(refusing, kind, arguments):
 @with_policies
 @both
 def test_a_policy_gets_the_real_error(refusing, kind, arguments):
-    """A policy is shown the real error, so that it can decide otherwise; nothing hangs on that in a circle."""
+    """A policy receives the original error, whose chain of causes has no cycle."""
     error = failure(kind, arguments)
     assert type(error) is errors.SecodaAuthenticationError
     seen = []
@@ -245,7 +245,7 @@ def test_mistakes_in_a_dag_fail_at_once(refusing, kind, arguments):
 
 
 def test_soft_fail_comes_first(refusing):
-    """A sensor that may be skipped is skipped: there is nothing left for a policy to decide."""
+    """A sensor with ``soft_fail`` is skipped, and the policy is not called."""
     from airflow.providers.common.compat.sdk import AirflowSkipException
 
     kind, arguments = SENSOR

@@ -21,8 +21,8 @@ def test_it(number):
 """
 
 
-def test_who_does_what(tmp_path):
-    """Two workers: all of ``e2e/`` is done by one of them, and each file by one."""
+def test_the_worker_of_each_test(tmp_path):
+    """With two workers, one runs all of ``e2e/``, and each file runs on one worker."""
     pytest.importorskip("xdist")
     tests, place = tmp_path / "tests", tmp_path / "done"
     place.mkdir()

@@ -1,4 +1,4 @@
-"""Send, retry, back off, give up: what each answer leads to, without a clock or a socket."""
+"""Sending, retries, backoff and errors: the effect of each response, without a clock or a socket."""
 
 import json
 import pickle
@@ -71,7 +71,7 @@ def again(wire, attempt, answer):
     return repeated
 
 
-def test_a_429_is_repeated_after_the_seconds_it_names():
+def test_a_429_is_retried_after_its_retry_after():
     """The same request is sent again, after exactly the pause of ``Retry-After``."""
     wire, attempt = first()
     assert attempt.pause == 0
@@ -89,7 +89,7 @@ def test_a_429_is_repeated_after_the_seconds_it_names():
         *((status, SecodaRequestError) for status in (400, 402, 405, 406, 409, 410, 413, 414, 422, 431, 451, 499)),
     ],
 )
-def test_what_is_final(status, kind):
+def test_final_errors(status, kind):
     """401, 403, 404 and every other 4xx fail at once, each as its own error with the status."""
     wire, attempt = first()
     error = outcome(wire, attempt, Response(status, {"retry-after": "1"}, b'{"detail": "so \\n it is"}'))
@@ -107,8 +107,8 @@ def test_what_is_final(status, kind):
         *((status, SecodaResponseError) for status in (100, 201, 204, 206, 226, 300, 304, 305)),
     ],
 )
-def test_what_is_repeated(status, kind):
-    """429, 408, 5xx and answers that mean nothing here are repeated; the last error is the one that leaves."""
+def test_errors_that_are_retried(status, kind):
+    """429, 408, 5xx and invalid responses are retried; the last error is raised."""
     wire, attempt = first(attempts=3)
     for _ in range(2):
         attempt = again(wire, attempt, Response(status))
@@ -124,20 +124,20 @@ def test_what_is_repeated(status, kind):
         SecodaResponseError("x"),
     ],
 )
-def test_errors_of_the_driver_that_are_repeated(error):
-    """What broke on the way is repeated as well, and leaves as it came."""
+def test_errors_of_the_driver_that_are_retried(error):
+    """Connection errors are retried as well, and are raised unchanged."""
     wire, attempt = first(attempts=2)
     attempt = again(wire, attempt, error)
     assert outcome(wire, attempt, error) is error
 
 
 def test_an_untrusted_certificate_is_final():
-    """A certificate that is not trusted now will not be in a second."""
+    """An untrusted certificate is not retried."""
     wire, attempt = first()
     assert isinstance(outcome(wire, attempt, SecodaTLSError("x")), SecodaTLSError)
 
 
-def test_a_body_that_cannot_be_read_is_repeated():
+def test_a_body_that_cannot_be_read_is_retried():
     """A truncated or foreign body is retried too."""
 
     def read(response):
@@ -168,7 +168,7 @@ def test_a_body_that_cannot_be_read_is_repeated():
     ],
 )
 def test_retry_after(header, date, pause, monkeypatch):
-    """Retry-After counts in seconds or as a date, a date against the server's own clock, in any zone of ours."""
+    """Retry-After is in seconds or a date, which is compared with the server's clock, in any local time zone."""
     monkeypatch.setenv("TZ", "Pacific/Auckland")
     __import__("time").tzset()
     headers = {"retry-after": header if isinstance(header, str) else format_datetime(header, usegmt=True)}
@@ -184,8 +184,8 @@ def test_retry_after(header, date, pause, monkeypatch):
 @pytest.mark.parametrize(
     "text", ["", " ", "-5", "7s", "soon", "1e3", "٧", "Wed, 99 Oct 2026 12:00:00 GMT", "\x00", ","]
 )
-def test_garbage_in_retry_after(text):
-    """A Retry-After that is neither seconds nor a date counts as none: the own backoff is used."""
+def test_an_invalid_retry_after(text):
+    """A Retry-After that is neither seconds nor a date is ignored: the backoff is used."""
     wire, attempt = first(base=4.0)
     assert 2.0 <= again(wire, attempt, Response(429, {"retry-after": text})).pause <= 4.0
 
@@ -195,7 +195,7 @@ def test_garbage_in_retry_after(text):
     ["901", "99999999999999999999999999", format_datetime(NOW + timedelta(hours=1), usegmt=True)],
 )
 def test_a_retry_after_beyond_the_limit(header):
-    """A longer ``Retry-After`` than the limit is raised at once, with its seconds: nothing sleeps for hours."""
+    """A longer ``Retry-After`` than the limit is raised at once, with its seconds."""
     wire, attempt = first(max_retry_after=900)
     error = outcome(wire, attempt, Response(429, {"retry-after": header, "date": format_datetime(NOW)}))
     assert isinstance(error, SecodaRateLimitError)
@@ -203,7 +203,7 @@ def test_a_retry_after_beyond_the_limit(header):
 
 
 def test_a_retry_after_at_the_limit():
-    """The limit itself is still waited for."""
+    """A ``Retry-After`` equal to the limit is waited for."""
     wire, attempt = first(max_retry_after=900)
     assert again(wire, attempt, Response(429, {"retry-after": "900"})).pause == 900
 
@@ -234,7 +234,7 @@ def test_backoff_grows_from_failure_to_failure():
     assert isinstance(outcome(wire, attempt, Response(500)), SecodaServerError)
 
 
-def test_the_tally():
+def test_the_counts():
     """Requests, repeats, 429s and pages are counted."""
     stats = RequestStats()
     wire, (attempt,) = begin(once(call()), stats=stats)
@@ -244,7 +244,7 @@ def test_the_tally():
     assert stats == RequestStats(requests=4, retries=3, throttled=1, pages=1)
 
 
-def test_the_tally_of_what_is_given_up():
+def test_the_counts_of_failed_requests():
     """A 429 is counted whether or not the request is retried, and is not counted as a page."""
     stats = RequestStats()
     wire, (attempt,) = begin(once(call()), stats=stats, policy=RetryPolicy(attempts=2))
@@ -253,8 +253,8 @@ def test_the_tally_of_what_is_given_up():
     assert stats == RequestStats(requests=2, retries=1, throttled=2, pages=0)
 
 
-def test_only_so_many_at_once_and_in_order():
-    """Calls are admitted in order, as many as ``concurrency``, and one more for each that ends."""
+def test_concurrency_is_limited_and_in_order():
+    """Calls start in order, at most ``concurrency`` at a time, and one more for each that ends."""
     calls = [call(str(number)) for number in range(6)]
     wire, admitted = begin(several(calls), concurrency=3)
     assert [attempt.call for attempt in admitted] == calls[:3]
@@ -266,8 +266,8 @@ def test_only_so_many_at_once_and_in_order():
     assert outcome(wire, under_way.pop(), OK) == ["page"] * 6
 
 
-def test_a_429_holds_the_others_back_and_halves_what_is_in_flight():
-    """After a 429 its call alone goes on when the others have ended; once it got through, half as many do."""
+def test_a_429_pauses_the_others_and_halves_the_concurrency():
+    """After a 429 its call is retried alone when the others have ended; then half as many calls are in flight."""
     calls = [call(str(number)) for number in range(40)]
     wire, (a, b, c, d) = begin(several(calls), concurrency=4)
     assert wire.send((a, Response(429, {"retry-after": "7"}))) == []
@@ -294,7 +294,7 @@ def test_several_429s_at_once_halve_once():
 
 
 def test_pauses_of_one_burst_pass_together():
-    """Pauses count from their response: a call that had to wait while another one waited does not wait again."""
+    """Pauses start at their response: a call whose pause passed while another one waited does not wait again."""
     start = NOW.timestamp()
     wire, (a, b, c) = begin(several([call(name) for name in "abc"]), concurrency=3)
     refused = Response(429, {"retry-after": "60"}, received_at=start)
@@ -309,7 +309,7 @@ def test_pauses_of_one_burst_pass_together():
 
 
 def test_a_call_that_fails_for_good_does_not_block_the_others():
-    """When the call that was refused gives up, the others go on."""
+    """When the refused call fails, the others continue."""
     wire, (a, b) = begin(several([call(name) for name in "abc"]), concurrency=2, policy=RetryPolicy(attempts=1))
     (third,) = wire.send((a, Response(429)))
     assert wire.send((b, OK)) == []
@@ -317,8 +317,8 @@ def test_a_call_that_fails_for_good_does_not_block_the_others():
     assert [type(result) for result in results] == [SecodaRateLimitError, str, str]
 
 
-def test_what_a_rule_emits_passes_through():
-    """Something said in passing reaches the driver and costs no answer."""
+def test_what_a_flow_emits_reaches_the_driver():
+    """An emitted value reaches the driver without a request."""
 
     def flow():
         yield Emit("before")
@@ -393,7 +393,7 @@ def test_a_redirect_that_leaves_the_origin_is_refused(location, status):
     "location", ["///evil.com/x", "////evil.com/x", "/\\evil.com/x", "\\\\evil.com/x", "/.//evil.com"]
 )
 def test_a_path_that_looks_like_a_host_stays_a_path(location):
-    """What browsers might take for a host is sent to our own origin, if at all."""
+    """A path that browsers may read as a host is sent to the same origin, if at all."""
     wire, attempt = first()
     try:
         followed = again(wire, attempt, Response(302, {"location": location}))
@@ -403,8 +403,8 @@ def test_a_path_that_looks_like_a_host_stays_a_path(location):
     assert parse_url(sent).host == "secoda.example.com"
 
 
-def test_where_a_refused_redirect_led_is_said_without_its_secrets():
-    """The error names the other address, but neither its user and password nor its query."""
+def test_the_error_of_a_refused_redirect_has_no_secrets():
+    """The error has the other address, without user, password and query."""
     wire, attempt = first()
     error = outcome(
         wire, attempt, Response(302, {"location": "https://u:hunter2@evil.com/login?token=hunter3#hunter4"})
@@ -433,8 +433,8 @@ def test_redirects_in_a_loop():
     assert "loop" in str(error)
 
 
-def test_a_redirected_request_that_fails_is_repeated_where_it_was():
-    """Repeats go to the address that the redirect led to."""
+def test_a_redirected_request_is_retried_at_the_new_address():
+    """Retries go to the address of the redirect."""
     wire, attempt = first()
     attempt = again(wire, attempt, Response(307, {"location": "/x/"}))
     assert again(wire, attempt, Response(500)).request == Request("/x/", (("page", "1"),))
@@ -518,8 +518,8 @@ def test_every_error_survives_pickling(kind):
     assert {name: getattr(copy, name) for name in options} == options
 
 
-def test_the_tree_of_errors_is_the_one_that_is_drawn():
-    """The docstring draws every error under its parent: it is what people read first."""
+def test_the_docstring_has_the_tree_of_errors():
+    """The docstring shows every error below its parent."""
     drawn, parents = {}, {-1: "SecodaError"}
     for line in errors.__doc__.splitlines():
         before, found, rest = line.partition("─ ")

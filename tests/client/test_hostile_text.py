@@ -1,4 +1,4 @@
-"""Text that a server or a template made up does no harm in a log, in an address or in a program."""
+"""Text of a server or a template is harmless in a log, in a URL and in a program."""
 
 import contextlib
 
@@ -41,7 +41,7 @@ def driver(request):
         (http(b"x", content_encoding="\x1b[2J" + "x" * 5_000), (SecodaResponseError, SecodaConnectionError)),
     ],
 )
-def test_what_a_server_says_does_no_harm_in_a_log(driver, answer, kinds):
+def test_text_of_a_server_is_harmless_in_a_log(driver, answer, kinds):
     """Errors are short lines without control characters, wherever in a response those are."""
     with RawServer(answer) as server, driver(KEY, server.url) as client, pytest.raises(SecodaError) as error:
         client.value(page())

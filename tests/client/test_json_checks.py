@@ -1,4 +1,4 @@
-"""What JSON lets pass and evidence must not: names given twice, and depth."""
+"""Checks of JSON that decoders do not make: repeated names, and depth."""
 
 import json
 
@@ -50,8 +50,8 @@ def read_versions(text):
         (f'{{"id": "a", "created_at": "{AT}", "logged_at": "{AT}", "created_at": null}}', "created_at"),
     ],
 )
-def test_a_log_that_says_two_things(record, name):
-    """Readers differ in which of two equal names they believe: a log that says two things is not believed at all."""
+def test_a_log_with_contradicting_names(record, name):
+    """A log with two different values for a name is an error, because decoders choose different ones."""
     with pytest.raises(SecodaResponseError, match="twice") as error:
         read(page_of(LOG, record))
     assert (error.value.path, error.value.retriable) == (f"$.results[1].{name}", True)
@@ -67,8 +67,8 @@ def test_a_log_that_says_two_things(record, name):
         f'{{"id": "a", "logged_at": "{AT}", "updated_at": 1, "updated_at": 2}}',
     ],
 )
-def test_a_log_that_says_one_thing(record):
-    """Equal values, names of nested objects and names that decide nothing may be repeated."""
+def test_a_log_with_harmless_repeated_names(record):
+    """Names with equal values, names in nested objects and names that are not used may be repeated."""
     (log,) = read(page_of(record)).logs
     assert (log.id, log.raw) == ("a", record.encode())
 
@@ -89,8 +89,8 @@ def test_a_log_that_says_one_thing(record):
         (page_of(LOG, LOG).replace("}, {", "} ,\n{")[:-1] + ', "count": 7}', "count"),
     ],
 )
-def test_an_answer_that_says_two_things(text, name):
-    """An answer with two lists of logs, two counts or two numbers of pages is not believed, however it is written."""
+def test_a_page_with_contradicting_names(text, name):
+    """A page with two lists of logs, two counts or two numbers of pages is an error, in any spelling."""
     for reader in (read, lambda text: read_json(Response(200, {}, text.encode()))):
         with pytest.raises(SecodaResponseError, match="twice") as error:
             reader(text)
@@ -114,8 +114,8 @@ def test_an_answer_that_says_two_things(text, name):
         (versions_of(VERSION, others=f"{LOG}, {LOG}")[:-1] + ', "count": 3}', "$.count"),
     ],
 )
-def test_versions_that_say_two_things(text, path):
-    """The same holds for version histories, and for what their pages say."""
+def test_versions_with_contradicting_names(text, path):
+    """Version histories and their pages are checked in the same way."""
     with pytest.raises(SecodaResponseError, match="twice") as error:
         read_versions(text)
     assert error.value.path == path
@@ -131,8 +131,8 @@ def test_versions_that_say_two_things(text, path):
         page_of(LOG, f'{{"id": "a", "logged_at": "{AT}", "\\"": "]", "x": {"[" * 198}{"]" * 198}}}'),
     ],
 )
-def test_what_is_nested_too_deeply(text):
-    """JSON nested deeper than allowed is an error that a retry cannot fix, and that says what to raise."""
+def test_json_that_is_nested_too_deeply(text):
+    """JSON nested deeper than allowed is an error that a retry cannot fix, and that names the limit."""
     for reader in (read, lambda text: read_json(Response(200, {}, text.encode()))):
         with pytest.raises(SecodaLimitError, match="max_nesting") as error:
             reader(text)
@@ -140,7 +140,7 @@ def test_what_is_nested_too_deeply(text):
 
 
 @pytest.mark.parametrize("levels", [1, 150, 197])
-def test_what_is_nested_as_deeply_as_is_allowed(levels):
+def test_json_of_the_allowed_depth(levels):
     """Depth counts from the response's own braces; brackets in strings do not count."""
     record = f'{{"id": "a", "logged_at": "{AT}", "t": "{"[" * 300}\\"{"{" * 300}", "x": {"[" * levels}{"]" * levels}}}'
     assert read(page_of(record)).logs[0].raw == record.encode()

@@ -46,7 +46,7 @@ def wrong(**fields):
 
 
 def test_a_key_is_enough():
-    """With nothing but a key, everything has its default."""
+    """With only a key, all settings have their defaults."""
     assert settings_of() == ConnectionSettings(
         Endpoint("https://api.secoda.co", Key(KEY), 60.0, True, None, f"airflow-provider-secoda/{__version__}")
     )
@@ -68,8 +68,8 @@ def test_a_key_is_enough():
         ({"host": "", "extra": {"region": "eu"}}, "https://eapi.secoda.co"),
     ],
 )
-def test_where_the_workspace_is(fields, base_url):
-    """Region, customer domain and host lead to one base URL."""
+def test_the_base_url(fields, base_url):
+    """Region, customer domain and host give one base URL."""
     assert settings_of(**fields).base_url == base_url
 
 
@@ -90,7 +90,7 @@ def test_where_the_workspace_is(fields, base_url):
     ],
 )
 def test_a_connection_by_uri(uri, base_url, more):
-    """The same by URI, where every extra is text and the key is quoted."""
+    """A connection by URI gives the same settings: every extra is a string, and the key is quoted."""
     settings = read_connection(by_uri(uri))
     assert settings.base_url == base_url
     assert {name: getattr(settings.endpoint, name) for name in more} == more
@@ -99,14 +99,14 @@ def test_a_connection_by_uri(uri, base_url, more):
 
 @pytest.mark.parametrize("host", ["https://app.secoda.co", "app.secoda.co", "https://api.secoda.co/api/v1/"])
 def test_a_connection_of_the_vendors_package(host):
-    """A connection made for the vendor's `secoda-airflow` works unchanged, and its extra is not complained about."""
+    """A connection made for the vendor's `secoda-airflow` works unchanged, without a warning about its extra."""
     settings = settings_of(host=host, extra={"integration_id": "0c1d"})
     assert settings == settings_of()
 
 
 @pytest.mark.parametrize("password", [None, "", "   "])
-def test_no_key(password):
-    """Without a key it is said where one goes."""
+def test_a_connection_without_a_key(password):
+    """The error without a key says which field to fill in."""
     assert "`password`" in wrong(password=password)
 
 
@@ -115,7 +115,7 @@ def test_no_key(password):
     [(None, 60.0), ("", 60.0), (30, 30.0), (0.5, 0.5), ("12", 12.0), (" 7.5 ", 7.5), (86_400, 86_400.0)],
 )
 def test_timeout(value, seconds):
-    """A timeout is seconds above 0, as a number or as the text that a form makes of it."""
+    """A timeout is a number of seconds above 0, or a string with one, as from a form."""
     assert settings_of(extra={"timeout": value}).endpoint.timeout == seconds
 
 
@@ -126,7 +126,7 @@ def test_a_wrong_timeout(value):
 
 
 def test_limits():
-    """What one answer may be is set by four extras, as numbers or as the text that a URI makes of them."""
+    """Four extras limit a response, as numbers or as strings, as from a URI."""
     assert settings_of().endpoint.limits == Limits()
     extra = {"max_body_bytes": 1, "max_decompressed_bytes": " 2 ", "max_nesting": "", "max_answer_seconds": "7.5"}
     settings = settings_of(extra=extra)
@@ -135,7 +135,7 @@ def test_limits():
 
 
 def test_a_longer_timeout_is_a_longer_limit():
-    """A timeout that is longer than an answer may last by default lets it last as long; the extra has the last word."""
+    """A timeout above the default limit for the duration of a response raises that limit; the extra overrides both."""
     assert settings_of(extra={"timeout": 900}).endpoint.limits.answer_seconds == 900
     assert settings_of(extra={"timeout": 900, "max_answer_seconds": 30}).endpoint.limits.answer_seconds == 30
 
@@ -143,7 +143,7 @@ def test_a_longer_timeout_is_a_longer_limit():
 @pytest.mark.parametrize("value", [0, -1, "much", True, [1], {}, 1.5, "nan", "inf", 10**13, "9" * 5_000])
 @pytest.mark.parametrize("name", [name for name in KNOWN_EXTRAS if name.startswith("max_")])
 def test_a_wrong_limit(name, value):
-    """A limit that is not such a number is refused by its name, with the allowed range."""
+    """An invalid limit is refused by its name, with the allowed range."""
     if (name, value) != ("max_answer_seconds", 1.5):
         assert wrong(extra={name: value}).startswith(f"connection 'my_conn': extra `{name}` must be a")
 
@@ -158,19 +158,19 @@ def test_a_wrong_limit(name, value):
     ],
 )
 def test_verify(value, verify):
-    """Whether to verify is true, false, or the path of a CA bundle, as a form or a URI writes them."""
+    """`verify` is true, false, or the path of a CA bundle, as a form or a URI writes them."""
     found = settings_of(extra={"verify": value}).endpoint.verify
     assert (found, type(found)) == (verify, type(verify))
 
 
 @pytest.mark.parametrize("value", [0, 1, 2.5, [], {"path": "x"}])
 def test_a_wrong_verify(value):
-    """What is neither true, false nor a path is refused, and never taken for false."""
+    """A value that is neither true, false nor a path is refused, and never treated as false."""
     assert "`verify`" in wrong(extra={"verify": value})
 
 
 def test_proxy():
-    """A proxy is the URL as given, which no repr shows: it may contain a password."""
+    """A proxy is the given URL, and no repr shows it, because it may contain a password."""
     settings = settings_of(extra={"proxy": "http://user:hunter2secret@proxy.example.com:3128"})
     assert settings.endpoint.proxy == "http://user:hunter2secret@proxy.example.com:3128"
     assert "hunter2" not in repr(settings)
@@ -202,13 +202,13 @@ def test_extras_that_must_be_text(field, value):
         ({"host": "secoda.example.com", "port": 99999}, "`port`"),
     ],
 )
-def test_what_regions_refuse(fields, named):
+def test_errors_of_the_base_url_name_the_connection(fields, named):
     """An error about the base URL begins with the connection's name."""
     assert named in wrong(**fields)
 
 
 @pytest.mark.parametrize("text", ["{", "region=eu", "[1]", '"x"', "3", "null", "[" * 100_000])
-def test_an_extra_that_is_no_object(text):
+def test_an_extra_that_is_not_an_object(text):
     """An extra that is not a JSON object is reported as such, even if Airflow accepts it."""
 
     class Stored:
@@ -218,8 +218,8 @@ def test_an_extra_that_is_no_object(text):
         read_connection(Stored())
 
 
-def test_extras_that_mean_nothing():
-    """Extras that nobody here reads are named, in order, and do no harm."""
+def test_unknown_extras_are_named():
+    """Unknown extras are named, in order, and are not an error."""
     settings = settings_of(extra={"zone": 1, "Region": "eu", "region": "us", "verfiy": False})
     assert settings.unknown_extras == ("Region", "verfiy", "zone")
     assert settings.endpoint.verify is True
@@ -248,7 +248,7 @@ def test_the_settings_show_no_secret():
     st.one_of(st.none(), st.text(max_size=5)),
 )
 def test_any_connection(extra, host, port, schema):
-    """Any fields lead to settings that can be used, or to one error that names the connection and not the key."""
+    """Any fields give settings that can be used, or an error that names the connection and does not show the key."""
 
     class Stored:
         conn_id, password = "my_conn", KEY

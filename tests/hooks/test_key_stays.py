@@ -1,4 +1,4 @@
-"""The API key is in no log, repr, error, traceback with local variables or pickle, in any failure."""
+"""The API key is in no log, repr, error, traceback with local variables or pickle, after any failure."""
 
 import io
 import json
@@ -107,7 +107,7 @@ def caught(use):
 
 
 def echo(status):
-    """Return a server's answer that repeats the request's headers in its own headers and body."""
+    """Return a server that repeats the key of a request in the headers and the body of the response."""
 
     def answer(request):
         sent = header(request, "Authorization")
@@ -154,7 +154,7 @@ def test_when_all_goes_well(secoda_sandbox_factory, connect, logged):
 @pytest.mark.parametrize("use", USES)
 @pytest.mark.parametrize("status", [200, 204, 302, 400, 401, 403, 404, 429, 500])
 def test_when_a_server_repeats_the_key(connect, logged, use, status):
-    """A server that repeats the key in every place it has does not get it into a log or an error."""
+    """If a server repeats the key everywhere in a response, it is in no log and no error."""
     with RawServer(echo(status)) as server:
         hook = impatient(connect(host=server.url))
         error = caught(lambda: USES[use](hook))
@@ -173,14 +173,14 @@ def test_when_a_server_repeats_the_key(connect, logged, use, status):
     ],
 )
 def test_when_the_wire_breaks(connect, logged, answer):
-    """Connections that break and foreign bodies show nothing of the key."""
+    """Broken connections and foreign bodies show no part of the key."""
     with RawServer(answer) as server:
         error = caught(lambda: USES["window"](impatient(connect(host=server.url))))
     assert pieces(everything_about(error) + logged()) == []
 
 
 def test_when_a_status_line_repeats_the_key(connect, logged):
-    """Not even a server that answers with the key in place of HTTP gets it into an error."""
+    """If a server responds with the key instead of HTTP, it is in no error."""
     with RawServer(lambda request: f"{header(request, 'Authorization')}\r\n\r\n".encode()) as server:
         error = caught(lambda: USES["page"](impatient(connect(host=server.url))))
     assert pieces(everything_about(error) + logged()) == []
@@ -264,7 +264,7 @@ def test_when_a_connection_is_read_without_a_hook():
     ],
 )
 def test_when_a_client_is_made_wrongly(options):
-    """The client's own constructor lets go of the key before it can fail."""
+    """The error of a constructor that fails has no frame with the key."""
     arguments = {"api_key": KEY} | options
     assert pieces(everything_about(caught(lambda: SecodaClient(**arguments)))) == []
 
@@ -278,8 +278,8 @@ def test_a_record_may_hold_the_key(secoda_sandbox_factory, connect, logged):
     assert pieces(logged()) == []
 
 
-def test_no_other_host_hears_of_it(secoda_sandbox_factory, connect):
-    """Nothing that a server sends makes the key go elsewhere: not a location, a link or a next page."""
+def test_the_key_is_sent_to_no_other_host(secoda_sandbox_factory, connect):
+    """No response makes the client send the key to another host: no location, link or next page."""
     with RawServer(http()) as elsewhere:
         url = f"{elsewhere.url}/api/v1/activity_log/audit_logs/"
         page = json.dumps(
@@ -339,7 +339,7 @@ def test_scrubbing_a_complete_key():
 
 
 def test_scrubbing_leaves_the_rest_alone():
-    """What has nothing of the key in it stays what it is, to the byte."""
+    """Text without a part of the key is not changed."""
     for body in (
         b"",
         b"Zebra7Q",
@@ -352,7 +352,7 @@ def test_scrubbing_leaves_the_rest_alone():
 
 
 def test_the_key_is_masked_in_task_logs(connect):
-    """Airflow's own masking knows the key and the proxy's password as soon as the connection was read."""
+    """Airflow masks the key and the proxy's password after the connection is read."""
     hook = connect(host="https://secoda.invalid", extra={"proxy": f"http://user:{PROXY_PASSWORD}@127.0.0.1:9"})
     _ = hook.settings
     masked = redact(f"{KEY} {PROXY_PASSWORD}")

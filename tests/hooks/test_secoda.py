@@ -1,4 +1,4 @@
-"""The hook in a real Airflow: connections, words of the connection test, errors, listings, and its form."""
+"""The hook with Airflow: connections, messages of the connection test, errors, listings, and its form."""
 
 import json
 import warnings
@@ -72,7 +72,7 @@ def test_the_default_connection(month):
 
 
 def test_an_answer_beyond_a_limit(connect):
-    """An answer that is larger than the connection allows fails a task for good, and the test says what to raise."""
+    """An answer that is larger than the connection allows fails a task, and the test names the limit."""
     with RawServer(http(b" " * 2_000)) as server:
         hook = connect(host=server.url, extra={"max_body_bytes": "1000"})
         with pytest.raises(AirflowFailException, match="max_body_bytes") as error:
@@ -115,7 +115,7 @@ def test_one_client(month):
 
 @pytest.fixture
 def said(caplog, capsys):
-    """Return a function that gives the lines about a connection that a hook logs, whichever way Airflow logs."""
+    """Return a function that gives the lines about a connection that a hook logs, with each version of Airflow."""
 
     def lines(hook):
         caplog.clear()
@@ -208,7 +208,7 @@ def test_each_failed_connection_has_its_hint(month, connect, tmp_path):
     ],
 )
 def test_a_connection_that_is_not_set_up_correctly(connect, fields, word):
-    """A connection that is wrong in itself names the field to change, and nothing is sent."""
+    """For an invalid connection the message names the field to change, and no request is sent."""
     text = words_of_test(connect(**fields))
     assert word in text
     assert "not set up correctly" in text
@@ -244,7 +244,7 @@ def test_a_connection_test_by_its_id(month):
     ],
 )
 def test_final_errors_fail_at_once(month, status, kind, use):
-    """Final errors leave as AirflowFailException, in the same words, with the real error as their cause."""
+    """Final errors are raised as AirflowFailException with the same message, and the original error as the cause."""
     month.faults.script = [status] * 8
     with pytest.raises(AirflowFailException) as error:
         use(SecodaHook())
@@ -253,7 +253,7 @@ def test_final_errors_fail_at_once(month, status, kind, use):
 
 
 def test_a_bad_certificate_and_a_foreign_redirect_fail_at_once(month, connect, tmp_path):
-    """So do a certificate that is not trusted and a redirect that would take the key along."""
+    """An untrusted certificate and a redirect to another origin are final, too."""
     month.faults.script = ["redirect:https://evil.example/"]
     with pytest.raises(AirflowFailException) as error:
         SecodaHook().list_audit_logs()
@@ -265,7 +265,7 @@ def test_a_bad_certificate_and_a_foreign_redirect_fail_at_once(month, connect, t
 
 
 def test_retriable_errors_are_raised_unchanged(month, monkeypatch):
-    """Errors that may pass are not called final: Airflow's own retries are for them."""
+    """Errors that a retry may fix are raised unchanged, for Airflow's retries."""
     hook = SecodaHook()
     hook._client = hook._make_client(RetryPolicy(attempts=2, base=0.001))
     month.faults.script = [503] * 2
@@ -347,7 +347,7 @@ def schema(name):
     return json.loads((files("airflow") / name).read_text())
 
 
-def test_the_provider_info_is_what_airflow_asks_for():
+def test_the_provider_info_is_valid():
     """The metadata is valid by Airflow's own schema of this version."""
     import jsonschema
 
@@ -359,7 +359,7 @@ def test_the_provider_info_is_what_airflow_asks_for():
         jsonschema.Draft202012Validator.check_schema(field["schema"])
 
 
-def test_the_form_asks_for_what_is_read():
+def test_the_form_has_the_extras_that_are_read():
     """The form shows the extras that the hook reads, except those that only few users need."""
     from airflow_provider_secoda.client._api.base_url import ON_PREMISE, REGIONS
     from airflow_provider_secoda.hooks._connection import KNOWN_EXTRAS
@@ -371,8 +371,8 @@ def test_the_form_asks_for_what_is_read():
     assert set(fields["region"]["schema"]["enum"]) == {*REGIONS, ON_PREMISE}
 
 
-def test_every_module_that_the_info_names_is_there():
-    """Hook and operator modules exist, and each class is where the info says."""
+def test_every_module_in_the_info_exists():
+    """Each module and class in the provider info exists."""
     from importlib import import_module
 
     info = get_provider_info()

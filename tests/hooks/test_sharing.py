@@ -62,7 +62,7 @@ def test_one_client_for_all_in_a_loop_and_none_after_the_last(sandbox):
     assert len(sandbox.requests) == 6
 
 
-async def test_one_reading_of_the_connection_for_all(sandbox, monkeypatch):
+async def test_the_connection_is_read_once_for_all(sandbox, monkeypatch):
     """Many flows that begin at once read the connection once, in another thread than the event loop's."""
     threads = []
     make = sharing._make
@@ -84,7 +84,7 @@ async def test_connections_are_kept_and_bounded(airflow, monkeypatch):
         assert server.made == server.most == MAX_AT_ONCE
 
 
-async def test_flows_that_began_are_finished_first(sandbox):
+async def test_started_flows_finish_first(sandbox):
     """Only a limited number of flows run at once; the others begin when these have ended."""
     for resource in range(30):
         for number in range(25):
@@ -119,7 +119,7 @@ async def test_a_429_is_obeyed_by_all(sandbox, page):
     assert (first.exception() is None) == (page == 2)
 
 
-async def test_a_429_that_does_not_say_how_long(sandbox):
+async def test_a_429_without_retry_after(sandbox):
     """Without Retry-After all wait for a second."""
     sandbox.faults.script = [429]
     async with shared_client("secoda_default") as client:

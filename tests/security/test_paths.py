@@ -33,7 +33,7 @@ def test_data_in_a_name_does_not_choose_the_folder(tmp_path_factory, data):
 
 @pytest.mark.parametrize("start", ["{}/", "file://{}/", "local://{}/", "s3://my_conn@bucket/fixed/"])
 @pytest.mark.parametrize("data", ["../x", "a/../../x", "..\\x", "a/..", "x\0y", "x\ny", "x\x1b[2Jy", "\x7f"], ids=ascii)
-def test_what_leads_elsewhere_is_refused(tmp_path, start, data):
+def test_a_path_that_leads_elsewhere_is_refused(tmp_path, start, data):
     """`..` and control characters are refused before the storage is accessed, for each kind of storage."""
     with pytest.raises(ValueError, match=r"contains `\.\.`|control character") as error:
         resolve_target(f"{start.format(tmp_path)}{data}/logs.jsonl")
@@ -41,7 +41,7 @@ def test_what_leads_elsewhere_is_refused(tmp_path, start, data):
 
 
 @pytest.mark.parametrize("start", ["{}/", "file://{}/"])
-def test_a_person_may_write_dots(tmp_path, start):
+def test_a_user_may_write_dots(tmp_path, start):
     """A path typed at a prompt may contain `..`, but no control characters."""
     (tmp_path / "a").mkdir()
     (tmp_path / "logs.jsonl").write_bytes(RECORD)
@@ -54,8 +54,8 @@ def test_a_person_may_write_dots(tmp_path, start):
         resolve_prefix(f"{path}\x1b")
 
 
-def test_a_link_in_the_files_place_is_replaced(tmp_path):
-    """A symbolic link under the file's name is replaced by the file; what it points to stays as it is."""
+def test_a_link_at_the_path_is_replaced(tmp_path):
+    """A symbolic link under the file's name is replaced by the file; its target is not changed."""
     secret = tmp_path / "secret"
     secret.write_text("untouched")
     (tmp_path / "logs.jsonl").symlink_to(secret)
@@ -65,8 +65,8 @@ def test_a_link_in_the_files_place_is_replaced(tmp_path):
     assert (tmp_path / "logs.jsonl").read_bytes() == RECORD + b"\n"
 
 
-def test_a_link_in_the_way_of_the_hidden_file_is_not_followed(tmp_path, monkeypatch):
-    """Even who guesses the hidden name gets nothing written through a link that was laid there."""
+def test_a_link_at_the_hidden_name_is_not_followed(tmp_path, monkeypatch):
+    """A symbolic link at the hidden name, if somebody guesses it, is not followed."""
     secret = tmp_path / "secret"
     secret.write_text("untouched")
     monkeypatch.setattr("secrets.token_hex", lambda _: "guessed")

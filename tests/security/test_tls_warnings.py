@@ -41,7 +41,7 @@ def answer(request):
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    """Give a server whose certificate nobody has a reason to trust."""
+    """Return a server whose certificate is not trusted."""
     _, context = certificate(tmp_path_factory.mktemp("tls"), "127.0.0.1")
     with RawServer(answer, context=context) as running:
         yield running
@@ -49,7 +49,7 @@ def server(tmp_path_factory):
 
 @pytest.fixture
 def connection(server, monkeypatch):
-    """Store a connection that verifies nothing."""
+    """Store a connection that does not verify certificates."""
     pytest.importorskip("airflow")
     airflow_runs.start()
     fields = {"conn_type": "secoda", "password": KEY, "host": server.url, "extra": {"verify": False}}
@@ -79,7 +79,7 @@ TASKS = {
 
 @pytest.mark.parametrize("kind", TASKS)
 def test_every_run_of_a_task_logs_it(connection, kind):
-    """Each run of an operator or sensor in any mode says in its log that no certificate was verified, and how bad."""
+    """Each run of an operator or sensor in any mode logs that certificates are not verified."""
     for number in range(2):
         dag_id = f"unverified_{kind.replace(' ', '_')}_{number}"
         ran = airflow_runs.run_dag(DAG.format(dag_id=dag_id, task=TASKS[kind]))
@@ -90,7 +90,7 @@ def test_every_run_of_a_task_logs_it(connection, kind):
 
 @pytest.fixture
 def heard():
-    """Collect what is said about it, each with the trigger it was said to: triggerers sort logs by the context, too."""
+    """Collect the warnings, each with the trigger in its context: triggerers also sort logs by context."""
     found = []
 
     class Listener(logging.Handler):
@@ -123,7 +123,7 @@ def heard():
 
 
 def test_every_hook_logs_it(connection, heard):
-    """A hook says so when it is used, and names the connection."""
+    """A hook logs it when it is used, with the connection's id."""
     from airflow_provider_secoda.hooks.secoda import SecodaHook
 
     for _ in range(2):
@@ -133,7 +133,7 @@ def test_every_hook_logs_it(connection, heard):
 
 
 def test_the_test_of_a_connection_reports_it(connection):
-    """Who tests a connection reads it in the answer: a green message must not hide it."""
+    """The message of a successful connection test contains it."""
     from airflow_provider_secoda.hooks.secoda import SecodaHook
 
     works, text = SecodaHook("secoda_default").test_connection()
@@ -215,7 +215,7 @@ def read_page(colour, url, **options):
 
 @pytest.fixture(scope="module")
 def elsewhere(tmp_path_factory):
-    """Give a proxy through which https://secoda.example.test is found: off loopback, where the environment counts."""
+    """Return a server that is https://secoda.example.test behind a proxy, so that the environment counts."""
     _, context = certificate(tmp_path_factory.mktemp("elsewhere"), "secoda.example.test")
     with RawServer(answer, context=context) as running, Tunnel(running) as proxy:
         yield running, proxy.url
@@ -238,7 +238,7 @@ def elsewhere(tmp_path_factory):
     ids=lambda environment: " ".join(f"{name}={value!r}" for name, value in environment.items()),
 )
 def test_the_environment_does_not_switch_it_off(elsewhere, monkeypatch, colour, environment):
-    """Nothing in the environment makes a client take any certificate: it fails, and the key is not sent."""
+    """No environment variable makes a client accept any certificate: it fails, and the key is not sent."""
     running, proxy = elsewhere
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
@@ -248,8 +248,8 @@ def test_the_environment_does_not_switch_it_off(elsewhere, monkeypatch, colour, 
 
 
 @pytest.mark.parametrize("colour", ["threads", "loop"])
-def test_what_others_do_to_libraries_does_not_switch_it_off(elsewhere, tmp_path, colour):
-    """The usual tricks of DAG files, which are meant for another client in the process, do not reach this one."""
+def test_patches_of_libraries_do_not_switch_it_off(elsewhere, tmp_path, colour):
+    """The usual patches in DAG files, for another client in the process, do not change this client."""
     running, proxy = elsewhere
     code = f"""
 import ssl, sys, warnings
@@ -272,7 +272,7 @@ except here.SecodaTLSError:
 
 
 @pytest.mark.parametrize("colour", ["threads", "loop"])
-def test_one_client_that_trusts_anybody_does_not_infect_the_next(server, colour):
+def test_a_client_that_does_not_verify_does_not_change_the_next(server, colour):
     """After a client that does not verify, the next one to the same server does, even if connections stay open."""
     assert read_page(colour, server.url, verify=False)["count"] == 1
     count = len(server.requests)

@@ -67,8 +67,8 @@ def test_nothing_is_unpickled_evaluated_or_run():
     assert {path: bad for path, tree in trees() if (bad := called(tree) & CALLS)} == {}
 
 
-def test_the_network_is_behind_one_door():
-    """No module but the transports, and the sandbox, which is a server, knows a network library."""
+def test_only_the_transports_use_the_network():
+    """Only the transports, and the sandbox, which is a server, import a network library."""
     found = {path for path, tree in trees() if named(imported(tree), NETWORK) and not path.startswith("sandbox/")}
     assert found - {path for path in found if path.startswith("client/")} == set()
     assert NETWORK_IN - {"client/_http/error_translation.py"} <= found
@@ -80,7 +80,7 @@ def all_errors():
 
 @pytest.mark.parametrize("kind", all_errors(), ids=lambda kind: kind.__name__)
 def test_a_pickled_error_names_nothing_but_itself(kind):
-    """Errors are picklable on purpose: a pickle of one refers to its class and to nothing that could do something."""
+    """Errors are picklable on purpose: a pickle of one refers to its class only."""
     error = kind("text")
     data = pickle.dumps(error)
     strings = [arg for _, arg, _ in pickletools.genops(data) if isinstance(arg, str)]
@@ -91,8 +91,8 @@ def test_a_pickled_error_names_nothing_but_itself(kind):
     assert (type(back), back.args, vars(back)) == (kind, error.args, vars(error))
 
 
-def test_what_holds_the_key_cannot_be_pickled():
-    """Neither the key nor a client or a hook that was used lets itself be pickled with the key inside."""
+def test_objects_with_the_key_cannot_be_pickled():
+    """A key, a used client and a used hook cannot be pickled with the key."""
     from airflow_provider_secoda.client._api.endpoint import Key
     from airflow_provider_secoda.client.sync import SecodaClient
 

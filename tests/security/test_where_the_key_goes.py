@@ -27,7 +27,7 @@ from tests.helpers.rude_servers import RawServer, header, http
 
 KEY = "Zebra7Quartz-Falcon9Onyx-Willow3Umber"
 QUERY = (("page", "1"),)
-#: Bytes that no client may ever have read of one answer.
+#: The maximum of bytes that a client may read of one response.
 ENDLESS = 300 << 20
 
 
@@ -55,7 +55,7 @@ ENDLESS = 300 << 20
         *["169.254.169.254.", "169.254.169.254:443", "https://169.254.169.254/api/v1/"],
     ],
 )
-def test_an_address_at_which_no_workspace_lives(host):
+def test_an_address_without_a_workspace(host):
     """Metadata services, link-local, multicast and unspecified addresses are refused, in any spelling."""
     with pytest.raises(SecodaConfigurationError, match="no workspace can have this address"):
         resolve_base_url(host=host)
@@ -85,7 +85,7 @@ def test_an_address_at_which_no_workspace_lives(host):
         *["https://evil.com:443@api.secoda.co", "https://:@api.secoda.co", "https://@", "javascript://api.secoda.co"],
     ],
 )
-def test_a_host_that_some_reader_may_take_for_another(host):
+def test_a_host_that_libraries_may_read_differently(host):
     """If two libraries could disagree about the host, no request is sent."""
     with pytest.raises(SecodaConfigurationError, match="`host`"):
         resolve_base_url(host=host)
@@ -110,8 +110,8 @@ def test_a_customer_domain_in_other_characters(domain):
         "http://127.0.0.1\u3002evil.com:3128",
     ],
 )
-def test_a_proxy_that_some_reader_may_take_for_another(proxy):
-    """A proxy that looks like loopback to one library, and like another host to the next, is refused."""
+def test_a_proxy_that_libraries_may_read_differently(proxy):
+    """A proxy that is loopback for one library and another host for the next is refused."""
     with pytest.raises(SecodaConfigurationError, match="`proxy`"):
         check_proxy(proxy, "http://127.0.0.1:8000")
 
@@ -135,7 +135,7 @@ _HOSTS = st.one_of(
 
 
 def readers(url):
-    """Return what each library that may send the request takes the URL for: scheme, host, port, user."""
+    """Return the scheme, host, port and user that each library reads from the URL."""
     default = {"https": 443, "http": 80}
     prepared = requests.Request("GET", url).prepare().url
     found = []
@@ -275,7 +275,7 @@ _LOCATIONS = st.one_of(
 @example(location="//evil.example/tools/secoda/x", prefix="/tools/secoda", status=308)
 @example(location="https:h.example/tools/secoda/x", prefix="/tools/secoda", status=308)
 def test_no_redirect_leads_out(location, prefix, status):
-    """For any `Location`: an error, or the same question to the same origin, below the same path for every reader."""
+    """For any `Location`: an error, or the same request to the same origin, below the same path for every library."""
     base = f"https://h.example{prefix}"
     request = Request(AUDIT_LOGS_PATH, QUERY)
     found = interpret(Call(request, str), request, Response(status, {"location": location}), base, 0)
@@ -287,7 +287,7 @@ def test_no_redirect_leads_out(location, prefix, status):
         prepared = requests.Request("GET", base + found.path).prepare().url
         modern = str(httpx.URL(base + found.path))
     except (requests.RequestException, httpx.InvalidURL):
-        return  # it never gets anywhere
+        return  # no request is sent
     for url in (base + found.path, prepared, modern):
         parts = urlsplit(url)
         assert (parts.scheme, parts.netloc) == ("https", "h.example")
@@ -311,7 +311,7 @@ def test_a_redirect_to_another_origin_is_not_followed(status, to):
 
 @pytest.mark.parametrize("to", ["https://evil.example/", "/api/v1/elsewhere/"])
 def test_a_redirect_with_an_endless_body(to):
-    """The body of a redirect counts against the limits like any other: a server cannot fill the memory with it."""
+    """The body of a redirect counts against the limits like any other, so that it cannot fill the memory."""
     sent = []
 
     class Endless(RawServer):
@@ -332,7 +332,7 @@ def test_a_redirect_with_an_endless_body(to):
 
 
 def test_a_redirect_with_a_bomb():
-    """The body of a redirect is not unpacked any further than that of another answer."""
+    """The body of a redirect is decompressed up to the same limit as any other."""
     bomb = gzip.compress(bytes(ENDLESS), 1)
     answer = http(bomb, status="302 Found", location="https://evil.example/", content_encoding="gzip")
     with RawServer(answer) as server:
