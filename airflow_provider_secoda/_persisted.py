@@ -158,8 +158,8 @@ REPORT = _names(
 FINDING_KINDS = _names(
     1,
     """
-    added altered changed column_mismatch damaged duplicate early expired file_missing gap in_two_files inconsistent
-    inside_window invalid_record late manifest_invalid manifest_missing moved no_timestamp out_of_order outside_span
-    outside_window overlap removed wrong_manifest
+    added altered changed checksum column_mismatch damaged duplicate early expired file_missing gap in_two_files
+    inconsistent inside_window invalid_record late manifest_invalid manifest_missing moved no_timestamp out_of_order
+    outside_span outside_window overlap reencoded removed wrong_manifest
     """,
 )

@@ -26,6 +26,7 @@ from airflow_provider_secoda.hooks._shared_client import MAX_AT_ONCE, shared_cli
 from airflow_provider_secoda.sandbox import Workspace
 from tests.client.drivers import KeepAlive
 from tests.helpers.rude_servers import http
+from tests.helpers.within import within
 
 FAR = Baseline(4_000_000_000_000_000)
 PAGE = b'{"version_histories":[],"non_versioned_logs":[],"count":0,"total_pages":1,"meta":{}}'
@@ -62,6 +63,7 @@ def test_one_client_for_all_in_a_loop_and_none_after_the_last(sandbox):
     assert len(sandbox.requests) == 6
 
 
+@within(20)
 async def test_the_connection_is_read_once_for_all(sandbox, monkeypatch):
     """Many flows that begin at once read the connection once, in another thread than the event loop's."""
     threads = []
@@ -73,6 +75,7 @@ async def test_the_connection_is_read_once_for_all(sandbox, monkeypatch):
     assert threads[0] is not threading.current_thread()
 
 
+@within(20)
 async def test_connections_are_kept_and_bounded(airflow, monkeypatch):
     """Hundreds of polls at once use at most the allowed number of connections, each of them repeatedly."""
     with KeepAlive(http(PAGE, connection="keep-alive"), delay=0.005) as server:
@@ -84,6 +87,7 @@ async def test_connections_are_kept_and_bounded(airflow, monkeypatch):
         assert server.made == server.most == MAX_AT_ONCE
 
 
+@within(20)
 async def test_started_flows_finish_first(sandbox):
     """Only a limited number of flows run at once; the others begin when these have ended."""
     for resource in range(30):
@@ -103,6 +107,7 @@ async def test_started_flows_finish_first(sandbox):
 
 
 @pytest.mark.parametrize("page", [1, 2])
+@within(20)
 async def test_a_429_is_obeyed_by_all(sandbox, page):
     """After a 429 no flow sends a request, whichever flow got it, and on whichever page."""
     sandbox.faults.script = ["slow:0"] * (page - 1) + [("status", 429, {"retry-after": "1"})]
@@ -119,6 +124,7 @@ async def test_a_429_is_obeyed_by_all(sandbox, page):
     assert (first.exception() is None) == (page == 2)
 
 
+@within(20)
 async def test_a_429_without_retry_after(sandbox):
     """Without Retry-After all wait for a second."""
     sandbox.faults.script = [429]
@@ -130,6 +136,7 @@ async def test_a_429_without_retry_after(sandbox):
     assert 1 <= second - first < 1.5
 
 
+@within(20)
 async def test_a_429_holds_requests_back_for_a_day_at_most(sandbox):
     """A ``Retry-After`` of years is obeyed for a day."""
     sandbox.faults.script = [("status", 429, {"retry-after": "999999999"})]
@@ -139,6 +146,7 @@ async def test_a_429_holds_requests_back_for_a_day_at_most(sandbox):
         assert 86_000 < client._gate._closed_until - asyncio.get_running_loop().time() <= 86_400
 
 
+@within(20)
 async def test_other_failures_hold_nothing_back(sandbox):
     """A 500 does not hold back other flows."""
     sandbox.faults.script = [500]
@@ -150,6 +158,7 @@ async def test_other_failures_hold_nothing_back(sandbox):
     assert second - first < 0.5
 
 
+@within(20)
 async def test_the_connection_is_read_again_on_request(sandbox, monkeypatch):
     """After a change of the connection requests use it; without a change nothing happens."""
     connection = json.loads(sandbox.connection_json)
@@ -168,6 +177,7 @@ async def test_the_connection_is_read_again_on_request(sandbox, monkeypatch):
     assert [request.status for request in sandbox.requests] == [200, 200]
 
 
+@within(20)
 async def test_a_change_of_keys_does_not_disturb_requests_in_flight(sandbox, monkeypatch):
     """A request that was sent before the connection was read again is not disturbed."""
     sandbox.faults.script = ["slow:0.5"]
@@ -181,6 +191,7 @@ async def test_a_change_of_keys_does_not_disturb_requests_in_flight(sandbox, mon
         assert (await slow).versions[0].id == "only"
 
 
+@within(20)
 async def test_a_wrong_connection_is_an_error_for_each(sandbox, monkeypatch):
     """A connection without a key fails each use of it; after it is set, the next use works."""
     good = sandbox.connection_json
@@ -193,6 +204,7 @@ async def test_a_wrong_connection_is_an_error_for_each(sandbox, monkeypatch):
         await client.value(read_one_page())
 
 
+@within(20)
 async def test_a_cancelled_flow_gives_its_slot_back(sandbox):
     """Flows that are cancelled while they wait or send give all slots back."""
     sandbox.faults.latency = 0.2
@@ -207,6 +219,7 @@ async def test_a_cancelled_flow_gives_its_slot_back(sandbox):
         await asyncio.wait_for(asyncio.gather(*(client.value(read_one_page()) for _ in range(3 * MAX_AT_ONCE))), 5)
 
 
+@within(20)
 async def test_the_key_is_not_shown(sandbox):
     """Neither the shared client nor its parts show the key."""
     sandbox.faults.script = [401]

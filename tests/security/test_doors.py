@@ -57,6 +57,21 @@ def test_no_advisory_passes(audit):
     assert (done.returncode, done.stdout) == (0, "summary\naudit: passed\n")
 
 
+SKIPPED = """Name                    Skip Reason
+----------------------- ----------------------
+airflow-provider-secoda distribution is editable
+"""
+
+
+def test_a_skipped_package_is_not_a_checked_one(audit):
+    """Only this project itself may be skipped; with more, the audit is not passed."""
+    assert audit("--required", status=0, report=SKIPPED).stdout.endswith("audit: passed\n")
+    done = audit("--required", status=0, report=f"{SKIPPED}requests not found on the service\n")
+    assert done.returncode == 1
+    assert "NOT CHECKED" in done.stdout
+    assert "passed" not in done.stdout
+
+
 def test_an_accepted_advisory_is_ignored_until_its_date(audit, tmp_path):
     """pip-audit ignores what is on the list, until the date of the next review."""
     audit(status=0)

@@ -19,7 +19,7 @@ from tests.simulation.world import World, matches
 
 if TYPE_CHECKING:
     from airflow_provider_secoda.client._api.audit_log_page import Log
-    from airflow_provider_secoda.client._api.flow import Attempt
+    from airflow_provider_secoda.client._http.exchange import Attempt
 
 #: A read that needs more answers than this does not end.
 MAX_ANSWERS = 5000
@@ -145,7 +145,9 @@ class SimulatedRead:
     def _count_may_be_capped(self) -> bool:
         """Return whether the reader has reason to think so: by the first count, or because the listing is truncated."""
         caps = open_listing.LIKELY_CAPS | {self.world.manners.cap}
-        return self.report.order == "both_ends" or self.report.count in caps
+        # Also when all pages were read in the end, for another reason.
+        truncated = any(warning.startswith("the listing is truncated") for warning in self.report.warnings)
+        return truncated or self.report.count in caps
 
     def _next_to_hidden(self, item: Any) -> bool:
         """Return whether a log is counted and not shown, or shuffled with one that is."""
