@@ -1,6 +1,6 @@
 """Names that outlive a release: users' databases, files, DAGs and dashboards contain them.
 
-Each group has a version, which is raised with every change to its names. ``tests/test_persisted.py`` compares the
+Each group has a version, 1 if none is given, which is raised with every change to its names. ``tests/test_persisted.py`` compares the
 groups with what the code writes. CONTRIBUTING.md says how to change a name.
 """
 
@@ -28,102 +28,77 @@ class Names(NamedTuple):
     names: tuple[str, ...]
 
 
-def _names(version: int, names: str) -> Names:
+def _names(names: str, version: int = 1) -> Names:
     return Names(version, tuple(names.split()))
 
 
 #: Class path and arguments of each trigger: the metadata database contains those of deferred tasks and asset watchers.
 TRIGGERS = {
-    "airflow_provider_secoda.triggers.secoda.SecodaAuditLogEventTrigger": _names(
-        1,
-        """
+    "airflow_provider_secoda.triggers.secoda.SecodaAuditLogEventTrigger": _names("""
         activity_types filter lookback performer_ids performer_types poke_interval resource_ids resource_types
         secoda_conn_id
-        """,
-    ),
+        """),
     "airflow_provider_secoda.triggers.secoda.SecodaVersionHistoryEventTrigger": _names(
-        1, "lookback match poke_interval resource_id secoda_conn_id"
+        "lookback match poke_interval resource_id secoda_conn_id"
     ),
-    "airflow_provider_secoda.triggers.secoda.SecodaVersionHistoryTrigger": _names(
-        1,
-        """
+    "airflow_provider_secoda.triggers.secoda.SecodaVersionHistoryTrigger": _names("""
         consecutive_failures deadline end_task exponential_backoff first_poll_at last_error match
         max_consecutive_failures max_wait page_order poke_interval resource_id secoda_conn_id since since_version_id
         started_at wait_for_resource
-        """,
-    ),
+        """),
 }
 
 #: Methods by which deferred tasks continue, with the arguments that the metadata database contains.
-DEFERRALS = _names(
-    1,
-    """
+DEFERRALS = _names("""
     SecodaAuditLogsOperator.execute_settled.window.end SecodaAuditLogsOperator.execute_settled.window.start
     SecodaAuditLogsOperator.execute_settled.window.window_rule
     SecodaVersionHistorySensor.execute_complete.event.entries
     SecodaVersionHistorySensor.execute_complete.event.status
-    """,
-)
+    """)
 
 #: The page order of a resource's history, in a sensor's state and in trigger arguments.
-PAGE_ORDER = _names(
-    1,
-    """
+PAGE_ORDER = _names("""
     body_digest count last_old_page logs_in_order new_since newest_first newest_times total_pages
-    """,
-)
+    """)
 
 #: The value of :data:`SENSOR_STATE_KEY`.
-SENSOR_STATE = _names(1, "consecutive_failures last_error page_order retry_at try_number waiting_for")
+SENSOR_STATE = _names("consecutive_failures last_error page_order retry_at try_number waiting_for")
 
 #: The value of a key that begins with :data:`CURSOR_KEY_PREFIX`.
-CURSOR = _names(1, "delivered since")
+CURSOR = _names("delivered since")
 
 #: XCom keys of links.
-LINKS = _names(1, "_link_SecodaOutputLink _link_SecodaResourceLink")
+LINKS = _names("_link_SecodaOutputLink _link_SecodaResourceLink")
 
 #: What the operator returns with ``output_path``, which is also the ``extra`` of asset events.
-SUMMARY = _names(
-    1,
-    """
+SUMMARY = _names("""
     bytes count duplicates_dropped end first_timestamp format history_from last_timestamp manifest manifest_sha256
     max_lag_seconds pages path requests sha256 start timestamp_field window_rule
-    """,
-)
+    """)
 
 #: What the sensor returns for each entry. The payload of a version event has these and ``kind``.
-ENTRY = _names(
-    1,
-    """
+ENTRY = _names("""
     activity_types changed_properties created_at definition_diff description_diff id latest_activity_logged_at
     performers[].id performers[].name performers[].type record resource_id updated_at
-    """,
-)
+    """)
 
 #: The payload of an audit log event.
-AUDIT_LOG_PAYLOAD = _names(
-    1,
-    """
+AUDIT_LOG_PAYLOAD = _names("""
     activity_type created_at id kind logged_at performer.id performer.name performer.type record resource.id
     resource.name resource.type
-    """,
-)
+    """)
 
 #: Extras of a connection.
-CONNECTION_EXTRAS = _names(
-    1,
-    """
+CONNECTION_EXTRAS = _names("""
     customer_domain integration_id max_answer_seconds max_body_bytes max_decompressed_bytes max_nesting proxy region
     resource_url timeout verify workspace
-    """,
-)
+    """)
 
 #: Airflow's metrics.
-METRICS = _names(1, "secoda.lag secoda.logs secoda.pages secoda.requests secoda.retries secoda.throttles")
+METRICS = _names("secoda.lag secoda.logs secoda.pages secoda.requests secoda.retries secoda.throttles")
 
 #: The manifest. Its version is also in the manifest.
 MANIFEST = _names(
-    MANIFEST_VERSION,
     """
     file.bytes file.count file.format file.name file.sha256 listing.count listing.newest_timestamp
     listing.oldest_timestamp listing.sort listing.total_pages manifest_version query.end query.filter query.start
@@ -135,12 +110,11 @@ MANIFEST = _names(
     source.base_url source.connection_id versions.airflow versions.airflow_provider_secoda versions.pyarrow
     versions.python
     """,
+    MANIFEST_VERSION,
 )
 
 #: The output of ``python -m airflow_provider_secoda.verify --json``.
-REPORT = _names(
-    1,
-    """
+REPORT = _names("""
     against_source checked_at end errors exit_code files[].bytes files[].compared_with_source files[].counts
     files[].error files[].findings[].created_at files[].findings[].id files[].findings[].kind
     files[].findings[].other_path files[].findings[].position files[].findings[].text files[].findings[].timestamp
@@ -151,15 +125,11 @@ REPORT = _names(
     series[].findings[].position series[].findings[].text series[].findings[].timestamp series[].format
     series[].records series[].start series[].timestamp_field series[].windows start status totals.files
     totals.findings totals.notes totals.other_files totals.records totals.series
-    """,
-)
+    """)
 
 #: Kinds of findings in that output.
-FINDING_KINDS = _names(
-    1,
-    """
+FINDING_KINDS = _names("""
     added altered changed checksum column_mismatch damaged duplicate early expired file_missing gap in_two_files
     inconsistent inside_window invalid_record late manifest_invalid manifest_missing moved no_timestamp out_of_order
     outside_span outside_window overlap reencoded removed wrong_manifest
-    """,
-)
+    """)

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from airflow_provider_secoda.client._api.audit_log_page import Log
-    from airflow_provider_secoda.client._api.limits import Limits
+    from airflow_provider_secoda.client._api.endpoint import Limits
     from airflow_provider_secoda.client._http.retry import RetryPolicy
     from airflow_provider_secoda.client.aio import AsyncSecodaClient
     from airflow_provider_secoda.client.errors import *
@@ -64,7 +64,7 @@ __all__ = [
 _MODULES = {
     "AsyncSecodaClient": "aio",
     "Filter": "filters",
-    "Limits": "_api.limits",
+    "Limits": "_api.endpoint",
     "Log": "_api.audit_log_page",
     "RetryPolicy": "_http.retry",
     "SecodaClient": "sync",

@@ -6,10 +6,9 @@ import asyncio
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from airflow_provider_secoda.client._api.base_url import resolve_base_url
-from airflow_provider_secoda.client._api.endpoint import USER_AGENT, Endpoint, Key, require_key
+from airflow_provider_secoda.client._api.endpoint import USER_AGENT, Endpoint, Key, Limits, require_key
 from airflow_provider_secoda.client._api.flow import Emit, Flow
-from airflow_provider_secoda.client._api.limits import Limits
-from airflow_provider_secoda.client._http.client_base import ClientBase, appending
+from airflow_provider_secoda.client._http.exchange import ClientBase, appending
 from airflow_provider_secoda.client._http.httpx_transport import AsyncTransport, Gate
 from airflow_provider_secoda.client.errors import SecodaConfigurationError, SecodaError
 

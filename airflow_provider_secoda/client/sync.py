@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from airflow_provider_secoda.client._api.base_url import resolve_base_url
 from airflow_provider_secoda.client._api.decoding import read_json
-from airflow_provider_secoda.client._api.endpoint import USER_AGENT, Endpoint, Key, require_key
+from airflow_provider_secoda.client._api.endpoint import USER_AGENT, Endpoint, Key, Limits, require_key
 from airflow_provider_secoda.client._api.flow import Call, Emit, Flow, Request, once
-from airflow_provider_secoda.client._api.limits import Limits
 from airflow_provider_secoda.client._api.timestamps import to_instant
 from airflow_provider_secoda.client._audit_logs.listing import AUDIT_LOGS_PATH
 from airflow_provider_secoda.client._audit_logs.output import WindowReport
 from airflow_provider_secoda.client._audit_logs.window import WindowQuery, read_window
-from airflow_provider_secoda.client._http.client_base import ClientBase, appending
+from airflow_provider_secoda.client._http.exchange import ClientBase, appending
 from airflow_provider_secoda.client._http.requests_transport import Transport
 from airflow_provider_secoda.client._versions.pages import RESOURCE_LOGS_PATH, read_version_histories
 from airflow_provider_secoda.client.errors import SecodaConfigurationError, SecodaConnectionError, SecodaError

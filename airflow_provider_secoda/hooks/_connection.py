@@ -11,8 +11,7 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_secoda.client._api.base_url import check_proxy, resolve_base_url
-from airflow_provider_secoda.client._api.endpoint import USER_AGENT, Endpoint, Key, require_key
-from airflow_provider_secoda.client._api.limits import Limits
+from airflow_provider_secoda.client._api.endpoint import USER_AGENT, Endpoint, Key, Limits, require_key
 from airflow_provider_secoda.client._api.web_app import resource_url
 from airflow_provider_secoda.client.errors import SecodaConfigurationError
 from airflow_provider_secoda.get_provider_info import __version__

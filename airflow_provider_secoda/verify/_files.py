@@ -18,7 +18,7 @@ from typing import IO, TYPE_CHECKING
 from airflow_provider_secoda._storage.formats import format_of
 from airflow_provider_secoda._storage.manifest import manifest_path
 from airflow_provider_secoda._storage.target import resolve_prefix
-from airflow_provider_secoda.client._api.limits import Limits
+from airflow_provider_secoda.client._api.endpoint import Limits
 from airflow_provider_secoda.verify._messages import escape
 
 if TYPE_CHECKING:

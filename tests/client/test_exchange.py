@@ -216,7 +216,7 @@ def test_a_retry_after_at_the_limit():
 )
 def test_backoff_is_capped_and_jittered(failures, base, cap, seed):
     """The n-th pause is between half and all of ``base * 2^(n-1)``, or of the cap."""
-    pause = RetryPolicy(base=base, cap=cap).backoff(failures, random.Random(seed))
+    pause = RetryPolicy(41, base, cap).delay(SecodaServerError("500"), failures, random.Random(seed))
     whole = min(cap, base * 2 ** (failures - 1))
     assert whole / 2 <= pause <= whole
 

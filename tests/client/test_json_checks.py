@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from airflow_provider_secoda.client._api.audit_log_page import read_audit_logs
 from airflow_provider_secoda.client._api.decoding import read_json
+from airflow_provider_secoda.client._api.endpoint import Limits
 from airflow_provider_secoda.client._api.flow import Response
 from airflow_provider_secoda.client._api.json_checks import ambiguous_name, nested_deeper_than
-from airflow_provider_secoda.client._api.limits import Limits
 from airflow_provider_secoda.client._api.resource_log_page import read_resource_logs
 from airflow_provider_secoda.client.errors import SecodaLimitError, SecodaResponseError
 

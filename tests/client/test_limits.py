@@ -13,9 +13,8 @@ import zlib
 
 import pytest
 
-from airflow_provider_secoda.client._api.endpoint import Key
+from airflow_provider_secoda.client._api.endpoint import Key, Limits
 from airflow_provider_secoda.client._api.flow import Call, Request, once
-from airflow_provider_secoda.client._api.limits import Limits
 from airflow_provider_secoda.client._http.body import Body
 from airflow_provider_secoda.client.errors import (
     SecodaConfigurationError,

@@ -11,8 +11,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from airflow_provider_secoda.client._api.decoding import read_json
+from airflow_provider_secoda.client._api.endpoint import Limits
 from airflow_provider_secoda.client._api.flow import Call, Request, Response, once
-from airflow_provider_secoda.client._api.limits import Limits
 from airflow_provider_secoda.client._audit_logs.listing import AUDIT_LOGS_PATH
 from airflow_provider_secoda.client._versions.pages import resource_logs_call
 from airflow_provider_secoda.client.errors import SecodaConfigurationError, SecodaError

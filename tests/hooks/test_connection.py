@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_secoda.client._api.endpoint import Endpoint, Key
-from airflow_provider_secoda.client._api.limits import Limits
+from airflow_provider_secoda.client._api.endpoint import Endpoint, Key, Limits
 from airflow_provider_secoda.client.errors import SecodaConfigurationError
 from airflow_provider_secoda.get_provider_info import __version__
 from airflow_provider_secoda.hooks._connection import KNOWN_EXTRAS, ConnectionSettings, read_connection

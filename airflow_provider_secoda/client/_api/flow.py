@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias, TypeVar
 
-from airflow_provider_secoda.client._api.limits import Limits
+from airflow_provider_secoda.client._api.endpoint import Limits
 from airflow_provider_secoda.client.errors import SecodaError
 
 R = TypeVar("R")

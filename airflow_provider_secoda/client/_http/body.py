@@ -17,8 +17,7 @@ from airflow_provider_secoda.client.errors import SecodaConnectionError, SecodaE
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from airflow_provider_secoda.client._api.endpoint import Key
-    from airflow_provider_secoda.client._api.limits import Limits
+    from airflow_provider_secoda.client._api.endpoint import Key, Limits
 
 #: The encodings that :class:`Body` decodes.
 ACCEPT_ENCODING = "gzip, deflate"
