@@ -57,10 +57,7 @@ class AsyncSecodaClient(ClientBase):
 
     @classmethod
     def from_endpoint(cls, endpoint: Endpoint, gate: Gate, *, max_connections: int) -> Self:
-        """Create a client that shares a gate with others.
-
-        :raises SecodaConfigurationError: naming ``verify``, ``proxy`` or the variable of the environment to change
-        """
+        """Create a client that shares a gate with others."""
         transport = AsyncTransport(endpoint, max_connections=max_connections, gate=gate)
         return cls.__new__(cls)._start(endpoint, None, transport)  # noqa: SLF001 - of this class
 

@@ -47,6 +47,7 @@ class SecodaClient(ClientBase):
     :param policy: how often a request is sent, and how long to wait before a retry
     :param user_agent: sent as ``User-Agent``
     :param limits: how large and how slow a response may be
+    :raises SecodaConfigurationError: naming the argument or the variable of the environment to change
     """
 
     def __init__(
@@ -69,10 +70,7 @@ class SecodaClient(ClientBase):
 
     @classmethod
     def from_endpoint(cls, endpoint: Endpoint, policy: RetryPolicy | None = None) -> Self:
-        """Create a client for an endpoint, as an Airflow connection describes it.
-
-        :raises SecodaConfigurationError: naming ``verify``, ``proxy`` or the variable of the environment to change
-        """
+        """Create a client for an endpoint, as an Airflow connection describes it."""
         return cls.__new__(cls)._start(endpoint, policy)  # noqa: SLF001 - of this class
 
     def _start(self, endpoint: Endpoint, policy: RetryPolicy | None) -> Self:

@@ -92,16 +92,9 @@ def _read(connection: Connection) -> ConnectionSettings:
     page = _text(extra, "resource_url")
     if page is not None:
         resource_url(page, base_url, "id")
+    verify, limits = _verify(extra.get("verify")), _limits(extra, timeout)
     return ConnectionSettings(
-        Endpoint(
-            base_url,
-            key,
-            timeout,
-            _verify(extra.get("verify")),
-            proxy,
-            f"{USER_AGENT}/{__version__}",
-            _limits(extra, timeout),
-        ),
+        Endpoint(base_url, key, timeout, verify, proxy, f"{USER_AGENT}/{__version__}", limits),
         unknown_extras=tuple(sorted(name for name in extra if name not in KNOWN_EXTRAS)),
         workspace=_text(extra, "workspace"),
         resource_url=page,

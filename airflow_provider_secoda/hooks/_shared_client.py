@@ -32,10 +32,7 @@ MAX_AT_ONCE = 8
 
 
 class SharedClient:
-    """The client of one Airflow connection in one event loop; only :func:`shared_client` creates it.
-
-    :param secoda_conn_id: the connection's id
-    """
+    """The client of one Airflow connection in one event loop; only :func:`shared_client` creates it."""
 
     def __init__(self, secoda_conn_id: str) -> None:
         self.secoda_conn_id = secoda_conn_id
@@ -129,10 +126,7 @@ _clients: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, SharedClient]] 
 
 @asynccontextmanager
 async def shared_client(secoda_conn_id: str) -> AsyncIterator[SharedClient]:
-    """Share the client of a connection with all users in this event loop; the last one closes it.
-
-    :param secoda_conn_id: the connection's id
-    """
+    """Share the client of a connection with all users in this event loop; the last one closes it."""
     clients = _clients.setdefault(asyncio.get_running_loop(), {})
     client = clients.setdefault(secoda_conn_id, SharedClient(secoda_conn_id))
     client.users += 1

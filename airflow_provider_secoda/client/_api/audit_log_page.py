@@ -67,9 +67,8 @@ def read_audit_logs(response: Response, number: int, field: TimestampField) -> P
 
     :param number: the page that was requested
     :param field: the timestamp of the logs
-    :raises SecodaResponseError: if the body is truncated, is not such a page, lacks what decisions need, or gives it
-        twice with different values
-    :raises SecodaLimitError: if it is nested too deeply
+    :raises SecodaResponseError: if it is not such a page, lacks what decisions need, or gives it twice with different
+        values
     """
     body, (records,) = decode_page(decode_audit_logs, response, "results")
     if is_other_page(body, number):

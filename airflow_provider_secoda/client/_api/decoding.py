@@ -64,12 +64,7 @@ _AT = re.compile(r" - at `\$([^`]*)`$")
 
 
 def read_json(response: Response, listing: Literal["results", "version_histories"] = "results") -> dict[str, Any]:
-    """Read a page into Python objects, for users who request one documented page.
-
-    :param listing: what the page must contain
-    :raises SecodaResponseError: if the body is truncated or is not such a page
-    :raises SecodaLimitError: if it is nested too deeply
-    """
+    """Read a page, which must contain this listing, into Python objects for users who request one documented page."""
     if nested_deeper_than(response.body, response.limits.nesting):
         raise response.limits.exceeded("nesting", "$")
     _decode(decode_audit_logs if listing == "results" else decode_resource_logs, response)

@@ -113,11 +113,7 @@ class Limits:
                 raise SecodaConfigurationError(f"`max_{name}` must be {kind} up to {most:,.15g}, not {value!r:.40}")
 
     def exceeded(self, name: str, where: str) -> SecodaLimitError:
-        """Return the error that says which limit was exceeded, and how to raise it.
-
-        :param name: the limit
-        :param where: what was requested
-        """
+        """Return the error that says which limit the response to a request exceeded, and how to raise it."""
         return SecodaLimitError(
             f"{where}: the response is {_TOO[name].format(getattr(self, name))}. If that is expected, raise "
             f"`max_{name}` (an extra of the connection)",
@@ -143,15 +139,10 @@ _TOO = {
 
 @dataclass(frozen=True)
 class Endpoint:
-    """An API, the key for it, and the settings of connections to it.
+    """Where requests are sent to, and how; :class:`~.sync.SecodaClient` describes the values.
 
-    :param base_url: as :func:`~..._api.base_url.resolve_base_url` returns it
-    :param key: sent as ``Authorization: Bearer …`` to ``base_url`` and nowhere else
-    :param timeout: seconds to wait for a connection and for each piece of a response
-    :param verify: whether to verify the server's certificate, or the path of a CA bundle to verify it with
-    :param proxy: URL of a proxy for all requests, which may contain a password; None uses the environment's proxies
-    :param user_agent: sent as ``User-Agent``
-    :param limits: the largest and the slowest response that is accepted
+    :param base_url: as :func:`~.base_url.resolve_base_url` returns it
+    :param proxy: may contain a password, so it is not shown
     """
 
     base_url: str

@@ -83,9 +83,8 @@ def read_resource_logs(response: Response, number: int) -> VersionPage:
     """Read a page of resource logs.
 
     :param number: the page that was requested
-    :raises SecodaResponseError: if the body is truncated, is not such a page, or a version history has no id, or gives
-        twice, with different values, what decisions need
-    :raises SecodaLimitError: if it is nested too deeply
+    :raises SecodaResponseError: if it is not such a page, or a version history has no id, or gives twice, with
+        different values, what decisions need
     """
     body, (histories, others) = decode_page(decode_resource_logs, response, "version_histories", "non_versioned_logs")
     if is_other_page(body, number):

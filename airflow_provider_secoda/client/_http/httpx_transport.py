@@ -88,7 +88,6 @@ class AsyncTransport:
 
     :param max_connections: how many requests may be in flight; further ones wait as long as it takes
     :param gate: what each request waits for, and what a 429 closes
-    :raises SecodaConfigurationError: as :func:`~.proxy_and_tls.read_network_settings` does
     """
 
     def __init__(self, endpoint: Endpoint, *, max_connections: int, gate: Gate | None = None) -> None:

@@ -37,10 +37,7 @@ _UNUSABLE = (exceptions.InvalidSchema, exceptions.InvalidProxyURL, exceptions.In
 
 
 class Transport:
-    """Sends requests to one endpoint; may be used from several threads.
-
-    :raises SecodaConfigurationError: as :func:`~.proxy_and_tls.read_network_settings` does
-    """
+    """Sends requests to one endpoint; may be used from several threads."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         settings = read_network_settings(endpoint)

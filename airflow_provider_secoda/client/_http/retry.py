@@ -22,11 +22,7 @@ class Backoff:
     jitter: tuple[float, float] = (1.0, 1.1)
 
     def delay(self, failures: int, rng: random.Random | None = None) -> float:
-        """Return the delay in seconds after this many failures in a row.
-
-        :param failures: how many, from 1 on
-        :param rng: source of the jitter; by default the one that Python's module ``random`` shares
-        """
+        """Return the delay in seconds after this many failures in a row, from 1 on."""
         # Beyond 2**64 no number of seconds means anything, and floats overflow at 2**1024.
         delay = min(self.longest, self.first * 2.0 ** min(max(failures, 1) - 1, 64))
         return delay * (rng or random).uniform(*self.jitter)
@@ -51,20 +47,14 @@ class RetryPolicy:
     def delay(self, error: SecodaError, failures: int, rng: random.Random, attempts: int | None = None) -> float | None:
         """Return the seconds to wait before the request is sent again; None if it is not.
 
-        :param error: how the request failed
         :param failures: how often it has failed, this time included
-        :param rng: source of the jitter
         :param attempts: of this request, instead of the policy's
         """
         if not isinstance(error, SecodaRetriableError) or failures >= (attempts or self.attempts):
             return None
         if error.retry_after is None:
-            return self.backoff(failures, rng)
+            return Backoff(self.base, self.cap, jitter=(0.5, 1.0)).delay(failures, rng)
         return error.retry_after if error.retry_after <= self.max_retry_after else None
-
-    def backoff(self, failures: int, rng: random.Random) -> float:
-        """Return the delay in seconds after this many failures of one request."""
-        return Backoff(self.base, self.cap, jitter=(0.5, 1.0)).delay(failures, rng)
 
 
 #: For polls. The first request of a poll is sent once only, because the next poll repeats it; this is for the others.
