@@ -51,7 +51,7 @@ class Threads:
 
 
 class Loop:
-    """The asynchronous client, with an event loop that minds what is left behind in it."""
+    """The asynchronous client, with an event loop that checks for tasks that were left in it."""
 
     def __init__(self, key, url, **options):
         self.loop = asyncio.new_event_loop()
@@ -85,7 +85,7 @@ def page_call(number=1):
 
 
 def page(number=1):
-    """Read one page of the audit logs as it comes."""
+    """Read one page of the audit logs as parsed JSON."""
     return once(page_call(number))
 
 
@@ -114,7 +114,7 @@ def shown_by(error):
 
 
 def log_everything(caplog):
-    """Log at DEBUG, also what Airflow turns down."""
+    """Log at DEBUG, also loggers that Airflow sets to a higher level."""
     for name in (None, "httpx", "httpcore", "urllib3", "airflow_provider_secoda"):
         caplog.set_level(logging.DEBUG, logger=name)
 

@@ -1,4 +1,4 @@
-"""What the asynchronous driver does beyond what both do: connections, cancellation, silence."""
+"""Tests of the asynchronous driver only: connections, cancellation, logs."""
 
 import asyncio
 import contextlib
@@ -55,7 +55,7 @@ def month(secoda_sandbox_factory):
 
 
 def alone(url, work, *, key=KEY, **options):
-    """Run a coroutine function with a client in a loop of its own; nothing may be left in it."""
+    """Run a coroutine function with a client in a new event loop, in which no task may be left."""
     with contextlib.closing(Loop(key, url, **options)) as own:
         return own.loop.run_until_complete(asyncio.wait_for(work(own.client), 20))
 

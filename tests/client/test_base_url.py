@@ -1,4 +1,4 @@
-"""Which origin gets the key: everything people paste, and every trick."""
+"""The origin that gets the key, for everything that users paste, and for every trick."""
 
 import ipaddress
 
@@ -83,7 +83,7 @@ def test_a_customer_domain(region):
         ("2001:db8::1", "https://[2001:db8::1]"),
     ],
 )
-def test_what_people_paste_as_host(host, expected):
+def test_hosts_that_users_paste(host, expected):
     """An address from the browser or from a curl command becomes the API's base URL."""
     assert resolve_base_url(host=host) == expected
 
@@ -130,7 +130,7 @@ def test_parts_that_agree(parts, expected):
     ],
 )
 def test_contradictions_name_both_sides(parts, named):
-    """Two fields that contradict each other are an error that names both: neither silently wins."""
+    """Two fields that contradict each other are an error that names both."""
     with pytest.raises(SecodaConfigurationError) as error:
         resolve_base_url(**parts)
     assert [part for part in named if part not in str(error.value)] == []
@@ -166,7 +166,7 @@ def test_contradictions_name_both_sides(parts, named):
 )
 def test_a_customer_domain_is_one_label(domain):
     """Anything but one DNS label could send the key to another host, so it is refused by the field's name."""
-    if domain == "acme\n":  # white space around a field is not meant
+    if domain == "acme\n":  # white space around a field is ignored
         assert resolve_base_url(customer_domain=domain) == "https://acme.secoda.co"
         return
     with pytest.raises(SecodaConfigurationError, match="`customer_domain`"):
@@ -175,7 +175,7 @@ def test_a_customer_domain_is_one_label(domain):
 
 @pytest.mark.parametrize("domain", [None, "", "  "])
 def test_on_premise_needs_a_name(domain):
-    """On premise without a domain or a host says which fields there are to fill."""
+    """On premise without a domain or a host is an error that names the fields to fill in."""
     with pytest.raises(SecodaConfigurationError, match=r"`customer_domain`.*`host`"):
         resolve_base_url(region="on_premise", customer_domain=domain)
 
@@ -206,8 +206,8 @@ def test_http_is_refused_off_loopback(host):
         resolve_base_url(host=host)
 
 
-def test_the_scheme_of_a_connection_is_held_to_the_same_rule():
-    """A scheme that comes from another field does not get around https."""
+def test_the_scheme_of_a_connection_has_the_same_rule():
+    """A scheme from another field cannot replace https either."""
     with pytest.raises(SecodaConfigurationError, match="use https"):
         resolve_base_url(host="secoda.example.com", scheme="http")
 
@@ -244,7 +244,7 @@ def test_the_scheme_of_a_connection_is_held_to_the_same_rule():
         "/",
     ],
 )
-def test_what_is_no_base_url(host):
+def test_an_invalid_base_url(host):
     """A value that is not a base URL is refused, naming the field."""
     with pytest.raises(SecodaConfigurationError, match="`host`"):
         resolve_base_url(host=host)
@@ -340,7 +340,7 @@ _HOSTS = st.one_of(st.text(max_size=40), st.lists(_PIECES, max_size=7).map("".jo
 @example(host="https://x/api/api/v1", region=None, port=None, scheme=None)
 @example(host="localhost/api/v1/api", region=None, port=None, scheme=None)
 @example(host="https://[v1.x]", region=None, port=None, scheme=None)
-def test_the_key_goes_where_it_seems_to_go(host, region, port, scheme):
+def test_all_parsers_read_the_same_origin(host, region, port, scheme):
     """For any text: an error, or a base URL that urllib3 and the standard library read as the same safe origin."""
     try:
         base = resolve_base_url(host=host, region=region, port=port, scheme=scheme)
@@ -362,7 +362,7 @@ def test_the_key_goes_where_it_seems_to_go(host, region, port, scheme):
 
 
 @given(domain=st.one_of(st.text(max_size=70), st.lists(_PIECES, max_size=4).map("".join)))
-def test_a_customer_domain_never_leaves_the_vendor(domain):
+def test_a_customer_domain_is_always_below_the_vendors_domain(domain):
     """For any text: an error, the default, or a host directly below secoda.co."""
     try:
         base = resolve_base_url(customer_domain=domain)
@@ -374,7 +374,7 @@ def test_a_customer_domain_never_leaves_the_vendor(domain):
 
 
 def test_loopback_is_this_machine_only():
-    """Only loopback counts as loopback, not what looks like it."""
+    """Only loopback addresses count as loopback, and no similar ones."""
     assert all(map(is_loopback, ["http://localhost", "http://127.0.0.1:1", "http://[::1]:1", "http://127.9.9.9"]))
     assert not any(map(is_loopback, ["http://localhost.co", "http://10.0.0.1", "https://api.secoda.co", "x"]))
 

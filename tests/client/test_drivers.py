@@ -1,4 +1,4 @@
-"""The two drivers on real sockets: that they agree."""
+"""Both drivers on real sockets have the same behaviour."""
 
 import base64
 import contextlib
@@ -109,7 +109,7 @@ def test_values_emissions_and_parameters(driver, month):
 
 
 @pytest.mark.parametrize("mishap", [429, 500, 502, 503, 504, "cut", "html", "reset", "json:{}", "json:"])
-def test_what_breaks_once_is_repeated(driver, month, mishap):
+def test_an_error_that_occurs_once_is_retried(driver, month, mishap):
     """One bad response or one broken connection is retried, and the caller does not notice."""
     month.faults.script = [mishap]
     with driver(month.api_key, month.url, policy=QUICK) as client:
@@ -134,8 +134,8 @@ def test_what_breaks_once_is_repeated(driver, month, mishap):
         ("redirect:https://evil.example/", SecodaRedirectError),
     ],
 )
-def test_what_stays_broken_is_an_error(driver, month, mishap, kind):
-    """An answer that stays bad leaves as its own error after the attempts, a final one after the first."""
+def test_an_error_that_persists_is_raised(driver, month, mishap, kind):
+    """An error that persists is raised after all attempts, a final error after the first one."""
     month.faults.script = [mishap] * 3
     error = fails(driver, month.url, kind, key=month.api_key, policy=QUICK)
     assert getattr(error, "status", None) == (mishap if isinstance(mishap, int) else getattr(error, "status", None))
@@ -161,7 +161,7 @@ def test_keys(driver, month):
 
 
 @pytest.mark.parametrize("key", ["", "  ", None, "two words", "tab\tkey", "line\nbreak", "schlüssel", "\x00"])
-def test_a_key_that_cannot_be_one(driver, key):
+def test_an_invalid_key(driver, key):
     """A key that would break a header is refused before anything is sent, and is not repeated."""
     error = fails(driver, None, SecodaConfigurationError, key=key)
     assert "`password`" in str(error)
@@ -204,8 +204,8 @@ def test_no_such_proxy(driver):
 @pytest.mark.parametrize(
     "answer", [b"", b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 80\r\n\r\n{"]
 )
-def test_a_server_that_says_nothing_more(driver, hold, answer):
-    """An answer that stops in the middle is a timeout when the line stays open, else a broken connection."""
+def test_a_server_that_stops_in_a_response(driver, hold, answer):
+    """A response that stops in the middle is a timeout if the connection stays open, otherwise a broken connection."""
     with RawServer(answer, hold=hold) as server:
         begin = time.monotonic()
         error = fails(driver, server.url, SecodaTimeoutError if hold else SecodaConnectionError, timeout=0.2)
@@ -230,7 +230,7 @@ def test_a_server_that_says_nothing_more(driver, hold, answer):
         http(b"", status="204 No Content"),
     ],
 )
-def test_answers_that_are_no_http(driver, answer):
+def test_responses_that_are_not_http(driver, answer):
     """Any bytes from the server lead to a retriable error of this client."""
     with RawServer(answer) as server, driver(KEY, server.url, policy=QUICK) as client:
         with pytest.raises((SecodaConnectionError, SecodaResponseError)):
@@ -246,16 +246,16 @@ def test_gzip(driver, month):
     assert "gzip" in month.requests[0].headers["accept-encoding"]
 
 
-def test_how_it_introduces_itself(driver, month):
-    """Requests name their sender and accept JSON."""
+def test_request_headers(driver, month):
+    """Requests have a user agent and accept JSON."""
     with driver(month.api_key, month.url, user_agent="me/1.0") as client:
         client.value(page())
     headers = month.requests[0].headers
     assert (headers["user-agent"], headers["accept"]) == ("me/1.0", "application/json")
 
 
-def test_answers_name_headers_in_lower_case(driver):
-    """Headers come under lower-case names, however the server writes them."""
+def test_header_names_are_in_lower_case(driver):
+    """Names of response headers are in lower case, in any spelling of the server."""
     with RawServer(b"HTTP/1.1 200 OK\r\nX-LOUD: Yes\r\ncontent-length: 2\r\n\r\nok") as server:
         with driver(KEY, server.url) as client:
             answer = client.value(once(Call(Request("/x"), lambda response: response)))
@@ -267,7 +267,7 @@ def test_answers_name_headers_in_lower_case(driver):
     [("https://evil.example/x", 308), ("//127.0.0.1:1/x", 302), ("http://localhost:{port}/x", 307)],
 )
 def test_the_key_does_not_follow_a_redirect(driver, location, status):
-    """A redirect to another origin gets no request at all, be it the same machine under another name."""
+    """A redirect to another origin gets no request, not even to the same machine with another name."""
     with RawServer() as server:
         server.answer = http(b"", status=f"{status} Moved", location=location.format(port=server.port))
         fails(driver, server.url, SecodaRedirectError, policy=QUICK)
@@ -285,8 +285,8 @@ def test_a_redirect_within_the_origin_is_followed(driver, month, location):
     assert [record.authorized for record in month.requests] == [True, True]
 
 
-def test_a_redirect_to_nonsense(driver):
-    """A redirect to an address that makes no sense is an error of ours, too."""
+def test_a_redirect_to_an_invalid_address(driver):
+    """A redirect to an invalid address is an error of this client, too."""
     with RawServer() as server, driver(KEY, server.url) as client:
         server.answer = http(b"", status="302 Found", location=f"{server.url}/a\x00b\x7f[")
         with pytest.raises(SecodaError):
@@ -336,7 +336,7 @@ def _subject_hash(file):
 
 
 @pytest.mark.parametrize("content", [None, b"", b"no certificate"])
-def test_a_ca_bundle_that_is_none(driver, secure, tmp_path, monkeypatch, content):
+def test_a_ca_bundle_that_does_not_exist(driver, secure, tmp_path, monkeypatch, content):
     """A CA bundle that does not exist is refused at once, with its path and the setting that names it."""
     path = tmp_path / "bundle.pem"
     if content is not None:
@@ -356,7 +356,7 @@ def test_tls_that_breaks(driver):
 
 
 def test_tls_that_never_comes(driver):
-    """A TLS handshake that gets no answer is a timeout, which may not happen the next time."""
+    """A TLS handshake without a response is a timeout, which is retriable."""
     with RawServer() as server:
         server._serve = lambda connection: (connection.recv(65536), server._stopped.wait(10), connection.close())
         assert fails(driver, server.url.replace("http", "https"), SecodaTimeoutError, timeout=0.2).retriable
@@ -390,7 +390,7 @@ def test_a_proxy_sees_no_key(driver, elsewhere):
 
 @pytest.mark.skipif(httpx.__version__ == "0.27.0", reason="does not hand on whom to trust as a proxy")
 def test_a_proxy_that_speaks_tls(driver, elsewhere, tmp_path):
-    """A proxy whose address begins with https is spoken to in TLS, and verified like the server."""
+    """The connection to a proxy whose URL begins with https uses TLS, and is verified like the server."""
     server, _, ca = elsewhere
     file, context = certificate(tmp_path, "127.0.0.1")
     both = tmp_path / "both.pem"
@@ -428,7 +428,7 @@ def test_the_connections_own_proxy_comes_first(driver, elsewhere, monkeypatch):
 
 
 @pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:1", "gopher://127.0.0.1:1"])
-def test_a_proxy_of_the_environment_that_is_of_no_use(driver, monkeypatch, proxy):
+def test_an_unsupported_proxy_of_the_environment(driver, monkeypatch, proxy):
     """An unsupported kind of proxy is an error of this client that does not show its password."""
     monkeypatch.setenv("HTTPS_PROXY", proxy.replace("//", f"//user:{PASSWORD}@"))
     with pytest.raises((SecodaConfigurationError, SecodaConnectionError)) as error:
@@ -449,7 +449,7 @@ def test_no_netrc(driver, elsewhere, tmp_path, monkeypatch):
 
 
 def test_a_certificate_is_verified_through_a_proxy_too(driver, elsewhere):
-    """A proxy that answers in the host's place is found out."""
+    """A proxy that responds instead of the host is detected."""
     server, proxy, _ = elsewhere
     fails(driver, "https://secoda.example.test", SecodaTLSError, proxy=proxy.url)
     assert server.requests == []
@@ -463,7 +463,7 @@ def test_a_proxy_for_a_server_on_loopback(driver):
     assert "`proxy`" in str(fails(driver, "http://127.0.0.1:9", SecodaConfigurationError, proxy="http://p.test:1"))
 
 
-def test_on_loopback_the_environment_is_left_alone(driver, month, monkeypatch):
+def test_on_loopback_the_environment_is_ignored(driver, month, monkeypatch):
     """A proxy in the environment does not get to see the key of a server on this machine."""
     with Tunnel(answer=http(status="502 Bad Gateway")) as proxy:
         for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
@@ -502,7 +502,7 @@ _ECHOES = {
 
 @pytest.mark.parametrize("where", _ECHOES)
 def test_a_server_that_repeats_the_key(driver, where, caplog):
-    """Wherever a server repeats the key it was sent, no error, log or variable on the way does."""
+    """If a server repeats the key anywhere in a response, no error, log or variable of a frame contains it."""
     log_everything(caplog)
     with RawServer(_ECHOES[where]) as server, driver(KEY, server.url, policy=QUICK) as client:
         with pytest.raises(SecodaError) as error:
@@ -514,7 +514,7 @@ def test_a_server_that_repeats_the_key(driver, where, caplog):
 
 
 def test_a_retry_after(driver, month):
-    """A Retry-After of a second takes a second; one beyond the limit leaves at once and says for how long."""
+    """A Retry-After of a second is waited for; one beyond the limit is raised at once, with its seconds."""
     month.faults.script = [("status", 503, {"retry-after": "1"})]
     with driver(month.api_key, month.url, policy=RetryPolicy()) as client:
         begin = time.monotonic()
@@ -527,7 +527,7 @@ def test_a_retry_after(driver, month):
 
 
 @pytest.mark.parametrize("concurrency", [1, 3])
-def test_never_more_requests_at_once_than_allowed(driver, month, concurrency):
+def test_the_limit_of_concurrent_requests(driver, month, concurrency):
     """``concurrency`` is the most requests in flight, and it is used fully."""
     month.faults.latency = 0.01
     with driver(month.api_key, month.url) as client:
@@ -538,15 +538,15 @@ def test_never_more_requests_at_once_than_allowed(driver, month, concurrency):
 
 def test_a_rate_limit_is_obeyed(driver, month):
     """A server with a rate limit gets no more requests than it allows, and no log is lost."""
-    month.faults.rate_limit = (20, 2)  # fewer than these in that time are sent by no machine, however busy
+    month.faults.rate_limit = (20, 2)  # even a busy machine sends at least this many in that time
     with driver(month.api_key, month.url, policy=QUICK) as client:
         logs = [log.raw for batch in client.emitted(window(4), concurrency=4) for log in batch]
         assert 0 < client.client.stats.throttled <= 4
     assert sorted(logs) == sorted(month.workspace.window(START, END))
 
 
-def test_answers_come_as_they_arrive(driver, month):
-    """A flow is sent the answer that comes first, not that of the first call."""
+def test_responses_are_passed_on_in_order_of_arrival(driver, month):
+    """A flow receives the response that arrives first, not that of the first call."""
     month.faults.script = ["slow:0.4"]
     calls = [page_call(number) for number in (1, 2, 3)]
 
@@ -562,7 +562,7 @@ def test_answers_come_as_they_arrive(driver, month):
 
 
 def test_a_closed_client_can_be_used_again(driver, month):
-    """Closing lets go of the connections; the next request opens new ones."""
+    """Closing closes the connections; the next request opens new ones."""
     with driver(month.api_key, month.url) as client:
         for _ in range(2):
             assert client.value(page())["count"] == 900

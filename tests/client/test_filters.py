@@ -1,4 +1,4 @@
-"""The filter and sort grammar: what is built is what a Secoda-shaped server understands."""
+"""The grammar of filters and sorts: the sandbox understands what the builders create."""
 
 import json
 from types import MappingProxyType
@@ -26,12 +26,12 @@ VENDORS_EXAMPLE = '{"operator":"and","operands":[{"operator":"exact","field":"pe
 
 
 def test_the_vendors_example():
-    """The builders give the example of the vendor's reference, letter for letter."""
+    """The builders give the exact example of the vendor's reference."""
     assert Filter.parse(all_of(exact("performer_type", "USER"))).text == VENDORS_EXAMPLE
 
 
 def test_a_server_understands_every_builder(secoda_sandbox_factory):
-    """Each builder selects on a server what it says."""
+    """Each builder selects the intended logs on a server."""
     logs = [
         {"id": "a", "performer_type": "USER", "activity_type": "TAG_ADDED", "version_history_id": None},
         {"id": "b", "performer_type": "API", "activity_type": "TAG_REMOVED", "version_history_id": "V"},
@@ -59,8 +59,8 @@ def test_a_server_understands_every_builder(secoda_sandbox_factory):
                 assert sorted(log["id"] for log in shown) == list(ids), one
 
 
-def test_text_and_mapping_are_the_same():
-    """A filter may be given as JSON text or as any mapping, and is not changed by its reader."""
+def test_strings_and_mappings_are_equal():
+    """A filter may be a JSON string or any mapping, which is not changed."""
     given_ = MappingProxyType({"operator": "exact", "field": "id", "value": "é"})
     parsed = Filter.parse(given_)
     assert parsed == Filter.parse('{"operator":"exact","field":"id","value":"é"}')
@@ -98,15 +98,15 @@ def test_no_filter(nothing):
         ('{"operator": "exact", "field": "id", "value": ' + "[" * 100_000, "`filter`"),
     ],
 )
-def test_what_is_no_filter(value, says):
-    """What a server could not understand is a configuration error that says where."""
+def test_an_invalid_filter(value, says):
+    """A filter that a server cannot understand is a configuration error with the path of the wrong part."""
     with pytest.raises(SecodaConfigurationError) as error:
         Filter.parse(value)
     assert says in str(error.value)
 
 
-def test_a_filter_in_a_circle():
-    """A filter that holds itself is a configuration error too."""
+def test_a_filter_that_contains_itself():
+    """A filter that contains itself is a configuration error too."""
     circle = {"operator": "and", "operands": []}
     circle["operands"].append(circle)
     with pytest.raises(SecodaConfigurationError, match="`filter`"):

@@ -33,7 +33,7 @@ def spaced(count: int, step: int = SECOND) -> list[dict]:
 
 
 def run(flow, model, *, seed=0):
-    """Run a rule that emits nothing; return its value."""
+    """Run a flow that emits nothing; return its value."""
     values = []
 
     def keep():
@@ -94,8 +94,8 @@ def test_the_first_poll_returns_no_logs_and_costs_two_requests():
 
 
 @pytest.mark.parametrize("burst", [1, 4, 5, 6, 37, 160])
-def test_a_burst_over_several_pages_comes_out_once(burst):
-    """However many logs arrive between two polls, all are returned, oldest first, and none twice."""
+def test_a_burst_over_several_pages_is_returned_once(burst):
+    """Any number of logs between two polls is returned completely, oldest first, and once."""
     follower = Follower(Model(spaced(100), page_size=5))
     for _ in range(3):
         fresh = [add(follower.model, newest(follower.model) + 1) for _ in range(burst)]
@@ -103,7 +103,7 @@ def test_a_burst_over_several_pages_comes_out_once(burst):
         assert follower.poll() == []
 
 
-def test_ties_at_the_cursor_come_out():
+def test_ties_at_the_cursor_are_returned():
     """A log with the timestamp of the newest known one is new if its id is."""
     follower = Follower(Model(spaced(100), page_size=5))
     fresh = [add(follower.model, newest(follower.model)) for _ in range(3)]
@@ -111,7 +111,7 @@ def test_ties_at_the_cursor_come_out():
 
 
 @pytest.mark.parametrize("ties", ["stable", "shuffled"])
-def test_a_tie_longer_than_a_page_at_the_beginning_is_not_news(ties):
+def test_a_tie_longer_than_a_page_at_the_beginning_is_not_new(ties):
     """When all of page 1 has one timestamp, the other logs of this timestamp are not new either."""
     logs = [*spaced(50), *(log(1000 + number, BEGIN + 60 * SECOND) for number in range(23))]
     follower = Follower(Model(logs, page_size=5, ties=ties, sort="tie_breaker_refused"))
@@ -156,7 +156,7 @@ def test_a_listing_that_is_emptied_begins_again():
 
 
 @pytest.mark.parametrize("depth", [0, 1, 29])
-def test_a_log_stored_a_little_late_comes_at_the_next_poll(depth):
+def test_a_log_stored_a_little_late_is_returned_by_the_next_poll(depth):
     """A log that is older than the newest one by less than the overlap is found at once, on any page."""
     follower = Follower(Model(spaced(200), page_size=60))
     follower.model.page_size = 5
@@ -164,7 +164,7 @@ def test_a_log_stored_a_little_late_comes_at_the_next_poll(depth):
     assert follower.poll() == [late]
 
 
-def test_a_log_stored_late_raises_the_alarm_of_the_count():
+def test_a_log_stored_late_is_detected_by_the_count():
     """A late log far before the overlap is not on page 1, but changes `count`: it is returned within ten polls."""
     follower = Follower(Model(spaced(1000), page_size=500))
     follower.model.page_size = 50
@@ -208,7 +208,7 @@ class Moving(Model):
 @pytest.mark.parametrize("page_size", [10, 60])
 @pytest.mark.parametrize("ties", ["stable", "shuffled"])
 @pytest.mark.parametrize("seed", range(4))
-def test_whatever_moves_each_log_comes_out_once(page_size, ties, seed):
+def test_each_log_is_returned_once_while_the_listing_moves(page_size, ties, seed):
     """Logs arrive, some of them late, expire, and come from outdated replicas: each new one is returned once."""
     model = Moving(spaced(400), page_size=page_size, ties=ties, seed=seed, sort="tie_breaker_refused")
     follower = Follower(model)
@@ -260,7 +260,7 @@ def test_any_order_of_arrivals_and_polls(moves, page_size):
 
 @pytest.mark.parametrize("sort", ["refused", "ignored", "reversed"])
 @pytest.mark.parametrize("seed", [0, 1])
-def test_without_an_order_everything_is_read_and_said(sort, seed):
+def test_without_an_order_everything_is_read_and_logged(sort, seed):
     """Without a reliable order each poll reads all pages, says why and how many, and returns the new logs."""
     model = Model(spaced(64), page_size=5, sort=sort, seed=seed)
     follower = Follower(model)
@@ -304,7 +304,7 @@ def test_one_page_shows_no_order():
     assert follower.followed.unordered
 
 
-def test_a_default_order_that_happens_to_be_right_is_noticed():
+def test_a_default_order_that_is_right_by_chance_is_noticed():
     """When a listing grows beyond one page, an order by another timestamp is not taken for the requested one."""
 
     class NewestLoggedFirst(Model):
@@ -319,7 +319,7 @@ def test_a_default_order_that_happens_to_be_right_is_noticed():
     assert sorted(follower.poll()) == sorted([*fresh, late["id"]])
 
 
-def test_a_first_page_without_logs_is_no_answer():
+def test_a_first_page_without_logs_is_an_error():
     """An empty page 1 with a `count` above 0 is an error."""
     model = Model(spaced(30), page_size=5)
     follower = Follower(model)
@@ -348,8 +348,8 @@ def test_a_poll_that_fails_changes_nothing():
     assert follower.poll() == fresh
 
 
-def test_a_failure_amid_a_burst_loses_nothing():
-    """Whichever request of a long poll fails, the next poll returns all of its logs."""
+def test_a_failure_during_a_burst_loses_nothing():
+    """If any request of a long poll fails, the next poll returns all of its logs."""
     for failing in range(1, 12):
 
         class Flaky(Model):
@@ -375,8 +375,8 @@ def test_a_failure_amid_a_burst_loses_nothing():
 
 
 @pytest.mark.parametrize("sort", ["honoured", "ignored"])
-def test_a_flood_is_left_to_be_read_piece_by_piece(monkeypatch, sort):
-    """More logs than are to be held in memory are not held: the poll returns where they begin, and goes on."""
+def test_many_logs_are_read_in_pieces(monkeypatch, sort):
+    """If there are more logs than may be kept in memory, the poll returns where they begin, and continues."""
     monkeypatch.setattr(follow, "MAX_LOGS", 50)
     model = Model(spaced(100), page_size=10, sort=sort)
     follower = Follower(model)
@@ -400,7 +400,7 @@ def test_a_flood_is_left_to_be_read_piece_by_piece(monkeypatch, sort):
 
 
 def test_what_is_remembered_is_bounded(monkeypatch):
-    """However long the log is followed, a bounded number of ids is remembered, and no log is returned twice."""
+    """Any number of polls keeps a bounded number of ids, and no log is returned twice."""
     monkeypatch.setattr(follow, "KEEP_SEEN", 30)
     monkeypatch.setattr(follow, "MAX_SEEN", 60)
     model = Model(spaced(100), page_size=20)
@@ -423,7 +423,7 @@ def test_the_server_filters():
     assert follower.poll() == wanted
 
 
-def test_a_log_comes_out_as_it_was_sent():
+def test_a_log_is_returned_as_it_was_sent():
     """A log is returned byte for byte as the API sent it."""
     model = Model(spaced(10), page_size=5)
     follower = Follower(model)

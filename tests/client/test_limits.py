@@ -48,7 +48,7 @@ def packed(body, kind=16 + zlib.MAX_WBITS):
 
 
 def bomb(size, kind=16 + zlib.MAX_WBITS):
-    """Return data that decompresses to this many zeros, a thousandth of that long, without a proper end."""
+    """Return truncated data, a thousandth as long, that decompresses to this many zeros."""
     stream = zlib.compressobj(9, zlib.DEFLATED, kind)
     first = stream.compress(b"0" * MIB) + stream.flush(zlib.Z_FULL_FLUSH)
     again = stream.compress(b"0" * MIB) + stream.flush(zlib.Z_FULL_FLUSH)
@@ -75,7 +75,7 @@ def chunked(*chunks, end=b"0\r\n\r\n", **headers):
 
 
 def test_a_body_that_is_too_long(driver):
-    """A body that is longer on the wire than allowed is not read on, however it is framed."""
+    """A body that is longer than allowed is not read further, with any framing."""
     body = b"0" * 2_001
     for answer in (
         http(body),
@@ -92,7 +92,7 @@ def test_a_body_that_is_too_long(driver):
 
 @pytest.mark.parametrize(("name", "kind"), [("gzip", 31), ("x-gzip", 31), ("deflate", 15), ("deflate", -15)])
 def test_a_body_that_becomes_too_long(driver, name, kind):
-    """A body that becomes longer than allowed when it is decompressed is not decompressed on."""
+    """A body that becomes longer than allowed by decompression is not decompressed further."""
     spaces = b" " * (10_000 - len(EMPTY_PAGE))
     with RawServer(http(packed(EMPTY_PAGE + spaces, kind), content_encoding=name)) as server:
         with driver(KEY, server.url, limits=SMALL) as client:
@@ -148,7 +148,7 @@ def test_an_encoding_that_was_not_requested(driver, name):
 @pytest.mark.parametrize("body", [b"{}", b"0" * 100_000, gzip.compress(b"0" * MIB, mtime=0), b"\x1f\x8b broken"])
 @pytest.mark.parametrize("name", ["", "gzip", "br", "gzip, gzip"])
 def test_the_body_of_an_error(driver, name, body):
-    """An error with any body is reported by its status; no more of the body is read than a sentence needs."""
+    """An error with any body is reported by its status; only a short part of the body is read."""
     with RawServer(http(body, "503 Busy", content_encoding=name)) as server:
         with driver(KEY, server.url, limits=SMALL) as client:
             with pytest.raises(SecodaServerError) as error:
@@ -203,7 +203,7 @@ def page_of_logs():
 
 
 def test_one_piece_is_not_decompressed_at_once():
-    """However large a piece off the wire is, no more comes of it at a time than a little beyond what may be kept."""
+    """A received piece of any size is decompressed in steps that are not much larger than the limit."""
     piece, body = bomb(1 << 30), Body("x", 200, "gzip", Limits())
     tracemalloc.start()
     try:
@@ -247,7 +247,7 @@ OK = b"HTTP/1.1 200 OK\r\n"
     ids=["status", "header", "length", "endless", "chunks", "frame", "trailer", "empty blocks", "continue"],
 )
 def test_a_trickle(driver, first, again):
-    """A server that sends a little now and then, wherever in an answer, is waited for no longer than was said."""
+    """A server that sends a few bytes at a time, in any part of a response, is stopped by the time limit."""
     with Drip(first, again) as server, driver(KEY, server.url, limits=Limits(answer_seconds=0.3)) as client:
         begin = time.monotonic()
         with pytest.raises(SecodaTimeoutError, match=r"0\.3 s.*`max_answer_seconds`"):
@@ -259,7 +259,7 @@ BYTES = OK + b"transfer-encoding: chunked\r\n\r\n" + b"1\r\n0\r\n" * 1_000_000
 
 
 def test_a_flood_of_tiny_chunks(driver):
-    """A body in a million chunks of a byte takes long however fast it comes, and is given up like a trickle."""
+    """A body in a million chunks of one byte is stopped by the time limit, too."""
     with RawServer(BYTES) as server, driver(KEY, server.url, limits=Limits(answer_seconds=0.3)) as client:
         begin = time.monotonic()
         with pytest.raises(SecodaTimeoutError, match="max_answer_seconds"):
@@ -268,7 +268,7 @@ def test_a_flood_of_tiny_chunks(driver):
 
 
 def test_a_flood_leaves_the_loop_to_others():
-    """While such a body is read, other tasks of the event loop go on."""
+    """While such a body is read, other tasks of the event loop run."""
     gaps = []
 
     async def tick():
@@ -316,7 +316,7 @@ def test_a_silent_server(driver):
         *(("answer_seconds", value) for value in (0, -0.5, float("nan"), float("inf"), 86_401, True)),
     ],
 )
-def test_limits_that_make_no_sense(name, value):
+def test_invalid_limits(name, value):
     """An invalid limit is refused by the name of its setting."""
     with pytest.raises(SecodaConfigurationError, match=f"`max_{name}` must be"):
         Limits(**{name: value})
@@ -342,7 +342,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 
 @pytest.mark.parametrize("name", ["Threads", "Loop"])
 def test_a_bomb_costs_bounded_memory(name):
-    """Ten gigabytes in ten megabytes, and what never ends, cost no more memory than the limits say."""
+    """Ten compressed gigabytes, and an endless response, use no more memory than the limits allow."""
     line = OK + b"transfer-encoding: chunked\r\n\r\n1\r\n0\r\n0\r\nx: "
     answers = {
         "gzip": (http(bomb(10 << 30), content_encoding="gzip"), "SecodaLimitError max_decompressed_bytes"),

@@ -98,8 +98,8 @@ def test_ties_across_page_edges_are_exact(sort, ties, seed):
 
 @pytest.mark.parametrize("sort", ["refused", "ignored", "reversed"])
 @pytest.mark.parametrize("seed", [0, 1])
-def test_without_an_order_everything_is_read_and_said(sort, seed):
-    """Where the order cannot be had, all pages are read, it is said so, and the result is exact."""
+def test_without_an_order_everything_is_read_and_reported(sort, seed):
+    """Without a reliable order all pages are read, with a warning, and the result is exact."""
     model = Model(spaced(64), page_size=5, sort=sort, seed=seed)
     ids, report = read(model, BEGIN + 10 * SECOND, BEGIN + 20 * SECOND)
     assert set(ids) == within(model, BEGIN + 10 * SECOND, BEGIN + 20 * SECOND)
@@ -109,7 +109,7 @@ def test_without_an_order_everything_is_read_and_said(sort, seed):
     assert report.history_from == BEGIN
 
 
-def test_an_order_that_breaks_midway_is_noticed():
+def test_an_order_that_breaks_later_is_noticed():
     """A listing that is out of order where it is read is read completely instead, and no log is returned twice."""
 
     class Broken(Model):
@@ -127,7 +127,7 @@ def test_an_order_that_breaks_midway_is_noticed():
     assert report.order == "everything"
 
 
-def test_an_ignored_sort_that_looks_right_is_noticed():
+def test_an_ignored_sort_that_is_right_by_chance_is_noticed():
     """A default order that is newest first by chance is not mistaken for an honoured sort."""
 
     class NewestCreatedFirst(Model):
@@ -191,7 +191,7 @@ def scripted(moves, **options) -> Scripted:
 )
 @pytest.mark.parametrize("window", [(0, 100), (20, 90), (40, 70), (90, 101)])
 def test_one_move_before_any_request_loses_nothing(what, window):
-    """On any request that a change falls on, and however the answers are ordered, nothing is lost or repeated."""
+    """A change before any request, with any order of the responses, loses and repeats nothing."""
     start, end = (BEGIN + edge * SECOND for edge in window)
     for request in range(1, 45):
         for seed in (1, 2):
@@ -226,7 +226,7 @@ def test_a_listing_in_steady_motion_is_read_exactly(arrive, expire):
 
 
 def test_arrival_with_every_request_is_read_exactly():
-    """Even a log that arrives with every single request does not keep the read from its end."""
+    """A log that arrives with every request does not prevent the read from ending."""
 
     class Busy(Scripted):
         def _move(self):
@@ -239,7 +239,7 @@ def test_arrival_with_every_request_is_read_exactly():
 
 
 def test_a_listing_that_moves_too_fast_fails():
-    """When full pages arrive with every request the read gives up, after a bounded number of requests."""
+    """If full pages arrive with every request, the read fails after a bounded number of requests."""
 
     class Flood(Scripted):
         def _move(self):
@@ -310,21 +310,21 @@ class TestCap:
 
 @pytest.mark.parametrize("hidden", [{30, 31, 32, 33, 34}, {42}, {40, 44}])
 def test_a_page_that_lacks_logs_fails(hidden):
-    """A page that is empty or short before the last one is not passed over: the count says otherwise."""
+    """A page that is empty or short before the last one is an error, because the count is higher."""
     model = Model(spaced(100), page_size=5, hidden=frozenset(f"log-{n:06d}" for n in hidden))
     with pytest.raises(SecodaIncompleteError):
         read(model, BEGIN + 20 * SECOND, BEGIN + 80 * SECOND)
 
 
 def test_a_count_without_logs_fails():
-    """A listing that counts logs and shows none is not taken for an empty one."""
+    """A listing that counts logs and shows none is an error, not an empty listing."""
     model = Model(spaced(3), page_size=5, hidden=frozenset(f"log-{n:06d}" for n in range(3)))
     with pytest.raises(SecodaIncompleteError, match="counts 3"):
         read(model, BEGIN, BEGIN + 9 * SECOND)
 
 
 def test_an_unsortable_listing_at_the_known_cap_fails():
-    """Exactly 10,000 logs that cannot be sorted may be a cap: that is not passed over in silence."""
+    """Exactly 10,000 logs that cannot be sorted may be a cap: this is an error."""
     model = Model(spaced(10_000), page_size=1000, sort="refused")
     with pytest.raises(SecodaIncompleteError, match="10000"):
         read(model, BEGIN, BEGIN + 9 * SECOND)
@@ -333,7 +333,7 @@ def test_an_unsortable_listing_at_the_known_cap_fails():
 # --- the beginning of history ----------------------------------------------------------------------------------
 
 
-def test_a_young_workspace_is_said():
+def test_a_young_workspace_has_a_warning():
     """A window that begins before history does is read, with a warning that says when the history begins."""
     ids, report = read(Model(spaced(30)), BEGIN - 50 * SECOND, BEGIN + 5 * SECOND)
     assert len(ids) == 5
@@ -341,14 +341,14 @@ def test_a_young_workspace_is_said():
     assert "begins at 2023-11-14T22:13:20Z" in report.warnings[0]
 
 
-def test_an_old_workspace_says_nothing():
+def test_an_old_workspace_has_no_warning():
     """A window that begins after history does raises no warning."""
     _, report = read(Model(spaced(30)), BEGIN + 1, BEGIN + 5 * SECOND)
     assert report.warnings == []
 
 
 def test_the_history_of_a_filtered_listing():
-    """With a filter, history is that of the workspace: the first match alone says nothing of it."""
+    """With a filter, the history is that of the workspace and does not begin with the first match."""
     logs = spaced(60)
     logs[40]["performer_id"] = "p"
     model = Model(logs, page_size=5)
@@ -360,7 +360,7 @@ def test_the_history_of_a_filtered_listing():
 
 @pytest.mark.parametrize("sort", ["honoured", "refused", "ignored"])
 def test_an_empty_listing(sort):
-    """An empty workspace gives an empty window, and it is said that it shows no history."""
+    """An empty workspace gives an empty window, with a warning that it has no history."""
     ids, report = read(Model([], sort=sort), BEGIN, BEGIN + SECOND)
     assert ids == []
     assert report.history_from is None
@@ -420,7 +420,7 @@ def test_every_page_is_counted(move, concurrency):
 # --- errors of requests ----------------------------------------------------------------------------------------
 
 
-def test_failures_of_requests_are_survived():
+def test_failures_of_requests_are_retried():
     """429, 5xx, login pages and truncated bodies are retried, and the result is exact."""
     for seed in range(10):
         model = Model(spaced(200), page_size=5, fail=0.2, seed=seed)
@@ -503,14 +503,14 @@ def test_complete_or_an_error(world, concurrency, seed):
     check(model, start, end, before, ids)
 
 
-def test_the_bytes_that_were_sent_come_out():
+def test_the_bytes_that_were_sent_are_emitted():
     """What is emitted is the JSON text of each log as it was in the answer."""
     model = Model(spaced(12), page_size=5)
     got = drive(read_window(WindowQuery(BEGIN, BEGIN + 12 * SECOND), WindowReport()), model)
     assert {item.raw for item in got} == {json.dumps(item).encode() for item in model.logs}
 
 
-# --- what an adversary found ------------------------------------------------------------------------------------
+# --- found by adversarial review ------------------------------------------------------------------------------------
 
 
 def survive(model, start, end, **options):
@@ -589,7 +589,7 @@ def test_a_last_page_that_lacks_logs_fails(hidden):
         read(model, BEGIN - SECOND, BEGIN + 30 * SECOND)
 
 
-def test_rows_shown_twice_do_not_come_twice():
+def test_rows_shown_twice_are_emitted_once():
     """A listing that shows a row twice (a join gone wrong) never emits it twice."""
 
     class Doubled(Model):

@@ -1,4 +1,4 @@
-"""Records are evidence: what a page says reaches the reader byte for byte, and nothing else passes for a page."""
+"""Records of a page are returned byte for byte, and invalid pages are errors."""
 
 import json
 from datetime import timedelta, timezone
@@ -71,7 +71,7 @@ def test_a_log_stays_the_bytes_that_were_sent(record):
     assert read(page_of(record)).logs[0].raw == record.encode()
 
 
-def test_half_surrogates_in_one_log_spare_the_others():
+def test_half_surrogates_in_one_log_do_not_change_others():
     """One log with text truncated in the middle of an emoji damages neither itself nor others."""
     records = [f'{{"id": "{n}", "logged_at": "{AT}", "t": "\\ud{n}00"}}' for n in ("800", "900", "bff")]
     records = [record.replace("ud80000", "ud800").replace("ud90000", "ud900") for record in records]
@@ -80,14 +80,14 @@ def test_half_surrogates_in_one_log_spare_the_others():
     assert [log.raw.decode() for log in found[:3]] == records
 
 
-def test_an_escaped_backslash_is_no_escape():
+def test_an_escaped_backslash_is_not_an_escape():
     """In ``\\\\ud83e`` the backslash is text, so that there is no half pair to replace."""
     page = read_json(page_of(f'{{{HEAD}, "t": "\\\\ud83e \\ud83e"}}'))
     assert page["results"][0]["t"] == "\\ud83e \ufffd"
 
 
 def test_a_version_stays_the_bytes_that_were_sent():
-    """Version histories are evidence, too."""
+    """Version histories are returned byte for byte, too."""
     records = ['{"id": "v1", "n": 12345678901234567890}', '{ "x": "\\udfff", "id": "v\\u0032" }']
     page = read_resource_logs(page_of(*records, listing="version_histories", non_versioned_logs=[]), 1)
     assert [(version.id, version.raw) for version in page.versions] == [
@@ -150,7 +150,7 @@ def test_timestamps(text, expected):
         *["0000-01-01T00:00:00Z", "0001-01-01T00:00:00+00:01", "9999-12-31T23:59:59-00:01"],
     ],
 )
-def test_what_is_no_timestamp(text):
+def test_an_invalid_timestamp(text):
     """A value that is not a timestamp is refused, and the error has its path."""
     with pytest.raises(ValueError, match="timestamp"):
         parse_instant(text)
@@ -176,7 +176,7 @@ def test_the_chosen_timestamp_is_the_one_that_counts():
     st.text("0123456789", max_size=12),
 )
 def test_every_timestamp_that_python_writes_is_read_back(moment, offset, digits):
-    """Any moment in any offset is read exactly, and more digits never carry it over the next microsecond."""
+    """Any instant with any offset is read exactly, and more digits never round it up to the next microsecond."""
     assume(1 < moment.year < 9999)
     aware = moment.replace(tzinfo=timezone(offset))
     text = aware.isoformat(timespec="microseconds")
@@ -226,7 +226,7 @@ def test_every_timestamp_that_python_writes_is_read_back(moment, offset, digits)
         ("[" * 100_000, "$"),
     ],
 )
-def test_what_is_no_page(body, path):
+def test_an_invalid_page(body, path):
     """Foreign, truncated or broken bodies are one retriable error with the JSON path, and never a short page."""
     error = decode_error(answer(body))
     assert (error.path, error.retriable, f"at {path}" in str(error)) == (path, True, True)
@@ -234,7 +234,7 @@ def test_what_is_no_page(body, path):
         read_resource_logs(answer(body), 1)
 
 
-def test_a_login_page_is_called_by_its_name():
+def test_a_login_page_is_named_in_the_error():
     """An HTML page with status 200 is reported as such: most often the host is wrong."""
     assert "text/html" in str(decode_error(answer("<html>", "text/html; charset=utf-8")))
 
@@ -255,7 +255,7 @@ def test_another_page_than_requested_is_refused():
 
 
 @pytest.mark.parametrize("listing", ["results", "version_histories"])
-def test_a_page_for_people(listing):
+def test_a_decoded_page(listing):
     """A page is decoded to the documented keys, or there is an error."""
     more = {"non_versioned_logs": []} if listing == "version_histories" else {}
     page = read_json(

@@ -1,4 +1,4 @@
-"""The driver on real sockets: what breaks on the wire, where the key goes, and how a read is given up."""
+"""The synchronous driver on real sockets: connection errors, the key, and reads that stop early."""
 
 import subprocess
 import sys
@@ -186,7 +186,7 @@ def test_a_proxy_elsewhere_never_sees_an_open_key():
         SecodaClient(KEY, "http://127.0.0.1:9", proxy="http://proxy.example.com:3128")
 
 
-def test_on_loopback_the_environments_proxy_is_left_alone(month, monkeypatch):
+def test_on_loopback_the_environments_proxy_is_ignored(month, monkeypatch):
     """A proxy in the environment does not get to see the key of a server on this machine."""
     with Tunnel(answer=http(status="502 Bad Gateway")) as proxy:
         for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
@@ -216,7 +216,7 @@ _ECHOES = {
 
 
 def test_a_long_retry_after_is_raised(month):
-    """Beyond the limit the 429 leaves at once and says for how long."""
+    """A 429 whose ``Retry-After`` is beyond the limit is raised at once, with its seconds."""
     month.faults.script = [("status", 429, {"retry-after": "3600"})]
     begin = time.monotonic()
     with client_of(month) as client, pytest.raises(SecodaRateLimitError) as error:
@@ -233,7 +233,7 @@ def test_a_retry_after_is_waited_for(month):
     assert 1 <= time.monotonic() - begin < 3
 
 
-def test_closing_midway_stops_the_threads(month):
+def test_closing_stops_the_threads(month):
     """A reader that stops early leaves no thread behind, even one that waits for minutes."""
     policy = RetryPolicy(max_retry_after=900)
     with client_of(month, policy=policy) as client:
@@ -258,7 +258,7 @@ def test_closing_midway_stops_the_threads(month):
 
 
 def test_a_silent_server_keeps_no_process_alive():
-    """A process whose reader stops ends at once, although a server still owes an answer."""
+    """A process whose reader stops ends at once, although a response is outstanding."""
     with RawServer(hold=True) as server:
         script = f"""
             import threading, time
@@ -309,7 +309,7 @@ def test_an_interrupt_during_a_pause_ends_at_once(month):
 
 
 def test_an_error_of_the_reader_stops_the_read(month):
-    """What fails in the reader's own loop gets out unchanged, and the threads end."""
+    """An error in the reader's loop is raised unchanged, and the threads end."""
     with client_of(month) as client:
         with pytest.raises(ZeroDivisionError):
             for _ in client.iter_logs(START, END):
@@ -318,7 +318,7 @@ def test_an_error_of_the_reader_stops_the_read(month):
 
 
 def test_two_reads_at_once_with_one_client(month):
-    """Reads that take turns on one client do not get in each other's way."""
+    """Two reads that alternate on one client do not affect each other."""
     with client_of(month) as client:
         by_turns = zip(client.iter_logs(START, END), client.iter_logs(START, END), strict=True)
         pairs = [(a, b) for one, other in by_turns for a, b in zip(one, other, strict=True)]
@@ -335,8 +335,8 @@ def test_two_reads_at_once_with_one_client(month):
         (START, START, "before"),
     ],
 )
-def test_windows_that_are_none(month, start, end, says):
-    """A window without a zone, or without any length, is a configuration error before anything is sent."""
+def test_invalid_windows(month, start, end, says):
+    """A window without a time zone, or without length, is a configuration error before any request."""
     with client_of(month) as client, pytest.raises(SecodaConfigurationError, match=says):
         next(client.iter_logs(start, end))
     assert month.requests == []

@@ -53,7 +53,7 @@ def test_what_is_wrong_while_parsing_fails_there(wrong):
 
 
 @pytest.mark.parametrize("since", ["2026-01-01", "{{ ds }}"])
-def test_two_baselines_are_one_too_many(since):
+def test_only_one_baseline_is_allowed(since):
     """`since` and `since_version_id` exclude each other, also as templates."""
     with pytest.raises(ValueError, match="`since` and `since_version_id`"):
         make(since=since, since_version_id="v1")
@@ -112,7 +112,7 @@ def test_mapped_over_resources(sandbox, mode):
 
 
 def test_a_mapped_sensor_with_a_wrong_argument(sandbox):
-    """What a mapped sensor gets wrong fails that one at its first try, named, and leaves the others alone."""
+    """A wrong argument of one mapped sensor fails only that one at its first try, and is named."""
     sandbox.workspace.add_version("B", id="of-B", created_at=datetime.now(timezone.utc))
     source = MAPPED.format(mode="wrong", arguments="retries=1, retry_delay=timedelta(0)").replace('"A"', '" "')
     ran = airflow_runs.run_dag(source)
@@ -122,7 +122,7 @@ def test_a_mapped_sensor_with_a_wrong_argument(sandbox):
 
 
 def test_the_docstring_says_what_is_templated():
-    """The docstring says "(templated)" exactly where `template_fields` says so, and documents every argument."""
+    """The docstring has "(templated)" exactly for the arguments in `template_fields`, and documents every argument."""
     documented = dict(re.findall(r":param (\w+):(.*?)(?=:param|\Z)", SecodaVersionHistorySensor.__doc__, re.DOTALL))
     templated = {name for name, text in documented.items() if "(templated)" in text}
     assert templated == set(SecodaVersionHistorySensor.template_fields)

@@ -1,4 +1,4 @@
-"""How a wait ends other than by a new version: alike in the three modes."""
+"""Ends of a wait other than a new version: the same in the three modes."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def test_airflow_itself_ends_the_deferral(sandbox, how, end):
     assert len(sandbox.requests) == 2
 
 
-def test_a_version_of_while_no_triggerer_ran(sandbox):
+def test_a_version_from_while_no_triggerer_ran(sandbox):
     """When Airflow ends the deferral there is a last poll, as in the other modes."""
     timer = soon(0.1, lambda: sandbox.workspace.add_version("R", id="new"))
     assert ids(execute(make("deferrable", timeout=0.4), airflow_gives_up=True)) == ["new"]
@@ -298,7 +298,7 @@ def test_failures_from_the_start(sandbox, mode, limit):
 
 
 @modes
-def test_never_fail_makes_a_skip_of_everything(sandbox, mode):
+def test_never_fail_skips_after_any_error(sandbox, mode):
     """never_fail applies to failures in a row, too, in every mode."""
     sandbox.faults.script = ["slow:0", *[500] * 50]
     assert outcome(make(mode, max_consecutive_failures=2, never_fail=True))[0] == "skipped"

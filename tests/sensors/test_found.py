@@ -1,4 +1,4 @@
-"""What the sensor returns, and since when: the same in its three modes."""
+"""The entries that the sensor returns, and since when: the same in its three modes."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def entries(sandbox):
     return execute(make(since="2026-11-20T00:00:00Z"))[:3]
 
 
-def test_entries_say_who_and_what(entries):
+def test_the_fields_of_an_entry(entries):
     """An entry has its times, performers and activity types once each, what differs, the diffs, and the record."""
     assert ids(entries) == ["first", "second", "third"]
     second = entries[1]
@@ -100,8 +100,8 @@ def test_entries_say_who_and_what(entries):
     assert second["description_diff"] == {"removed": ["a"], "added": ["b"]}
 
 
-def test_the_record_is_untouched(entries):
-    """Fields that nobody documented stay, and numbers stay exact; beyond 64 bits they are text."""
+def test_the_record_is_not_changed(entries):
+    """Undocumented fields are kept, and numbers are exact; beyond 64 bits they are strings."""
     log = next(log for log in entries[1]["record"]["activity_logs"] if log["id"] == "edit-2")
     assert log["unknown"]["deep"][:3] == [1, 2.5, None]
     assert log["long"] == 9007199254740993
@@ -109,8 +109,8 @@ def test_the_record_is_untouched(entries):
     assert log["unknown"]["deep"][3] == "Zażółć 日本 \ufffd"
 
 
-def test_what_is_returned_survives_every_way_through_airflow(entries):
-    """Airflow's processes talk in MessagePack, with 64 bits; a value that it refuses would end the triggerer."""
+def test_the_result_can_be_passed_between_airflows_processes(entries):
+    """Airflow's processes use MessagePack, with 64 bits; a value that it refuses would end the triggerer."""
     again = msgspec.msgpack.decode(msgspec.msgpack.encode({"entries": entries}))
     assert again == {"entries": entries}
     assert json.loads(json.dumps(entries, allow_nan=False).encode()) == entries
@@ -264,7 +264,7 @@ def test_a_retry_counts_from_the_same_moment(sandbox, mode):
 
 
 def test_a_triggerer_that_is_restarted_misses_nothing(sandbox):
-    """A version of while no triggerer ran counts for the trigger that takes over."""
+    """A version from while no triggerer ran is new for the trigger that takes over."""
     timer = soon(0.3, lambda: sandbox.workspace.add_version("R", id="new"))
     assert ids(execute(make("deferrable", poke_interval=0.2), restart_after=0.1)) == ["new"]
     timer.join()

@@ -1,4 +1,4 @@
-"""A sensor that starts in the triggerer: when that is so, and that it is the same wait."""
+"""A sensor that starts in the triggerer: when it does, and that it is the same wait."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ airflow_33 = pytest.mark.skipif(not V33, reason="Airflow renders templates in th
 HOW = {"start_from_trigger": True, "deferrable": True}
 
 
-def test_only_where_airflow_can(airflow):
+def test_only_where_airflow_supports_it(airflow):
     """Before Airflow 3.3 a sensor that is to start from its trigger starts on a worker, as any other."""
     task = make(**HOW)
     assert task.start_from_trigger is V33
@@ -34,8 +34,8 @@ def test_only_where_airflow_can(airflow):
     ],
     ids=str,
 )
-def test_not_where_something_would_be_lost(airflow, arguments):
-    """Without deferral, with outlets, whose events would be lost, or with a value that only a worker has: a worker."""
+def test_not_if_something_would_be_lost(airflow, arguments):
+    """Sensors without deferral, with outlets, or with a value that only a worker has start on a worker."""
     from airflow.providers.common.compat.sdk import DAG, Asset
 
     from airflow_provider_secoda.sensors.secoda import SecodaVersionHistorySensor

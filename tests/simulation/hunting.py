@@ -1,6 +1,6 @@
-"""Show mutants to the suite, in one process for all of them.
+"""Run the suite on mutants, in one process for all of them.
 
-``python tests/simulation/hunting.py [--search SECONDS] [--all] [NAME…]`` prints one JSON object a mutant: its name,
+``python tests/simulation/hunting.py [--search SECONDS] [--all] [NAME…]`` prints one JSON object per mutant: its name,
 what caught it (a test, a seed, or null), and how long that took.
 """
 
@@ -29,7 +29,7 @@ _EXAMPLES = ("test_found_by_simulation", "test_rules_of_reading")
 
 
 class _Loader(importlib.machinery.SourceFileLoader):
-    """Loads a module from another source than that of its file."""
+    """Load a module from a mutated source."""
 
     def __init__(self, name: str, path: str, source: str) -> None:
         super().__init__(name, path)
@@ -40,7 +40,7 @@ class _Loader(importlib.machinery.SourceFileLoader):
 
 
 class _Finder(importlib.abc.MetaPathFinder):
-    """Finds the modules that are mutated."""
+    """Find the modules that are mutated."""
 
     def __init__(self, sources: dict[str, str]) -> None:
         self.sources = {

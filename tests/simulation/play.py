@@ -1,4 +1,4 @@
-"""Worlds and schedules drawn from a seed: one play is some consecutive windows of one world, read while it moves."""
+"""Worlds and schedules drawn from a seed: a play reads consecutive windows of a world that changes."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
     from tests.simulation.world import Row
 
-#: A world that moved so often comes to rest, or a listing of small pages would grow without end.
+#: After this number of changes a world stops changing, so that a listing of small pages does not grow without limit.
 MAX_MOVES = 150
-#: What a play is mostly about.
+#: The main subject of a play.
 THEMES = ("any", "motion", "motion", "order", "cap", "lies")
 _FAULTS = (
     "truncated response",
@@ -35,7 +35,7 @@ _FAULTS = (
 
 @dataclass
 class Played:
-    """What came of a play."""
+    """The result of a play."""
 
     seed: int
     reads: int = 0
@@ -44,13 +44,13 @@ class Played:
     ends: Counter[str] = field(default_factory=Counter)
     happened: Counter[str] = field(default_factory=Counter)
     excused: Counter[str] = field(default_factory=Counter)
-    #: What is wrong, by read; empty when all is well.
+    #: What is wrong, by read; empty if nothing is.
     wrong: list[str] = field(default_factory=list)
 
 
 @dataclass
 class Plan:
-    """What is to happen how often: before an answer, or to it."""
+    """What happens how often: before a response, or to it."""
 
     moves: list[tuple[float, Callable[[World], None]]] = field(default_factory=list)
     #: Moves before the n-th answer.
@@ -86,7 +86,7 @@ def play(seed: int) -> Played:
 
 
 def step(reading: SimulatedRead, plan: Plan, rng: random.Random) -> None:
-    """Let one request reach the server, after the world moved, or one answer the reader."""
+    """Deliver one request to the server, after the world changed, or one response to the reader."""
     world, flight = reading.world, reading.flight
     waiting = [index for index, (_, answer) in enumerate(flight) if answer is None]
     if not waiting or (len(waiting) < len(flight) and rng.random() < 0.5):
@@ -186,7 +186,7 @@ def _plan(rng: random.Random, rows: list[Row], theme: str) -> Plan:
 
 
 def _moves(rng: random.Random, rows: list[Row], plan: Plan) -> None:
-    """Plan what happens to the world: now and then, at some moments, in a storm that passes, or nothing."""
+    """Plan the changes of the world: occasional, at given responses, many at once, or none."""
     newest = rows[-1].logged if rows else BEGIN
     span = max(1, newest - BEGIN)
     moments = [item.logged for item in rows] or [BEGIN]

@@ -1,4 +1,4 @@
-"""A read of a window in a world, one step at a time: the caller decides what happens between two answers."""
+"""A read of a window in a world, step by step: the caller decides what happens between two responses."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ _POLICY = RetryPolicy(attempts=12)
 
 
 class SimulatedRead:
-    """A read under way: requests that left, answers that did not arrive yet, and the books."""
+    """A running read: requests that were sent, responses that did not arrive yet, and the expected logs."""
 
     def __init__(self, world: World, query: WindowQuery) -> None:
         self.world, self.query = world, query
         self.report = WindowReport()
         self._stats = RequestStats()
         self.got: list[Log] = []
-        #: What left and is not back: the attempt, and the answer once the server gave one.
+        #: Requests in flight: the attempt, and the response when the server has sent one.
         self.flight: list[tuple[Attempt, Any]] = []
         self.done = False
         self.error: SecodaError | None = None
@@ -61,14 +61,14 @@ class SimulatedRead:
         self._advance(None)
 
     def serve(self, index: int, fault: str = "", copy: int = 0) -> None:
-        """Let a request reach the server; one that was answered already reaches it a second time."""
+        """Deliver a request to the server; one that has a response already is delivered again."""
         attempt, before = self.flight[index]
         if before is not None:
             self.world.happened["served twice"] += 1
         self.flight[index] = attempt, self.world.answer(attempt.request, fault, copy)
 
     def deliver(self, index: int) -> None:
-        """Let an answer arrive."""
+        """Deliver a response to the reader."""
         attempt, outcome = self.flight.pop(index)
         assert outcome is not None
         self.answers += 1
@@ -106,14 +106,14 @@ class SimulatedRead:
         self.world.reads.remove(self.expected)
 
     def finish(self) -> None:
-        """Let everything happen in order from here on."""
+        """Deliver all further requests and responses in order."""
         while not self.done:
             if self.flight[0][1] is None:
                 self.serve(0)
             self.deliver(0)
 
     def check_result(self) -> tuple[str, str]:
-        """Return what is wrong with the result (empty: nothing), and what a loss was excused with."""
+        """Return what is wrong with the result (empty: nothing), and the excuse of a loss."""
         assert self.done
         if wrong := self.expected.contradicts(self.got, failed=self.error is not None):
             return wrong, ""
@@ -183,7 +183,7 @@ class SimulatedRead:
         return away
 
     def _partly_shown(self, shown: list[set[bytes]]) -> set[bytes]:
-        """Return the logs of ties that go on behind the cap: which of them are shown changes with each answer."""
+        """Return the logs of ties that continue behind the cap: each response shows others of them."""
         world, name, away = self.world, self.query.timestamp_field, set[bytes]()
         if world.manners.order != "honoured":  # then only its being shown in another order would show it, page by page
             filter_ = "" if self.query.filter is None else self.query.filter.text

@@ -1,4 +1,4 @@
-"""Audit logs as they are stored, and as the API sends them: encoded once, so that a world costs next to nothing."""
+"""Audit logs as they are stored, and as the API sends them: encoded once, so that a world is cheap."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _stamp = functools.lru_cache(1 << 14)(format_instant)
 
 
 class Row(NamedTuple):
-    """One log as it is stored: its two timestamps, its id, who did it, when it was stored, and its JSON text."""
+    """One log as it is stored: its two timestamps, its id, who did it, when it was stored, and its JSON."""
 
     logged: int
     created: int

@@ -1,4 +1,4 @@
-"""Small worlds in which chosen things happen before chosen answers: what the tests by name are made of."""
+"""Small worlds in which given changes happen before given responses, for the named tests."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def read(
     hidden: Container[int] = (),
     **options: Any,
 ) -> SimulatedRead:
-    """Read from one second to another; things happen before the n-th answer.
+    """Read from one second to another; given changes happen before the n-th response.
 
     :param backwards: of requests under way the last one is answered first
     :param copy: from how old a state the n-th answer comes, which is of some page
@@ -59,7 +59,7 @@ def exact(reading: SimulatedRead, order: str = "") -> None:
 
 
 def refused(reading: SimulatedRead, words: str = "") -> None:
-    """Assert that a read failed, and said why."""
+    """Assert that a read failed, with the reason in its error."""
     assert isinstance(reading.error, SecodaIncompleteError), (reading.error, reading.report.order)
     assert words in str(reading.error), str(reading.error)
 

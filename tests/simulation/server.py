@@ -1,6 +1,6 @@
-"""A server with manners of its own in front of a workspace's logs.
+"""A server of a workspace's logs whose behaviour can be chosen.
 
-Written against the API reference alone: it knows nothing of the reader but the shape of a request and a response.
+Written against the API reference alone: it uses nothing of the reader except the types of a request and a response.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _parse = functools.lru_cache(1 << 10)(json.loads)
 
 @dataclass
 class Manners:
-    """How a server behaves all the time."""
+    """The behaviour of a server."""
 
     page_size: int = 5
     #: honoured, reversed, ignored, refused, half (newest first in both directions), broken (where ``misplaced`` says),
@@ -72,14 +72,14 @@ class Server:
         if len({item.id for item in rows}) < len(rows):
             self.happened["one id at two timestamps"] += 1
         self.reads: list[ExpectedLogs] = []
-        #: The last states, the newest first: what a copy that lags may answer from.
+        #: The last states, the newest first: an outdated copy responds from one of them.
         self.copies: deque[tuple[int, list[Row]]] = deque([(0, list(self.rows))], maxlen=4)
         self._sorted: dict[Any, list[Row]] = {}
 
-    # --- how requests fare ------------------------------------------------------------------------------------
+    # --- responses ------------------------------------------------------------------------------------
 
     def answer(self, request: Request, fault: str = "", copy: int = 0) -> Response | SecodaConnectionError:
-        """Answer a request out of the present state or an older copy, or with a fault."""
+        """Respond to a request from the current state or an older copy, or with a fault."""
         self.requests += 1
         if fault:
             self.happened[fault] += 1
@@ -110,7 +110,7 @@ class Server:
         assert fault == "truncated response", fault
         return Response(200, JSON, whole.body[: len(whole.body) * 2 // 3]) if isinstance(whole, Response) else whole
 
-    # --- how the server is ------------------------------------------------------------------------------------
+    # --- behaviour of the server ------------------------------------------------------------------------------------
 
     def _listing(self, version: int, rows: list[Row], sort: str, filter_: str) -> list[Row]:
         known = self._sorted.get((version, sort, filter_))

@@ -1,4 +1,4 @@
-"""Worlds that lost or repeated a log once, each with its sentence; the mutants are shown these, too."""
+"""Worlds in which the reader once lost or repeated a log; the mutants are tested with them, too."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def test_one_id_at_two_timestamps():
 
 
 def test_a_log_edited_behind_the_reader():
-    """A log that gets an older timestamp after it was read, and is met again, fails the read."""
+    """A log that gets an older timestamp after it was read, and is read again, fails the read."""
     for answer in range(10, 30, 4):
         world = World(spaced(400), Manners(page_size=2))
         refused(
@@ -176,6 +176,6 @@ def test_a_second_page_of_a_tie_that_is_not_shown():
         *(448654829551, 448654874645, 448654895460, 448654954676, 448654973459, 285969285993),
     ],
 )
-def test_seeds_that_once_went_wrong(seed):
-    """What was lost once, by the reader or in the books, is not lost again."""
+def test_seeds_that_failed_once(seed):
+    """Seeds that failed once, because of the reader or of the expected logs, succeed."""
     assert play(seed).wrong == []

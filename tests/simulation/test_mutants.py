@@ -1,4 +1,4 @@
-"""The suite can fail: each way to break the reader is caught."""
+"""Each mutant of the reader is caught by the suite."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_every_mutant_is_caught():
 
 
 def test_the_mutants_are_many_and_named_once():
-    """The list is as long as it says, and every mutant names what catches it."""
+    """The list has the stated length, and every mutant names what catches it."""
     assert len(MUTANTS) >= 60
     assert len({mutant.name for mutant in MUTANTS}) == len(MUTANTS)
     assert all(mutant.caught_by and mutant.breaks and mutant.changes for mutant in MUTANTS)

@@ -1,4 +1,4 @@
-"""What the reader's rules are there for, in small worlds: what the mutants are shown."""
+"""The rules of the reader in small worlds; the mutants are tested with them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def test_calm_windows_are_exact():
 
 
 def test_steady_arrivals_and_expiries_are_survived():
-    """A listing in steady motion is read, not refused."""
+    """A listing that changes steadily is read, not refused."""
     for every in (2, 3, 5):
         moves = {answer: [lambda world: world.arrive(SECOND)] for answer in range(0, 200, every)}
         moves |= {answer: [lambda world: world.expire()] for answer in range(1, 200, every)}
@@ -25,7 +25,7 @@ def test_steady_arrivals_and_expiries_are_survived():
 
 
 def test_a_listing_that_comes_to_rest_is_read():
-    """A listing that changed with every answer is read to its end after it has come to rest."""
+    """A listing that changed with every response is read completely after it stops changing."""
     for last in (31, 34, 37):
         moves = {answer: [lambda world: world.arrive(SECOND)] for answer in range(2, last)}
         exact(read(World(spaced(60), Manners(page_size=5)), 20, 45, moves), "newest_first")
@@ -38,7 +38,7 @@ def test_shuffled_ties_are_survived():
 
 
 def test_both_ends_are_reached_and_the_middle_is_an_error():
-    """What a cap hides from one end comes from the other; what it hides from both is an error that names the part."""
+    """Logs that a cap hides at one end are read from the other; if both ends hide them, the error names the part."""
     for counts in (True, False):
         for tie in (1, 4):
             manners = {"page_size": 5, "cap": 21 if counts else 20, "cap_counts": counts}
@@ -97,7 +97,7 @@ def test_one_move_at_any_answer_loses_nothing():
 
 
 def test_an_arrival_with_an_expiry_keeps_the_count():
-    """Logs that arrive as others expire leave the count as it is: it proves nothing."""
+    """Logs that arrive while others expire do not change the count, so it proves nothing."""
 
     def both(world: World) -> None:
         world.arrive(SECOND)

@@ -24,7 +24,7 @@ from tests.simulation.world import BEGIN, FAULT_KINDS, SECOND, Manners, World, r
 
 #: Plays of the default run; each is one to three reads.
 PLAYS = 1500
-#: What happens in front of a server with an order and no cap: now and then, it must not keep a read from its end.
+#: Faults of a server with an order and no cap: if they are rare, reads must end.
 HONEST = {
     "arrival at the head",
     "late arrival",
@@ -181,7 +181,7 @@ class Workspace(RuleBasedStateMachine):
 Workspace.TestCase.settings = settings(max_examples=250, stateful_step_count=30, derandomize=True, deadline=None)
 
 
-def test_what_hypothesis_decides():
+def test_worlds_of_hypothesis():
     """Hypothesis decides what happens between two answers: consecutive windows are complete, or fail."""
     Workspace.reads = 0
     Workspace.TestCase().runTest()
@@ -189,7 +189,7 @@ def test_what_hypothesis_decides():
     record("simulation", interleavings=Workspace.reads)
 
 
-def test_what_chance_decides():
+def test_worlds_of_seeds():
     """A seed decides what happens: consecutive windows are complete, or fail; windows of honest servers are read."""
     happened, ends, honest = Counter(), Counter(), Counter()
     for seed in range(PLAYS):
@@ -201,7 +201,7 @@ def test_what_chance_decides():
         if played.happened.keys() <= HONEST and moves * 5 <= played.answers:
             honest += played.ends
     record("simulation", interleavings=sum(ends.values()))
-    assert set(happened) == set(FAULT_KINDS)  # or a kind is counted that never happens
+    assert set(happened) == set(FAULT_KINDS)  # otherwise a kind is counted that never happens
     assert sum(honest.values()) > PLAYS / 5
     assert honest["SecodaIncompleteError"] < sum(honest.values()) / 50
     assert ends["newest_first"] > sum(ends.values()) / 2
@@ -211,14 +211,14 @@ def test_what_chance_decides():
     ("reason", "seed"),
     [("copies", 607), ("cap", 2190), ("even", 544), ("place", 202), ("balance", 4420), ("balance", 448654953493)],
 )
-def test_what_is_not_promised(reason, seed):
-    """Each excuse of a loss is needed: there are worlds in which nobody could know."""
+def test_each_excuse_is_needed(reason, seed):
+    """Each excuse of a loss is needed: there are worlds in which no reader can detect the loss."""
     assert reason in EXCUSES
     assert play(seed).excused[reason]
 
 
-def test_the_door(tmp_path):
-    """``scripts/simulate`` says what it tried, leaves figures, and reports a failure by its seed and its exit code."""
+def test_the_script(tmp_path):
+    """``scripts/simulate`` prints what it tried, writes figures, and reports a failure with its seed and exit code."""
     script = Path(__file__).parents[2] / "scripts" / "simulate.py"
     figures = tmp_path / "figures.json"
     command = [sys.executable, str(script), "--seconds", "0.5", "--jobs", "1", "--first", "0", "--json", str(figures)]
@@ -234,7 +234,7 @@ def test_the_door(tmp_path):
 
 
 def test_a_failure_is_reported_with_its_seed(monkeypatch, capsys):
-    """A play that goes wrong, or crashes, makes the run fail and says how to repeat it."""
+    """A play that fails or crashes fails the run, which prints how to repeat it."""
     spec = importlib.util.spec_from_file_location("simulate", Path(__file__).parents[2] / "scripts" / "simulate.py")
     simulate = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(simulate)

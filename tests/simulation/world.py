@@ -1,6 +1,6 @@
-"""A workspace whose audit log moves while it is read, behind a server with manners of its own (:mod:`server`).
+"""A workspace whose audit log changes while it is read, behind a server whose behaviour can be chosen (:mod:`server`).
 
-Everything that moves, moves between two answers; that is the finest grain at which a client can see it.
+All changes happen between two responses: a client cannot see finer steps.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from tests.simulation.server import Manners, Server
 
 __all__ = ["BEGIN", "FAULT_KINDS", "SECOND", "Manners", "Row", "World", "matches", "row"]
 
-#: Everything that goes wrong in these worlds, by the name under which it is counted when it happened.
+#: All faults and changes of these worlds, by the name under which they are counted.
 FAULT_KINDS = (
     # what moves
     "arrival at the head",
@@ -55,7 +55,7 @@ FAULT_KINDS = (
 
 
 class World(Server):
-    """The logs, what becomes of them, and the server in front of them."""
+    """The logs, their changes, and their server."""
 
     def arrive(self, after: int = 0) -> None:
         """Store a log at the head, this many microseconds after the newest one."""
@@ -64,33 +64,33 @@ class World(Server):
         self._moved("arrival at the head")
 
     def arrive_late(self, logged: int) -> None:
-        """Store a log that carries an older moment."""
+        """Store a log with an older timestamp."""
         tie = any(item.logged == logged for item in self.rows)
         newest = max((item.created for item in self.rows), default=logged)
         self._store(logged, max(newest, logged))
         self._moved("late arrival in a tie" if tie else "late arrival")
 
     def expire(self, by: str = "logged_at") -> None:
-        """Drop the oldest log."""
+        """Remove the oldest log."""
         if self.rows:
             self._drop(min(self.rows, key=lambda item: (item.at(by), item.id)))
             self._moved("expiry")
 
     def delete(self, index: int) -> None:
-        """Drop any log."""
+        """Remove any log."""
         if self.rows:
             self._drop(self.rows[index % len(self.rows)])
             self._moved("deletion")
 
     def exchange(self, index: int, logged: int) -> None:
-        """Drop one log and store another late, with no answer between the two."""
+        """Remove one log and store another late, with no response between the two."""
         if self.rows:
             self._drop(self.rows[index % len(self.rows)])
             self._store(logged, self.rows[-1].created if self.rows else logged)
             self._moved("deletion with a late arrival")
 
     def edit(self, index: int, logged: int) -> None:
-        """Give a log another moment."""
+        """Change the timestamp of a log."""
         if self.rows:
             old = self.rows[index % len(self.rows)]
             self._drop(old)
@@ -99,7 +99,7 @@ class World(Server):
             self._moved("edited timestamp")
 
     def resize(self, page_size: int) -> None:
-        """Go on with pages of another length."""
+        """Change the length of the pages."""
         self.manners.page_size = max(1, page_size)
         self._moved("page size changed")
 
