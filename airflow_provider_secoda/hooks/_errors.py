@@ -7,36 +7,23 @@ from typing import TYPE_CHECKING
 
 from airflow.providers.common.compat.sdk import AirflowFailException
 
-from airflow_provider_secoda.client.errors import (
-    SecodaAuthenticationError,
-    SecodaConfigurationError,
-    SecodaConnectionError,
-    SecodaError,
-    SecodaFatalError,
-    SecodaLimitError,
-    SecodaNotFoundError,
-    SecodaPermissionError,
-    SecodaRedirectError,
-    SecodaResponseError,
-    SecodaTimeoutError,
-    SecodaTLSError,
-)
+from airflow_provider_secoda.client import errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_HINTS: tuple[tuple[type[SecodaError], str], ...] = (
-    (SecodaConfigurationError, "The connection is not set up correctly."),
-    (SecodaAuthenticationError, "The API key is wrong: set a valid one."),
+_HINTS: tuple[tuple[type[errors.SecodaError], str], ...] = (
+    (errors.SecodaConfigurationError, "The connection is not set up correctly."),
+    (errors.SecodaAuthenticationError, "The API key is wrong: set a valid one."),
     (
-        SecodaPermissionError,
+        errors.SecodaPermissionError,
         "The API key is valid, but the user who created it is not a workspace admin: let an admin create one.",
     ),
-    (SecodaNotFoundError, "There is no Secoda API at this address: check the region or the host."),
-    (SecodaRedirectError, "This address redirects to another one: set the host to the address it redirects to."),
-    (SecodaLimitError, "The response exceeds a limit of this connection: check the host, or raise the limit."),
-    (SecodaResponseError, "The server at this address is not a Secoda API: check the region or the host."),
-    (SecodaTimeoutError, "No response in time: check the host, the proxy and the firewall."),
+    (errors.SecodaNotFoundError, "There is no Secoda API at this address: check the region or the host."),
+    (errors.SecodaRedirectError, "This address redirects to another one: set the host to the address it redirects to."),
+    (errors.SecodaLimitError, "The response exceeds a limit of this connection: check the host, or raise the limit."),
+    (errors.SecodaResponseError, "The server at this address is not a Secoda API: check the region or the host."),
+    (errors.SecodaTimeoutError, "No response in time: check the host, the proxy and the firewall."),
 )
 _HINTS_BY_REASON = {
     "certificate": "The server's certificate is not trusted: set the extra `verify` to the path of your CA bundle.",
@@ -48,9 +35,9 @@ _HINTS_BY_REASON = {
 }
 
 
-def hint_for(error: SecodaError) -> str:
+def hint_for(error: errors.SecodaError) -> str:
     """Return one sentence that says what a user can do about an error of a connection test."""
-    if isinstance(error, SecodaConnectionError | SecodaTLSError):
+    if isinstance(error, errors.SecodaConnectionError | errors.SecodaTLSError):
         return _HINTS_BY_REASON[error.reason]
     return next((text for kind, text in _HINTS if isinstance(error, kind)), "Secoda could not answer.")
 
@@ -63,7 +50,7 @@ def final_errors_fail(*, configuration: bool = True) -> Iterator[None]:
 
     :param configuration: whether a wrong connection or argument is such an error too
     """
-    kinds = (SecodaFatalError, SecodaConfigurationError) if configuration else (SecodaFatalError,)
+    kinds = (errors.SecodaFatalError, errors.SecodaConfigurationError) if configuration else (errors.SecodaFatalError,)
     try:
         yield
     except kinds as error:

@@ -104,9 +104,8 @@ class SharedClient:
 
     async def _get_client(self) -> AsyncSecodaClient:
         if self._client is None:
-            async with self._creating:
-                if self._client is None:
-                    self._settings, self._client = await self._make()
+            await self.reread()
+        assert self._client is not None
         return self._client
 
     async def _make(self) -> tuple[ConnectionSettings, AsyncSecodaClient]:

@@ -13,26 +13,15 @@ from urllib.parse import unquote, urljoin, urlsplit
 
 import msgspec
 
+from airflow_provider_secoda.client import errors
 from airflow_provider_secoda.client._api.base_url import origin_of
 from airflow_provider_secoda.client._api.flow import Call, Request, Response
 from airflow_provider_secoda.client._api.text import printable_line
-from airflow_provider_secoda.client.errors import (
-    SecodaAuthenticationError,
-    SecodaError,
-    SecodaFatalError,
-    SecodaNotFoundError,
-    SecodaPermissionError,
-    SecodaRateLimitError,
-    SecodaRedirectError,
-    SecodaRequestError,
-    SecodaResponseError,
-    SecodaServerError,
-)
 
-_FATAL: dict[int, type[SecodaFatalError]] = {
-    401: SecodaAuthenticationError,
-    403: SecodaPermissionError,
-    404: SecodaNotFoundError,
+_FATAL: dict[int, type[errors.SecodaFatalError]] = {
+    401: errors.SecodaAuthenticationError,
+    403: errors.SecodaPermissionError,
+    404: errors.SecodaNotFoundError,
 }
 _WHAT_TO_DO = {
     401: "the API key is wrong or was revoked",
@@ -46,12 +35,14 @@ _MAX_REDIRECTS = 3
 _SEPARATOR = re.compile(r"[/\\;]")
 
 
-def interpret(call: Call, request: Request, outcome: Response | SecodaError, base_url: str, redirects: int) -> Any:
+def interpret(
+    call: Call, request: Request, outcome: Response | errors.SecodaError, base_url: str, redirects: int
+) -> Any:
     """Return what an outcome means: a value, an error, or the request that a redirect leads to.
 
     :param request: what was sent for the call, after this many ``redirects``
     """
-    if isinstance(outcome, SecodaError):
+    if isinstance(outcome, errors.SecodaError):
         return outcome
     if outcome.status == 200:  # noqa: PLR2004 - the one status that the reference documents for success
         return _read(call, outcome)
@@ -78,21 +69,21 @@ def retry_after(response: Response) -> float | None:
 def _read(call: Call, response: Response) -> Any:
     try:
         return call.read(response)
-    except SecodaError as error:
+    except errors.SecodaError as error:
         # Without the frames of the reader: their local variables contain the body.
         error.__context__ = None
         return error.with_traceback(None)
 
 
-def _error(request: Request, response: Response) -> SecodaError:
+def _error(request: Request, response: Response) -> errors.SecodaError:
     status, what = response.status, _describe(request, response)
     if status == 429:  # noqa: PLR2004
-        return SecodaRateLimitError(what, status=status, retry_after=retry_after(response))
+        return errors.SecodaRateLimitError(what, status=status, retry_after=retry_after(response))
     if status >= 500 or status == 408:  # noqa: PLR2004
-        return SecodaServerError(what, status=status, retry_after=retry_after(response))
+        return errors.SecodaServerError(what, status=status, retry_after=retry_after(response))
     if status >= 400:  # noqa: PLR2004
-        return _FATAL.get(status, SecodaRequestError)(what, status=status)
-    return SecodaResponseError(what, status=status)
+        return _FATAL.get(status, errors.SecodaRequestError)(what, status=status)
+    return errors.SecodaResponseError(what, status=status)
 
 
 def _describe(request: Request, response: Response) -> str:
@@ -115,11 +106,13 @@ def _epoch_seconds(text: str) -> float | None:
         return None
 
 
-def _redirect(request: Request, response: Response, base_url: str, redirects: int) -> Request | SecodaError:
+def _redirect(request: Request, response: Response, base_url: str, redirects: int) -> Request | errors.SecodaError:
     """Follow a redirect within the origin only: nothing that a server sends decides where the key goes."""
     location = response.headers.get("location")
     if not location:
-        return SecodaRedirectError(f"Secoda redirected {request.path} without a `Location`", status=response.status)
+        return errors.SecodaRedirectError(
+            f"Secoda redirected {request.path} without a `Location`", status=response.status
+        )
     prefix, target = urlsplit(base_url).path, location
     try:
         target = urljoin(base_url + request.path, location)
@@ -129,13 +122,13 @@ def _redirect(request: Request, response: Response, base_url: str, redirects: in
         same = False
     if not same:
         where = printable_line(target.split("?")[0].split("#")[0].rpartition("@")[2])
-        return SecodaRedirectError(
+        return errors.SecodaRedirectError(
             f"Secoda redirected {request.path} to another address ({where!r}). The redirect was not followed, because "
             "it would send the API key there. Set `host` to the address that answers without a redirect",
             status=response.status,
         )
     if redirects >= _MAX_REDIRECTS:
-        return SecodaRedirectError(f"Secoda redirects {request.path} in a loop", status=response.status)
+        return errors.SecodaRedirectError(f"Secoda redirects {request.path} in a loop", status=response.status)
     # The query of the original request is sent again: some redirects lose it, and with it the filter and the page.
     return Request(path.removeprefix(prefix), request.params)
 
