@@ -147,7 +147,7 @@ def test_waiting_for_a_connection_has_no_timeout():
 
 
 def test_failures_occupy_no_connection(tmp_path):
-    """However often connections fail, also behind a proxy, there is still one for the next request."""
+    """After any number of failed connections, also behind a proxy, there is one for the next request."""
     with behind_a_proxy(tmp_path) as (server, proxy, ca):
         serve = server._serve
 

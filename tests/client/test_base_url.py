@@ -29,7 +29,7 @@ PATH = "/api/v1/activity_log/audit_logs/"
     ],
 )
 def test_a_region(region, expected):
-    """A region, however it is capitalised, is the vendor's host; none is the United States."""
+    """A region in upper or lower case gives the vendor's host; without one it is the United States."""
     assert resolve_base_url(region=region) == expected
 
 

@@ -305,7 +305,7 @@ def test_one_page_shows_no_order():
 
 
 def test_a_default_order_that_is_right_by_chance_is_noticed():
-    """When a listing grows beyond one page, an order by another timestamp is not taken for the requested one."""
+    """When a listing grows beyond one page, an order by another timestamp is not mistaken for the requested one."""
 
     class NewestLoggedFirst(Model):
         def _sorted(self, rows, sort):

@@ -86,7 +86,7 @@ def test_the_stream_is_newest_first():
 @pytest.mark.parametrize("ties", ["stable", "shuffled"])
 @pytest.mark.parametrize("seed", range(12))
 def test_ties_across_page_edges_are_exact(sort, ties, seed):
-    """Logs of one timestamp across page edges all come, however the server treats the tie breaker."""
+    """Logs of one timestamp across page edges are all returned, with any treatment of the tie breaker."""
     rng = random.Random(seed)
     logs = [log(number, BEGIN + (number // rng.choice([2, 3])) * SECOND) for number in range(60)]
     model = Model(logs, page_size=7, sort=sort, ties=ties, seed=seed)
@@ -110,7 +110,7 @@ def test_without_an_order_everything_is_read_and_reported(sort, seed):
 
 
 def test_an_order_that_breaks_later_is_noticed():
-    """A listing that is out of order where it is read is read completely instead, and no log is returned twice."""
+    """If the pages that are read are out of order, all pages are read, and no log is returned twice."""
 
     class Broken(Model):
         def _sorted(self, rows, sort):
@@ -258,7 +258,7 @@ def test_a_listing_that_moves_too_fast_fails():
 @pytest.mark.parametrize("cap_counts", [True, False])
 @pytest.mark.parametrize("beyond", ["empty", "404"])
 class TestCap:
-    """A listing that shows only a number of logs, whether or not its count says so."""
+    """A listing that shows a limited number of logs, whether its count includes the others or not."""
 
     def model(self, cap_counts, beyond, **options) -> Model:
         return Model(spaced(200), page_size=5, cap=50, cap_counts=cap_counts, beyond=beyond, **options)
@@ -514,7 +514,7 @@ def test_the_bytes_that_were_sent_are_emitted():
 
 
 def survive(model, start, end, **options):
-    """Assert that a read is exact or says that it is not."""
+    """Assert that a read is exact or fails."""
     before = set(model.ever)
     try:
         ids, _ = read(model, start, end, **options)
@@ -556,7 +556,7 @@ def test_steady_deletions_lose_nothing_else(every, share, tie):
 @pytest.mark.parametrize("share", [0.45, 0.6, 0.3])
 @pytest.mark.parametrize("every", [2, 3, 5, 7])
 def test_a_deletion_in_a_tie_over_a_page_edge_is_noticed(share, every, ties):
-    """A tie over a page's edge that loses a log is not taken for a server that shuffles ties."""
+    """A log that is deleted from a tie over a page's edge is not mistaken for shuffled ties."""
     for count in (56, 60):
         for window in ((1, 6), (0, 4)):
             model = Shrinking([log(n, BEGIN + n // 8 * SECOND) for n in range(count)], page_size=5, ties=ties)
@@ -583,7 +583,7 @@ def test_a_short_only_page_fails(count, hidden, window):
 
 @pytest.mark.parametrize("hidden", [{1}, {0, 1}])
 def test_a_last_page_that_lacks_logs_fails(hidden):
-    """A short last page is not taken for the end when the count says otherwise."""
+    """A short last page is an error if the count is higher."""
     model = Model(spaced(100), page_size=5, hidden=frozenset(f"log-{n:06d}" for n in hidden))
     with pytest.raises(SecodaIncompleteError):
         read(model, BEGIN - SECOND, BEGIN + 30 * SECOND)

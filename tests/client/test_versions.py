@@ -51,7 +51,7 @@ class Resource:
 
 
 def read(answer, seed=0):
-    """Read all versions; responses come out of order."""
+    """Read all versions; responses arrive out of order."""
     rng = random.Random(seed)
     wire = exchange(read_version_histories("R"), base_url=BASE, policy=RetryPolicy(attempts=1), concurrency=4)
     under_way = []

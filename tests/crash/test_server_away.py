@@ -104,7 +104,7 @@ def test_away_during_a_window(tasks, server, window, tmp_path, dag):
 
 @ONLY_WITH_ALL  # the client retries for nearly a minute
 def test_away_for_good(tasks, server, window, tmp_path):
-    """A read whose server does not come back fails, and says so; its retry, when there is one again, is complete."""
+    """A read whose server does not come back fails with a clear error; its retry, with a server, is complete."""
     target, environment = Directory(tmp_path / "target"), server.environment
     server.stall_after(5)
     tasks.begin("fetch_1", conf(target), environment=environment)
@@ -141,7 +141,7 @@ def test_away_during_a_wait(tasks, server, resource):
 
 
 def test_away_for_more_polls_than_a_sensor_allows(tasks, server, resource):
-    """A sensor fails after the maximum of failed polls, and says so; its retry misses nothing."""
+    """A sensor fails after the maximum of failed polls, with a clear error; its retry misses nothing."""
     environment = server.environment
     tasks.begin("wait_5", resource, environment=environment)
     until(lambda: server.requests_to(RESOURCE_LOGS) >= 3, "it has polled three times")

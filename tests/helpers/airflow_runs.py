@@ -149,9 +149,9 @@ def run_dag(source: str | Path | Any, dag_id: str | None = None, **how: Any) -> 
 
 
 def execute(dag: Any, run_id: str) -> Ran:
-    """Execute a run of a loaded DAG that Airflow created already, again if it was; return what is left.
+    """Execute a run of a loaded DAG that Airflow created already, also again; return the result.
 
-    ``dag.test()`` runs the tasks as ever, only that it takes this run instead of making a new, manual one.
+    ``dag.test()`` runs the tasks as usual, but it takes this run instead of making a new, manual one.
     """
 
     def existing(*, dag: Any, session: Any, **_: Any) -> Any:
@@ -175,7 +175,7 @@ def execute(dag: Any, run_id: str) -> Ran:
 
 @contextlib.contextmanager
 def _recorded() -> Iterator[io.StringIO]:
-    """Collect what is printed and logged, whichever way this version of Airflow logs in ``dag.test()``."""
+    """Collect what is printed and logged in ``dag.test()``, in any version of Airflow."""
     text = io.StringIO()
     handler = logging.StreamHandler(text)
     logging.getLogger().addHandler(handler)
@@ -187,7 +187,7 @@ def _recorded() -> Iterator[io.StringIO]:
 
 
 def _left(dag_id: str, run_id: str, log: str) -> Ran:
-    """Read what a run left in the metadata database."""
+    """Read the result of a run from the metadata database."""
     from airflow.models.dagrun import DagRun
     from airflow.models.xcom import XCOM_RETURN_KEY
     from airflow.utils.session import create_session

@@ -1,4 +1,4 @@
-"""The settings of a connection, however it was created, and the errors of a wrong one."""
+"""The settings of a connection of any origin, and the errors of a wrong one."""
 
 import json
 import math
@@ -35,7 +35,7 @@ def settings_of(**fields):
 
 
 def wrong(**fields):
-    """Return what is said about a connection that is wrong; it names the connection, never the key."""
+    """Return the error of a wrong connection, which names the connection and does not show the key."""
     with pytest.raises(SecodaConfigurationError) as error:
         settings_of(**fields)
     text = str(error.value)

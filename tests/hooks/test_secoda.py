@@ -386,7 +386,7 @@ def test_every_module_in_the_info_exists():
 
 
 def test_airflow_finds_the_provider():
-    """Airflow's own manager finds the package, the connection type and the hook, without a warning of ours."""
+    """Airflow's own manager finds the package, the connection type and the hook, without a warning."""
     from airflow.providers_manager import ProvidersManager
 
     with warnings.catch_warnings(record=True) as caught:

@@ -109,7 +109,7 @@ async def test_started_flows_finish_first(sandbox):
 @pytest.mark.parametrize("page", [1, 2])
 @within(20)
 async def test_a_429_is_obeyed_by_all(sandbox, page):
-    """After a 429 no flow sends a request, whichever flow got it, and on whichever page."""
+    """After a 429 for any flow and any page, no flow sends a request."""
     sandbox.faults.script = ["slow:0"] * (page - 1) + [("status", 429, {"retry-after": "1"})]
     async with shared_client("secoda_default") as client:
         first = asyncio.create_task(client.value(poll_versions("R", FAR)))

@@ -96,7 +96,7 @@ def test_the_file_contains_every_log_of_the_window_as_sent(sandbox, workspace, t
 
 
 def test_two_reads_give_the_same_bytes(sandbox, tmp_path):
-    """Reading a window again gives the same file, plain, gzipped and Parquet, however many pages are in flight."""
+    """Reading a window again gives the same file, plain, gzipped and Parquet, with any number of pages in flight."""
     for suffix in ("jsonl", "jsonl.gz", "parquet"):
         first = fetch(output_path=f"{tmp_path}/one.{suffix}", concurrency=1)
         second = fetch(output_path=f"{tmp_path}/two.{suffix}", concurrency=7)

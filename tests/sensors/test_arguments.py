@@ -46,7 +46,7 @@ WRONG_ALWAYS = [
 
 
 @pytest.mark.parametrize("wrong", WRONG + WRONG_ALWAYS, ids=str)
-def test_what_is_wrong_while_parsing_fails_there(wrong):
+def test_a_wrong_argument_fails_while_parsing(wrong):
     """An argument that is known to be wrong when the DAG is parsed fails there, and is named."""
     with pytest.raises(ValueError, match=rf"\b{next(iter(wrong))}\b"):
         make(**wrong)
@@ -61,8 +61,8 @@ def test_only_one_baseline_is_allowed(since):
 
 @modes
 @pytest.mark.parametrize("wrong", [one for one in WRONG if one.get("since") != date(2026, 1, 1)], ids=str)
-def test_what_turns_out_wrong_when_the_task_starts_fails_at_once(sandbox, mode, wrong):
-    """What a template or another task made of an argument fails without a retry and without a request, and is named."""
+def test_a_wrong_argument_at_the_start_of_the_task_fails_at_once(sandbox, mode, wrong):
+    """A wrong argument from a template or another task fails without a retry and without a request, and is named."""
     (name, value) = next(iter(wrong.items()))
     task = make(mode, silent_fail=True, **{name: "{{ params.given }}"})
     setattr(task, name, value)
@@ -73,7 +73,7 @@ def test_what_turns_out_wrong_when_the_task_starts_fails_at_once(sandbox, mode, 
 
 
 def test_a_template_that_renders_to_nothing(sandbox):
-    """A template of what a run does not have fails its task at its first try, naming the argument."""
+    """A template of something that the run does not have fails the task at its first try, and names the argument."""
     ran = run("deferrable", since="{{ dag_run.conf.get('since') }}", retries=1, retry_delay=Code("timedelta(0)"))
     assert ran.tasks["wait"] == "failed"
     assert "`since` must be a non-empty string, not 'None'" in " ".join(ran.log.split())

@@ -146,7 +146,7 @@ SINCE = datetime(2026, 11, 20, 10, 1, tzinfo=timezone.utc)
     ids=["datetime", "utc", "offset", "naive text", "variable"],
 )
 def test_entries_from_since_on_count(sandbox, mode, since):
-    """An entry counts that was created at or after `since`, not a moment before, however it is written."""
+    """An entry that was created at or after `since` is new, in any spelling of the time."""
     since = SINCE.astimezone(timezone(timedelta(hours=-5))) if isinstance(since, Code) else since
     for name, at in (("before", SINCE - timedelta(microseconds=1)), ("at", SINCE), ("after", SINCE + SECOND)):
         sandbox.workspace.add_version("S", id=name, created_at=at, latest_activity_logged_at=at)

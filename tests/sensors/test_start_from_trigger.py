@@ -101,7 +101,7 @@ def in_triggerer(mode="deferrable", **arguments):
 
 @airflow_33
 def test_the_default_is_when_the_run_was_due(sandbox):
-    """What the trigger finds for itself is what a worker would have found: the moment the run was due."""
+    """The default of the trigger is that of a worker: the instant at which the run was due."""
     from airflow_provider_secoda._arguments import parse_datetime
 
     trigger, due, limit = in_triggerer(timeout=30)

@@ -11,7 +11,7 @@ from tests.simulation.world import BEGIN, SECOND, Manners, World, row
 
 
 def test_one_id_at_two_timestamps():
-    """An id with two timestamps, however far apart, is never returned twice."""
+    """An id with two timestamps, at any distance, is never returned twice."""
     rows = spaced(400)
     rows.append(row(1000, BEGIN + 20 * SECOND + 1, id_=rows[350].id))
     for page_size in (2, 5, 100):
@@ -47,7 +47,7 @@ def test_a_listing_truncated_in_a_tie_longer_than_a_page():
 
 
 def test_a_truncated_tie_that_cannot_be_sorted():
-    """Where all logs have one timestamp, logs that only the two ends show prove that the listing is truncated."""
+    """If all logs have one timestamp, logs that only the two ends show prove that the listing is truncated."""
     refused(
         read(World([row(serial, BEGIN) for serial in range(12)], Manners(page_size=5, cap=5, ties="refused")), 0, 1)
     )
@@ -61,13 +61,13 @@ def test_a_first_page_that_lacks_logs():
 
 
 def test_a_reversed_listing_that_is_truncated():
-    """Pages of the oldest logs alone are not taken for the complete listing when both ends show newer ones."""
+    """Pages of the oldest logs only are not the complete listing if both ends show newer ones."""
     world = World(spaced(40), Manners(page_size=5, order="reversed", default="oldest", cap=20))
     refused(read(world, 10, 35), "the listing is truncated")
 
 
 def test_an_unordered_listing_at_a_cap():
-    """Where the count may be capped, every page of both orders is compared, not page 1 alone."""
+    """If the count may be capped, every page of both orders is compared, not page 1 alone."""
     rows = spaced(30)
     rows = [row(item.serial, item.logged, id_=f"{(item.serial not in (0, 29)):d}-{item.serial}") for item in rows]
     world = World(rows, Manners(page_size=1, order="broken", default="scrambled", cap=10))
@@ -90,7 +90,7 @@ def test_a_stale_page_read_again_in_between():
 
 
 def test_logs_that_only_the_two_ends_show():
-    """What a cap hid until older logs expired, and one end shows at last, belongs to the window like the rest."""
+    """Logs that a cap hid until older logs expired, and that one end then shows, belong to the window."""
     rows = spaced(12)
     for begin in range(8, 30):
         manners = Manners(page_size=5, order="broken", default="oldest", misplaced=frozenset({rows[9].id}), cap=10)
@@ -99,7 +99,7 @@ def test_logs_that_only_the_two_ends_show():
 
 
 def test_new_logs_with_a_count_at_a_cap():
-    """Where the count is at a cap and did not grow, newer logs at both ends did not arrive: they were cut off."""
+    """If the count is at a cap and did not grow, newer logs at both ends are not new: the cap hid them."""
     rows = spaced(12)
     misplaced = frozenset(rows[serial].id for serial in (3, 4, 6, 7))
     manners = Manners(page_size=7, order="broken", default="oldest", cap=5, misplaced=misplaced)
@@ -120,7 +120,7 @@ def test_a_count_that_depends_on_the_sort():
 
 
 def test_an_other_end_that_shows_nothing():
-    """A listing that counts logs and shows none at its other end is not taken for complete."""
+    """A listing that counts logs and shows none at its other end is not complete."""
     rows = spaced(28)
     for answer in range(2, 14):
         withheld = frozenset(rows[serial].id for serial in (2, 3))
@@ -130,7 +130,7 @@ def test_an_other_end_that_shows_nothing():
 
 
 def test_a_listing_that_grows_beyond_its_only_page():
-    """Where the only page of a listing became several during the read, no order was ever seen, and none is believed."""
+    """If the only page of a listing becomes several during the read, no order is known, and none is assumed."""
     for answer in range(2, 8):
         world = World([row(0, BEGIN + SECOND)], Manners(page_size=1, order="reversed", default="stored"))
         late: dict = {answer: [lambda world, at=at: world.arrive_late(BEGIN + at) for at in (1, 2, 3)]}
@@ -138,7 +138,7 @@ def test_a_listing_that_grows_beyond_its_only_page():
 
 
 def test_an_other_end_that_begins_in_what_was_shown():
-    """Where a truncated listing shows the newest logs first in both directions, its other end is not taken for one."""
+    """If a truncated listing shows the newest logs first in both directions, its other end is not the oldest one."""
     rows = spaced(40)
     for since in range(2, 40):
         world = World(list(rows), Manners(page_size=1, order="half", cap=20, cap_counts=False))
@@ -159,7 +159,7 @@ def test_a_server_that_stops_sorting_oldest_first():
 
 
 def test_a_second_page_of_a_tie_that_is_not_shown():
-    """A tie that fills the first page from the other end as well, whose next is refused, is not taken for complete."""
+    """A tie that fills the first page from the other end as well, whose next page is refused, is not complete."""
     rows = [row(serial, BEGIN) for serial in range(8)] + [
         row(serial, BEGIN + serial * SECOND) for serial in range(8, 14)
     ]

@@ -16,7 +16,7 @@ def test_calm_windows_are_exact():
             assert world.requests < 60
 
 
-def test_steady_arrivals_and_expiries_are_survived():
+def test_steady_arrivals_and_expiries_are_read():
     """A listing that changes steadily is read, not refused."""
     for every in (2, 3, 5):
         moves = {answer: [lambda world: world.arrive(SECOND)] for answer in range(0, 200, every)}
@@ -31,7 +31,7 @@ def test_a_listing_that_comes_to_rest_is_read():
         exact(read(World(spaced(60), Manners(page_size=5)), 20, 45, moves), "newest_first")
 
 
-def test_shuffled_ties_are_survived():
+def test_shuffled_ties_are_read():
     """Ties over page edges in another order with each answer are read, not refused."""
     for seed in range(6):
         exact(read(World(spaced(60, 3), Manners(page_size=7, ties="shuffled"), seed), 4, 17), "newest_first")
@@ -81,7 +81,7 @@ def test_steady_deletions_lose_nothing_else():
 
 
 def test_one_move_at_any_answer_loses_nothing():
-    """On any answer that an arrival, an expiry or both fall on, and whichever answer comes first, nothing is lost."""
+    """An arrival, an expiry or both before any response, with any order of responses, lose nothing."""
 
     def arrive(world: World) -> None:
         world.arrive(SECOND)
@@ -111,7 +111,7 @@ def test_an_arrival_with_an_expiry_keeps_the_count():
 
 
 def test_deletions_under_a_cap_lose_nothing_else():
-    """Where the count is at a cap, a deletion does not show in it."""
+    """If the count is at a cap, a deletion does not change it."""
     for place in (95, 60, 45):
         for answer in range(3, 30):
             world = World(spaced(100), Manners(page_size=5, cap=66))
@@ -187,7 +187,7 @@ def test_a_known_cap_that_cannot_be_sorted_fails():
 
 
 def test_a_count_without_logs_fails():
-    """A listing that counts logs and shows none is not taken for an empty one."""
+    """A listing that counts logs and shows none is an error, not an empty listing."""
     rows = spaced(3)
     refused(read(World(rows, Manners(hidden=frozenset(item.id for item in rows))), 0, 9), "counts 3")
 
@@ -208,8 +208,8 @@ def test_an_order_that_breaks_between_pages_is_noticed():
     exact(read(World(rows, manners), 5, 200), "everything")
 
 
-def test_a_page_out_of_order_is_not_believed():
-    """One answer that is out of order does not prove anything, even where it alone would hold the window."""
+def test_a_page_out_of_order_proves_nothing():
+    """One response that is out of order proves nothing, even if it contains the complete window."""
     rows = spaced(40)
     for place in (27, 24):
         world = World(rows, Manners(page_size=5, order="broken", misplaced=frozenset({rows[place].id})))

@@ -51,7 +51,7 @@ def memory():
     return store
 
 
-def fails_midway():
+def fails_during_the_read():
     yield from RECORDS[:500]
     raise ConnectionError("gone")
 
@@ -80,7 +80,7 @@ def test_two_reads_make_equal_bytes(tmp_path, kind):
 
 
 def test_large_file(tmp_path):
-    """Size and hash are those of the complete file, however large."""
+    """Size and hash are those of the complete file, for any size."""
     path = tmp_path / "large.jsonl"
     written = write_atomically((b"%01000000d" % n for n in range(5)), str(path))
     assert (written.bytes, written.sha256) == (5_000_005, hashlib.sha256(path.read_bytes()).hexdigest())
@@ -148,7 +148,7 @@ def test_an_error_during_the_write(tmp_path, kind):
     path.write_bytes(b"old")
     for name in (path.name, f"new.{kind}"):
         with pytest.raises(ConnectionError):
-            write_atomically(fails_midway(), str(tmp_path / name))
+            write_atomically(fails_during_the_read(), str(tmp_path / name))
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
 
@@ -221,7 +221,7 @@ def test_object_storage_with_errors(memory, monkeypatch):
     """Errors of the records and of the store change no existing object, and are raised unchanged."""
     memory.pipe_file("/bucket/kept.jsonl", b"old")
     with pytest.raises(ConnectionError):
-        write_atomically(fails_midway(), "memory://bucket/kept.jsonl")
+        write_atomically(fails_during_the_read(), "memory://bucket/kept.jsonl")
     monkeypatch.setattr(type(memory), "refuses", True)
     for name in ("kept", "new"):
         with pytest.raises(PermissionError, match="denied"):

@@ -101,7 +101,7 @@ def _normalized(text):
 
 
 def test_every_line_fits(run, tmp_path):
-    """No line is longer than 120 columns, however long names, ids, paths and filters are."""
+    """No line is longer than 120 columns, with names, ids, paths and filters of any length."""
     deep = tmp_path / ("long-" * 30) / ("name-" * 30)
     filter_ = {"operator": "in", "field": "activity_type", "value": ["X" * 20] * 20}
     path = write(deep / "logs.jsonl", START, UNTIL, [log("i" * 500, START - DAY), log("a", START)], filter=filter_)
