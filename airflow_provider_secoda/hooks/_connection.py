@@ -167,3 +167,22 @@ def _verify(value: Any) -> bool | str:
     if text.lower() in ("false", "no", "off", "0"):
         return False
     return True if text.lower() in ("", "true", "yes", "on", "1") else text
+
+
+def form_widgets(form: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the widgets of the form's own fields, which the provider info describes."""
+    from flask_appbuilder.fieldwidgets import BS3TextFieldWidget  # noqa: PLC0415
+    from flask_babel import lazy_gettext  # noqa: PLC0415
+    from wtforms import StringField  # noqa: PLC0415
+    from wtforms.validators import Optional, any_of  # noqa: PLC0415
+
+    widgets = {}
+    for name, spec in form.items():
+        choices = spec["schema"].get("enum")
+        widgets[name] = StringField(
+            lazy_gettext(spec["label"]),
+            widget=BS3TextFieldWidget(),
+            description=spec["description"],
+            validators=[Optional(), *([any_of(choices)] if choices else [])],
+        )
+    return widgets

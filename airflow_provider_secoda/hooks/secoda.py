@@ -72,10 +72,9 @@ class SecodaHook(BaseHook):
                 mask_secret(proxy_password)
                 mask_secret(unquote(proxy_password))
             if settings.unknown_extras:
+                unknown = ", ".join(settings.unknown_extras)
                 self.log.warning(
-                    "Connection %r has extras that this provider does not use: %s",
-                    self.secoda_conn_id,
-                    ", ".join(settings.unknown_extras),
+                    "Connection %r has extras that this provider does not use: %s", self.secoda_conn_id, unknown
                 )
             if settings.endpoint.verify is False:
                 self.log.warning(UNVERIFIED_WARNING, self.secoda_conn_id)
@@ -220,29 +219,15 @@ class SecodaHook(BaseHook):
             # Airflow tests a copy of the connection with a random id, which is of no use in the message.
             return False, f"{hint_for(exc)} [{str(exc).removeprefix(f'connection {self.secoda_conn_id!r}: ')}]"
         unverified = " (the server's certificate was not verified)" if settings.endpoint.verify is False else ""
-        return (
-            True,
-            f"Connected to Secoda at {settings.base_url}: the workspace has {page['count']} audit logs{unverified}",
-        )
+        found = f"the workspace has {page['count']} audit logs{unverified}"
+        return True, f"Connected to Secoda at {settings.base_url}: {found}"
 
     @classmethod
     def get_connection_form_widgets(cls) -> dict[str, Any]:
         """Return the form's own fields for Airflow before 3.2; later versions read them from the provider info."""
-        from flask_appbuilder.fieldwidgets import BS3TextFieldWidget  # noqa: PLC0415
-        from flask_babel import lazy_gettext  # noqa: PLC0415
-        from wtforms import StringField  # noqa: PLC0415
-        from wtforms.validators import Optional, any_of  # noqa: PLC0415
+        from airflow_provider_secoda.hooks._connection import form_widgets  # noqa: PLC0415 - not for parsing
 
-        widgets = {}
-        for name, spec in _form()["conn-fields"].items():
-            choices = spec["schema"].get("enum")
-            widgets[name] = StringField(
-                lazy_gettext(spec["label"]),
-                widget=BS3TextFieldWidget(),
-                description=spec["description"],
-                validators=[Optional(), *([any_of(choices)] if choices else [])],
-            )
-        return widgets
+        return form_widgets(_form()["conn-fields"])
 
     @classmethod
     def get_ui_field_behaviour(cls) -> dict[str, Any]:
