@@ -162,7 +162,7 @@ class SecodaClient(ClientBase):
         :param policy: for this flow, instead of the client's
         """
         exchange = self._exchange(flow, concurrency, policy)
-        threads = _RequestThreads(self._transport)
+        workers = _WorkerPool(self._transport)
         try:
             step = next(exchange)
             while True:
@@ -170,42 +170,53 @@ class SecodaClient(ClientBase):
                     yield step.value
                     step = next(exchange)
                 else:
-                    threads.start(step)
-                    step = exchange.send(threads.done.get())
+                    step = exchange.send(workers.send(step))
         except StopIteration:
             return
         except SecodaError as error:
             self._scrub(error)
             raise
         finally:
-            threads.stop()
+            workers.stop()
             exchange.close()
 
 
-class _RequestThreads:
-    """Send attempts after their pauses, each in a thread.
+class _WorkerPool:
+    """Threads that send attempts after their pauses; as many as the largest number of attempts at once.
 
     They are daemons: neither a long pause nor a silent server keeps a process from ending.
     """
 
     def __init__(self, transport: Transport) -> None:
-        self.done: queue.SimpleQueue[tuple[Attempt, Outcome]] = queue.SimpleQueue()
         self._transport = transport
+        self._todo: queue.SimpleQueue[Attempt | None] = queue.SimpleQueue()
+        self._done: queue.SimpleQueue[tuple[Attempt, Outcome]] = queue.SimpleQueue()
         self._stopped = threading.Event()
+        self._in_flight = self._size = 0
 
-    def start(self, attempts: Sequence[Attempt]) -> None:
-        """Send attempts; each is in ``done`` when it has ended."""
+    def send(self, attempts: Sequence[Attempt]) -> tuple[Attempt, Outcome]:
+        """Start attempts; return the next one that has finished, one of these or an earlier one."""
         for attempt in attempts:
-            threading.Thread(target=self._send, args=(attempt,), name="secoda_request", daemon=True).start()
+            self._in_flight += 1
+            if self._size < self._in_flight:
+                self._size += 1
+                threading.Thread(target=self._work, name=f"secoda_{self._size}", daemon=True).start()
+            self._todo.put(attempt)
+        finished = self._done.get()
+        self._in_flight -= 1
+        return finished
 
     def stop(self) -> None:
-        """End all pauses; requests in flight are not waited for."""
+        """Let the threads end; pauses end now, and requests in flight are not waited for."""
         self._stopped.set()
+        for _ in range(self._size):
+            self._todo.put(None)
 
-    def _send(self, attempt: Attempt) -> None:
-        outcome: Outcome = SecodaConnectionError("the read was cancelled")
-        try:
-            if not self._stopped.wait(attempt.pause):
-                outcome = self._transport.send(attempt.request)
-        finally:
-            self.done.put((attempt, outcome))
+    def _work(self) -> None:
+        while (attempt := self._todo.get()) is not None:
+            outcome: Outcome = SecodaConnectionError("the read was cancelled")
+            try:
+                if not self._stopped.wait(attempt.pause):
+                    outcome = self._transport.send(attempt.request)
+            finally:
+                self._done.put((attempt, outcome))
