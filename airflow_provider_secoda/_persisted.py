@@ -1,4 +1,4 @@
-"""Names that outlive a release: users' databases, files, DAGs and dashboards contain them.
+"""Stored names, which outlive a release: users' databases, files, DAGs and dashboards contain them.
 
 Each group has a version, 1 if none is given, which is raised with every change to its names.
 ``tests/test_persisted.py`` compares the groups with what the code writes. CONTRIBUTING.md says how to change a name.

@@ -1,4 +1,4 @@
-"""Decide by the error whether and when a task is retried: the default retry policy of the operator and the sensor.
+"""Retries of a task: decide by the error whether and when; the default policy of the operator and the sensor.
 
 Airflow supports retry policies since 3.3. Before, errors that a retry cannot fix are raised as
 ``AirflowFailException``, with the same effect.

@@ -41,18 +41,30 @@ def reachable(arrows, start):
     return found
 
 
+def is_module(path):
+    """Return whether a path below the package, as a tuple, is a module or a package."""
+    return bool(path) and any(PACKAGE.joinpath(*path).with_suffix(end).exists() for end in ("", ".py"))
+
+
 @cache
 def imports():
-    """Return the imports between modules, those for annotations too: pairs of paths below the package, as tuples."""
+    """Return the imports between modules: pairs of paths below the package, as tuples.
+
+    Imports for annotations count, and strings that name a module or a name in it, which is then imported at run time.
+    Strings in shared modules do not count: those modules list names for Airflow and for tests.
+    """
     found = set()
     for path in PACKAGE.rglob("*.py"):
         source = path.relative_to(PACKAGE).with_suffix("").parts
         for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == PACKAGE.name:
+            if isinstance(node, ast.Constant) and source[0] not in SHARED:
+                if re.fullmatch(rf"{PACKAGE.name}(\.\w+)+", str(node.value)):
+                    target = tuple(node.value.split(".")[1:])
+                    found |= {(source, part) for part in (target, target[:-1]) if is_module(part)}
+            elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == PACKAGE.name:
                 for alias in node.names:
                     target = (*node.module.split(".")[1:], alias.name)
-                    is_module = any(PACKAGE.joinpath(*target).with_suffix(end).exists() for end in ("", ".py"))
-                    found.add((source, target if is_module else target[:-1]))
+                    found.add((source, target if is_module(target) else target[:-1]))
     return frozenset(found)
 
 
@@ -121,3 +133,4 @@ def test_the_diagrams_are_read():
     assert ("hooks",) in {target[:1] for _, target in imports()}
     assert reachable({"a": {"b"}, "b": {"c"}, "c": set()}, "a") == {"b", "c"}
     assert "_api" in edges("client")["_http"]
+    assert (("triggers", "secoda"), ("_polling", "trigger_loop")) in imports(), "a module that is imported by its name"

@@ -16,8 +16,8 @@ from tests.helpers import airflow_runs
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/*.md")), *sorted(ROOT.glob("benchmarks/*.md"))]
-PROMISES = (ROOT / "docs" / "promises.md").read_text()
-FEATURES = [row for row in PROMISES.splitlines() if re.match(r"\| (?!feature )[^-]", row)]
+TESTED_FEATURES = (ROOT / "docs" / "tested_features.md").read_text()
+FEATURES = [row for row in TESTED_FEATURES.splitlines() if re.match(r"\| (?!feature )[^-]", row)]
 
 
 def blocks(document):

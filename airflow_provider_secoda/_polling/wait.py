@@ -42,7 +42,7 @@ class WaitSpec:
     :param since: with ``since_version_id`` it is used for ``match="any_activity"`` only
     :param poke_interval: the pause in seconds; with ``exponential_backoff`` the first pause
     :param max_wait: the longest pause in seconds, before jitter
-    :param max_consecutive_failures: the failed poll in a row that ends the wait; None: no number of failed polls does
+    :param max_consecutive_failures: number of consecutive failed polls that ends the wait; None: unlimited
     :raises SecodaConfigurationError: when an argument is wrong; the message names it
     """
 
@@ -140,10 +140,11 @@ class VersionPoller:
         """Return the pause before the next poll in seconds, with jitter.
 
         The pause depends on the time waited and not on a count of polls, so that another process that continues the
-        wait continues with the same pauses: pauses that double add up to one less than the next power of two.
+        wait continues with the same pauses: after n doublings the pauses sum to ``first * (2**n - 1)``, so n follows
+        from the time waited.
 
         :param waited: seconds since the wait began
-        :param left: seconds until the wait ends; the last poll is then
+        :param left: seconds until the wait ends; the last poll is at that time
         """
         spec = self.spec
         first = max(spec.poke_interval, MIN_PAUSE)

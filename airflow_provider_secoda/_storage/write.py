@@ -50,7 +50,8 @@ def write_atomically(
     gets it in one put, a local directory by a copy under a hidden name and an atomic rename. An error before that
     leaves the old file as it was, and no new files next to it; a killed process leaves its temporary files at most. The
     manifest is written after the file. The manifest of an old file with other bytes is removed before, so that there is
-    never a manifest next to a file that it does not describe.
+    never a manifest next to a file that it does not describe. An existing file is replaced; the caller checks first,
+    see ``operators/_manifest.py::check_replaced``.
 
     :param records: each the bytes of one JSON object, in the order in which they are written
     :param output_path: a path, or a URL that Airflow's object storage takes (``file:///…``, ``s3://conn_id@bucket/key``);

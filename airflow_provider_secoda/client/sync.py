@@ -126,6 +126,8 @@ class SecodaClient(ClientBase):
     ) -> Iterator[list[Log]]:
         """Stream the logs of ``[start, end)`` in batches, newest first, each once; raise rather than omit one.
 
+        Logs of a truncated or unordered listing come in the order in which they could be read.
+
         :param start: aware; the first moment of the window
         :param end: aware; the first moment after it
         :param concurrency: how many requests may be in flight

@@ -27,7 +27,7 @@ __all__ = ["SecodaAuditLogsOperator"]
 
 #: The longest time that a task which may be deferred waits in its worker slot.
 _LONGEST_SLEEP = timedelta(seconds=5)
-#: How long after the window has settled a deferred task waits for a triggerer before it fails.
+#: How long a deferred task waits for a triggerer, after the window has settled, before it fails.
 _TRIGGER_GRACE = timedelta(minutes=10)
 _PLACEHOLDER = re.compile(r"\{(start|end)(?::([^{}]*))?\}")
 

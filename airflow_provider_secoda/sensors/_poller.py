@@ -36,7 +36,7 @@ class WorkerPoller(VersionPoller):
         self._hook = SecodaHook(spec.secoda_conn_id)
 
     @property
-    def must_stay(self) -> bool:
+    def must_keep_process(self) -> bool:
         """Whether failures were counted that would be lost with this process."""
         counts = self.spec.max_consecutive_failures is not None and self.state.consecutive_failures > 0
         return counts and not self.store.available

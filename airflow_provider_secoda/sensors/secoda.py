@@ -202,8 +202,8 @@ class SecodaVersionHistorySensor(ResourceLineage, BaseSensorOperator):
                     entries: list[dict[str, Any]] = super().execute(context)
                     break
                 except AirflowRescheduleException as reschedule:
-                    # Failures that no store keeps are counted in this process, so it has to stay.
-                    if self._poller is None or not self._poller.must_stay or self._waited() > self.timeout:
+                    # Failures that no store keeps are counted in this process, so this process must not end.
+                    if self._poller is None or not self._poller.must_keep_process or self._waited() > self.timeout:
                         raise
                     time.sleep(max(0.0, (reschedule.reschedule_date - _now()).total_seconds()))
                 except (AirflowSensorTimeout, AirflowSkipException) as end:

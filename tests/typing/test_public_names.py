@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from importlib import import_module
 from pathlib import Path
 
@@ -56,6 +57,19 @@ def test_a_public_module_says_what_is_public(name):
     for each in module.__all__:
         value = getattr(module, each)
         assert not callable(value) or value.__doc__, each
+
+
+def test_the_readme_names_the_public_modules():
+    """The table in the README has every public module, in which the names next to it are public."""
+    text = (ROOT / "README.md").read_text().split("## Public modules\n")[1].split("\n## ")[0]
+    rows = {
+        f"{PACKAGE.name}.{name}": imports
+        for name, imports in re.findall(r"^\| `([\w.]+)` \| (.+) \|$", text, re.MULTILINE)
+    }
+    assert set(rows) == set(MODULES)
+    pytest.importorskip("airflow")
+    for name, imports in rows.items():
+        assert set(re.findall(r"`(\w+)`", imports)) <= set(import_module(name).__all__), name
 
 
 @pytest.mark.parametrize("name", modules())

@@ -50,7 +50,7 @@ class VerifiedPages:
 class WindowReport:
     """What a window read did and saw: the material for the task's summary and for the manifest.
 
-    The read writes it and never reads it, so no decision of the read depends on it.
+    The reading code only writes to it, so no decision of the read depends on it.
     """
 
     #: Pages that the server returned, re-reads included.

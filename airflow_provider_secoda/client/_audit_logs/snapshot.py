@@ -1,7 +1,7 @@
 """Read consecutive pages so that they fit together as if the server had returned all of them at one instant.
 
 The listing changes while it is read: logs arrive at its head or late in its middle, old logs expire at its end, and
-each change moves the logs on all pages behind it by one place. A *page range*, which is a number of consecutive pages
+each change moves the logs on all pages behind it by one place. A *page range*, which is a sequence of consecutive pages
 requested in parallel, fits together when
 
 1. the first and the last page, read again after all the others, show the same logs in the same places;

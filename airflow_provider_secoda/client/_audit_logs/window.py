@@ -89,7 +89,8 @@ class _WindowRead:
             self._report.history_to = first_page.logs[0].at
         self._report.sort = None if self._listing.sort is None else self._listing.sort.text
         listing, rest = self._listing, (self._query.start, self._query.end)
-        for last_attempt in (False, True):  # a log that arrives late at the end looks like a truncated listing, once
+        # A late log at the end makes a complete listing appear truncated; read once more before believing it.
+        for last_attempt in (False, True):
             last_position = None if self._oldest is None else listing.position(self._oldest)
             result = yield from self._read_from(listing, first_page, rest, last_position)
             if result.complete:

@@ -38,7 +38,7 @@ _NOT_CAUSED_BY_TLS = (
 class ErrorTranslator:
     """Translates the errors of one library.
 
-    :param timeouts: what the library raises when there was no answer in time
+    :param timeouts: what the library raises when there was no response in time
     :param proxies: what it raises when a proxy refuses
     :param unusable: what it raises for an address that it cannot use
     """

@@ -26,7 +26,7 @@ R = TypeVar("R")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Attempt:
-    """One sending of a call by a driver.
+    """One attempt to send a call, by a driver.
 
     :param pause: seconds to wait before it is sent
     :param since: time of the response that the pause counts from, in epoch seconds; drivers do not need it
@@ -104,7 +104,10 @@ class _Scheduler:
             self.now = max(self.now, outcome.received_at)
 
     def repeat(self, attempt: Attempt, *, throttled: bool = False) -> None:
-        """Send an attempt before those that are waiting; after a 429 it alone, and then half as many at once."""
+        """Send an attempt before those that are waiting.
+
+        After a 429, send it alone until it succeeds; then allow half as many requests in flight.
+        """
         if throttled and self.probe is None:
             self.probe = attempt.call
             self.limit = max(1, self.limit // 2)
@@ -132,7 +135,8 @@ def exchange(
 ) -> Exchange[R]:
     """Make a flow's calls: send them, retry what a retry can fix, and pass on values and final errors.
 
-    All calls obey a 429: until the call that was refused succeeds, nothing else is sent, and then half as many at once.
+    All calls obey a 429: after it, send the refused call alone until it succeeds; then allow half as many requests in
+    flight.
     """
     policy, stats = policy or RetryPolicy(), stats or RequestStats()
     rng = rng or random.Random()  # noqa: S311 - jitter, no secret

@@ -41,7 +41,7 @@ KEEP_ALIVE = 50.0
 _LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=KEEP_ALIVE)
 #: Seconds that a gate is closed after a 429 without ``Retry-After``, and the longest ``Retry-After`` that is obeyed.
 _DEFAULT_WAIT, _LONGEST_WAIT = 1.0, 86_400.0
-_HUNG_UP = (httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError)
+_CONNECTION_CLOSED = (httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError)
 _UNUSABLE = (httpx.InvalidURL, httpx.UnsupportedProtocol, UnicodeError)
 
 #: One connection; `httpx` opens it again when the server closed it.
@@ -83,8 +83,8 @@ class Gate:
 class AsyncTransport:
     """Sends requests to one endpoint; for one event loop.
 
-    Each connection has an `httpx` transport of its own: a common one loses a place in its pool for good whenever TLS
-    fails behind a proxy, and does not report whether an old connection broke or a new one.
+    Each connection has an `httpx` transport of its own: a common one permanently loses a slot of its pool whenever
+    TLS fails behind a proxy, and does not report whether an old connection broke or a new one.
 
     :param max_connections: how many requests may be in flight; further ones wait as long as it takes
     :param gate: what each request waits for, and what a 429 closes
@@ -175,7 +175,7 @@ class AsyncTransport:
         """Send a request on a connection that was used before; return None if the server had closed it, as it may."""
         try:
             return await connection.handle_async_request(self._request(request))
-        except _HUNG_UP:
+        except _CONNECTION_CLOSED:
             await connection.aclose()
             return None
 

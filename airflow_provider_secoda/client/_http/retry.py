@@ -1,4 +1,4 @@
-"""Which failed requests are sent again, and after which delay; the one formula of every backoff."""
+"""Retries of a request: which errors, and after which delay; and the one formula of every backoff."""
 
 from __future__ import annotations
 
