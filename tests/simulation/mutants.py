@@ -7,7 +7,8 @@ searched for; ``python -m tests.simulation.hunting --search 60`` says what catch
 
 Not listed are mutants that behave like the original, and checks that another check repeats: a ``count`` that
 contradicts the last page (the two ends have the same length), ``total_pages`` at the end (the other end shows older
-logs), a page range that begins with a page of the edge (it steps back).
+logs), a page range that begins with a page of the edge (it steps back), the second read of a range's first page when
+``count`` did not change (then logs move towards the last page only, so the last page shows it, too).
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import pytest
 
 from airflow_provider_secoda.client.filters import Filter
@@ -179,3 +181,16 @@ def test_a_second_page_of_a_tie_that_is_not_shown():
 def test_seeds_that_failed_once(seed):
     """Seeds that failed once, because of the reader or of the expected logs, succeed."""
     assert play(seed).wrong == []
+
+
+def test_ends_that_were_never_in_their_places_together():
+    """A deletion in front of two pages, and later an arrival and an expiry between the two re-reads, lose no log.
+
+    The two pages are read again in parallel. Each shows the logs that it showed before, and ``count`` fell only once;
+    but one of them was read before the deletion and after the arrival, and the other one in between.
+    """
+    for deleted, moved, backwards in product(range(2, 9), range(3, 13), (False, True)):
+        script = {deleted: [lambda world: world.delete(27)], moved: [World.arrive, World.expire]}
+        if moved > deleted:
+            world = World(spaced(30), Manners(page_size=5))
+            exact_or_refused(read(world, 16, 21, script, backwards=backwards, concurrency=4))

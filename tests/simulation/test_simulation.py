@@ -209,7 +209,7 @@ def test_worlds_of_seeds():
 
 @pytest.mark.parametrize(
     ("reason", "seed"),
-    [("copies", 607), ("cap", 2190), ("even", 544), ("place", 202), ("balance", 4420), ("balance", 448654953493)],
+    [("copies", 607), ("cap", 2190), ("even", 544), ("place", 202), ("balance", 4420)],
 )
 def test_each_excuse_is_needed(reason, seed):
     """Each excuse of a loss is needed: there are worlds in which no reader can detect the loss."""

@@ -6,16 +6,17 @@ requested in parallel, fits together when
 
 1. the first and the last page, read again after all the others, show the same logs in the same places;
 2. no log is on two of the pages;
-3. the logs are in order from page to page, and every page except the last page of the listing is full.
+3. the logs are in order from page to page, and every page except the last page of the listing is full;
+4. ``count`` is the same in all these responses.
 
-In short: when logs move towards the last page between the reads of two neighbouring pages, a log is on both, which (2)
-excludes. So the shift of the pages never grows from the first to the last. By (1) it is equal at both ends, so it is
-equal everywhere, and no log is missing between two pages. ``docs/architecture.md`` ("Read a window") has the proof.
+In short: by (4) logs only move towards the last page, as others arrive and expire. When they do so between the reads of
+two consecutive pages, a log is on both, which (2) excludes; by (1) they did not between the reads of the first and of
+the last page. So no log is missing between two pages. ``docs/architecture.md`` ("Read a window") has the proof.
 
-A log that is deleted *between* the two ends changes only ``count``. So every page is read twice while ``count`` falls,
-and when it may be capped; when ``count`` changes in the other direction, replicas that disagree have answered, and the
-page range is not accepted. A deletion and an arrival between the same two answers leave ``count`` as it was: this is
-not detected, as it would take two reads of every page, always.
+While ``count`` falls, or when it may be capped, a deletion may move logs the other way: all pages are read once more
+after that, and must be the same again. When ``count`` changes in the other direction, replicas that disagree have
+responded, and the page range is not accepted. A deletion and an arrival between the same two responses leave ``count``
+as it was: this is not detected, as it would take two reads of every page, always.
 
 Where the listing changes too fast for this, two pages are read in turn instead (:mod:`.page_pairs`): they fit together
 when the end of one is the beginning of the other, or when both are the same twice in turn.
@@ -91,7 +92,7 @@ def read_snapshot(
 
 
 def _confirm(listing: Listing, pages: Sequence[Page], *, next_missing: bool) -> Flow[Page | None]:
-    """Read the first and the last page again, and the pages between them where ``count`` demands it.
+    """Read the first and the last page again, and then all pages once more where ``count`` demands it.
 
     :param next_missing: whether the server did not show the page after the last; it is requested again, too
     :return: the last page as it is now; None when a page changed
@@ -105,17 +106,17 @@ def _confirm(listing: Listing, pages: Sequence[Page], *, next_missing: bool) -> 
     unchanged = all(same_places(by_number[page.number].logs, page.logs) for page in again)
     if len(again) < len(ends) or not unchanged or not counts_are_monotonic(listing, (*pages, *again)):
         return None
-    if listing.count_may_be_capped or len({page.count for page in (*pages, *again)}) > 1:
-        numbers = [page.number for page in pages[1:-1]]
-        listing.report.rereads += len(numbers)
-        between = [page for page in (yield from listing.read_pages(numbers)) if page is not None]
-        if not counts_are_monotonic(listing, (*pages, *again, *between)):
-            return None
-        # Where logs of one timestamp are on two pages, a deletion looks like a server that reorders them. Only
-        # ``count`` differs, so the ids must be the same as well.
-        if len(between) < len(numbers) or any(page.ids != by_number[page.number].ids for page in (*again, *between)):
-            return None
-    return again[-1]
+    if not listing.count_may_be_capped and len({page.count for page in (*pages, *again)}) == 1:
+        return again[-1]
+    # The first and the last page once more, too: they were requested in parallel, so between the two responses an
+    # arrival and an expiry may have moved the logs back to where one of them had been.
+    numbers = [page.number for page in pages]
+    listing.report.rereads += len(numbers)
+    twice = [page for page in (yield from listing.read_pages(numbers)) if page is not None]
+    # Where logs of one timestamp are on two pages, a deletion looks like a server that reorders them. Only ``count``
+    # differs, so the ids must be the same as well.
+    same = len(twice) == len(numbers) and all(page.ids == by_number[page.number].ids for page in (*again, *twice))
+    return twice[-1] if same and counts_are_monotonic(listing, (*pages, *again, *twice)) else None
 
 
 def _read_page_range(
