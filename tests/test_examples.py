@@ -130,7 +130,8 @@ def test_wait_for_new_version(airflow, workspace, secoda_sandbox_factory, monkey
     monkeypatch.setenv("SECODA_RESOURCE_ID", "metric-1")
     sandbox = secoda_sandbox_factory(Workspace.generate(seed=4, logs=20, days=2))
     monkeypatch.setenv("AIRFLOW_CONN_SECODA_DEFAULT", sandbox.connection_json)
-    sandbox.workspace.add_version("metric-1", latest_activity_logged_at=UNTIL - DAY)
+    # On Airflow 2 the run is due at the end of the last week of the schedule, up to seven days ago.
+    sandbox.workspace.add_version("metric-1", latest_activity_logged_at=UNTIL - 8 * DAY)
     source = (EXAMPLES / "secoda_wait_for_new_version.py").read_text()
     source = source.replace("timedelta(minutes=1)", "timedelta(seconds=0.5)")
     edit = {"performer_type": "USER", "performer_metadata": {"id": "u1", "name": "Ada"}}
