@@ -225,7 +225,7 @@ class SecodaVersionHistorySensor(ResourceLineage, BaseSensorOperator):
 
     def _poll_and_defer(self, context: Context) -> list[dict[str, Any]]:
         """Poll once on the worker; defer only if there is no new entry and no error yet."""
-        from airflow_provider_secoda.client._api.timestamps import format_instant  # noqa: PLC0415
+        from airflow_provider_secoda.client._api.timestamps import format_datetime, format_instant  # noqa: PLC0415
         from airflow_provider_secoda.triggers.secoda import SecodaVersionHistoryTrigger  # noqa: PLC0415
 
         started_at = _now()
@@ -242,9 +242,9 @@ class SecodaVersionHistorySensor(ResourceLineage, BaseSensorOperator):
             trigger=SecodaVersionHistoryTrigger(
                 **self._wait_arguments(format_instant(self._poller.spec.baseline.since)),
                 **progress,
-                started_at=started_at.isoformat(),
-                first_poll_at=(_now() + timedelta(seconds=self._poller.pause(0.0))).isoformat(),
-                deadline=(started_at + timeout).isoformat(),
+                started_at=format_datetime(started_at),
+                first_poll_at=format_datetime(_now() + timedelta(seconds=self._poller.pause(0.0))),
+                deadline=format_datetime(started_at + timeout),
             ),
             method_name="execute_complete",
             timeout=timeout,
