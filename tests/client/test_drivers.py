@@ -33,12 +33,14 @@ from airflow_provider_secoda.client.errors import (
 )
 from airflow_provider_secoda.sandbox import Workspace
 from tests.client.drivers import (
+    ALIVE,
     END,
     KEY,
     MONTH,
     ONCE,
     QUICK,
     START,
+    KeepAlive,
     Loop,
     Threads,
     behind_a_proxy,
@@ -49,7 +51,7 @@ from tests.client.drivers import (
     shown_by,
     window,
 )
-from tests.helpers.rude_servers import RawServer, Tunnel, certificate, free_port, header, http
+from tests.helpers.rude_servers import EMPTY_PAGE, RawServer, Tunnel, certificate, free_port, header, http
 
 PASSWORD = "Cobalt5Heron8Marsh"
 
@@ -76,7 +78,7 @@ def fails(driver, url, kind, *, key=KEY, **options):
     """Read a page; return the error, which must be exactly of this class."""
     with pytest.raises(kind) as error, driver(key, url, **options) as client:
         client.value(page())
-    assert type(error.value) is kind
+    assert type(error.value) in (kind if isinstance(kind, tuple) else (kind,))
     return error.value
 
 
@@ -236,6 +238,49 @@ def test_responses_that_are_not_http(driver, answer):
         with pytest.raises((SecodaConnectionError, SecodaResponseError)):
             client.value(page())
     assert len(server.requests) == 3
+
+
+_HINTS = b"HTTP/1.1 103 Early Hints\r\nlink: </style.css>; rel=preload; as=style\r\nx-hint: 1\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        _HINTS,
+        b"HTTP/1.1 100 Continue\r\n\r\n",
+        b"HTTP/1.1 102 Processing\r\n\r\n",
+        b"HTTP/1.1 199 \r\n\r\n",
+        _HINTS * 3 + b"HTTP/1.1 100 Continue\r\n\r\n" + _HINTS,
+    ],
+    ids=["103", "100", "102", "199", "several"],
+)
+def test_interim_responses_are_skipped(driver, before):
+    """Any number of interim responses (1xx) can come before the response, which is read as without them."""
+    with RawServer(before + http()) as server, driver(KEY, server.url) as client:
+        answer = client.value(once(Call(Request("/x"), lambda response: response)))
+    assert (answer.status, answer.body, "x-hint" in answer.headers) == (200, EMPTY_PAGE, False)
+
+
+def test_a_connection_is_kept_after_an_interim_response(driver):
+    """The next request on a connection whose response had an interim one gets its own response."""
+    with KeepAlive(_HINTS + ALIVE) as server, driver(KEY, server.url) as client:
+        assert [client.value(page())["count"] for _ in range(3)] == [0, 0, 0]
+    assert (server.made, len(server.requests)) == (1, 3)
+
+
+def test_an_interim_response_of_a_proxy(driver, elsewhere):
+    """A proxy can send interim responses before it has connected."""
+    _, proxy, ca = elsewhere
+    proxy.before = _HINTS * 2
+    with driver(KEY, "https://secoda.example.test", proxy=proxy.url, verify=ca) as client:
+        assert client.value(page())["count"] == 0
+
+
+@pytest.mark.parametrize("status", ["101 Switching Protocols", "099 Too Low"])
+def test_a_change_of_the_protocol(driver, status):
+    """A server that changes the protocol, or sends an invalid status, is an error."""
+    with RawServer(http(b"", status=status)) as server:
+        fails(driver, server.url, (SecodaResponseError, SecodaConnectionError))
 
 
 def test_gzip(driver, month):

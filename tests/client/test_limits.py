@@ -243,8 +243,13 @@ OK = b"HTTP/1.1 200 OK\r\n"
         (OK + b"transfer-encoding: chunked\r\n\r\n1\r\n0\r\n0\r\nx: ", b"y"),
         (OK + b"content-encoding: gzip\r\ncontent-length: 1000\r\n\r\n" + packed(b"")[:10], b"\0\0\0\xff\xff"),
         (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+        (b"", b"HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n"),
+        (b"HTTP/1.1 103 Early Hints\r\nlink: ", b"x"),
     ],
-    ids=["status", "header", "length", "endless", "chunks", "frame", "trailer", "empty blocks", "continue"],
+    ids=[
+        *("status", "header", "length", "endless", "chunks", "frame", "trailer", "empty blocks"),
+        *("continue", "hints", "header of hints"),
+    ],
 )
 def test_a_trickle(driver, first, again):
     """A server that sends a few bytes at a time, in any part of a response, is stopped by the time limit."""
@@ -263,6 +268,16 @@ def test_a_flood_of_tiny_chunks(driver):
     with RawServer(BYTES) as server, driver(KEY, server.url, limits=Limits(answer_seconds=0.3)) as client:
         begin = time.monotonic()
         with pytest.raises(SecodaTimeoutError, match="max_answer_seconds"):
+            client.value(page())
+        assert time.monotonic() - begin < 3
+
+
+def test_a_flood_of_interim_responses(driver):
+    """Interim responses without end are stopped by the time limit or by the size limit."""
+    flood = b"HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n" * 1_000_000
+    with RawServer(flood) as server, driver(KEY, server.url, limits=Limits(answer_seconds=0.3)) as client:
+        begin = time.monotonic()
+        with pytest.raises((SecodaTimeoutError, SecodaLimitError)):
             client.value(page())
         assert time.monotonic() - begin < 3
 

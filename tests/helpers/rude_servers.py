@@ -84,12 +84,16 @@ class RawServer:
 
 
 class Tunnel(RawServer):
-    """A proxy that connects every CONNECT to one server, for any host, and answers other requests."""
+    """A proxy that connects every CONNECT to one server, for any host, and answers other requests.
+
+    :ivar before: bytes to send before the response to a CONNECT
+    """
 
     def __init__(self, target: RawServer | None = None, answer: bytes = b"") -> None:
         super().__init__(answer)
         self.target = target
         self.seen = b""
+        self.before = b""
 
     def talk(self, connection: socket.socket) -> None:
         request = _head(connection)
@@ -97,7 +101,7 @@ class Tunnel(RawServer):
         if not request.startswith(b"CONNECT ") or self.target is None:
             connection.sendall(self.answer if isinstance(self.answer, bytes) else self.answer(request))
             return
-        connection.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        connection.sendall(self.before + b"HTTP/1.1 200 Connection established\r\n\r\n")
         with socket.create_connection(("127.0.0.1", self.target.port)) as onward:
             back = threading.Thread(target=_pump, args=(onward, connection), daemon=True)
             back.start()

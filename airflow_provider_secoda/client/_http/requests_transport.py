@@ -8,7 +8,8 @@ from __future__ import annotations
 import io
 import time
 from functools import partial
-from http.client import HTTPResponse
+from http import HTTPStatus
+from http.client import HTTPResponse, parse_headers
 from typing import TYPE_CHECKING, Any
 
 import requests
@@ -131,6 +132,14 @@ class _TimedResponse(HTTPResponse):
         super().__init__(sock, *args, **kwargs)
         source = self.fp.detach()
         self.fp = io.BufferedReader(_TimedReader(source, sock, endpoint))
+
+    def _read_status(self) -> tuple[str, int, str]:
+        """Skip interim responses (RFC 9110, section 15.2): the library skips 100 only, and `httpx` skips all."""
+        while True:
+            version, status, reason = super()._read_status()  # type: ignore[misc]
+            if not 100 <= status < 200 or status == HTTPStatus.SWITCHING_PROTOCOLS:  # noqa: PLR2004
+                return version, status, reason
+            parse_headers(self.fp)
 
 
 class _TimedReader(io.RawIOBase):
