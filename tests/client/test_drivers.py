@@ -64,9 +64,11 @@ def driver(request):
 
 @pytest.fixture(autouse=True)
 def _no_environment(monkeypatch):
-    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "requests_ca_bundle", "curl_ca_bundle"):
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
+    for name in CA_VARIABLES:
+        monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture
@@ -380,6 +382,38 @@ def _subject_hash(file):
     return found.stdout.strip()
 
 
+CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
+
+
+@pytest.mark.parametrize("name", CA_VARIABLES)
+def test_the_ca_bundle_of_the_environment(driver, elsewhere, monkeypatch, tmp_path, name):
+    """Each variable that names a CA bundle counts in both clients, after ``verify`` and the variables before it."""
+    server, proxy, ca = elsewhere
+    other, _ = certificate(tmp_path, "other.test")
+    for later in CA_VARIABLES[CA_VARIABLES.index(name) + 1 :]:
+        monkeypatch.setenv(later, str(other))
+    monkeypatch.setenv(name, ca)
+    with driver(KEY, "https://secoda.example.test", proxy=proxy.url) as client:
+        assert client.value(page())["count"] == 0
+    fails(driver, "https://secoda.example.test", SecodaTLSError, proxy=proxy.url, verify=str(other))
+    monkeypatch.setenv(name, str(other))
+    fails(driver, "https://secoda.example.test", SecodaTLSError, proxy=proxy.url)
+    monkeypatch.setenv(name, "")
+    for later in CA_VARIABLES:
+        monkeypatch.delenv(later, raising=False)
+    fails(driver, "https://secoda.example.test", SecodaTLSError, proxy=proxy.url)
+    assert len(server.requests) == 1
+
+
+def test_a_folder_of_the_environment_does_not_count(driver, elsewhere, monkeypatch, tmp_path):
+    """``SSL_CERT_DIR`` counts in neither client."""
+    server, proxy, ca = elsewhere
+    (tmp_path / f"{_subject_hash(ca)}.0").write_bytes(Path(ca).read_bytes())
+    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))
+    fails(driver, "https://secoda.example.test", SecodaTLSError, proxy=proxy.url)
+    assert server.requests == []
+
+
 @pytest.mark.parametrize("content", [None, b"", b"no certificate"])
 def test_a_ca_bundle_that_does_not_exist(driver, secure, tmp_path, monkeypatch, content):
     """A CA bundle that does not exist is refused at once, with its path and the setting that names it."""
@@ -388,9 +422,10 @@ def test_a_ca_bundle_that_does_not_exist(driver, secure, tmp_path, monkeypatch, 
         path.write_bytes(content)
     error = fails(driver, secure[0].url, SecodaConfigurationError, verify=str(path))
     assert ("`verify`" in str(error), str(path) in str(error)) == (True, True)
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(path))
-    error = fails(driver, "https://secoda.invalid", SecodaConfigurationError)
-    assert ("`REQUESTS_CA_BUNDLE`" in str(error), str(path) in str(error)) == (True, True)
+    for name in reversed(CA_VARIABLES):
+        monkeypatch.setenv(name, str(path))
+        error = fails(driver, "https://secoda.invalid", SecodaConfigurationError)
+        assert (f"`{name}`" in str(error), str(path) in str(error)) == (True, True)
 
 
 def test_tls_that_breaks(driver):
@@ -433,6 +468,51 @@ def test_a_proxy_sees_no_key(driver, elsewhere):
     assert (KEY.encode() in seen, b"activity_log" in seen) == (False, False)
 
 
+@pytest.mark.parametrize(
+    ("credentials", "sent"),
+    [
+        ("us%C3%A9r:p%C3%A4ss%20%E2%82%AC%E6%96%87", "usér:päss €文"),
+        ("usér:päss€文", "usér:päss€文"),
+        ("user:%E4%FF", b"user:\xe4\xff"),  # bytes that are no UTF-8 are sent as they are
+        ("user", "user:"),
+        (":p%3Aw%40", ":p:w@"),
+        ("us%0D%0Aer:%00", "us\r\ner:\0"),
+    ],
+)
+@pytest.mark.parametrize("where", ["argument", "environment"])
+def test_the_credentials_of_a_proxy(driver, elsewhere, monkeypatch, credentials, sent, where):
+    """A proxy's user name and password are sent in UTF-8 (RFC 7617, section 2.1), percent-encoded in the URL or not."""
+    server, proxy, ca = elsewhere
+    address = proxy.url.replace("//", f"//{credentials}@")
+    monkeypatch.setenv("HTTPS_PROXY", address if where == "environment" else "http://proxy.invalid")
+    given = address if where == "argument" else None
+    with driver(KEY, "https://secoda.example.test", proxy=given, verify=ca) as client:
+        assert client.value(page())["count"] == 0
+    expected = base64.b64encode(sent if isinstance(sent, bytes) else sent.encode()).decode()
+    assert header(proxy.requests[0], "Proxy-Authorization") == f"Basic {expected}"
+    assert header(server.requests[0], "Proxy-Authorization") is None
+
+
+def test_the_credentials_of_a_proxy_on_loopback(driver):
+    """A request to loopback through a proxy, which is not tunneled, has the proxy's credentials, too."""
+    with Tunnel(answer=http()) as proxy:
+        address = proxy.url.replace("//", "//us%C3%A9r:p%C3%A4ss@")
+        with driver(KEY, "http://127.0.0.1:9", proxy=address) as client:
+            assert client.value(page())["count"] == 0
+    expected = base64.b64encode("usér:päss".encode()).decode()
+    assert header(proxy.requests[0], "Proxy-Authorization") == f"Basic {expected}"
+
+
+def test_credentials_that_are_not_utf_8_in_the_environment(driver, elsewhere, monkeypatch):
+    """Bytes of the environment that are not UTF-8 are sent as they are."""
+    _, proxy, ca = elsewhere
+    monkeypatch.setenv("HTTPS_PROXY", proxy.url.replace("//", "//user:p\udce4ss@"))
+    with driver(KEY, "https://secoda.example.test", verify=ca) as client:
+        assert client.value(page())["count"] == 0
+    expected = base64.b64encode(b"user:p\xe4ss").decode()
+    assert header(proxy.requests[0], "Proxy-Authorization") == f"Basic {expected}"
+
+
 @pytest.mark.skipif(httpx.__version__ == "0.27.0", reason="does not hand on whom to trust as a proxy")
 def test_a_proxy_that_speaks_tls(driver, elsewhere, tmp_path):
     """The connection to a proxy whose URL begins with https uses TLS, and is verified like the server."""
@@ -472,7 +552,7 @@ def test_the_connections_own_proxy_comes_first(driver, elsewhere, monkeypatch):
         assert client.value(page())["count"] == 0
 
 
-@pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:1", "gopher://127.0.0.1:1"])
+@pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:1", "gopher://127.0.0.1:1", "http://[127.0.0.1:1"])
 def test_an_unsupported_proxy_of_the_environment(driver, monkeypatch, proxy):
     """An unsupported kind of proxy is an error of this client that does not show its password."""
     monkeypatch.setenv("HTTPS_PROXY", proxy.replace("//", f"//user:{PASSWORD}@"))

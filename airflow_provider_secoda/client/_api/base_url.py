@@ -92,8 +92,8 @@ def check_proxy(proxy: str, base_url: str) -> None:
     """
     try:
         parts = urlsplit(proxy)
-        # For some libraries the host ends at a backslash, for others it does not.
-        plain = proxy.isascii() and proxy.isprintable() and not {"\\", " "} & set(proxy)
+        # For some libraries the host ends at a backslash, for others it does not. User and password may be any text.
+        plain = proxy.rpartition("@")[2].isascii() and proxy.isprintable() and not {"\\", " "} & set(proxy)
         usable = plain and parts.scheme in _SCHEMES and bool(parts.hostname) and parts.port != 0
     except ValueError:
         usable = False

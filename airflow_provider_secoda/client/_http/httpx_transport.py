@@ -210,7 +210,11 @@ class AsyncTransport:
         proxy = None
         try:
             if self._settings.proxy:
-                proxy = httpx.Proxy(self._settings.proxy, ssl_context=tls if self._https_proxy else None)
+                proxy = httpx.Proxy(
+                    self._settings.proxy,
+                    ssl_context=tls if self._https_proxy else None,
+                    headers=self._settings.proxy_headers,
+                )
             return _Connection(verify=tls, trust_env=False, limits=_LIMITS, proxy=proxy)
         except (ImportError, ValueError, httpx.InvalidURL):
             # The proxy's URL is not repeated: it may contain a password.

@@ -46,7 +46,7 @@ class Transport:
         self._session = _Session()
         self._session.trust_env = False  # the settings contain what the environment says
         for scheme in ("http://", "https://"):
-            self._session.mount(scheme, _Adapter(endpoint))
+            self._session.mount(scheme, _Adapter(endpoint, settings.proxy_headers))
         self._session.headers.update(
             {"Accept": "application/json", "Accept-Encoding": ACCEPT_ENCODING, "User-Agent": endpoint.user_agent}
         )
@@ -115,9 +115,13 @@ class _Adapter(HTTPAdapter):
     is measured where bytes are read from the socket.
     """
 
-    def __init__(self, endpoint: Endpoint) -> None:
+    def __init__(self, endpoint: Endpoint, proxy_headers: dict[str, str]) -> None:
         super().__init__(pool_maxsize=64)
+        self._proxy_headers = proxy_headers
         self._changes = {"response_class": staticmethod(partial(_TimedResponse, endpoint))}
+
+    def proxy_headers(self, proxy: str) -> dict[str, str]:  # noqa: ARG002 - the library's name
+        return self._proxy_headers
 
     def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
         pool: Any = super().get_connection_with_tls_context(*args, **kwargs)
