@@ -15,7 +15,7 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_secoda._events.cursors import MAX_DELIVERED, Cursor, CursorStore
-from airflow_provider_secoda._storable import read_record
+from airflow_provider_secoda._storable import read_record, storable
 from airflow_provider_secoda.client._api.fields import participant
 from airflow_provider_secoda.client._audit_logs.follow import LATE
 
@@ -206,7 +206,7 @@ class LogWatcher(Watcher):
     def match(self, log: Log, fields: LogFields) -> bool:
         """Enqueue a log that matches."""
         if all(fields.record.get(name) in values for name, values in self._allowed):
-            self.enqueue(Event(log.at, log.id, log.at, partial(log_payload, log.raw)))
+            self.enqueue(Event(log.at, storable(log.id), log.at, partial(log_payload, log.raw)))
         return False
 
 

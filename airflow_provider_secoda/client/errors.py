@@ -133,11 +133,16 @@ class SecodaTimeoutError(SecodaRetriableError):
 
 
 class SecodaResponseError(SecodaRetriableError):
-    """A response that is not of the documented shape; ``path`` is the JSON path of the first problem."""
+    """A response that is not of the documented shape; ``path`` is the JSON path of the first problem.
 
-    def __init__(self, message: str, *, path: str = "$", status: int | None = None) -> None:
+    ``complete`` says that it is a complete page with a value in it that cannot be used, so that the next response will
+    most likely have it, too: the client sends the request once more only.
+    """
+
+    def __init__(self, message: str, *, path: str = "$", status: int | None = None, complete: bool = False) -> None:
         super().__init__(message, status=status)
         self.path = path
+        self.complete = complete
 
 
 class SecodaIncompleteError(SecodaError):

@@ -260,7 +260,7 @@ def test_a_version_without_a_usable_time():
     """An entry without a usable time is an error and is not skipped."""
     history = history_of(3)
     history.entries[1].document = lambda: {"id": "odd", "created_at": "soon"}
-    with pytest.raises(SecodaResponseError, match=r"'odd' has no usable `created_at`"):
+    with pytest.raises(SecodaResponseError, match=r"'odd' on page 1 has no usable `created_at`"):
         poll(history, 9000)
 
 

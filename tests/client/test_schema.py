@@ -116,10 +116,20 @@ def test_a_version_stays_the_bytes_that_were_sent():
         ("2024-02-29T00:00:00Z", "2024-02-29T00:00:00Z"),
         ("0001-01-01T00:00:00Z", "0001-01-01T00:00:00Z"),
         ("9999-12-31T23:59:59.999999Z", "9999-12-31T23:59:59.999999Z"),
+        ("2026-03-01 12:00:00.123456+00", "2026-03-01T12:00:00.123456Z"),
+        ("2026-03-01T12:00:00 +00:00", "2026-03-01T12:00:00Z"),
+        ("2016-12-31T23:59:60Z", "2016-12-31T23:59:59.999999Z"),
+        ("2016-12-31T23:59:60.9999999Z", "2016-12-31T23:59:59.999999Z"),
+        ("2017-01-01T05:29:60.25+05:30", "2016-12-31T23:59:59.999999Z"),
+        ("2016-12-31 18:59:60-05", "2016-12-31T23:59:59.999999Z"),
+        ("9999-12-31T23:59:60Z", "9999-12-31T23:59:59.999999Z"),
     ],
 )
 def test_timestamps(text, expected):
-    """A timestamp is parsed exactly, without digits below a microsecond, never rounded; no offset means UTC."""
+    """A timestamp is parsed exactly, without digits below a microsecond, never rounded; no offset means UTC.
+
+    A leap second is the last microsecond of the day that it is in.
+    """
     assert format_instant(parse_instant(text)) == expected
 
 
@@ -139,7 +149,13 @@ def test_timestamps(text, expected):
             "2026-10-14T12:00Z",
             "20261014T120000Z",
         ],
-        *["2026-02-30T00:00:00Z", "2026-13-01T00:00:00Z", "2026-10-14T25:00:00Z", "2026-10-14T12:00:61Z"],
+        *[
+            "2026-02-30T00:00:00Z",
+            "2026-13-01T00:00:00Z",
+            "2026-10-14T25:00:00Z",
+            "2026-10-14T12:00:61Z",
+            "2026-10-14T24:00:60Z",
+        ],
         *[
             "2026-10-14T12:00:00.Z",
             "2026-10-14T12:00:00+2",
@@ -215,7 +231,6 @@ def test_every_timestamp_that_python_writes_is_read_back(moment, offset, digits)
         ('{"results": [Infinity], "total_pages": 1, "count": 1}', "$"),
         ('{"results": [], "total_pages": 1, "count": 1} trailing', "$"),
         ("<!doctype html><html><body>Log in</body></html>", "$"),
-        ("\ufeff" + '{"results": [], "total_pages": 1, "count": 1}', "$"),
         ('{"results": [], "total_pages": 1, "count": 1}'.encode("utf-16"), "$"),
         (b'{"results": [{"id": "a", "t": "\xff"}], "total_pages": 1, "count": 1}', "$"),
         (b'{"results": [{"id": "a", "t": "\xed\xa0\x80"}], "total_pages": 1, "count": 1}', "$"),
@@ -232,6 +247,83 @@ def test_an_invalid_page(body, path):
     assert (error.path, error.retriable, f"at {path}" in str(error)) == (path, True, True)
     with pytest.raises(SecodaResponseError):
         read_resource_logs(answer(body), 1)
+
+
+@pytest.mark.parametrize(
+    ("record", "text"),
+    [
+        ('{"id": "b", "logged_at": "x"}', "log 'b' on page 3 has no usable `logged_at`: not a timestamp: 'x'"),
+        ('{"id": "b", "logged_at": 1e999}', "log 'b' on page 3 has no usable `logged_at`: not a timestamp: 1e999"),
+        (
+            '{"id": "b", "logged_at": "\\ud83d"}',
+            "log 'b' on page 3 has no usable `logged_at`: not a timestamp: '\ufffd'",
+        ),
+        ('{"id": "b"}', "log 'b' on page 3 has no usable `logged_at`: it is missing"),
+        (f'{{"id": "b", "logged_at": "{AT}", "logged_at": ""}}', "log 'b' on page 3 gives `logged_at` twice"),
+        (
+            f'{{"id": 7, "logged_at": "{AT}"}}',
+            "a log without an id on page 3 cannot be read: Expected `str`, got `int`",
+        ),
+        ("[7]", "a log without an id on page 3 cannot be read: Expected `object`, got `array`"),
+    ],
+)
+def test_an_invalid_log(record, text):
+    """An error about a log names its id, the page and the path; the next response would have the same log."""
+    error = decode_error(page_of(f"{{{HEAD}}}", record, meta={"page": 3}), number=3)
+    assert text in str(error)
+    assert f" (at {error.path})" in str(error)
+    assert error.path.startswith("$.results[1]")
+    assert error.complete
+
+
+def test_an_invalid_version():
+    """An error about a version history names its id, the page and the path, too."""
+    for record, text in (
+        ('{"id": "v", "created_at": "1", "created_at": "2"}', "version history 'v' on page 4 gives `created_at` twice"),
+        ('{"id": 7}', "a version history without an id on page 4 cannot be read: Expected `str`, got `int`"),
+    ):
+        body = page_of(record, listing="version_histories", non_versioned_logs=[], meta={"page": 4})
+        with pytest.raises(SecodaResponseError) as error:
+            read_resource_logs(body, 4)
+        assert text in str(error.value)
+        assert f" (at {error.value.path})" in str(error.value)
+        assert error.value.complete
+
+
+@pytest.mark.parametrize("value", ["1e999", "9" * 6000, '"\\ud83d"', "{}", "[1]", "true", "null", '"x"'])
+def test_values_that_decide_nothing(value):
+    """Only the id and the chosen timestamp must be usable; the lag is unknown then, and the log as it was sent."""
+    record = f'{{"id": "a", "logged_at": "{AT}", "created_at": {value}, "updated_at": {value}}}'
+    (log,) = read(page_of(record)).logs
+    assert (format_instant(log.at), log.lag, log.raw) == (AT, None, record.encode())
+    times = f'"created_at": "{AT}", "updated_at": {value}'
+    record = f'{{"id": "v", "resource_id": [{value}], {times}}}'
+    (version,) = read_resource_logs(page_of(record, listing="version_histories", non_versioned_logs=[]), 1).versions
+    assert (version.created, version.updated, version.resource_id) == (parse_instant(AT), None, None)
+
+
+def test_half_a_pair_in_an_id():
+    """Two ids that differ in half a surrogate pair only are two logs; U+FFFD itself is another character."""
+    records = [f'{{"id": "{name}", "logged_at": "{AT}"}}' for name in ("a\\ud83d", "a\\ud83e", "a\ufffd", "\\u0061")]
+    found = read(page_of(*records)).logs
+    assert [log.id for log in found] == ["a\ud83d", "a\ud83e", "a\ufffd", "a"]
+    assert [log.raw.decode() for log in found] == records
+
+
+@pytest.mark.parametrize("listing", ["results", "version_histories"])
+def test_a_byte_order_mark_is_ignored(listing):
+    """A byte-order mark before a page is not part of it, also if the page has half a surrogate pair."""
+    more = {"non_versioned_logs": []} if listing == "version_histories" else {}
+    reader = read_audit_logs if listing == "results" else read_resource_logs
+    for record in (f"{{{HEAD}}}", f'{{{HEAD}, "x": "\\ud83d"}}'):
+        body = page_of(record, listing=listing, **more).body
+        arguments = (1, "logged_at") if listing == "results" else (1,)
+        page = reader(answer(b"\xef\xbb\xbf" + body), *arguments)
+        assert page == reader(answer(body), *arguments)
+        assert page.count == 1
+        assert read_json(answer(b"\xef\xbb\xbf" + body), listing)["count"] == 1
+        with pytest.raises(SecodaResponseError):
+            reader(answer(b"\xef\xbb\xbf" * 2 + body), *arguments)
 
 
 def test_a_login_page_is_named_in_the_error():

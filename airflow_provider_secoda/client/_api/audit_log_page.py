@@ -6,17 +6,23 @@ A log stays the bytes that the API sent: only ``id`` and the timestamps are read
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 import msgspec
 
-from airflow_provider_secoda.client._api.decoding import decode_audit_logs, decode_page, decode_record, is_other_page
-from airflow_provider_secoda.client._api.json_checks import ambiguous_name_of_log
-from airflow_provider_secoda.client._api.timestamps import Instant, parse_instant
-from airflow_provider_secoda.client.errors import SecodaResponseError
+from airflow_provider_secoda.client._api.decoding import (
+    Place,
+    decode_audit_logs,
+    decode_instant,
+    decode_page,
+    decode_record,
+    is_other_page,
+)
+from airflow_provider_secoda.client._api.json_checks import ambiguous_name_of_log, load, replace_half_pairs
 
 if TYPE_CHECKING:
     from airflow_provider_secoda.client._api.flow import Response
+    from airflow_provider_secoda.client._api.timestamps import Instant
 
 TimestampField: TypeAlias = Literal["logged_at", "created_at"]
 
@@ -52,14 +58,19 @@ class Page:
         return tuple(log.id for log in self.logs)
 
 
-class _Head(msgspec.Struct):
+_MISSING = msgspec.Raw()
+
+
+class LogHead(msgspec.Struct):
+    """What decisions need of a log; the timestamps may be any JSON, and are empty if they are missing."""
+
     id: str
-    logged_at: Any = msgspec.UNSET
-    created_at: Any = msgspec.UNSET
-    updated_at: Any = msgspec.UNSET
+    logged_at: msgspec.Raw = _MISSING
+    created_at: msgspec.Raw = _MISSING
+    updated_at: msgspec.Raw = _MISSING
 
 
-_decode_head = msgspec.json.Decoder(_Head)
+_decode_head = msgspec.json.Decoder(LogHead)
 
 
 def read_audit_logs(response: Response, number: int, field: TimestampField) -> Page:
@@ -73,24 +84,37 @@ def read_audit_logs(response: Response, number: int, field: TimestampField) -> P
     body, (records,) = decode_page(decode_audit_logs, response, "results")
     if is_other_page(body, number):
         return Page(number, (), body.count, body.total_pages)
-    logs = tuple(_read_log(raw, field, f"$.results[{index}]", response) for index, raw in enumerate(records))
+    places = (Place("log", number, f"$.results[{index}]") for index in range(len(records)))
+    logs = tuple(_read_log(raw, field, place, response) for raw, place in zip(records, places, strict=True))
     return Page(number, logs, body.count, body.total_pages)
 
 
-def _read_log(raw: bytes, field: TimestampField, path: str, response: Response) -> Log:
-    head = decode_record(_decode_head, raw, path, response)
-    logged_at, created_at = head.logged_at, head.created_at
-    times = 3 - (logged_at, created_at, head.updated_at).count(msgspec.UNSET)
-    if name := ambiguous_name_of_log(raw, head.id, times):
-        path = f"{path}.{name}"
-        raise SecodaResponseError(f"a log gives {path} twice, with different values", path=path)
+def _read_log(raw: bytes, field: TimestampField, place: Place, response: Response) -> Log:
+    head = decode_record(_decode_head, raw, place, response)
+    times = [head.logged_at, head.created_at, head.updated_at]
+    if name := ambiguous_name_of_log(raw, head.id, sum(time is not _MISSING for time in times)):
+        raise place.error(raw, f"gives `{name}` twice, with different values", f".{name}")
     try:
-        at = parse_instant(logged_at if field == "logged_at" else created_at)
+        at = decode_instant(head.logged_at if field == "logged_at" else head.created_at)
     except ValueError as exc:
-        path = f"{path}.{field}"
-        raise SecodaResponseError(f"a log has no valid timestamp at {path}: {exc}", path=path) from None
+        raise place.error(raw, f"has no usable `{field}`: {exc}", f".{field}") from None
     try:
-        lag = parse_instant(created_at) - parse_instant(logged_at)
+        lag = decode_instant(head.created_at) - decode_instant(head.logged_at)
     except ValueError:
         lag = None
-    return Log(at, head.id, raw, lag)
+    return Log(at, _identity(raw, head.id), raw, lag)
+
+
+def read_head(raw: bytes) -> LogHead:
+    """Read a log that was stored, as it was read when the API sent it.
+
+    :raises msgspec.DecodeError: it is not a JSON object with an id
+    """
+    head = _decode_head.decode(replace_half_pairs(raw))
+    head.id = _identity(raw, head.id)
+    return head
+
+
+def _identity(raw: bytes, log_id: str) -> str:
+    """Return the id of a log, also if it has half a surrogate pair: two ids that differ only there are two logs."""
+    return str(load(raw)["id"]) if "\ufffd" in log_id and b"\\" in raw else log_id

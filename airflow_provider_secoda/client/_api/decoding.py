@@ -7,17 +7,20 @@ Shapes: ``v1_ActivityLogOutPaginated`` and ``v1_ResourceActivityLogOutPaginated`
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 import msgspec
 
 from airflow_provider_secoda.client._api.json_checks import (
+    load,
     nested_deeper_than,
     repeated_name,
     replace_half_pairs,
     without_records,
 )
 from airflow_provider_secoda.client._api.text import printable_line
+from airflow_provider_secoda.client._api.timestamps import Instant, parse_instant
 from airflow_provider_secoda.client.errors import SecodaError, SecodaResponseError
 
 if TYPE_CHECKING:
@@ -51,8 +54,41 @@ class ResourceLogs(msgspec.Struct):
     meta: _Meta | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a record is, for errors.
+
+    :param kind: what the record is: ``log`` or ``version history``
+    :param page: the number of the page that was requested
+    :param path: the JSON path in the response
+    """
+
+    kind: str
+    page: int
+    path: str
+
+    def error(self, raw: bytes, problem: str, name: str = "") -> SecodaResponseError:
+        """Return the error for a record that cannot be used; it names the record's id, page and path.
+
+        :param problem: the end of a sentence about the record
+        :param name: the part of the record that is concerned, as the end of a JSON path
+        """
+        path = self.path + name
+        return SecodaResponseError(f"{self.describe(raw)} {problem} (at {path})", path=path, complete=True)
+
+    def describe(self, raw: bytes) -> str:
+        """Return how an error calls a record."""
+        try:
+            record_id = load(raw)["id"]
+        except (ValueError, RecursionError, LookupError, TypeError):
+            record_id = None
+        known = f"{self.kind} {record_id!r:.80}" if isinstance(record_id, str) else f"a {self.kind} without an id"
+        return f"{known} on page {self.page}"
+
+
 decode_audit_logs = msgspec.json.Decoder(AuditLogs)
 decode_resource_logs = msgspec.json.Decoder(ResourceLogs)
+_decode_string = msgspec.json.Decoder(str).decode
 _decode_object = msgspec.json.Decoder(dict[str, Any])
 
 #: What decoders raise.
@@ -65,7 +101,7 @@ _AT = re.compile(r" - at `\$([^`]*)`$")
 
 def read_json(response: Response, listing: Literal["results", "version_histories"] = "results") -> dict[str, Any]:
     """Read a page, which must contain this listing, into Python objects for users who request one documented page."""
-    if nested_deeper_than(response.body, response.limits.nesting):
+    if nested_deeper_than(response.json, response.limits.nesting):
         raise response.limits.exceeded("nesting", "$")
     _decode(decode_audit_logs if listing == "results" else decode_resource_logs, response)
     _check_envelope(response)
@@ -75,27 +111,48 @@ def read_json(response: Response, listing: Literal["results", "version_histories
 def decode_page(decoder: Any, response: Response, *lists: str) -> tuple[Any, list[list[bytes]]]:
     """Decode a page; return also the records of these lists, as they are in the body that was sent."""
     page, decoded = _decode(decoder, response)
-    records = [list(_sent_records(getattr(page, name), response.body, decoded)) for name in lists]
+    records = [list(_sent_records(getattr(page, name), response.json, decoded)) for name in lists]
     _check_envelope(response, *records)
     return page, records
 
 
-def decode_record(decoder: Any, raw: bytes, path: str, response: Response) -> Any:
-    """Decode what decisions need of a record.
-
-    :param path: where it is in the response
-    """
+def decode_record(decoder: Any, raw: bytes, place: Place, response: Response) -> Any:
+    """Decode what decisions need of a record."""
     if nested_deeper_than(raw, response.limits.nesting - _RECORD_DEPTH):
-        raise response.limits.exceeded("nesting", path)
+        raise response.limits.exceeded("nesting", f"{place.describe(raw)} (at {place.path})")
     try:
         return decoder.decode(replace_half_pairs(raw))
     except UNREADABLE as exc:
-        raise _decode_error(exc, path, response) from None
+        reason = str(exc)
+        found = _AT.search(reason)
+        reason, name = (reason[: found.start()], found[1]) if found else (reason, "")
+        raise place.error(raw, f"cannot be read: {reason}", name) from None
+
+
+def decode_instant(value: bytes | msgspec.Raw) -> Instant:
+    """Read the JSON of a timestamp. Which window a log is in, and typed columns, both come from here.
+
+    :param value: JSON in which half surrogate pairs were replaced; empty: missing
+    :raises ValueError: it is not a timestamp
+    """
+    try:
+        return parse_instant(_decode_string(value))
+    except msgspec.DecodeError:
+        text = bytes(value)[:80].decode(errors="replace")
+        raise ValueError(f"not a timestamp: {text}" if text else "it is missing") from None
+
+
+def optional_string(value: bytes | msgspec.Raw) -> str | None:
+    """Read the JSON of a string, in which half surrogate pairs were replaced; None for any other JSON."""
+    try:
+        return _decode_string(value)
+    except msgspec.DecodeError:
+        return None
 
 
 def _decode(decoder: Any, response: Response) -> tuple[Any, bytes]:
     """Decode a body; return also the bytes that were decoded: as long as the body, and nearly always the same."""
-    body = response.body
+    body = response.json
     try:
         if not body.isascii():
             body.decode()  # a decoder that passes records on does not check their text
@@ -128,12 +185,13 @@ def _check_envelope(response: Response, *lists: list[bytes]) -> None:
     :param lists: the records of each list, which need not be searched
     """
     try:
-        name = repeated_name(without_records(response.body, lists), _ENVELOPE)
+        name = repeated_name(without_records(response.json, lists), _ENVELOPE)
     except RecursionError as exc:
         raise _decode_error(exc, "$", response) from None
     if name:
         path = f"$.{name}"
-        raise SecodaResponseError(f"the response gives {path} twice", path=path, status=response.status)
+        message = f"the response gives {path} twice"
+        raise SecodaResponseError(message, path=path, status=response.status, complete=True)
 
 
 def is_other_page(page: AuditLogs | ResourceLogs, number: int) -> bool:
@@ -154,4 +212,4 @@ def _decode_error(exc: Exception, path: str, response: Response) -> SecodaError:
     if found := _AT.search(reason):
         path, reason = path + found[1], reason[: found.start()]
     message = f"the response is not the documented JSON{foreign}: {reason} at {path}"
-    return SecodaResponseError(message, path=path, status=response.status)
+    return SecodaResponseError(message, path=path, status=response.status, complete=path != "$")

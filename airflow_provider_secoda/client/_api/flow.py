@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias, TypeVar
@@ -32,6 +33,11 @@ class Response:
     body: bytes = field(default=b"", repr=False)
     received_at: float = 0.0
     limits: Limits = field(default=Limits(), repr=False)
+
+    @property
+    def json(self) -> bytes:
+        """The body without a byte-order mark, which a reader of JSON may ignore (RFC 8259, section 8.1)."""
+        return self.body.removeprefix(codecs.BOM_UTF8)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

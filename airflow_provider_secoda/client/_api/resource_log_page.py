@@ -6,35 +6,39 @@ A version history entry stays the bytes that the API sent: only its ids and its 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from airflow_provider_secoda.client._api.decoding import (
     UNREADABLE,
+    Place,
+    decode_instant,
     decode_page,
     decode_record,
     decode_resource_logs,
     is_other_page,
+    optional_string,
 )
 from airflow_provider_secoda.client._api.json_checks import ambiguous_name, replace_half_pairs
-from airflow_provider_secoda.client._api.timestamps import Instant, parse_optional_instant
-from airflow_provider_secoda.client.errors import SecodaResponseError
 
 if TYPE_CHECKING:
     from airflow_provider_secoda.client._api.flow import Response
+    from airflow_provider_secoda.client._api.timestamps import Instant
+
+_MISSING = msgspec.Raw()
 
 
 class _VersionHead(msgspec.Struct):
     id: str
-    resource_id: Any = None
-    created_at: Any = None
-    latest_activity_logged_at: Any = None
-    updated_at: Any = None
+    resource_id: msgspec.Raw = _MISSING
+    created_at: msgspec.Raw = _MISSING
+    latest_activity_logged_at: msgspec.Raw = _MISSING
+    updated_at: msgspec.Raw = _MISSING
 
 
 class _LogHead(msgspec.Struct):
-    logged_at: Any = None
+    logged_at: msgspec.Raw = _MISSING
 
 
 _decode_version_head = msgspec.json.Decoder(_VersionHead)
@@ -48,6 +52,7 @@ class Version:
     A later edit may extend a version: ``latest`` (``latest_activity_logged_at``) changes, ``id`` and ``created`` stay.
 
     :ivar raw: the JSON text that the API sent
+    :ivar place: where it was, for errors
     """
 
     id: str
@@ -56,6 +61,7 @@ class Version:
     created: Instant | None
     latest: Instant | None
     updated: Instant | None
+    place: Place = field(compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,29 +96,37 @@ def read_resource_logs(response: Response, number: int) -> VersionPage:
     if is_other_page(body, number):
         return VersionPage(number, (), body.count, body.total_pages)
     versions = tuple(
-        _read_version(raw, f"$.version_histories[{index}]", response) for index, raw in enumerate(histories)
+        _read_version(raw, Place("version history", number, f"$.version_histories[{index}]"), response)
+        for index, raw in enumerate(histories)
     )
     logged = tuple(map(_read_logged, others))
     return VersionPage(number, versions, body.count, body.total_pages, logged)
 
 
-def _read_version(raw: bytes, path: str, response: Response) -> Version:
-    head = decode_record(_decode_version_head, raw, path, response)
+def _read_version(raw: bytes, place: Place, response: Response) -> Version:
+    head = decode_record(_decode_version_head, raw, place, response)
     if name := ambiguous_name(raw, _VersionHead.__struct_fields__):
-        path = f"{path}.{name}"
-        raise SecodaResponseError(f"a version history gives {path} twice, with different values", path=path)
+        raise place.error(raw, f"gives `{name}` twice, with different values", f".{name}")
     return Version(
         head.id,
-        head.resource_id if isinstance(head.resource_id, str) else None,
+        optional_string(head.resource_id),
         raw,
-        parse_optional_instant(head.created_at),
-        parse_optional_instant(head.latest_activity_logged_at),
-        parse_optional_instant(head.updated_at),
+        _optional_instant(head.created_at),
+        _optional_instant(head.latest_activity_logged_at),
+        _optional_instant(head.updated_at),
+        place,
     )
 
 
 def _read_logged(raw: bytes) -> Instant | None:
     try:
-        return parse_optional_instant(_decode_log_head.decode(replace_half_pairs(raw)).logged_at)
+        return _optional_instant(_decode_log_head.decode(replace_half_pairs(raw)).logged_at)
     except UNREADABLE:
+        return None
+
+
+def _optional_instant(value: msgspec.Raw) -> Instant | None:
+    try:
+        return decode_instant(value)
+    except ValueError:
         return None

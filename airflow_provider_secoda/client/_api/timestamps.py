@@ -27,12 +27,18 @@ def parse_instant(text: Any) -> Instant:
     Rounding up could move a log across the edge of a window; dropping digits cannot, because windows are given in
     microseconds. A timestamp without an offset is UTC.
 
+    A leap second (``23:59:60``, with or without a fraction) is the last microsecond of its minute. So it is in the
+    window of the day that it names, and sorts before all of the next day, as in the API. The first second of the next
+    day, which POSIX makes of it, would do neither.
+
     :raises ValueError: if the text is not a timestamp
     """
     match = _TIMESTAMP.fullmatch(text) if isinstance(text, str) else None
     if match is None:
         raise ValueError(f"not a timestamp: {text!r:.80}")
     day, clock, fraction, _, sign, hours, minutes = match.groups()
+    if clock.endswith(":60"):
+        clock, fraction = f"{clock[:-2]}59", "999999"
     try:
         whole = datetime.fromisoformat(f"{day}T{clock}+00:00") - _EPOCH
     except ValueError as exc:

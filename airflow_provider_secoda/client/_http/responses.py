@@ -91,7 +91,7 @@ def _describe(request: Request, response: Response) -> str:
     if response.status in _WHAT_TO_DO:
         text += f": {_WHAT_TO_DO[response.status]}"
     try:
-        detail = str(msgspec.json.decode(response.body)["detail"])
+        detail = str(msgspec.json.decode(response.json)["detail"])
     except (msgspec.MsgspecError, ValueError, RecursionError, LookupError, TypeError):
         return text
     return f"{text} ({printable_line(detail)})"

@@ -5,7 +5,11 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from airflow_provider_secoda.client.errors import SecodaError, SecodaRetriableError
+from airflow_provider_secoda.client.errors import SecodaError, SecodaResponseError, SecodaRetriableError
+
+#: How often a request is sent at most whose response is complete, but has content that cannot be read: the next one is
+#: most likely the same.
+_ATTEMPTS_IF_COMPLETE = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +54,10 @@ class RetryPolicy:
         :param failures: how often it has failed, this time included
         :param attempts: of this request, instead of the policy's
         """
-        if not isinstance(error, SecodaRetriableError) or failures >= (attempts or self.attempts):
+        most = attempts or self.attempts
+        if isinstance(error, SecodaResponseError) and error.complete:
+            most = min(most, _ATTEMPTS_IF_COMPLETE)
+        if not isinstance(error, SecodaRetriableError) or failures >= most:
             return None
         if error.retry_after is None:
             return Backoff(self.base, self.cap, jitter=(0.5, 1.0)).delay(failures, rng)

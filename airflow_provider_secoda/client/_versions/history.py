@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from airflow_provider_secoda.client._api.fields import participant
 from airflow_provider_secoda.client._api.json_checks import load
-from airflow_provider_secoda.client.errors import SecodaConfigurationError, SecodaResponseError
+from airflow_provider_secoda.client.errors import SecodaConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -130,7 +130,7 @@ def _usable(version: Version, name: str, at: Instant | None) -> Instant:
     :raises SecodaResponseError: when the API sent none that can be used
     """
     if at is None:
-        raise SecodaResponseError(f"version history {version.id!r:.80} has no usable `{name}`", path=f"$..{name}")
+        raise version.place.error(version.raw, f"has no usable `{name}`", f".{name}")
     return at
 
 

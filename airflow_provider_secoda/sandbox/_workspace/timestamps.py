@@ -9,14 +9,15 @@ UTC = timezone.utc
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NAIVE_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - formatting a naive datetime takes half the time
 _PATTERN = re.compile(
-    r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d{1,9})\d*)?(?:([Zz])|([+-]\d\d):?(\d\d))?", re.ASCII
+    r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d{1,9})\d*)?\s?(?:([Zz])|([+-]\d\d)(?::?(\d\d))?)?", re.ASCII
 )
 
 
 def parse_nanoseconds(text: str) -> int:
     """Return the nanoseconds since 1970 of an ISO 8601 date and time; UTC is the default time zone.
 
-    Nanoseconds, because a log may have more digits than ``datetime`` stores, and the order depends on them.
+    Nanoseconds, because a log may have more digits than ``datetime`` stores, and the order depends on them. A leap
+    second, 23:59:60, is the last nanosecond of its minute, so that it stays before the next day.
 
     :raises ValueError: the text is not a date and time.
     """
@@ -24,9 +25,11 @@ def parse_nanoseconds(text: str) -> int:
     if match is None:
         raise ValueError(f"{text!r} is not an ISO 8601 date and time")
     day, clock, fraction, _, hours, minutes = match.groups()
+    if clock[-2:] == "60":
+        clock, fraction = clock[:-2] + "59", "9" * 9
     seconds = int((datetime.fromisoformat(f"{day}T{clock}+00:00") - _EPOCH) / timedelta(seconds=1))
     if hours is not None:
-        offset = int(hours[1:]) * 3600 + int(minutes) * 60
+        offset = int(hours[1:]) * 3600 + int(minutes or 0) * 60
         seconds -= -offset if hours[0] == "-" else offset
     return seconds * 1_000_000_000 + int((fraction or "").ljust(9, "0"))
 

@@ -9,19 +9,21 @@ from __future__ import annotations
 
 import hashlib
 from itertools import chain, zip_longest
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
 from airflow_provider_secoda._storage.scratch_database import ScratchDatabase, decode_text, encode_text
-from airflow_provider_secoda.client._api.json_checks import replace_half_pairs
-from airflow_provider_secoda.client._api.timestamps import format_instant, parse_instant
+from airflow_provider_secoda.client._api.audit_log_page import read_head
+from airflow_provider_secoda.client._api.decoding import decode_instant
+from airflow_provider_secoda.client._api.timestamps import format_instant
 from airflow_provider_secoda.verify._files import DamagedError
 from airflow_provider_secoda.verify._messages import escape
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from airflow_provider_secoda.client._api.audit_log_page import LogHead
     from airflow_provider_secoda.verify._result import FileResult, Findings
 
     #: A position, and what the manifest and the file have there; None: one of them ends before.
@@ -61,15 +63,6 @@ WHERE nth_found <> nth_listed ORDER BY 1 LIMIT 1
 """
 
 
-class _Head(msgspec.Struct):
-    id: str
-    logged_at: Any = None
-    created_at: Any = None
-
-
-_decode = msgspec.json.Decoder(_Head).decode
-
-
 class Record(NamedTuple):
     """One record of a file.
 
@@ -90,7 +83,7 @@ def id_key(record_id: str) -> bytes:
     return hashlib.blake2b(encode_text(record_id), digest_size=16).digest()
 
 
-def read_head(raw: bytes) -> _Head:
+def read_record(raw: bytes) -> LogHead:
     """Read id and timestamps of a record, as the client does when it receives it from the API.
 
     :raises ValueError: it is not a JSON object with an id
@@ -98,7 +91,7 @@ def read_head(raw: bytes) -> _Head:
     try:
         if not raw.isascii():
             raw.decode()  # the decoder does not check the text of fields that it skips
-        return _decode(replace_half_pairs(raw))
+        return read_head(raw)
     except RecursionError:
         raise ValueError("nested too deeply") from None
 
@@ -115,7 +108,7 @@ def check_records(raws: Iterable[bytes], file: FileResult) -> Iterator[Record]:
             file.records = position
             sha256 = hashlib.sha256(raw).hexdigest()
             try:
-                head = read_head(raw)
+                head = read_record(raw)
             except (ValueError, msgspec.MsgspecError) as exc:
                 findings.add("invalid_record", f"is not a JSON object with an id: {escape(str(exc))}", position)
                 yield Record(position, None, None, sha256)
@@ -131,12 +124,12 @@ def check_records(raws: Iterable[bytes], file: FileResult) -> Iterator[Record]:
         findings.add("damaged", f"damaged after record {file.records}: {escape(str(exc))}")
 
 
-def _check_timestamp(head: _Head, position: int, file: FileResult) -> int | None:
+def _check_timestamp(head: LogHead, position: int, file: FileResult) -> int | None:
     if file.series is None or file.window is None:
         return None
     field = file.series.timestamp_field
     try:
-        at = parse_instant(getattr(head, field))
+        at = decode_instant(getattr(head, field))
     except ValueError as exc:
         file.findings.add("no_timestamp", f"has no usable {field}: {escape(str(exc))}", position, head.id)
         return None

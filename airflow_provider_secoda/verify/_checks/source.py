@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from airflow_provider_secoda._storage.formats import stored
 from airflow_provider_secoda._storage.spool import ContradictionError, Spool
+from airflow_provider_secoda.client._api.decoding import optional_string
 from airflow_provider_secoda.client._api.timestamps import format_instant, from_instant
 from airflow_provider_secoda.client._audit_logs.output import WindowReport
 from airflow_provider_secoda.client.errors import SecodaError
-from airflow_provider_secoda.verify._checks.records import read_head
+from airflow_provider_secoda.verify._checks.records import read_record
 from airflow_provider_secoda.verify._messages import escape, quote
 
 if TYPE_CHECKING:
@@ -102,8 +103,7 @@ def _check_log(known: tuple[int, str] | None, at: int, log_id: str, log: bytes, 
     """
     timestamp = format_instant(at)
     if known is None:
-        created_at: Any = read_head(log).created_at
-        created_at = created_at if isinstance(created_at, str) else None
+        created_at = optional_string(read_record(log).created_at)
         created = "" if created_at is None else f", created_at {escape(created_at)}"
         text = f"log {quote(log_id)} ({timestamp}{created}) is returned by the API now, but is not in the file"
         findings.add("late", text, None, log_id, timestamp=timestamp, created_at=created_at)
