@@ -20,6 +20,9 @@ settings.load_profile("unhurried")
 RUNNING_AIRFLOW = ("e2e", "browser")
 
 airflow_runs.isolate()  # now: the first import of Airflow fixes its home
+# Since 2026 gcsfs requests the type of each bucket by gRPC, which no emulator supports, and waits for minutes. It reads
+# this at its first import, and whichever test comes first may import it.
+os.environ["GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT"] = "false"
 
 
 def pytest_configure(config: pytest.Config) -> None:

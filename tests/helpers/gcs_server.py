@@ -140,9 +140,6 @@ def serve() -> Server:
 
 def connected(patch: pytest.MonkeyPatch) -> Server:
     """Return the server, and set the Airflow connection that the URLs of its buckets contain."""
-    # Since 2026 gcsfs requests each bucket's type by gRPC, which no emulator supports, and waits a minute for it.
-    # It reads this at its first import.
-    patch.setenv("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
     patch.setenv("AIRFLOW_CONN_GCS_LOCAL", serve().connection())
     return serve()
 

@@ -17,10 +17,10 @@ The loss of a log ``x`` is excused when the answers do not show it, however ofte
 
 One more is excused, because to notice it every stable listing would have to be read twice:
 
-* ``balance``: between two answers, a log among those that are being read was deleted *and* another one stored, on the
-  other side of ``x`` (or at its time), so that ``count`` and both ends of the page range are unchanged. Where ``count``
-  may be capped the reader does read twice, and is not excused, unless the listing changed with more than every second
-  answer: then both reads may be equal by chance.
+* ``balance``: between two answers that the reader received, a log among those that are being read was deleted *and*
+  another one stored, on the other side of ``x`` (or at its time). So ``count`` and both ends of the page range are
+  unchanged, and no answer showed another ``count``. Where ``count`` may be capped the reader does read twice, and is
+  not excused, unless the listing changed with more than every second answer: then both reads may be equal by chance.
 """
 
 from __future__ import annotations
@@ -58,8 +58,12 @@ class ExpectedLogs:
             for item in rows:
                 if self._holds(item):
                     self.may[item.id].add(item.raw)
-        self.arrivals: list[int] = []
-        self.deletions: list[int] = []
+        #: Timestamps of what was stored and removed, and after how many answers.
+        self.arrivals: list[tuple[int, int]] = []
+        self.deletions: list[tuple[int, int]] = []
+        #: How many answers the server has sent, and the numbers of those that the reader received.
+        self.answers = 0
+        self.received: set[int] = set()
         #: How many logs page 1 showed where it should be full.
         self.lengths: set[int] = set()
         self._latest = -1
@@ -70,16 +74,17 @@ class ExpectedLogs:
         return self.start <= item.at(self.field) < self.end and self.passes(item)
 
     def stored(self, item: Any) -> None:
-        self.arrivals.append(item.at(self.field))
+        self.arrivals.append((item.at(self.field), self.answers))
         if self._holds(item):
             self.may[item.id].add(item.raw)
 
     def dropped(self, item: Any) -> None:
-        self.deletions.append(item.at(self.field))
+        self.deletions.append((item.at(self.field), self.answers))
         self.must.pop(item.id, None)
 
     def answered(self, version: int, count: int, filter_: str) -> None:
         """Record which state of the listing a response came from, and its count."""
+        self.answers += 1
         if version < self._latest:
             self._backwards.add((count, filter_))
         self._latest = max(self._latest, version)
@@ -114,5 +119,13 @@ class ExpectedLogs:
         """Return whether a deletion within what was read around a log was made up for by an arrival beyond the log."""
         at = item.at(self.field)
         around = [piece for piece in pieces if piece.oldest <= at <= piece.newest]
-        within = [gone for gone in self.deletions if any(piece.oldest <= gone <= piece.newest for piece in around)]
-        return any(new <= at <= gone or gone <= at <= new for gone in within for new in self.arrivals)
+        within = [(gone, when) for gone, when in self.deletions if any(p.oldest <= gone <= p.newest for p in around)]
+        return any(
+            (new <= at <= gone or gone <= at <= new) and not self._seen_between(*sorted((when, then)))
+            for gone, when in within
+            for new, then in self.arrivals
+        )
+
+    def _seen_between(self, first: int, last: int) -> bool:
+        """Return whether the reader received an answer that was sent between two changes."""
+        return any(first < number <= last for number in self.received)

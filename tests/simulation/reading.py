@@ -36,6 +36,7 @@ class SimulatedRead:
         self.got: list[Log] = []
         #: Requests in flight: the attempt, and the response when the server has sent one.
         self.flight: list[tuple[Attempt, Any]] = []
+        self._sent: dict[Attempt, int] = {}
         self.done = False
         self.error: SecodaError | None = None
         self.answers = 0
@@ -66,6 +67,7 @@ class SimulatedRead:
         if before is not None:
             self.world.happened["served twice"] += 1
         self.flight[index] = attempt, self.world.answer(attempt.request, fault, copy)
+        self._sent[attempt] = self.expected.answers
 
     def deliver(self, index: int) -> None:
         """Deliver a response to the reader."""
@@ -74,7 +76,10 @@ class SimulatedRead:
         self.answers += 1
         if index:
             self.world.happened["answered out of order"] += 1
+        pages = self.report.pages
         self._advance((attempt, outcome))
+        if self.report.pages > pages:
+            self.expected.received.add(self._sent[attempt])
 
     def _advance(self, answer: Any) -> None:
         before = open_listing.LIKELY_CAPS

@@ -8,7 +8,7 @@ import pytest
 
 from airflow_provider_secoda.client.filters import Filter
 from tests.simulation.play import play
-from tests.simulation.scenarios import exact_or_refused, read, refused, spaced
+from tests.simulation.scenarios import exact, exact_or_refused, read, refused, spaced
 from tests.simulation.world import BEGIN, SECOND, Manners, World, row
 
 
@@ -194,3 +194,19 @@ def test_ends_that_were_never_in_their_places_together():
         if moved > deleted:
             world = World(spaced(30), Manners(page_size=5))
             exact_or_refused(read(world, 16, 21, script, backwards=backwards, concurrency=4))
+
+
+def test_a_page_of_the_search_that_is_outdated():
+    """A page that the search has read is not believed when another answer has shown since that the listing changed.
+
+    One log is deleted, another one arrives, and one answer between them shows the smaller ``count``. The pages of the
+    result and their counts agree all the same.
+    """
+    rows = [row(serial, BEGIN + (60**3 - (60 - serial) ** 3) * SECOND) for serial in range(60)]
+    first, last = ((rows[serial].logged - BEGIN) / SECOND for serial in (24, 50))
+    for answer, place in product(range(2, 12), range(20, 56)):
+        moves = {
+            answer: [lambda world, place=place: world.delete(place)],
+            answer + 1: [lambda world: world.arrive(SECOND)],
+        }
+        exact(read(World(list(rows), Manners(page_size=3)), first, last, moves), "newest_first")

@@ -38,13 +38,14 @@ class Snapshot:
 
 
 def counts_are_monotonic(listing: Listing, pages: Iterable[Page]) -> bool:
-    """Return whether ``count`` changed in the harmless direction only, from one answer to the next.
+    """Return whether ``count`` changed in the harmless direction only, in all answers since the oldest of these pages.
 
     Newest first, ``count`` falls when logs expire behind the pages that are read; oldest first, it grows when logs
     arrive there. When it changes in the other direction, logs before these pages changed, or replicas that disagree
-    have answered.
+    have answered. Answers that show other pages count, too: a page may be much older than the others, when the search
+    has read it, and a deletion may have been made up for by an arrival since.
     """
-    counts = [page.count for page in sorted(pages, key=lambda page: page.sequence)]
+    counts = listing.counts_since(pages)
     return counts == sorted(counts, reverse=not listing.oldest_first)
 
 
@@ -152,7 +153,7 @@ def _add_logs(
 ) -> Flow[bool]:
     """Read the pages of some ties again and add their logs; return whether the pages are unchanged otherwise."""
     pages = yield from _read_ties(listing, by_number, ties)
-    if not _same_count(by_number, pages):
+    if not _same_count(listing, by_number):
         return False
     for page in pages:
         if page is None or not same_places(by_number[page.number].logs, page.logs):
@@ -171,7 +172,7 @@ def _server_reorders(listing: Listing, by_number: Mapping[int, Page], ties: Coll
     pages = yield from _read_ties(listing, by_number, ties)
     unchanged = all(page is not None and same_places(by_number[page.number].logs, page.logs) for page in pages)
     reordered = any(page is not None and page.ids != by_number[page.number].ids for page in pages)
-    return unchanged and _same_count(by_number, pages) and (reordered or not ties)
+    return unchanged and _same_count(listing, by_number) and (reordered or not ties)
 
 
 def _read_ties(listing: Listing, by_number: Mapping[int, Page], ties: Collection[Instant]) -> Flow[list[Page | None]]:
@@ -181,6 +182,6 @@ def _read_ties(listing: Listing, by_number: Mapping[int, Page], ties: Collection
     return (yield from listing.read_pages(numbers))
 
 
-def _same_count(by_number: Mapping[int, Page], pages: Iterable[Page | None]) -> bool:
-    """Return whether ``count`` is the same in all answers, so that a tie is not mixed with logs that were removed."""
-    return len({page.count for page in (*by_number.values(), *pages) if page is not None}) == 1
+def _same_count(listing: Listing, by_number: Mapping[int, Page]) -> bool:
+    """Return whether ``count`` did not change since these pages: a tie is not mixed with logs that were removed."""
+    return len(set(listing.counts_since(by_number.values()))) == 1

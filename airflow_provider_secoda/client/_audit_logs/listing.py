@@ -5,10 +5,9 @@ The API documents page numbers only: no page size, no cursor, no filter by date.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
-from itertools import count
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider_secoda.client._api.audit_log_page import Log, Page, TimestampField, read_audit_logs
@@ -33,7 +32,8 @@ class Listing:
     :param report: where every page is counted; only written
     :param order_shown: whether the server was seen to honour the sort; a listing of one page does not show it
     :param count_may_be_capped: whether ``count`` may be a limit of the server. Then deletions do not change it
-    :param sequence: numbers the answers; all copies of a listing share it
+    :param counts: the ``count`` of every answer, in the order in which they arrived; all copies of a listing share it,
+        also the one in the opposite order, because a change of the listing shows in any of them
     """
 
     timestamp_field: TimestampField
@@ -42,7 +42,7 @@ class Listing:
     sort: Sort | None = None
     order_shown: bool = True
     count_may_be_capped: bool = False
-    sequence: Iterator[int] = field(default_factory=partial(count, 1))
+    counts: list[int] = field(default_factory=list)
 
     # --- getting pages
 
@@ -60,10 +60,15 @@ class Listing:
         return tuple(params)
 
     def _read(self, number: int, response: Response) -> Page:
-        """Decode an answer and count it: every page that arrives passes here, including those that are not used."""
+        """Decode an answer and number it: every page that arrives passes here, including those that are not used."""
         page = read_audit_logs(response, number=number, field=self.timestamp_field)
         self.report.pages += 1
-        return page
+        self.counts.append(page.count)
+        return replace(page, sequence=len(self.counts))
+
+    def counts_since(self, pages: Iterable[Page]) -> list[int]:
+        """Return the ``count`` of every answer from the oldest of these pages to the last answer of all."""
+        return self.counts[min(page.sequence for page in pages) - 1 :]
 
     def accept(self, outcome: Any, number: int) -> Page | None:
         """Return the page, or None when the server does not show it: it is empty, or its number is refused.
@@ -71,15 +76,11 @@ class Listing:
         :raises SecodaError: any other error
         """
         if isinstance(outcome, Page):
-            return self._number(outcome) if outcome.logs else None
+            return outcome if outcome.logs else None
         if isinstance(outcome, SecodaNotFoundError | SecodaRequestError) and number > 1:
             return None
         error: SecodaError = outcome
         raise error
-
-    def _number(self, page: Page) -> Page:
-        """Give an answer its number; answers to parallel requests are numbered in the order of their pages."""
-        return replace(page, sequence=next(self.sequence))
 
     def read_page(self, number: int, *, attempts: int | None = None) -> Flow[Page]:
         """Read one page, which may be empty.
@@ -87,7 +88,8 @@ class Listing:
         :param attempts: how often to send the request at most; the client's retry policy when left out
         """
         call = self.call(number)
-        return self._number((yield from once(call if attempts is None else replace(call, attempts=attempts))))
+        page: Page = yield from once(call if attempts is None else replace(call, attempts=attempts))
+        return page
 
     def read_pages(self, numbers: Sequence[int]) -> Flow[list[Page | None]]:
         """Read pages in parallel; None is a page that the server does not show."""
@@ -96,8 +98,7 @@ class Listing:
 
     def read_both_ends(self) -> Flow[list[Page | SecodaError]]:
         """Read page 1 in this order and page 1 in the opposite order, in parallel; return pages or errors."""
-        outcomes = yield from several([self.call(1), self.reversed().call(1)])
-        return [self._number(outcome) if isinstance(outcome, Page) else outcome for outcome in outcomes]
+        return (yield from several([self.call(1), self.reversed().call(1)]))
 
     # --- the order
 

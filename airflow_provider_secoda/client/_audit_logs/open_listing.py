@@ -63,10 +63,10 @@ def open_listing(timestamp_field: TimestampField, filter_: Filter | None, report
             unordered = f"the only page has {len(short.logs)} logs, but `count` is {short.count}"
         elif min(newest.total_pages, oldest.total_pages) > 1 and len(newest.logs) != len(oldest.logs):
             unordered = f"page 1 has {len(newest.logs)} logs newest first, but {len(oldest.logs)} oldest first"
-        elif not _are_opposite(newest, oldest) or not (yield from _confirm(listing, newest, oldest)):
-            unordered = f"the server returns the same logs first for both directions of a sort by {timestamp_field}"
+        elif _are_opposite(newest, oldest) and (confirmed := (yield from _confirm(listing, newest, oldest))):
+            return OpenedListing(listing, *confirmed)
         else:
-            return OpenedListing(listing, newest, oldest)
+            unordered = f"the server returns the same logs first for both directions of a sort by {timestamp_field}"
     listing = Listing(timestamp_field, filter_, report)
     first_page = yield from listing.read_page(1)
     return OpenedListing(_with_counts(listing, first_page), first_page, unordered=unordered)
@@ -97,22 +97,23 @@ def _are_opposite(newest: Page, oldest: Page) -> bool:
     return not disjoint or not set(newest.ids) & set(oldest.ids)
 
 
-def _confirm(listing: Listing, newest: Page, oldest: Page) -> Flow[bool]:
-    """Return whether two first pages are the two ends of one listing.
+def _confirm(listing: Listing, newest: Page, oldest: Page) -> Flow[tuple[Page, Page] | None]:
+    """Return two first pages that are the two ends of one listing, as the last answers show them, or None.
 
     A page with one timestamp does not show an order, and a page with few may be in order by chance. Two such pages
     also differ when the listing is in any other order and changed between the two answers. So both are read again
     until two reads in a row agree: a change that moved the listing on does not move it back.
     """
-    pair = [newest, oldest]
+    pair = (newest, oldest)
     if all(len({log.at for log in page.logs}) >= _MIN_TIMESTAMPS for page in pair):
-        return True
+        return pair
     for _ in range(_CONFIRMATIONS):
-        again = _raise_errors((yield from listing.read_both_ends()))
+        newest, oldest = _raise_errors((yield from listing.read_both_ends()))
+        again = (newest, oldest)
         before, after = ([(page.count, *(log.at for log in page.logs)) for page in both] for both in (pair, again))
         if before == after:  # the ids may differ: a server may reorder logs of one timestamp in each answer
-            return True
+            return again
         if not _are_opposite(*again) or any(len(a.logs) != len(b.logs) for a, b in zip(pair, again, strict=True)):
-            return False
+            return None
         pair = again
-    return False
+    return None
