@@ -70,7 +70,7 @@ def play(seed: int) -> Played:
     order = rng.randrange(1 << 30)
     plan = _plan(rng, rows, theme)
     if not plan.moves and not plan.script:
-        rows = _one_out_one_in(random.Random(-1 - seed), rows, plan)
+        rows = _one_out_one_in(random.Random(-1 - seed), rows, manners, plan)
     world = World(rows, manners, order)
     played = Played(seed, happened=world.happened)
     for query in _windows(rng, rows):
@@ -227,26 +227,28 @@ def _moves(rng: random.Random, rows: list[Row], plan: Plan) -> None:
             plan.script.setdefault(answer, []).extend(some)
 
 
-def _one_out_one_in(rng: random.Random, rows: list[Row], plan: Plan) -> list[Row]:
-    """Plan one deletion and one arrival within three answers, in a history that is denser at one of its ends.
+def _one_out_one_in(rng: random.Random, rows: list[Row], manners: Manners, plan: Plan) -> list[Row]:
+    """Plan one deletion and one arrival within three answers, mostly in a history that is denser at one of its ends.
 
     Then the search misses, and pages that it has read are used after the deletion.
     """
-    style = rng.choice(("even", "old", "new"))
-    gone, arrives_at_head, first = rng.randrange(1 << 16), rng.random() < 0.8, rng.randrange(12)
-    logged = rng.choice(rows).logged if rows else BEGIN
+    shape = rng.choice(("as drawn", "old", "new", "new"))
+    if shape != "as drawn" and len({item.id for item in rows}) == len(rows):
+        last = 59
+        powers = [serial**3 if shape == "old" else last**3 - (last - serial) ** 3 for serial in range(last + 1)]
+        rows = [row(serial, BEGIN + power * SECOND) for serial, power in enumerate(powers)]
+        manners.page_size = min(manners.page_size, 3)
+    gone, logged = rng.randrange(1 << 16), rng.choice(rows).logged if rows else BEGIN
+    late = rng.random() < 0.2
     moves: list[Callable[[World], None]] = [
         lambda world: world.delete(gone),
-        lambda world: world.arrive(SECOND) if arrives_at_head else world.arrive_late(logged),
+        lambda world: world.arrive_late(logged) if late else world.arrive(SECOND),
     ]
     rng.shuffle(moves)
+    first = rng.randrange(2, 12)
     plan.script[first] = moves[:1]
     plan.script.setdefault(first + rng.choice((0, 1, 1, 2)), []).extend(moves[1:])
-    if style == "even" or len({item.id for item in rows}) < len(rows):
-        return rows
-    last = max((item.serial for item in rows), default=0)
-    powers = [serial**3 if style == "new" else last**3 - (last - serial) ** 3 for serial in range(last + 1)]
-    return [row(item.serial, BEGIN + powers[item.serial] * SECOND, None, item.id) for item in rows]
+    return rows
 
 
 def _windows(rng: random.Random, rows: list[Row]) -> list[WindowQuery]:

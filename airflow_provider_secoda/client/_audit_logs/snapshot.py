@@ -7,7 +7,7 @@ requested in parallel, fits together when
 1. the first and the last page, read again after all the others, show the same logs in the same places;
 2. no log is on two of the pages;
 3. the logs are in order from page to page, and every page except the last page of the listing is full;
-4. ``count`` is the same in all these responses.
+4. ``count`` is the same in all these responses, and in all others that arrived since the oldest of them.
 
 In short: by (4) logs only move towards the last page, as others arrive and expire. When they do so between the reads of
 two consecutive pages, a log is on both, which (2) excludes; by (1) they did not between the reads of the first and of
