@@ -68,7 +68,6 @@ def resolve_window(
     *,
     start: datetime | str | None = None,
     end: datetime | str | None = None,
-    timetable: Any,
 ) -> Window:
     """Return the window that a run is about, by the first of these rules that applies.
 
@@ -79,11 +78,11 @@ def resolve_window(
       or, for a run without a data interval, its ``run_after``. Airflow itself computes the ticks, in the time zone of
       the schedule, so the windows of consecutive scheduled runs follow one another without a gap or an overlap.
 
-    :param context: the context of the task; keys that a run does not have may be missing
+    :param context: the context of the task; keys that a run does not have may be missing; only the last two rules
+        need ``dag``
     :param start: inclusive: an aware datetime, or an ISO 8601 string as a rendered template gives it; UTC if it has no
         offset
     :param end: exclusive, likewise
-    :param timetable: ``dag.timetable``, as the task gets it
     :raises WindowError: the arguments are not a window; or no rule applies, as to a run that an asset triggered, or to
         a DAG without a schedule
     """
@@ -92,6 +91,10 @@ def resolve_window(
     interval_start, interval_end = (run_fact(context, name) for name in ("data_interval_start", "data_interval_end"))
     if interval_start is not None and interval_end is not None and interval_start < interval_end:
         return Window(utc(interval_start), utc(interval_end), "data_interval")
+    dag = context.get("dag")
+    if dag is None:
+        raise WindowError(f"The context has no data interval and no DAG whose schedule could give a window. {_OPTIONS}")
+    timetable = dag.timetable
     if (date := _partition_date(context, timetable)) is not None:
         return _from_partition(timetable, date)
     if run_type_of(context.get("dag_run")) in ("asset_triggered", "dataset_triggered"):
@@ -99,7 +102,7 @@ def resolve_window(
     instant = interval_end if interval_end is not None else run_fact(context, "run_after")
     if instant is None:
         raise WindowError(f"The run has neither a data interval nor a run_after. {_OPTIONS}")
-    period = last_period(timetable, instant, anchor=getattr(context.get("dag"), "start_date", None))
+    period = last_period(timetable, instant, anchor=dag.start_date)
     if period is None:
         raise WindowError(
             f"The run has no data interval, and the DAG's schedule ({type(timetable).__name__}) has no complete "

@@ -23,7 +23,7 @@ def split() -> list[dict[str, str]]:
 
     context: Any = get_current_context()
     given = context["params"]
-    window = resolve_window(context, start=given["start"], end=given["end"], timetable=context["dag"].timetable)
+    window = resolve_window(context, start=given["start"], end=given["end"])
     return split_window(window.start, window.end, every=timedelta(days=1))
 
 

@@ -9,6 +9,7 @@ from urllib.parse import unquote, urlsplit
 
 from airflow.providers.common.compat.sdk import BaseHook
 
+from airflow_provider_secoda._arguments import parse_datetime
 from airflow_provider_secoda._compat import mask_secret
 from airflow_provider_secoda.client._api.json_checks import load
 from airflow_provider_secoda.client.errors import SecodaError
@@ -129,8 +130,8 @@ class SecodaHook(BaseHook):
 
     def iter_audit_logs(
         self,
-        start: datetime,
-        end: datetime,
+        start: datetime | str,
+        end: datetime | str,
         filter: Mapping[str, Any] | str | None = None,  # noqa: A002 - the API's name
         timestamp_field: TimestampField = "logged_at",
         *,
@@ -141,8 +142,7 @@ class SecodaHook(BaseHook):
         A part of the window that the listing shows only oldest first, or in no order, is streamed in the order in which
         it was read.
 
-        :param start: aware
-        :param end: aware
+        :param start: an aware datetime, or an ISO 8601 string (UTC if it has no offset); likewise ``end``
         :param concurrency: how many requests may be in flight
         :raises SecodaIncompleteError: if it cannot be proven that no log is missing; only a stream that ends without an
             error is complete
@@ -154,8 +154,8 @@ class SecodaHook(BaseHook):
 
     def iter_raw_audit_logs(
         self,
-        start: datetime,
-        end: datetime,
+        start: datetime | str,
+        end: datetime | str,
         *,
         filter: Mapping[str, Any] | str | None = None,  # noqa: A002 - the API's name
         timestamp_field: TimestampField = "logged_at",
@@ -166,9 +166,10 @@ class SecodaHook(BaseHook):
 
         :param report: filled while reading
         """
+        edges = parse_datetime("start", start), parse_datetime("end", end)
         with self._using_client() as client:
             batches = client.iter_logs(
-                start, end, filter=filter, timestamp_field=timestamp_field, concurrency=concurrency, report=report
+                *edges, filter=filter, timestamp_field=timestamp_field, concurrency=concurrency, report=report
             )
             yield from counting_logs(batches, self.secoda_conn_id)
 

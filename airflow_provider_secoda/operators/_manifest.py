@@ -79,12 +79,13 @@ def manifest_header(written: WrittenFile, read: WindowRead, *, settle: timedelta
 
 
 def _run(context: Context) -> dict[str, Any]:
-    instance: Any = context.get("ti")
-    logical_date: datetime | None = context.get("logical_date")
+    # A caller who executes the operator by hand may pass no task instance, or a mock.
+    instance, logical_date = context.get("ti"), context.get("logical_date")
+    names = ("dag_id", "task_id", "run_id", "map_index", "try_number")
+    values = {name: getattr(instance, name, None) for name in names}
     return {
-        # A caller who executes the operator by hand may pass no task instance.
-        **{name: getattr(instance, name, None) for name in ("dag_id", "task_id", "run_id", "map_index", "try_number")},
-        "logical_date": None if logical_date is None else format_datetime(logical_date),
+        **{name: value if isinstance(value, str | int) else None for name, value in values.items()},
+        "logical_date": format_datetime(logical_date) if isinstance(logical_date, datetime) else None,
     }
 
 

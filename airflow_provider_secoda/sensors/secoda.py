@@ -168,6 +168,7 @@ class SecodaVersionHistorySensor(ResourceLineage, BaseSensorOperator):
     def _poll(self, context: Context) -> list[dict[str, Any]]:
         from airflow_provider_secoda.hooks._errors import final_errors_fail  # noqa: PLC0415 - DAG files are parsed often
 
+        context = context or {}  # a unit test may pass None
         with final_errors_fail():
             self._poller = poller = self._poller or self._make_poller(context)
             pushed = poller.link

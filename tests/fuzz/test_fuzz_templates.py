@@ -121,7 +121,7 @@ def test_any_window(start, end):
     if start is None and end is None:
         return
     try:
-        window = resolve_window({}, start=start, end=end, timetable=None)
+        window = resolve_window({}, start=start, end=end)
     except WindowError:
         return
     assert window.start < window.end

@@ -22,8 +22,8 @@ def resolve(timetable=None, *, start=None, end=None, dag_start=None, context=Non
 
     if "at" in run:
         run["data_interval_start"] = run["data_interval_end"] = run.pop("at")
-    context = {"dag_run": SimpleNamespace(**run), "dag": SimpleNamespace(start_date=dag_start)} | (context or {})
-    return resolve_window(context, start=start, end=end, timetable=timetable)
+    dag = SimpleNamespace(start_date=dag_start, timetable=timetable)
+    return resolve_window({"dag_run": SimpleNamespace(**run), "dag": dag} | (context or {}), start=start, end=end)
 
 
 def span(window):

@@ -90,7 +90,7 @@ else:
 
 @task
 def window(**context):
-    found = resolve_window(context, timetable=context["dag"].timetable)
+    found = resolve_window(context)
     return [found.start.isoformat(), found.end.isoformat(), found.rule]
 
 

@@ -291,9 +291,9 @@ def links() -> None:
     assert_type(SecodaResourceLink().xcom_key, str)
 
 
-def windows(context: dict[str, Any], timetable: Any) -> None:
+def windows(context: dict[str, Any]) -> None:
     try:
-        window = resolve_window(context, start=None, end="2026-01-01", timetable=timetable)
+        window = resolve_window(context, start=None, end="2026-01-01")
     except WindowError as error:
         assert_type(error, WindowError)
     else:
@@ -304,7 +304,7 @@ def windows(context: dict[str, Any], timetable: Any) -> None:
     assert_type(split_window(NOW, "2026-01-02", every=timedelta(hours=1), at_most=24), list[dict[str, str]])
 
     split_window(NOW, NOW, every=3600)  # type: ignore[arg-type]
-    resolve_window(context)  # type: ignore[call-arg]
+    resolve_window(context, start=1)  # type: ignore[arg-type]
 
 
 def verification() -> None:
