@@ -79,8 +79,8 @@ def get_provider_info():  # type: ignore[no-untyped-def]  # noqa: ANN201 - an an
                     },
                     "proxy": {
                         "label": "Proxy",
-                        "description": "URL of an HTTP proxy for all requests of this connection",
-                        "schema": {"type": ["string", "null"]},
+                        "description": "URL of an HTTP proxy for all requests; may contain a user and a password",
+                        "schema": {"type": ["string", "null"], "format": "password"},
                     },
                 },
             }

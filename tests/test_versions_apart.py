@@ -19,7 +19,6 @@ NOT_VERSIONS = {
     ("_schedule_periods.py", "getattr(timetable, 'partition_mapper_config')"): "only some timetables have it",
     ("_schedule_periods.py", "getattr(timetable, 'default_partition_mapper')"): "only some timetables have it",
     ("windows.py", "getattr(timetable, 'key_format')"): "only some timetables have it",
-    ("windows.py", "getattr(context.get('dag'), 'start_date')"): "a context made by hand has no DAG",
     ("_schedule_periods.py", "getattr(delta, 'months')"): "a timedelta has none",
     ("_schedule_periods.py", "getattr(delta, 'years')"): "a timedelta has none",
     ("operators/_manifest.py", "__version__ of airflow"): "the version is written down, and decides nothing",

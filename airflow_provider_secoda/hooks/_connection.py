@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
 
 from airflow_provider_secoda.client._api.base_url import check_proxy, resolve_base_url
 from airflow_provider_secoda.client._api.endpoint import USER_AGENT, Endpoint, Key, Limits, require_key
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Connection
 
 DEFAULT_TIMEOUT = 60.0
+#: What Airflow 2 shows in a form in place of a secret (``airflow.www.views.SENSITIVE_FIELD_PLACEHOLDER``).
+_SAVED_SECRET = "RATHER_LONG_SENSITIVE_FIELD_PLACEHOLDER"  # noqa: S105 - not a password
 #: Logged in every run, with the connection's id.
 UNVERIFIED_WARNING = (
     "Connection %r does not verify the server's certificate: anyone on the network path can read the API key and "
@@ -169,20 +172,40 @@ def _verify(value: Any) -> bool | str:
     return True if text.lower() in ("", "true", "yes", "on", "1") else text
 
 
+def proxy_secrets(proxy: str | None) -> set[str]:
+    """Return what must be masked of a proxy's URL: the password or, without one, the user, as written and decoded."""
+    parts = urlsplit(proxy or "")
+    secret = parts.password or parts.username or ""
+    return {secret, unquote(secret)} - {""}
+
+
 def form_widgets(form: Mapping[str, Any]) -> dict[str, Any]:
     """Return the widgets of the form's own fields, which the provider info describes."""
     from flask_appbuilder.fieldwidgets import BS3TextFieldWidget  # noqa: PLC0415
     from flask_babel import lazy_gettext  # noqa: PLC0415
-    from wtforms import StringField  # noqa: PLC0415
+    from wtforms import PasswordField, StringField  # noqa: PLC0415
     from wtforms.validators import Optional, any_of  # noqa: PLC0415
 
     widgets = {}
     for name, spec in form.items():
-        choices = spec["schema"].get("enum")
-        widgets[name] = StringField(
+        choices, is_secret = spec["schema"].get("enum"), spec["schema"].get("format") == "password"
+        widgets[name] = (PasswordField if is_secret else StringField)(
             lazy_gettext(spec["label"]),
-            widget=BS3TextFieldWidget(),
+            widget=_render_secret if is_secret else BS3TextFieldWidget(),
             description=spec["description"],
             validators=[Optional(), *([any_of(choices)] if choices else [])],
         )
     return widgets
+
+
+def _render_secret(field: Any, **kwargs: Any) -> Any:
+    """Render a password field on Airflow 2 that shows a saved value as Airflow's placeholder.
+
+    When the form is saved, Airflow 2 keeps an extra whose field contains this placeholder, and deletes one whose field
+    is empty, as a password field otherwise is.
+    """
+    from flask_appbuilder.fieldwidgets import BS3PasswordFieldWidget  # noqa: PLC0415
+
+    widget = BS3PasswordFieldWidget()
+    widget.hide_value = False
+    return widget(field, value=_SAVED_SECRET if field.data else "", **kwargs)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit
 
 from airflow.providers.common.compat.sdk import BaseHook
 
@@ -64,21 +63,19 @@ class SecodaHook(BaseHook):
 
         :raises SecodaConfigurationError: naming the field to set or to change
         """
-        from airflow_provider_secoda.hooks._connection import UNVERIFIED_WARNING, read_connection  # noqa: PLC0415
+        from airflow_provider_secoda.hooks import _connection  # noqa: PLC0415 - not for parsing
 
         if self._settings is None:
-            settings = read_connection(_mask_key(self.get_connection(self.secoda_conn_id)))
-            proxy_password = urlsplit(settings.endpoint.proxy or "").password
-            if proxy_password:
-                mask_secret(proxy_password)
-                mask_secret(unquote(proxy_password))
+            settings = _connection.read_connection(_mask_key(self.get_connection(self.secoda_conn_id)))
+            for secret in _connection.proxy_secrets(settings.endpoint.proxy):
+                mask_secret(secret)
             if settings.unknown_extras:
                 unknown = ", ".join(settings.unknown_extras)
                 self.log.warning(
                     "Connection %r has extras that this provider does not use: %s", self.secoda_conn_id, unknown
                 )
             if settings.endpoint.verify is False:
-                self.log.warning(UNVERIFIED_WARNING, self.secoda_conn_id)
+                self.log.warning(_connection.UNVERIFIED_WARNING, self.secoda_conn_id)
             self._settings = settings
         return self._settings
 

@@ -19,6 +19,7 @@ def test_the_form_has_the_fields_of_secoda(page):
     standard = page.screenshot(DIALOG)
     page.unfold("Extra Fields")
     shown = page.read("Customer domain", "Link to a resource", "Timeout", "Verify TLS", "Proxy", within=DIALOG)
+    assert page.find(field("Proxy")).get_attribute("type") == "password"
     assert "Where the workspace lives: us (also when left empty), eu, apac or on_premise" in shown
     page.click(field("Region"))
     page.until(lambda: len(page.all("//*[@role='option']")) > 1, "the regions")

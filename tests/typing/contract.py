@@ -179,7 +179,8 @@ def hook() -> None:
     assert_type(hook.iter_version_histories("4f1c"), Iterator[dict[str, Any]])
     assert_type(hook.resource_url("4f1c"), str | None)
 
-    hook.iter_audit_logs("2026-01-01", NOW)  # type: ignore[arg-type]
+    hook.iter_audit_logs("2026-01-01", "2026-01-02")
+    hook.iter_audit_logs(1, NOW)  # type: ignore[arg-type]
     hook.iter_audit_logs(NOW, NOW, timestamp_field="updated_at")  # type: ignore[arg-type]
     hook.list_audit_logs(page="1")  # type: ignore[arg-type]
 
