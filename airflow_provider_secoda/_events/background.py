@@ -7,6 +7,7 @@ import logging
 import time
 
 from airflow_provider_secoda.client._http.retry import Backoff
+from airflow_provider_secoda.client._http.retry_log import LONG_PAUSE, describe_pause
 from airflow_provider_secoda.client.errors import SecodaError, SecodaPermissionError, SecodaRateLimitError
 
 log = logging.getLogger(__name__)
@@ -76,7 +77,11 @@ class FailureBackoff:
             )
         # Only an administrator can change a permission: use the longest pause.
         pause = self._backoff.delay(_MANY if isinstance(error, SecodaPermissionError) else self.failures)
-        return max(pause, min(getattr(error, "retry_after", None) or 0.0, MAX_RETRY_AFTER))
+        retry_after = min(getattr(error, "retry_after", None) or 0.0, MAX_RETRY_AFTER)
+        if retry_after > max(pause, LONG_PAUSE):
+            text = describe_pause(retry_after)
+            log.warning("%s is not retried for %s: Retry-After of the server", self._operation, text)
+        return max(pause, retry_after)
 
     def succeed(self) -> None:
         """Record a success."""

@@ -17,6 +17,7 @@ from airflow_provider_secoda._arguments import check_match, check_text, parse_da
 from airflow_provider_secoda._storable import storable
 from airflow_provider_secoda.client._api.timestamps import to_instant
 from airflow_provider_secoda.client._http.retry import Backoff
+from airflow_provider_secoda.client._http.retry_log import LONG_PAUSE, describe_pause
 from airflow_provider_secoda.client._versions.history import Baseline, Match, VersionEntry
 from airflow_provider_secoda.client._versions.page_order import PageOrder  # noqa: TC001 - msgspec evaluates it
 from airflow_provider_secoda.client._versions.poll import Poll
@@ -150,8 +151,13 @@ class VersionPoller:
         first = max(spec.poke_interval, MIN_PAUSE)
         longest = math.inf if spec.max_wait is None else max(spec.max_wait, MIN_PAUSE)
         doublings = math.floor(math.log2(max(0.0, waited) / first + 1)) if spec.exponential_backoff else 0
-        pause = max(Backoff(first, longest).delay(doublings + 1), self.retry_after())
-        return max(min(pause, left), MIN_PAUSE)
+        pause, retry_after = Backoff(first, longest).delay(doublings + 1), self.retry_after()
+        if retry_after > max(pause, LONG_PAUSE):
+            self.log.warning(
+                "Resource %s is not polled for %s: Retry-After of the server of connection %r",
+                spec.resource_id, describe_pause(retry_after), spec.secoda_conn_id,
+            )  # fmt: skip
+        return max(min(max(pause, retry_after), left), MIN_PAUSE)
 
     def _is_awaited(self, error: SecodaError) -> bool:
         """Return whether an error says that the resource does not exist yet, which is what the wait is for."""
@@ -170,15 +176,10 @@ class VersionPoller:
         self.state = SensorState(self.state.page_order, failures, name, retry_at)
 
     def _add_context(self, error: SecodaError) -> None:
-        """Add resource and connection to an error's message, and ``Retry-After``.
-
-        A worker receives only the message of an error that was raised in the triggerer.
-        """
+        """Add resource and connection to an error's message."""
         what = f"resource {self.spec.resource_id!r} by connection {self.spec.secoda_conn_id!r}: "
         if error.args and not str(error.args[0]).startswith(what):
-            seconds = getattr(error, "retry_after", None)
-            retry_after = "" if seconds is None else f" (Retry-After: {seconds:.15g} s)"
-            error.args = (f"{what}{error.args[0]}{retry_after}", *error.args[1:])
+            error.args = (f"{what}{error.args[0]}", *error.args[1:])
 
 
 def describe(resource_id: str, entries: Sequence[VersionEntry], match: Match) -> str:

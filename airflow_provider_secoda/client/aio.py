@@ -9,7 +9,7 @@ from airflow_provider_secoda.client._api.base_url import resolve_base_url
 from airflow_provider_secoda.client._api.endpoint import USER_AGENT, Endpoint, Key, Limits, require_key
 from airflow_provider_secoda.client._api.flow import Emit, Flow
 from airflow_provider_secoda.client._http.exchange import ClientBase, appending
-from airflow_provider_secoda.client._http.httpx_transport import AsyncTransport, Gate
+from airflow_provider_secoda.client._http.httpx_transport import AsyncTransport
 from airflow_provider_secoda.client.errors import SecodaConfigurationError, SecodaError
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from airflow_provider_secoda.client._http.exchange import Attempt, Outcome
+    from airflow_provider_secoda.client._http.gate import Gate
     from airflow_provider_secoda.client._http.retry import RetryPolicy
 
 __all__ = ["AsyncSecodaClient"]

@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary
 
 from asgiref.sync import sync_to_async
 
-from airflow_provider_secoda.client._http.httpx_transport import Gate
+from airflow_provider_secoda.client._http.gate import Gate
 from airflow_provider_secoda.client._http.retry import POLL_POLICY
 from airflow_provider_secoda.client.aio import AsyncSecodaClient
 from airflow_provider_secoda.hooks._metrics import prepare_metrics, record_request_metrics
@@ -42,7 +42,7 @@ class SharedClient:
         self._client: AsyncSecodaClient | None = None
         self._settings: ConnectionSettings | None = None
         self._retired: list[AsyncSecodaClient] = []
-        self._gate = Gate()
+        self._gate = Gate(f"Connection {secoda_conn_id!r}")
         self._read_at = 0.0
 
     async def value(self, flow: Flow[R], *, concurrency: int = 1) -> R:
@@ -97,6 +97,7 @@ class SharedClient:
 
     @asynccontextmanager
     async def _slot(self) -> AsyncIterator[AsyncSecodaClient]:
+        await self._gate.wait()  # here too, so that everyone who waits for it logs that, and not only those with a slot
         async with self._slots:
             client = await self._get_client()
             with record_request_metrics(client, self.secoda_conn_id):

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from airflow.providers.common.compat.sdk import BaseSensorOperator
 
-#: What :class:`~.wait.VersionPoller` adds to the message of an error that has a ``retry_after``.
+#: What the client adds to the message of an error that has a ``retry_after``.
 _RETRY_AFTER = re.compile(r" \(Retry-After: (\d+(?:\.\d+)?) s\)$")
 _LAST_LINE = re.compile(r"^(?:[\w.]+\.)?(Secoda\w+Error|AirflowNotFoundException): (.+)$")
 

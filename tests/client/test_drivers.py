@@ -473,7 +473,7 @@ def test_a_proxy_sees_no_key(driver, elsewhere):
     [
         ("us%C3%A9r:p%C3%A4ss%20%E2%82%AC%E6%96%87", "usér:päss €文"),
         ("usér:päss€文", "usér:päss€文"),
-        ("user:%E4%FF", b"user:\xe4\xff"),  # bytes that are no UTF-8 are sent as they are
+        ("user:%E4%FF", b"user:\xe4\xff"),  # bytes that are not UTF-8 are sent as they are
         ("user", "user:"),
         (":p%3Aw%40", ":p:w@"),
         ("us%0D%0Aer:%00", "us\r\ner:\0"),

@@ -36,6 +36,7 @@ from airflow_provider_secoda.client.errors import (
 BASE = "https://secoda.example.com"
 PATH = "/api/v1/activity_log/audit_logs/"
 NOW = datetime(2026, 10, 14, 12, tzinfo=timezone.utc)
+EPOCH = int(NOW.timestamp())
 OK = Response(200, {}, b"page")
 
 
@@ -155,6 +156,7 @@ def test_a_body_that_cannot_be_read_is_retried():
     [
         ("0", None, 0),
         ("7", None, 7),
+        ("7.25", None, 7.25),
         (" 120 ", None, 120),
         ("0000000000000000007", None, 7),
         (NOW + timedelta(seconds=90), NOW, 90),
@@ -165,16 +167,22 @@ def test_a_body_that_cannot_be_read_is_retried():
         ("Wed Oct 14 12:01:30 2026", NOW, 90),  # the three forms of RFC 9110, section 5.6.7
         ("Wednesday, 14-Oct-26 12:01:30 GMT", NOW, 90),
         (NOW + timedelta(seconds=90), "Wed Oct 14 12:00:00 2026", 90),
+        (EPOCH + 90, NOW, 90),  # as some servers send it
+        (EPOCH + 90, None, 95),
+        (f"{EPOCH + 90}.5", NOW, 90.5),
+        (f"{EPOCH + 90}125", NOW, 90.125),  # milliseconds
+        (EPOCH - 90, NOW, 0),
     ],
 )
 def test_retry_after(header, date, pause, monkeypatch):
-    """Retry-After is in seconds or a date, which is compared with the server's clock, in any local time zone."""
+    """Retry-After is in seconds or a time, which is compared with the server's clock, in any local time zone."""
     monkeypatch.setenv("TZ", "Pacific/Auckland")
     __import__("time").tzset()
-    headers = {"retry-after": header if isinstance(header, str) else format_datetime(header, usegmt=True)}
+    is_date = isinstance(header, datetime)
+    headers = {"retry-after": format_datetime(header, usegmt=True) if is_date else str(header)}
     if date is not None:
         headers["date"] = date if isinstance(date, str) else format_datetime(date, usegmt=True)
-    wire, attempt = first()
+    wire, attempt = first(base=0.0)
     received = (NOW - timedelta(seconds=5)).timestamp()
     assert again(wire, attempt, Response(503, headers, received_at=received)).pause == pause
     monkeypatch.undo()
@@ -182,7 +190,7 @@ def test_retry_after(header, date, pause, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "text", ["", " ", "-5", "7s", "soon", "1e3", "٧", "Wed, 99 Oct 2026 12:00:00 GMT", "\x00", ","]
+    "text", ["", " ", "-5", "7s", "soon", "1e3", ".5", "5.", "٧", "Wed, 99 Oct 2026 12:00:00 GMT", "\x00", ",", "inf"]
 )
 def test_an_invalid_retry_after(text):
     """A Retry-After that is neither seconds nor a date is ignored: the backoff is used."""
@@ -190,16 +198,56 @@ def test_an_invalid_retry_after(text):
     assert 2.0 <= again(wire, attempt, Response(429, {"retry-after": text})).pause <= 4.0
 
 
+@pytest.mark.parametrize("header", ["0", "0.0", format_datetime(NOW - timedelta(hours=1)), str(EPOCH - 3_600)])
+def test_a_retry_after_that_has_passed(header):
+    """A server that allows a retry at once, for example because its clock is wrong, gets retries with backoff."""
+    wire, attempt = first(base=4.0)
+    for longest in (4, 8, 16):
+        attempt = again(wire, attempt, Response(429, {"retry-after": header, "date": format_datetime(NOW)}))
+        assert longest / 2 <= attempt.pause <= longest
+
+
 @pytest.mark.parametrize(
-    "header",
-    ["901", "99999999999999999999999999", format_datetime(NOW + timedelta(hours=1), usegmt=True)],
+    ("header", "seconds"),
+    [
+        ("901", 901),
+        (format_datetime(NOW + timedelta(hours=1), usegmt=True), 3_600),
+        (str(EPOCH + 3_600), 3_600),
+        (f"{EPOCH + 3_600}000", 3_600),
+        *((text, 86_400) for text in ("86401", "999999999", "9" * 26, "9" * 400, "4102444800", "6000000000000000")),
+        (format_datetime(NOW + timedelta(days=400), usegmt=True), 86_400),
+    ],
 )
-def test_a_retry_after_beyond_the_limit(header):
-    """A longer ``Retry-After`` than the limit is raised at once, with its seconds."""
+def test_a_retry_after_beyond_the_limit(header, seconds):
+    """A longer ``Retry-After`` than the limit is raised at once, with its seconds, which are at most a day."""
     wire, attempt = first(max_retry_after=900)
     error = outcome(wire, attempt, Response(429, {"retry-after": header, "date": format_datetime(NOW)}))
     assert isinstance(error, SecodaRateLimitError)
-    assert error.retry_after > 900
+    assert error.retry_after == seconds
+
+
+@pytest.mark.parametrize(
+    ("headers", "pause"),
+    [
+        ({"x-ratelimit-remaining": "0", "x-ratelimit-reset": "40"}, 40),
+        ({"x-ratelimit-remaining": "0", "x-ratelimit-reset": str(EPOCH + 40)}, 40),
+        ({"x-ratelimit-remaining": "0", "x-ratelimit-reset": str(EPOCH + 40), "retry-after": "7"}, 7),
+        ({"x-ratelimit-remaining": "0", "x-ratelimit-reset": "40", "retry-after": "soon"}, 40),
+        (
+            {"x-ratelimit-remaining": "3", "x-ratelimit-reset": "40"},
+            None,
+        ),  # of another quota than the one that is used up
+        ({"x-ratelimit-reset": "40"}, None),
+        ({"x-ratelimit-remaining": "0", "x-ratelimit-reset": "-1"}, None),
+    ],
+)
+def test_a_quota_that_is_used_up(headers, pause):
+    """A 429 without Retry-After says in ``X-RateLimit-Reset`` when its quota is available again."""
+    wire, attempt = first(base=4.0)
+    again_after = again(wire, attempt, Response(429, {"date": format_datetime(NOW)} | headers)).pause
+    assert again_after == pause if pause else 2 <= again_after <= 4
+    wire, attempt = first(base=4.0)
+    assert again(wire, attempt, Response(503, {"x-ratelimit-remaining": "0", "x-ratelimit-reset": "40"})).pause <= 4
 
 
 def test_a_retry_after_at_the_limit():

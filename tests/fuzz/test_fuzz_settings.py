@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from airflow_provider_secoda.client._api.base_url import is_loopback
 from airflow_provider_secoda.client._api.flow import Call, Request, Response, once
 from airflow_provider_secoda.client._http.exchange import exchange
-from airflow_provider_secoda.client._http.httpx_transport import Gate
+from airflow_provider_secoda.client._http.gate import Gate
 from airflow_provider_secoda.client._http.responses import interpret
 from airflow_provider_secoda.client._http.retry import RetryPolicy
 from airflow_provider_secoda.client.aio import AsyncSecodaClient
@@ -146,7 +146,7 @@ def test_any_connection_makes_a_client_or_says_why_not(host, port, schema, passw
     try:
         settings = read_connection(stored)
         SecodaClient.from_endpoint(settings.endpoint)
-        AsyncSecodaClient.from_endpoint(settings.endpoint, Gate(), max_connections=1)
+        AsyncSecodaClient.from_endpoint(settings.endpoint, Gate(""), max_connections=1)
         for kind in (SecodaClient, AsyncSecodaClient):  # what a connection accepts, the constructors accept
             assert kind(password, settings.base_url).base_url == settings.base_url
     except SecodaConfigurationError as error:

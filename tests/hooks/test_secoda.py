@@ -276,6 +276,16 @@ def test_retriable_errors_are_raised_unchanged(month, monkeypatch):
         list(hook.iter_audit_logs(START, END))
 
 
+def test_a_retry_within_a_task_is_logged(month, caplog):
+    """A read that succeeds through several failures has a line for the first of each kind."""
+    month.faults.script = [503, 503, 429]
+    hook = SecodaHook()
+    hook._client = hook._make_client(RetryPolicy(base=0.001))
+    assert len(list(hook.iter_audit_logs(START, END))) == len(month.workspace.window(START, END))
+    lines = [record.getMessage() for record in caplog.records if "to request page" in record.getMessage()]
+    assert [line.partition(" to http")[0] for line in lines] == ["Secoda answered 503", "Secoda answered 429"]
+
+
 def test_one_page(month):
     """One page comes as documented, filtered, sorted and by its number."""
     hook = SecodaHook()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import threading
+import time
 
 import pytest
 
@@ -144,6 +146,41 @@ async def test_a_429_holds_requests_back_for_a_day_at_most(sandbox):
         with pytest.raises(SecodaRateLimitError):
             await client.value(read_one_page())
         assert 86_000 < client._gate._closed_until - asyncio.get_running_loop().time() <= 86_400
+
+
+@pytest.mark.parametrize("header", [40, "epoch"])
+@within(20)
+async def test_everyone_who_waits_for_long_says_so(sandbox, caplog, header):
+    """While requests are held back for long, each poll that waits logs how long, until when and why; others do not."""
+    seconds = int(time.time()) + 40 if header == "epoch" else header
+    sandbox.faults.script = [("status", 429, {"retry-after": str(seconds)})]
+    async with shared_client("secoda_default") as client:
+        with pytest.raises(SecodaRateLimitError):
+            await client.value(read_one_page())
+        assert [record for record in caplog.records if "sends no requests" in record.getMessage()] == []
+        waiting = [asyncio.create_task(client.value(read_one_page())) for _ in range(2 * MAX_AT_ONCE)]
+        await asyncio.sleep(0.2)
+        assert 30 < client._gate._closed_until - asyncio.get_running_loop().time() <= 41
+        for task in waiting:
+            task.cancel()
+        await asyncio.wait(waiting)
+    lines = [record.getMessage() for record in caplog.records if "sends no requests" in record.getMessage()]
+    assert len(lines) == 2 * MAX_AT_ONCE
+    assert re.fullmatch(
+        r"Connection 'secoda_default' sends no requests for (39|4\d)\.\d s, until \S+Z: .*429.*", lines[0]
+    )
+    assert len(sandbox.requests) == 1
+
+
+@within(20)
+async def test_a_retry_in_the_triggerer_is_logged(sandbox, caplog):
+    """A retry of a page within a poll is logged, in the triggerer as in a worker."""
+    sandbox.faults.script = ["slow:0", 503]
+    async with shared_client("secoda_default") as client:
+        await client.value(poll_versions("R", FAR))
+    lines = [record.getMessage() for record in caplog.records if "to request page" in record.getMessage()]
+    assert len(lines) == 1
+    assert "Secoda answered 503" in lines[0]
 
 
 @within(20)

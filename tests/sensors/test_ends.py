@@ -172,7 +172,7 @@ def test_final_answers_fail_at_once(sandbox, mode, status, when):
     with recorded() as said:
         ended, error = outcome(make(mode))
     assert ended == "failed"
-    assert f"{ABOUT}Secoda answered {status} to {PATH}" in str(error)
+    assert f"{ABOUT}Secoda answered {status} to {sandbox.url}{PATH}" in str(error)
     assert sandbox.api_key not in str(error) + repr(said)
     assert statuses(sandbox) == ([] if when == "first" else [200, 200]) + [status]
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import time
+
 import pytest
 
 from airflow_provider_secoda.sandbox import Workspace
@@ -210,7 +213,7 @@ def test_failures_and_recoveries_are_logged_once(sandbox, mode):
         execute(make(mode), context(Store()))
     timer.join()
     about = "resource 'R' by connection 'secoda_default': "
-    assert [line.partition(" to /api")[0].partition(": ")[2].partition(":")[0] or line for line in said] == [
+    assert [line.partition(" to http")[0].partition(": ")[2].partition(":")[0] or line for line in said] == [
         "Secoda answered 500",
         "Polling resource R works again",
         "Secoda answered 503",
@@ -218,6 +221,20 @@ def test_failures_and_recoveries_are_logged_once(sandbox, mode):
         "Polling resource R works again",
         "new",
     ]
+
+
+@modes
+def test_a_long_retry_after_is_logged(sandbox, mode):
+    """A pause that is longer than the interval because of Retry-After is logged with its length and its end."""
+    sandbox.faults.script = ["slow:0", ("status", 503, {"retry-after": str(int(time.time()) + 100)})]
+    with recorded() as said:
+        ended, _ = outcome(make(mode, timeout=0.3), context(Store()))
+    assert ended == "failed"
+    lines = [line for line in said if line.startswith("Resource R is not polled for ")]
+    assert len(lines) == 1
+    found = re.fullmatch(r".* (\S+) s, until (\S+): Retry-After of the server of connection 'secoda_default'", lines[0])
+    assert 90 <= float(found[1]) <= 100
+    assert found[2].endswith("Z")
 
 
 @modes

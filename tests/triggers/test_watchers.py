@@ -375,7 +375,7 @@ async def test_the_cursor_of_a_standalone_watcher_follows_the_clock():
 # --- failures --------------------------------------------------------------------------------------------------
 
 
-def test_pauses_grow_and_obey_the_server():
+def test_pauses_grow_and_obey_the_server(caplog):
     """Each failure doubles the pause up to 15 minutes; a longer ``Retry-After`` is obeyed."""
     backoff = FailureBackoff("it", 60.0)
     pauses = [backoff.fail(SecodaIncompleteError("no")) for _ in range(12)]
@@ -384,6 +384,7 @@ def test_pauses_grow_and_obey_the_server():
     error = SecodaIncompleteError("no")
     error.retry_after = 3600.0
     assert backoff.fail(error) == 3600.0
+    assert "it is not retried for 3600.0 s, until " in caplog.records[-1].getMessage()
     backoff.succeed()
     assert backoff.fail(SecodaIncompleteError("no")) <= 75
 

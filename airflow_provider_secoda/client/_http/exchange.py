@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 from airflow_provider_secoda.client._api.flow import Call, Emit, Flow, Request, Response
 from airflow_provider_secoda.client._http.responses import interpret
 from airflow_provider_secoda.client._http.retry import RetryPolicy
+from airflow_provider_secoda.client._http.retry_log import RetryLog
 from airflow_provider_secoda.client.errors import SecodaError, SecodaRateLimitError
 
 if TYPE_CHECKING:
@@ -132,11 +133,14 @@ def exchange(
     concurrency: int = 1,
     stats: RequestStats | None = None,
     rng: random.Random | None = None,
+    retry_log: RetryLog | None = None,
 ) -> Exchange[R]:
     """Make a flow's calls: send them, retry what a retry can fix, and pass on values and final errors.
 
     All calls obey a 429: after it, send the refused call alone until it succeeds; then allow half as many requests in
     flight.
+
+    :param retry_log: is passed each retry
     """
     policy, stats = policy or RetryPolicy(), stats or RequestStats()
     rng = rng or random.Random()  # noqa: S311 - jitter, no secret
@@ -173,7 +177,10 @@ def exchange(
                     answer = (attempt.call, result)
                 else:
                     stats.retries += 1
-                    scheduler.repeat(replace(attempt, pause=delay, failures=failures), throttled=throttled)
+                    attempt = replace(attempt, pause=delay, failures=failures)
+                    if retry_log is not None:
+                        retry_log.record(attempt, result, attempt.call.attempts or policy.attempts)
+                    scheduler.repeat(attempt, throttled=throttled)
     except StopIteration as stop:
         return stop.value  # type: ignore[no-any-return]
 
@@ -188,6 +195,7 @@ class ClientBase:
         self.stats = RequestStats()
         self._endpoint = endpoint
         self._policy = policy or RetryPolicy()
+        self._retry_log = RetryLog(endpoint.key.scrub_text)
         self._rng = random.Random()  # noqa: S311 - jitter, no secret
 
     @property
@@ -207,6 +215,7 @@ class ClientBase:
             concurrency=concurrency,
             stats=self.stats,
             rng=self._rng,
+            retry_log=self._retry_log,
         )
 
     def _scrub(self, error: SecodaError) -> None:

@@ -20,27 +20,24 @@ from urllib.parse import urlencode
 import anyio
 import httpx
 
-from airflow_provider_secoda.client._api.flow import Response
 from airflow_provider_secoda.client._http.body import ACCEPT_ENCODING, Body
 from airflow_provider_secoda.client._http.error_translation import ErrorTranslator, causes
 from airflow_provider_secoda.client._http.proxy_and_tls import read_network_settings
-from airflow_provider_secoda.client._http.responses import retry_after
 from airflow_provider_secoda.client.errors import SecodaConfigurationError, SecodaConnectionError, SecodaError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
     from airflow_provider_secoda.client._api.endpoint import Endpoint
-    from airflow_provider_secoda.client._api.flow import Request
+    from airflow_provider_secoda.client._api.flow import Request, Response
     from airflow_provider_secoda.client._http.exchange import Outcome
+    from airflow_provider_secoda.client._http.gate import Gate
 
 _log = logging.getLogger(__name__)
 
 #: Seconds after which an idle connection is not used again; many servers and balancers close theirs after 60.
 KEEP_ALIVE = 50.0
 _LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=KEEP_ALIVE)
-#: Seconds that a gate is closed after a 429 without ``Retry-After``, and the longest ``Retry-After`` that is obeyed.
-_DEFAULT_WAIT, _LONGEST_WAIT = 1.0, 86_400.0
 _CONNECTION_CLOSED = (httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError)
 _UNUSABLE = (httpx.InvalidURL, httpx.UnsupportedProtocol, UnicodeError)
 
@@ -58,26 +55,6 @@ def _not_sending(_record: logging.LogRecord) -> bool:
 # At DEBUG the library logs all headers of a response, and some servers repeat the key in theirs.
 for _name in ("httpx", "httpcore.connection", "httpcore.http11", "httpcore.proxy", "httpcore.socks"):
     logging.getLogger(_name).addFilter(_not_sending)
-
-
-class Gate:
-    """Until when no request of a connection may be sent, because one of them got a 429; its transports share it."""
-
-    def __init__(self) -> None:
-        self._closed_until = 0.0
-
-    async def wait(self) -> None:
-        """Wait until requests may be sent."""
-        loop = asyncio.get_running_loop()
-        while (wait := self._closed_until - loop.time()) > 0:  # noqa: ASYNC110 - it is a time, not an event
-            await asyncio.sleep(wait)
-
-    def close_after(self, outcome: Outcome) -> None:
-        """Close the gate if a request got a 429."""
-        if isinstance(outcome, Response) and outcome.status == 429:  # noqa: PLR2004
-            seconds = retry_after(outcome)
-            delay = _DEFAULT_WAIT if seconds is None else min(seconds, _LONGEST_WAIT)
-            self._closed_until = max(self._closed_until, asyncio.get_running_loop().time() + delay)
 
 
 class AsyncTransport:

@@ -24,11 +24,16 @@ _FATAL: dict[int, type[errors.SecodaFatalError]] = {
     404: errors.SecodaNotFoundError,
 }
 _WHAT_TO_DO = {
-    401: "the API key is wrong or was revoked",
+    401: "the API key is wrong, was revoked, or belongs to another region or workspace than this host",
     403: "the API key is valid, but the person who created it lacks the permission; audit logs need a workspace admin",
     404: "not found; check the connection's region or host, and the id of the resource",
     429: "too many requests",
 }
+#: The longest ``Retry-After`` that is obeyed, in seconds.
+LONGEST_RETRY_AFTER = 86_400.0
+_NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?", re.ASCII)
+#: Numbers that are times in epoch seconds, and milliseconds when divided: from 2001 to 2128. No delay has 31 years.
+_EPOCH_TIMES = (1e9, 5e9)
 _REDIRECTS = (301, 302, 303, 307, 308)
 _MAX_REDIRECTS = 3
 #: Servers split a path at more characters than clients do.
@@ -48,22 +53,38 @@ def interpret(
         return _read(call, outcome)
     if outcome.status in _REDIRECTS:
         return _redirect(request, outcome, base_url, redirects)
-    return _error(request, outcome)
+    return _error(f"{base_url}{request.path}", outcome)
 
 
 def retry_after(response: Response) -> float | None:
-    """Return the seconds of ``Retry-After``, which is a number or a date (RFC 9110, section 10.2.3).
+    """Return the seconds of ``Retry-After`` (RFC 9110, section 10.2.3), at most a day; None if there are none.
 
-    A date is compared with the server's own ``Date``, so that a wrong clock on this side does no harm.
+    Without a usable one, a 429 that says that its quota is used up has them in ``X-RateLimit-Reset``. Times are
+    compared with the server's own ``Date``, so that a wrong clock on this side does no harm.
     """
-    text = response.headers.get("retry-after", "").strip()
-    if text.isascii() and text.isdigit():
-        return float(text.lstrip("0")[:12] or 0)
-    until = _epoch_seconds(text)
-    if until is None:
-        return None
-    now = _epoch_seconds(response.headers.get("date", ""))
-    return max(0.0, until - (response.received_at if now is None else now))
+    headers = response.headers
+    date = _epoch_seconds(headers.get("date", ""))
+    now = response.received_at if date is None else date
+    seconds = _seconds_until(headers.get("retry-after", ""), now)
+    if seconds is None and response.status == 429 and headers.get("x-ratelimit-remaining", "").strip() == "0":  # noqa: PLR2004
+        seconds = _seconds_until(headers.get("x-ratelimit-reset", ""), now)
+    return None if seconds is None else min(max(0.0, seconds), LONGEST_RETRY_AFTER)
+
+
+def _seconds_until(text: str, now: float) -> float | None:
+    """Return the seconds that a header says to wait: a number, an HTTP date, or, from some servers, an epoch time.
+
+    :param now: epoch seconds
+    """
+    text = text.strip()
+    if not _NUMBER.fullmatch(text):
+        until = _epoch_seconds(text)
+        return None if until is None else until - now
+    number = float(text)
+    for unit in (1, 1_000):
+        if _EPOCH_TIMES[0] <= number / unit < _EPOCH_TIMES[1]:
+            return number / unit - now
+    return number
 
 
 def _read(call: Call, response: Response) -> Any:
@@ -75,19 +96,22 @@ def _read(call: Call, response: Response) -> Any:
         return error.with_traceback(None)
 
 
-def _error(request: Request, response: Response) -> errors.SecodaError:
-    status, what = response.status, _describe(request, response)
-    if status == 429:  # noqa: PLR2004
-        return errors.SecodaRateLimitError(what, status=status, retry_after=retry_after(response))
-    if status >= 500 or status == 408:  # noqa: PLR2004
-        return errors.SecodaServerError(what, status=status, retry_after=retry_after(response))
+def _error(url: str, response: Response) -> errors.SecodaError:
+    status, what = response.status, _describe(url, response)
+    if status == 429 or status >= 500 or status == 408:  # noqa: PLR2004
+        kind = errors.SecodaRateLimitError if status == 429 else errors.SecodaServerError  # noqa: PLR2004
+        seconds = retry_after(response)
+        if seconds is not None:
+            # A worker receives only the message of an error that was raised in the triggerer.
+            what += f" (Retry-After: {round(seconds, 3):.15g} s)"
+        return kind(what, status=status, retry_after=seconds)
     if status >= 400:  # noqa: PLR2004
         return _FATAL.get(status, errors.SecodaRequestError)(what, status=status)
     return errors.SecodaResponseError(what, status=status)
 
 
-def _describe(request: Request, response: Response) -> str:
-    text = f"Secoda answered {response.status} to {request.path}"
+def _describe(url: str, response: Response) -> str:
+    text = f"Secoda answered {response.status} to {url}"
     if response.status in _WHAT_TO_DO:
         text += f": {_WHAT_TO_DO[response.status]}"
     try:
@@ -108,11 +132,9 @@ def _epoch_seconds(text: str) -> float | None:
 
 def _redirect(request: Request, response: Response, base_url: str, redirects: int) -> Request | errors.SecodaError:
     """Follow a redirect within the origin only: nothing that a server sends decides where the key goes."""
-    location = response.headers.get("location")
+    location, what = response.headers.get("location"), f"Secoda redirected {base_url}{request.path}"
     if not location:
-        return errors.SecodaRedirectError(
-            f"Secoda redirected {request.path} without a `Location`", status=response.status
-        )
+        return errors.SecodaRedirectError(f"{what} without a `Location`", status=response.status)
     prefix, target = urlsplit(base_url).path, location
     try:
         target = urljoin(base_url + request.path, location)
@@ -123,12 +145,12 @@ def _redirect(request: Request, response: Response, base_url: str, redirects: in
     if not same:
         where = printable_line(target.split("?")[0].split("#")[0].rpartition("@")[2])
         return errors.SecodaRedirectError(
-            f"Secoda redirected {request.path} to another address ({where!r}). The redirect was not followed, because "
+            f"{what} to another address ({where!r}). The redirect was not followed, because "
             "it would send the API key there. Set `host` to the address that answers without a redirect",
             status=response.status,
         )
     if redirects >= _MAX_REDIRECTS:
-        return errors.SecodaRedirectError(f"Secoda redirects {request.path} in a loop", status=response.status)
+        return errors.SecodaRedirectError(f"{what} in a loop", status=response.status)
     # The query of the original request is sent again: some redirects lose it, and with it the filter and the page.
     return Request(path.removeprefix(prefix), request.params)
 
