@@ -63,6 +63,13 @@ def check_count(name: str, value: Any) -> int:
     return value
 
 
+def check_bool(name: str, value: Any) -> bool:
+    """Return True or False; a string such as "no" would be true."""
+    if not isinstance(value, bool):
+        raise ArgumentError(f"`{name}` must be True or False, not {value!r:.80}")
+    return value
+
+
 def check_match(value: Any) -> Match:
     """Return ``match``, one of :data:`MATCHES`."""
     if value not in MATCHES:

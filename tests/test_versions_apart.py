@@ -14,7 +14,7 @@ MISSING = {"ImportError", "ModuleNotFoundError"}
 #: Expressions that resemble a check of the version: file, expression, and its purpose.
 NOT_VERSIONS = {
     ("_lineage/tasks.py", "except ImportError"): "OpenLineage's provider need not be installed",
-    ("operators/secoda.py", "except ModuleNotFoundError"): "the extra for Parquet need not be installed",
+    ("operators/_prepare.py", "except ModuleNotFoundError"): "the extra for Parquet need not be installed",
     ("_schedule_periods.py", "hasattr(mapper, …)"): "mappers of other kinds have no inner mapper",
     ("_schedule_periods.py", "getattr(timetable, 'partition_mapper_config')"): "only some timetables have it",
     ("_schedule_periods.py", "getattr(timetable, 'default_partition_mapper')"): "only some timetables have it",
@@ -24,6 +24,7 @@ NOT_VERSIONS = {
     ("operators/_manifest.py", "__version__ of airflow"): "the version is written down, and decides nothing",
     ("operators/_manifest.py", "__version__ of pa"): "the version is written down, and decides nothing",
     ("operators/_manifest.py", "getattr(instance, …)"): "a context made by hand has no task instance",
+    ("operators/_prepare.py", "getattr(context.get('ti'), 'map_index')"): "a context made by hand has no task instance",
     ("links/secoda.py", "hasattr(instance, 'xcom_push')"): "a context made by hand has no task instance",
     ("sensors/secoda.py", "getattr(self, '_BaseOperator__from_mapped')"): "only unmapped operators have it",
     ("sensors/_arguments.py", "getattr(value, 'resolve')"): "only arguments that come from other tasks have it",

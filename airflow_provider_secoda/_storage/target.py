@@ -20,7 +20,7 @@ from typing import IO, TYPE_CHECKING, Any, ClassVar, TypeAlias
 from airflow_provider_secoda._storage.console import console_url
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterator
+    from collections.abc import Callable, Hashable, Iterator
 
 _COPY_BYTES = 1 << 20
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):(?=/)")
@@ -89,6 +89,19 @@ class LocalTarget:
 
     def put(self, source: Path) -> None:
         """Copy a local file here, completely or not at all; an existing file is replaced."""
+        self._copy(source, os.replace)
+
+    def create(self, source: Path) -> None:
+        """Copy a local file here, completely or not at all, if there is no file.
+
+        Where the storage has no such operation (a file system without hard links, an old client of an object store), an
+        existing file is replaced.
+
+        :raises FileExistsError: there is one, even if it was written a moment ago
+        """
+        self._copy(source, _link)
+
+    def _copy(self, source: Path, give_name: Callable[[Path, Path], None]) -> None:
         self.local_path.parent.mkdir(parents=True, exist_ok=True)
         hidden = self.local_path.with_name(f".secoda-{secrets.token_hex(8)}.part")
         try:
@@ -97,7 +110,7 @@ class LocalTarget:
                 shutil.copyfileobj(file, copy, _COPY_BYTES)
                 copy.flush()
                 os.fsync(copy.fileno())
-            hidden.replace(self.local_path)
+            give_name(hidden, self.local_path)
         finally:
             hidden.unlink(missing_ok=True)
 
@@ -170,9 +183,28 @@ class ObjectTarget:
         return id(self.store), self.path
 
     def put(self, source: Path) -> None:
+        self._put(source)
+
+    def create(self, source: Path) -> None:
+        try:
+            self._put(source, mode="create")
+        except Exception as exc:
+            # Each client has its own error for it, and some stores do not know the condition.
+            if not isinstance(exc, FileExistsError) and not self._may_exist():
+                self._put(source)
+                return
+            raise FileExistsError(errno.EEXIST, "There is an object", self.name) from exc
+
+    def _put(self, source: Path, **options: str) -> None:
         known = inspect.signature(self.store.put_file).parameters
-        options = {name: value for name, value in _PUT_OPTIONS.items() if name in known}
-        self.store.put_file(str(source), self.path, **options)
+        chosen = {name: value for name, value in {**_PUT_OPTIONS, **options}.items() if name in known}
+        self.store.put_file(str(source), self.path, **chosen)
+
+    def _may_exist(self) -> bool:
+        try:
+            return self.exists()
+        except OSError as exc:
+            return _is_forbidden(exc)
 
     def open(self) -> IO[bytes]:
         # The `readline` of the store's own file does not take a limit.
@@ -216,6 +248,18 @@ StorageTarget: TypeAlias = LocalTarget | ObjectTarget
 def _name_below(name: str, path: str, file: str) -> str:
     """Return how a caller writes the name of a file below a directory whose name and path are given."""
     return name.rstrip("/") + file.removeprefix(path.rstrip("/"))
+
+
+def _link(source: Path, path: Path) -> None:
+    """Give a file a second name that is not in use, or its only one where the file system has no hard links."""
+    try:
+        os.link(source, path)
+    except FileExistsError:
+        raise
+    except OSError:
+        if os.path.lexists(path):
+            raise
+        source.replace(path)
 
 
 def _raise(error: OSError) -> None:

@@ -43,6 +43,7 @@ def write_atomically(
     output_path: str,
     *,
     manifest: Callable[[WrittenFile], Iterable[bytes]] | None = None,
+    check: Callable[[], bool] | None = None,
 ) -> WrittenFile:
     """Write records to a path or URL; the final file name only ever has a complete file.
 
@@ -50,13 +51,14 @@ def write_atomically(
     gets it in one put, a local directory by a copy under a hidden name and an atomic rename. An error before that
     leaves the old file as it was, and no new files next to it; a killed process leaves its temporary files at most. The
     manifest is written after the file. The manifest of an old file with other bytes is removed before, so that there is
-    never a manifest next to a file that it does not describe. An existing file is replaced; the caller checks first,
-    see ``operators/_manifest.py::check_replaced``.
+    never a manifest next to a file that it does not describe.
 
     :param records: each the bytes of one JSON object, in the order in which they are written
     :param output_path: a path, or a URL that Airflow's object storage takes (``file:///…``, ``s3://conn_id@bucket/key``);
         its suffix is the format. Missing local directories are created.
     :param manifest: is passed what was written, and returns the manifest in chunks; None: no manifest
+    :param check: is called before an existing file is replaced; raises if it must not be, and returns whether there is
+        one. Called again if another process writes one at the same moment. None: any file is replaced
     :raises ValueError: the suffix is unknown, the URL does not name a file, or the path contains ``..``
     :raises OSError: no space, no permission; object stores raise their own errors
     """
@@ -69,18 +71,35 @@ def write_atomically(
         if manifest is not None:
             with manifest_file.open("wb") as lines:
                 lines.writelines(manifest(written))
-        old_manifest = _move_aside(manifest_target, written, Path(directory, "old.json"))
-        try:
-            target.put(file)
-        except BaseException:
-            if old_manifest is not None:
-                with suppress(Exception):  # the error of `put` is raised
-                    _put_back(old_manifest, manifest_target, target)
-            raise
+        is_new = check is not None and not check() and _create(target, file, check)
+        if not is_new:
+            _replace(target, file, manifest_target, written)
         if manifest is not None:
             manifest_target.put(manifest_file)
             written = replace(written, manifest=manifest_path(output_path), manifest_sha256=_sha256(manifest_file))
     return written
+
+
+def _create(target: StorageTarget, file: Path, check: Callable[[], object]) -> bool:
+    """Copy a file to its target if there is none; return whether there was none."""
+    try:
+        target.create(file)
+    except FileExistsError:  # of a task that runs at the same time
+        check()
+        return False
+    return True
+
+
+def _replace(target: StorageTarget, file: Path, manifest_target: StorageTarget, written: WrittenFile) -> None:
+    """Copy a file to its target; a manifest of other bytes is removed before, and put back if the copy fails."""
+    old_manifest = _move_aside(manifest_target, written, file.with_name("old.json"))
+    try:
+        target.put(file)
+    except BaseException:
+        if old_manifest is not None:
+            with suppress(Exception):  # the error of `put` is raised
+                _put_back(old_manifest, manifest_target, target)
+        raise
 
 
 def _move_aside(manifest_target: StorageTarget, written: WrittenFile, copy: Path) -> Path | None:

@@ -13,40 +13,44 @@ from airflow_provider_secoda._storage.formats import format_of
 from airflow_provider_secoda._storage.manifest import ManifestBuilder
 from airflow_provider_secoda._storage.spool import Spool
 from airflow_provider_secoda._storage.write import write_atomically
-from airflow_provider_secoda.operators._manifest import check_replaced, manifest_header
+from airflow_provider_secoda.operators._manifest import manifest_header
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from datetime import timedelta
 
     from airflow.providers.common.compat.sdk import Context
 
+    from airflow_provider_secoda._storage.write import WrittenFile
     from airflow_provider_secoda.client._api.audit_log_page import Log
     from airflow_provider_secoda.operators._read import WindowRead
+    from airflow_provider_secoda.operators._replacing import ReplaceCheck
 
 
 def write_file(
-    read: WindowRead, path: str, context: Context, *, settle: timedelta, write_manifest: bool
+    read: WindowRead, replace: ReplaceCheck, context: Context, *, settle: timedelta, write_manifest: bool
 ) -> dict[str, Any]:
-    """Write the logs of a window to a file, and its manifest next to it; return the summary.
+    """Write the logs of a window to a file, and its manifest; return the summary.
 
+    :param replace: the path of the file, and what may be replaced there
     :param settle: how long after the end of the window the task waited, for the manifest
-    :raises AirflowFailException: the file contains logs that were not read again; also what :meth:`.WindowRead.finish`
-        raises
+    :raises AirflowFailException: what :class:`.ReplaceCheck` or :meth:`.WindowRead.finish` raises
     """
+    path = replace.path
     with Spool() as spool, ManifestBuilder(format_of(path)) as builder:
         for batch in read.batches():
             read.report.repeats_dropped += spool.add((log.at, log.id, log.raw) for log in batch)
         read.finish(spool.count, *spool.time_range())
-        check_replaced(path, read, spool)
-        if write_manifest:
-            written = write_atomically(
-                builder.watch(spool),
-                path,
-                manifest=lambda file: builder.manifest(manifest_header(file, read, settle=settle, context=context)),
-            )
-        else:
-            written = write_atomically((raw for _, _, raw in spool), path)
+
+        def manifest(file: WrittenFile) -> Iterator[bytes]:
+            return builder.manifest(manifest_header(file, read, settle=settle, context=context))
+
+        written = write_atomically(
+            builder.watch(spool),
+            path,
+            manifest=manifest if write_manifest else None,
+            check=lambda: replace.before_write(spool),
+        )
     read.log.info(
         "Wrote %d logs of %s (%s) to %s: %d bytes, sha256 %s, %d pages, %d requests; manifest: sha256 %s",
         read.count, read.window, read.window.rule, written.path, written.bytes, written.sha256,

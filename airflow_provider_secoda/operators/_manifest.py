@@ -1,4 +1,4 @@
-"""The manifest of a task's file: its header, and what the manifest of the file that is replaced says."""
+"""The header of the manifest of a task's file."""
 
 from __future__ import annotations
 
@@ -6,17 +6,12 @@ import platform
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import AirflowFailException
-
-from airflow_provider_secoda._storage.manifest import ManifestError, manifest_path, read_manifest
-from airflow_provider_secoda._storage.target import resolve_target
 from airflow_provider_secoda.client._api.timestamps import format_datetime
 from airflow_provider_secoda.operators._read import iso
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_secoda._storage.spool import Spool
     from airflow_provider_secoda._storage.write import WrittenFile
     from airflow_provider_secoda.operators._read import WindowRead
 
@@ -104,39 +99,3 @@ def _versions(file_format: str) -> dict[str, str]:
 
         versions["pyarrow"] = pa.__version__
     return versions
-
-
-def check_replaced(path: str, read: WindowRead, spool: Spool) -> None:
-    """Check that a file which is about to be replaced contains no log that was not read again.
-
-    A task that is cleared after logs have expired in Secoda would replace a file by one that contains fewer logs. The
-    manifest of the file shows it; a manifest of another query does not count, as the path may not depend on the window.
-
-    :raises AirflowFailException: the file contains logs that were not read, or its manifest cannot be read
-    """
-    manifest = manifest_path(path)
-    file = resolve_target(manifest).open_if_exists()
-    if file is None:
-        return
-    missing, example = 0, ""
-    with file:
-        try:
-            header, records = read_manifest(file)
-            query, source = dict(header["query"]), header["source"]["base_url"]
-            # The rule that chose the window does not matter: a run that is triggered by hand may use another one.
-            if query | {"window_rule": None} != read.query | {"window_rule": None}:
-                return
-            for log_id, _ in records:
-                if log_id not in spool:
-                    missing, example = missing + 1, example or log_id
-        except (ManifestError, LookupError, TypeError, ValueError) as exc:
-            raise AirflowFailException(
-                f"Cannot read manifest {manifest} ({exc}); refusing to replace the file. Move or delete the manifest "
-                "and retry"
-            ) from exc
-    if missing:
-        raise AirflowFailException(
-            f"Refusing to replace {path}: it contains {missing} logs of {source}, such as {example!r}, that "
-            f"{read.base_url} no longer returns ({read.history}). Move the file and its manifest and retry, or write "
-            "to another path"
-        )

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-import re
 import time
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
 
+from airflow_provider_secoda._arguments import check_bool
 from airflow_provider_secoda.client._api.timestamps import format_datetime
 from airflow_provider_secoda.links.secoda import SecodaOutputLink, push_link
+from airflow_provider_secoda.operators._output_path import (
+    check_placeholders,
+    check_shared_path,
+    is_template,
+)
 from airflow_provider_secoda.retries import DEFAULT_POLICY, retry_policy_kwargs, unwrap_errors_for_retry_policy
 from airflow_provider_secoda.windows import Window, WindowError, resolve_window
 
@@ -29,7 +34,6 @@ __all__ = ["SecodaAuditLogsOperator"]
 _LONGEST_SLEEP = timedelta(seconds=5)
 #: How long a deferred task waits for a triggerer, after the window has settled, before it fails.
 _TRIGGER_GRACE = timedelta(minutes=10)
-_PLACEHOLDER = re.compile(r"\{(start|end)(?::([^{}]*))?\}")
 
 
 class SecodaAuditLogsOperator(BaseOperator):
@@ -55,6 +59,9 @@ class SecodaAuditLogsOperator(BaseOperator):
     :param output_path: path or URL of the file. Its suffix is the format: ``.jsonl``, ``.ndjson``, ``.jsonl.gz``,
         ``.ndjson.gz`` or ``.parquet``. ``{start:%Y-%m-%d}`` and ``{end:…}`` are replaced by the start and the end of
         the window in UTC (templated)
+    :param overwrite: whether to replace a file of another window, filter, timestamp field, connection or host, or one
+        without a manifest; otherwise the task fails. A file of the same query is replaced by one that has all its logs,
+        with ``overwrite`` or without
     :param settle: how long to wait for late logs after the end of the window
     :param concurrency: how many pages to read at the same time
     :param skip_if_empty: skip the task, and write nothing, if the window contains no logs
@@ -81,6 +88,7 @@ class SecodaAuditLogsOperator(BaseOperator):
         filter: Mapping[str, Any] | str | None = None,  # noqa: A002 - the API's name
         timestamp_field: Literal["logged_at", "created_at"] = "logged_at",
         output_path: str | None = None,
+        overwrite: bool = False,
         settle: timedelta = timedelta(minutes=1),
         concurrency: int = 4,
         skip_if_empty: bool = False,
@@ -98,12 +106,15 @@ class SecodaAuditLogsOperator(BaseOperator):
             raise ValueError(f"`concurrency` must be at least 1, not {concurrency}")
         if settle < timedelta(0):
             raise ValueError(f"`settle` must not be negative: {settle}")
+        if output_path is not None and not is_template(output_path):
+            check_placeholders(output_path)
         self.secoda_conn_id = secoda_conn_id
         self.start = start
         self.end = end
         self.filter = filter
         self.timestamp_field = timestamp_field
         self.output_path = output_path
+        self.overwrite = check_bool("overwrite", overwrite)
         self.settle = settle
         self.concurrency = concurrency
         self.skip_if_empty = skip_if_empty
@@ -114,6 +125,12 @@ class SecodaAuditLogsOperator(BaseOperator):
         #: What :meth:`get_openlineage_facets_on_complete` and :meth:`link_url` report.
         self._read: WindowRead | None = None
         self._summary: dict[str, Any] | None = None
+
+    @classmethod
+    def partial(cls, **kwargs: Any) -> Any:
+        """Check the path that all mapped tasks share, and do what Airflow does."""
+        check_shared_path(kwargs.get("output_path"), overwrite=kwargs.get("overwrite", False))
+        return super().partial(**kwargs)
 
     def execute(self, context: Context) -> dict[str, Any] | list[dict[str, Any]]:
         """Wait until the window has settled, then write its logs to a file or return them."""
@@ -136,18 +153,20 @@ class SecodaAuditLogsOperator(BaseOperator):
             return self._fetch(Window.from_dict(window), context, deferrable=False)
 
     def _fetch(self, window: Window, context: Context, *, deferrable: bool) -> dict[str, Any] | list[dict[str, Any]]:
-        read, path = self._check(window)
+        from airflow_provider_secoda.operators._prepare import prepare  # noqa: PLC0415 - DAG files are parsed often
+
+        read, replace = prepare(self, window, context)
         self._read, self._summary = read, None
         self._wait_until_settled(window, deferrable=deferrable)
         from airflow_provider_secoda.operators import _fetch  # noqa: PLC0415 - a task that is deferred does not need it
 
         logs = None
-        if path is None:
+        if replace is None:
             logs = _fetch.return_logs(read, limit_bytes=self.xcom_limit_bytes)
             self._summary = read.summary()
         else:
             self._summary = _fetch.write_file(
-                read, path, context, settle=self.settle, write_manifest=self.write_manifest
+                read, replace, context, settle=self.settle, write_manifest=self.write_manifest
             )
         push_link(SecodaOutputLink(), self.link_url(), context)
         _fetch.add_outlet_event_extra(self.outlets, self._summary, context)
@@ -158,43 +177,6 @@ class SecodaAuditLogsOperator(BaseOperator):
             return resolve_window(context, start=self.start, end=self.end)
         except WindowError as exc:
             raise AirflowFailException(f"Task {self.task_id!r}: {exc}") from exc
-
-    def _check(self, window: Window) -> tuple[WindowRead, str | None]:
-        """Check the filter, the path and the connection before the wait; return what to read, and the path.
-
-        :raises AirflowFailException: one of them cannot be used
-        """
-        from airflow_provider_secoda._storage.formats import format_of, require_format  # noqa: PLC0415
-        from airflow_provider_secoda._storage.target import resolve_target  # noqa: PLC0415
-        from airflow_provider_secoda.client.errors import SecodaConfigurationError  # noqa: PLC0415
-        from airflow_provider_secoda.client.filters import Filter  # noqa: PLC0415
-        from airflow_provider_secoda.hooks.secoda import SecodaHook  # noqa: PLC0415 - DAG files are parsed often
-        from airflow_provider_secoda.operators._read import WindowRead  # noqa: PLC0415
-
-        hook = SecodaHook(self.secoda_conn_id)
-        path = None
-        try:
-            parsed = Filter.parse(self.filter)
-            if self.output_path is not None:
-                path = _replace_placeholders(self.output_path, window)
-                require_format(format_of(path))
-                resolve_target(path)
-            hook.get_conn()
-        except SecodaConfigurationError as exc:
-            raise AirflowFailException(str(exc)) from exc
-        except (ValueError, ModuleNotFoundError) as exc:
-            raise AirflowFailException(f"`output_path`: {exc}") from exc
-        read = WindowRead(
-            hook=hook,
-            window=window,
-            timestamp_field=self.timestamp_field,
-            filter=None if parsed is None else parsed.as_dict(),
-            concurrency=self.concurrency,
-            require_history=self.require_history,
-            skip_if_empty=self.skip_if_empty,
-            log=self.log,
-        )
-        return read, path
 
     def _wait_until_settled(self, window: Window, *, deferrable: bool) -> None:
         """Return when the window has settled; defer the task if it may be and the wait is long."""
@@ -241,9 +223,3 @@ class SecodaAuditLogsOperator(BaseOperator):
         from airflow_provider_secoda._lineage.tasks import lineage_on_complete  # noqa: PLC0415
 
         return lineage_on_complete(self._read.hook.settings, self._read.query, self._summary)
-
-
-def _replace_placeholders(path: str, window: Window) -> str:
-    """Replace ``{start}`` and ``{end}``, with or without a format, by the start and the end of the window in UTC."""
-    edges = {"start": window.start, "end": window.end}
-    return _PLACEHOLDER.sub(lambda found: edges[found[1]].strftime(found[2] or "%Y-%m-%dT%H-%M-%S"), path)

@@ -77,7 +77,7 @@ class Points:
         return due
 
     def _heard(self, event: str, _arguments: tuple[Any, ...]) -> None:
-        if event in ("os.rename", "os.remove") and self._last:
+        if event in ("os.link", "os.rename", "os.remove") and self._last:
             self.turns.append(self._last)
             self._turned = True
 

@@ -279,7 +279,8 @@ def test_bad_input_fails_before_the_wait(sandbox, arguments):
 
 
 @pytest.mark.parametrize(
-    "arguments", [{"timestamp_field": "updated_at"}, {"concurrency": 0}, {"settle": timedelta(seconds=-1)}]
+    "arguments",
+    [{"timestamp_field": "updated_at"}, {"concurrency": 0}, {"settle": timedelta(seconds=-1)}, {"overwrite": "no"}],
 )
 def test_bad_arguments_fail_while_parsing(arguments):
     """An argument that is known to be wrong when the DAG is parsed fails there, and is named."""

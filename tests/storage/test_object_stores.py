@@ -118,3 +118,43 @@ def test_an_object_can_be_read_like_a_file(bucket):
         assert len(header["file"]["sha256"]) == 64
         assert [name for name, _ in records] == [str(number) for number in range(len(RECORDS))]
     assert resolve_target(f"{bucket.url}/read/none.jsonl").open_if_exists() is None
+
+
+def test_a_new_object_does_not_replace_one_of_the_same_moment(bucket):
+    """If another process writes the object after it was found to be missing, the check decides again."""
+    url, answers = f"{bucket.url}/same/a.jsonl", []
+
+    def check():
+        answers.append("there is an object" if bucket.keys("same/") else "nothing")
+        if answers == ["nothing"]:
+            both(RECORDS, url)  # another process
+            return False
+        raise PermissionError("of another query")
+
+    with pytest.raises(PermissionError, match="of another query"):
+        write_atomically(RECORDS[:5], url, check=check)
+    assert answers == ["nothing", "there is an object"]
+    assert bucket.read("same/a.jsonl") == LINES
+    assert len(bucket.keys("same/")) == 2
+    assert not bucket.unfinished()
+    write_atomically(RECORDS[:5], url, check=lambda: True)
+    assert bucket.keys("same/") == ["same/a.jsonl"]
+
+
+def test_a_large_new_object_does_not_replace_one_of_the_same_moment(bucket):
+    """The same for an object that is uploaded in parts."""
+    url, record = (
+        f"{bucket.url}/large/a.jsonl",
+        random.Random(2).randbytes(20 << 20).replace(b"\n", b"").replace(b"\r", b""),
+    )
+
+    def check():
+        if bucket.keys("large/"):
+            raise PermissionError
+        write_atomically(RECORDS, url)
+        return False
+
+    with pytest.raises(PermissionError):
+        write_atomically([record], url, check=check)
+    assert bucket.read("large/a.jsonl") == LINES
+    assert not bucket.unfinished()

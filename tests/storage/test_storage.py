@@ -256,3 +256,30 @@ def test_the_result_is_plain_data(tmp_path):
         "manifest": None,
         "manifest_sha256": None,
     }
+
+
+@pytest.mark.parametrize("has_links", [True, False])
+def test_a_new_file_does_not_replace_one_of_the_same_moment(tmp_path, monkeypatch, has_links):
+    """If another process writes the file after it was found to be missing, the check decides again."""
+    path, answers = tmp_path / "today.jsonl", []
+
+    def no_link(*_):
+        raise PermissionError("hard links are not supported")
+
+    if not has_links:
+        monkeypatch.setattr(os, "link", no_link)
+
+    def check():
+        answers.append(path.exists())
+        if answers == [False]:
+            path.write_bytes(b"of another process")
+            return False
+        raise ValueError("of another query")
+
+    with pytest.raises((ValueError, PermissionError), match="another query" if has_links else "hard links"):
+        write_atomically(RECORDS, str(path), check=check)
+    assert answers == [False, True] if has_links else [False]
+    assert (path.read_bytes(), len(list(tmp_path.iterdir()))) == (b"of another process", 1)
+    path.unlink()
+    write_atomically(RECORDS, str(path), check=lambda: False)
+    assert path.read_bytes() == LINES

@@ -84,6 +84,7 @@ def operator(context: Context) -> None:
         filter=exact("performer_type", "USER"),
         timestamp_field="created_at",
         output_path="s3://conn@bucket/{start}.jsonl",
+        overwrite=True,
         settle=timedelta(minutes=1),
         concurrency=4,
         skip_if_empty=True,
@@ -106,6 +107,7 @@ def operator(context: Context) -> None:
     SecodaAuditLogsOperator(task_id="fetch", start=1)  # type: ignore[arg-type]
     SecodaAuditLogsOperator(task_id="fetch", filter=["USER"])  # type: ignore[arg-type]
     SecodaAuditLogsOperator(task_id="fetch", output_path=b"logs.jsonl")  # type: ignore[arg-type]
+    SecodaAuditLogsOperator(task_id="fetch", overwrite="no")  # type: ignore[arg-type]
     SecodaAuditLogsOperator(task_id="fetch", retry_policy="never")  # type: ignore[arg-type]
 
 

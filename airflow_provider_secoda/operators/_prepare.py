@@ -1,0 +1,59 @@
+"""Check what a task is going to read and where it is going to write, before it waits."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from airflow.providers.common.compat.sdk import AirflowFailException
+
+from airflow_provider_secoda._arguments import ArgumentError
+from airflow_provider_secoda._storage.formats import format_of, require_format
+from airflow_provider_secoda._storage.target import resolve_target
+from airflow_provider_secoda.client.errors import SecodaConfigurationError
+from airflow_provider_secoda.client.filters import Filter
+from airflow_provider_secoda.hooks.secoda import SecodaHook
+from airflow_provider_secoda.operators._output_path import replace_placeholders
+from airflow_provider_secoda.operators._read import WindowRead
+from airflow_provider_secoda.operators._replacing import ReplaceCheck
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_secoda.operators.secoda import SecodaAuditLogsOperator
+    from airflow_provider_secoda.windows import Window
+
+
+def prepare(task: SecodaAuditLogsOperator, window: Window, context: Context) -> tuple[WindowRead, ReplaceCheck | None]:
+    """Check filter, path and connection; return what to read, and where to write (None: return the logs).
+
+    :raises AirflowFailException: one of them cannot be used, or there is a file of another query at the path
+    """
+    hook = SecodaHook(task.secoda_conn_id)
+    path = None
+    try:
+        parsed = Filter.parse(task.filter)
+        if task.output_path is not None:
+            path = replace_placeholders(task.output_path, window)
+            require_format(format_of(path))
+            resolve_target(path)
+        hook.get_conn()
+    except (ArgumentError, SecodaConfigurationError) as exc:
+        raise AirflowFailException(str(exc)) from exc
+    except (ValueError, ModuleNotFoundError) as exc:
+        raise AirflowFailException(f"`output_path`: {exc}") from exc
+    read = WindowRead(
+        hook=hook,
+        window=window,
+        timestamp_field=task.timestamp_field,
+        filter=None if parsed is None else parsed.as_dict(),
+        concurrency=task.concurrency,
+        require_history=task.require_history,
+        skip_if_empty=task.skip_if_empty,
+        log=task.log,
+    )
+    if path is None:
+        return read, None
+    is_mapped = getattr(context.get("ti"), "map_index", -1) >= 0
+    replace = ReplaceCheck(path, read, overwrite=task.overwrite, is_mapped=is_mapped)
+    replace.before_read()
+    return read, replace
