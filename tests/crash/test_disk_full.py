@@ -62,7 +62,8 @@ def test_temporary_directory_full(run, small_disk, sandbox, tmp_path):
     truth = sandbox.workspace.window(START, END)
     content = b"".join(raw + b"\n" for raw in truth)
     disk, target = small_disk(4 * len(content)), Directory(tmp_path / "target")
-    target.give({target.name: b"old"})
+    old = truth[0] + b"\n"
+    target.give({target.name: old})
     words = []
     for part in ROOM:
         ballast = fill(disk, int(part * len(content)))
@@ -71,7 +72,7 @@ def test_temporary_directory_full(run, small_disk, sandbox, tmp_path):
         assert check_temporary(disk) == []
         if ended.state == "success":
             break
-        words.append(fails_and_says_so(ended, target, [b"old"]))
+        words.append(fails_and_says_so(ended, target, [old]))
     assert ended.state == "success"
     assert check_complete(target, content, truth) == []
     assert words.count("database or disk is full") >= 2  # at once, and with records in it
