@@ -13,20 +13,13 @@ import msgspec
 
 from airflow_provider_secoda._storage.formats import format_of
 from airflow_provider_secoda._storage.manifest import MAX_LINE_BYTES
-from airflow_provider_secoda.client._api.json_checks import replace_half_pairs
+from airflow_provider_secoda.client._api.audit_log_page import read_head
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import IO
 
 _BATCH_ROWS = 256
-
-
-class _Record(msgspec.Struct):
-    id: str
-
-
-_decode = msgspec.json.Decoder(_Record).decode
 
 
 class UnknownFileError(ValueError):
@@ -42,9 +35,9 @@ def read_ids(file: IO[bytes], path: str) -> Iterator[str]:
     """
     try:
         for raw in _records(file, format_of(path)):
-            yield _decode(replace_half_pairs(raw)).id
-    # Of Arrow and msgspec, too, errors are ValueErrors.
-    except (ValueError, RecursionError, EOFError, zlib.error, gzip.BadGzipFile) as exc:
+            yield read_head(raw).id
+    # Arrow's errors are ValueErrors.
+    except (msgspec.MsgspecError, ValueError, RecursionError, EOFError, zlib.error, gzip.BadGzipFile) as exc:
         raise UnknownFileError(f"{type(exc).__name__}: {exc!s:.200}") from None
 
 

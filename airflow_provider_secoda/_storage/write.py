@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import shutil
 import tempfile
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -57,10 +59,12 @@ def write_atomically(
     :param output_path: a path, or a URL that Airflow's object storage takes (``file:///…``, ``s3://conn_id@bucket/key``);
         its suffix is the format. Missing local directories are created.
     :param manifest: is passed what was written, and returns the manifest in chunks; None: no manifest
-    :param check: is called before an existing file is replaced; raises if it must not be, and returns whether there is
-        one. Called again if another process writes one at the same moment. None: any file is replaced
+    :param check: returns whether there is a file to replace, and raises if it must not be replaced; called just before
+        that. If it has found none, a file that another process writes at the same time is not replaced. None: any file
+        is replaced
     :raises ValueError: the suffix is unknown, the URL does not name a file, or the path contains ``..``
-    :raises OSError: no space, no permission; object stores raise their own errors
+    :raises OSError: no space, no permission, another process writes the file at the same time; object stores raise
+        their own errors
     """
     file_format = format_of(output_path)
     target, manifest_target = resolve_target(output_path), resolve_target(manifest_path(output_path))
@@ -71,23 +75,37 @@ def write_atomically(
         if manifest is not None:
             with manifest_file.open("wb") as lines:
                 lines.writelines(manifest(written))
-        is_new = check is not None and not check() and _create(target, file, check)
-        if not is_new:
+        if check is None or check():
             _replace(target, file, manifest_target, written)
+            put_manifest = manifest_target.put
+        else:
+            _create(target, file, check)
+            put_manifest = partial(_create, manifest_target, check=check)
         if manifest is not None:
-            manifest_target.put(manifest_file)
+            put_manifest(manifest_file)
             written = replace(written, manifest=manifest_path(output_path), manifest_sha256=_sha256(manifest_file))
     return written
 
 
-def _create(target: StorageTarget, file: Path, check: Callable[[], object]) -> bool:
-    """Copy a file to its target if there is none; return whether there was none."""
+def _create(target: StorageTarget, file: Path, check: Callable[[], object]) -> None:
+    """Copy a file to its target, where there was none.
+
+    :raises FileExistsError: there is another one now; what ``check`` raises if it knows more
+    """
     try:
         target.create(file)
-    except FileExistsError:  # of a task that runs at the same time
+    except FileExistsError:
         check()
-        return False
-    return True
+        existing = target.open_if_exists()
+        if existing is None:  # it may be written, but not read
+            target.put(file)
+            return
+        with existing:
+            if _digest(existing) == _sha256(file):  # it was stored, but the response was lost
+                return
+        raise FileExistsError(
+            errno.EEXIST, "Another task is writing this file at the same time; retry when it has ended", target.name
+        ) from None
 
 
 def _replace(target: StorageTarget, file: Path, manifest_target: StorageTarget, written: WrittenFile) -> None:

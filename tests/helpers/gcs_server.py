@@ -1,14 +1,15 @@
 """A Google Cloud Storage on loopback, direct access to its buckets, and the Airflow connection to it.
 
 The objects are stored by the emulator of the package ``gcp-storage-emulator``. A request handler adds what the emulator
-lacks: it requires a token, issues one for the key of a service account as Google does, can refuse requests, and lets
-clients cancel an upload.
+lacks: it requires a token, issues one for the key of a service account as Google does, can refuse requests, checks the
+condition that an object must be new, and lets clients cancel an upload.
 """
 
 from __future__ import annotations
 
 import json
 import logging
+import re
 import threading
 from dataclasses import dataclass
 from functools import cache
@@ -115,8 +116,8 @@ def serve() -> Server:
                 return self._answer(200, answer)
             if self.headers.get("Authorization") != f"Bearer {_TOKEN}":
                 return self._answer(401, {"error": {"code": 401, "message": "invalid_token"}})
-            if server.refuses is not None and server.refuses(self.command, self.path):
-                return self._answer(403, {"error": {"code": 403, "message": "no access"}})
+            if status := _refusal(server, self.command, self.path, self.rfile):
+                return self._answer(status, {"error": {"code": status, "message": "refused"}})
             if self.command == "DELETE" and self.path.startswith("/upload/"):
                 server.storage.resumable.pop(parse_qs(urlsplit(self.path).query)["upload_id"][0])
                 return self._answer(499, {})  # how Google reports success
@@ -136,6 +137,17 @@ def serve() -> Server:
     threading.Thread(target=listening.serve_forever, daemon=True).start()
     server.url = f"http://127.0.0.1:{listening.server_port}"
     return server
+
+
+def _refusal(server: Server, method: str, path: str, body: Any) -> int | None:
+    """Return the status for a request that is refused: by the test, or because an object exists that must be new."""
+    if server.refuses is not None and server.refuses(method, path):
+        return 403
+    if "ifGenerationMatch=0" not in path or method == "DELETE":
+        return None
+    target, begin = urlsplit(path), body.peek(2048).decode("latin-1")
+    name = parse_qs(target.query).get("name") or re.findall(r'"name": "([^"]*)"', begin)
+    return 412 if name[0] in server.storage.objects.get(target.path.split("/")[-2], {}) else None
 
 
 def connected(patch: pytest.MonkeyPatch) -> Server:
