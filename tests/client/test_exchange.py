@@ -160,7 +160,6 @@ def test_a_body_that_cannot_be_read_is_retried():
         (" 120 ", None, 120),
         ("0000000000000000007", None, 7),
         (NOW + timedelta(seconds=90), NOW, 90),
-        (NOW - timedelta(seconds=90), NOW, 0),
         (NOW + timedelta(seconds=90), NOW + timedelta(seconds=60), 30),
         (NOW + timedelta(seconds=90), "garbage", 95),  # then the time of the answer counts
         (NOW + timedelta(seconds=90), None, 95),
@@ -171,7 +170,6 @@ def test_a_body_that_cannot_be_read_is_retried():
         (EPOCH + 90, None, 95),
         (f"{EPOCH + 90}.5", NOW, 90.5),
         (f"{EPOCH + 90}125", NOW, 90.125),  # milliseconds
-        (EPOCH - 90, NOW, 0),
     ],
 )
 def test_retry_after(header, date, pause, monkeypatch):
@@ -182,7 +180,7 @@ def test_retry_after(header, date, pause, monkeypatch):
     headers = {"retry-after": format_datetime(header, usegmt=True) if is_date else str(header)}
     if date is not None:
         headers["date"] = date if isinstance(date, str) else format_datetime(date, usegmt=True)
-    wire, attempt = first(base=0.0)
+    wire, attempt = first()
     received = (NOW - timedelta(seconds=5)).timestamp()
     assert again(wire, attempt, Response(503, headers, received_at=received)).pause == pause
     monkeypatch.undo()
@@ -198,9 +196,16 @@ def test_an_invalid_retry_after(text):
     assert 2.0 <= again(wire, attempt, Response(429, {"retry-after": text})).pause <= 4.0
 
 
-@pytest.mark.parametrize("header", ["0", "0.0", format_datetime(NOW - timedelta(hours=1)), str(EPOCH - 3_600)])
+@pytest.mark.parametrize(
+    "header",
+    [
+        *(format_datetime(NOW - timedelta(seconds=seconds), usegmt=True) for seconds in (0, 1, 3_600)),
+        *(str(EPOCH - seconds) for seconds in (0, 1, 3_600, EPOCH - 1_000_000_000)),
+        f"{EPOCH - 1}000",
+    ],
+)
 def test_a_retry_after_that_has_passed(header):
-    """A server that allows a retry at once, for example because its clock is wrong, gets retries with backoff."""
+    """A server whose clock is wrong gets retries with backoff, and not all of them at once."""
     wire, attempt = first(base=4.0)
     for longest in (4, 8, 16):
         attempt = again(wire, attempt, Response(429, {"retry-after": header, "date": format_datetime(NOW)}))

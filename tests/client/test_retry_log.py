@@ -79,6 +79,22 @@ def test_each_kind_of_error_is_logged_once(driver, month, lines):
     assert [line for line in lines() if "2 more retries since the last line" in line] == lines()[1:2]
 
 
+def test_a_record_that_cannot_be_read_is_requested_twice(driver, lines):
+    """The line says how often the request is sent at most, which depends on the error."""
+    log = b'{"results":[{"id":"a","logged_at":"soon"}],"count":1,"total_pages":1,"meta":{"page":1}}'
+
+    def read(response):
+        from airflow_provider_secoda.client._api.audit_log_page import read_audit_logs
+
+        return read_audit_logs(response, 1, "logged_at")
+
+    with RawServer(http(log)) as server, driver(KEY, server.url, policy=QUICK) as client:
+        with pytest.raises(Exception, match="a"):
+            client.value(once(Call(Request("/x"), read)))
+    assert ["(attempt 2 of 2)" in line for line in lines()] == [True]
+    assert len(server.requests) == 2
+
+
 def test_a_server_that_is_down_is_logged(driver, lines):
     """A server that does not respond leaves lines before the error is raised."""
     with driver(KEY, f"http://127.0.0.1:{free_port()}", policy=QUICK) as client:

@@ -179,7 +179,7 @@ def exchange(
                     stats.retries += 1
                     attempt = replace(attempt, pause=delay, failures=failures)
                     if retry_log is not None:
-                        retry_log.record(attempt, result, attempt.call.attempts or policy.attempts)
+                        retry_log.record(attempt, result, policy.attempts_after(result, attempt.call.attempts))
                     scheduler.repeat(attempt, throttled=throttled)
     except StopIteration as stop:
         return stop.value  # type: ignore[no-any-return]

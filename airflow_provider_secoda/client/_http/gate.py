@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-#: Seconds that a gate is closed at least after a 429.
-_SHORTEST_WAIT = 1.0
+#: Seconds that a gate is closed after a 429 without ``Retry-After``.
+_DEFAULT_WAIT = 1.0
 
 
 class Gate:
@@ -43,5 +43,6 @@ class Gate:
     def close_after(self, outcome: Outcome) -> None:
         """Close the gate if a request got a 429."""
         if isinstance(outcome, Response) and outcome.status == 429:  # noqa: PLR2004
-            delay = max(_SHORTEST_WAIT, retry_after(outcome) or 0.0)
+            seconds = retry_after(outcome)
+            delay = _DEFAULT_WAIT if seconds is None else seconds
             self._closed_until = max(self._closed_until, asyncio.get_running_loop().time() + delay)

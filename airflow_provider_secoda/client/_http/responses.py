@@ -68,23 +68,26 @@ def retry_after(response: Response) -> float | None:
     seconds = _seconds_until(headers.get("retry-after", ""), now)
     if seconds is None and response.status == 429 and headers.get("x-ratelimit-remaining", "").strip() == "0":  # noqa: PLR2004
         seconds = _seconds_until(headers.get("x-ratelimit-reset", ""), now)
-    return None if seconds is None else min(max(0.0, seconds), LONGEST_RETRY_AFTER)
+    return None if seconds is None else min(seconds, LONGEST_RETRY_AFTER)
 
 
 def _seconds_until(text: str, now: float) -> float | None:
     """Return the seconds that a header says to wait: a number, an HTTP date, or, from some servers, an epoch time.
 
+    A time that has passed is None: the server's clock is wrong, and retries without a pause would not help it.
+
     :param now: epoch seconds
     """
     text = text.strip()
-    if not _NUMBER.fullmatch(text):
+    until = None
+    if _NUMBER.fullmatch(text):
+        number = float(text)
+        until = next((number / unit for unit in (1, 1_000) if _EPOCH_TIMES[0] <= number / unit < _EPOCH_TIMES[1]), None)
+        if until is None:
+            return number
+    else:
         until = _epoch_seconds(text)
-        return None if until is None else until - now
-    number = float(text)
-    for unit in (1, 1_000):
-        if _EPOCH_TIMES[0] <= number / unit < _EPOCH_TIMES[1]:
-            return number / unit - now
-    return number
+    return until - now if until is not None and until > now else None
 
 
 def _read(call: Call, response: Response) -> Any:

@@ -39,8 +39,8 @@ class RetryPolicy:
     :param attempts: how often one request is sent at most
     :param base: seconds before the first retry; doubled for each further one, less a random part of up to a half
     :param cap: the longest delay in seconds
-    :param max_retry_after: the longest ``Retry-After`` in seconds that is waited for, if the delay above is not longer;
-        for a longer one the error is raised at once
+    :param max_retry_after: the longest ``Retry-After`` in seconds that is waited for; for a longer one the error is
+        raised at once
     """
 
     attempts: int = 8
@@ -54,16 +54,16 @@ class RetryPolicy:
         :param failures: how often it has failed, this time included
         :param attempts: of this request, instead of the policy's
         """
-        most = attempts or self.attempts
-        if isinstance(error, SecodaResponseError) and error.complete:
-            most = min(most, _ATTEMPTS_IF_COMPLETE)
-        if not isinstance(error, SecodaRetriableError) or failures >= most:
+        if not isinstance(error, SecodaRetriableError) or failures >= self.attempts_after(error, attempts):
             return None
-        backoff = Backoff(self.base, self.cap, jitter=(0.5, 1.0)).delay(failures, rng)
         if error.retry_after is None:
-            return backoff
-        # A time that has passed, of a server whose clock is wrong, must not lead to retries without a delay.
-        return max(backoff, error.retry_after) if error.retry_after <= self.max_retry_after else None
+            return Backoff(self.base, self.cap, jitter=(0.5, 1.0)).delay(failures, rng)
+        return error.retry_after if error.retry_after <= self.max_retry_after else None
+
+    def attempts_after(self, error: SecodaError, attempts: int | None = None) -> int:
+        """Return how often a request that failed with an error is sent at most; the parameters are those of `delay`."""
+        most = attempts or self.attempts
+        return min(most, _ATTEMPTS_IF_COMPLETE) if isinstance(error, SecodaResponseError) and error.complete else most
 
 
 #: For polls. The first request of a poll is sent once only, because the next poll repeats it; this is for the others.
