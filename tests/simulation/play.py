@@ -165,9 +165,9 @@ def _cap(rng: random.Random, manners: Manners, rows: list[Row]) -> None:
     manners.cap = rng.choice((5, 10, 20, 30))
     manners.cap_counts = rng.random() < 0.5
     manners.cap_first = rng.random() < 0.2
-    # The results are not used. They are drawn so that the seeds that tests name still mean the same worlds.
+    # Further results are not used. They are drawn so that the seeds that tests name still mean the same worlds.
     if rng.random() < 0.8:
-        rng.choice(range(10))
+        manners.cap_newest = rng.choice(range(10)) == 0
         if rows and rng.random() < 0.3:
             rng.choice(rows)
 

@@ -47,6 +47,8 @@ class Manners:
     cap_counts: bool = True
     #: Whether the cap is applied before the filter instead of after it; in both cases after the sort.
     cap_first: bool = False
+    #: Whether the cap keeps the newest logs in every order, instead of the first ones of the requested order.
+    cap_newest: bool = False
     #: What a page behind the end answers: empty (within the count), 404, clamped, clamped_silently
     beyond: str = "empty"
     #: Logs counted but not shown; neither counted nor shown, although they have a place; shown twice.
@@ -128,13 +130,18 @@ class Server:
         count = len(listing)
         if cap is not None and count > cap:
             self.happened["cap that counts" if manners.cap_counts else "cap that does not count"] += 1
-            listing = listing[:cap]
+            listing = self._newest(listing, cap) if manners.cap_newest else listing[:cap]
             if filter_ and manners.cap_first:
                 self.happened["cap before the filter"] += 1
         if filter_ and manners.cap_first:
             listing = [item for item in listing if matches(item, _parse(filter_))]
             count = len(listing)
         return (len(listing) if manners.cap_counts else count), listing
+
+    @staticmethod
+    def _newest(listing: list[Row], number: int) -> list[Row]:
+        newest = set(sorted(listing, key=lambda item: (item.logged, item.id))[-number:])
+        return [item for item in listing if item in newest]
 
     def shown(self, sort: str, filter_: str) -> list[Row]:
         """Return what all pages together show now."""

@@ -210,3 +210,13 @@ def test_a_page_of_the_search_that_is_outdated():
             answer + 1: [lambda world: world.arrive(SECOND)],
         }
         exact(read(World(list(rows), Manners(page_size=3)), first, last, moves), "newest_first")
+
+
+def test_a_listing_that_is_cut_to_its_newest_logs_in_both_orders():
+    """A listing that counts more logs than it shows, and shows the same ones from both ends, is not complete."""
+    for tie, page_size, beyond, ties in product((1, 3, 7), (2, 5, 7), ("empty", "404"), ("honoured", "ignored")):
+        manners = Manners(page_size=page_size, cap=30, cap_counts=False, cap_newest=True, beyond=beyond, ties=ties)
+        world = World(spaced(60, tie), manners)
+        refused(read(world, 0, 60), "truncated")
+        for first in (27, 30, 31):
+            exact_or_refused(read(world, first / tie, 60 / tie))

@@ -36,17 +36,15 @@ def check_listing_end(listing: Listing, result: DirectionResult) -> Flow[Listing
     :param result: a read that came to the end of the listing before the end of the window
     :raises SecodaIncompleteError: when the listing counts logs that it does not show
     """
-    last = result.last_page
-    if last is None:  # pragma: no cover - a read that is not complete has a last page
-        raise TypeError("no last page")
+    last = _last_page(result)
     if not result.last_logs:
         if last.count == 0:
             return ListingEnd()
         raise SecodaIncompleteError(f"the listing counts {last.count} logs, but page 1 is empty. {_ADVICE}")
-    shown = (last.number - 1) * result.page_size + len(last.logs)
+    shown = shown_logs(result)
     if last.number < last.total_pages:
         return ListingEnd(f"page {last.number + 1} of {last.total_pages} is empty or refused")
-    end = yield from _compare_with_opposite(listing, result, last, shown)
+    end = yield from compare_with_opposite(listing, result)
     if not end.truncated and shown != last.count:
         raise SecodaIncompleteError(
             f"the listing counts {last.count} logs, but its {last.number} pages show {shown}. {_ADVICE}"
@@ -54,11 +52,28 @@ def check_listing_end(listing: Listing, result: DirectionResult) -> Flow[Listing
     return end
 
 
-def _compare_with_opposite(listing: Listing, result: DirectionResult, last: Page, shown: int) -> Flow[ListingEnd]:
+def _last_page(result: DirectionResult) -> Page:
+    if result.last_page is None:  # pragma: no cover - a read that is not complete has a last page
+        raise TypeError("no last page")
+    return result.last_page
+
+
+def shown_logs(result: DirectionResult) -> int:
+    """Return how many logs the pages up to the end of the listing have."""
+    last = _last_page(result)
+    return (last.number - 1) * result.page_size + len(last.logs)
+
+
+def compare_with_opposite(listing: Listing, result: DirectionResult) -> Flow[ListingEnd]:
     """Read the first pages in the opposite order until they show whether logs are missing at the end.
 
     When logs of one timestamp fill the first page, those that were not shown may be on the pages after it.
+
+    :param result: a read that came to the end of the listing; it has logs
+    :return: ``truncated`` if the opposite order shows a log that the listing did not show
+    :raises SecodaIncompleteError: when the opposite order shows no log
     """
+    last, shown = _last_page(result), shown_logs(result)
     end, ids = result.last_logs[-1].at, {log.id for log in result.last_logs}
     opposite, number, begin = listing.reversed(), 1, None
     while True:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_secoda.client._api.timestamps import Instant, format_instant
 from airflow_provider_secoda.client._audit_logs.consistency import UnreliableOrderError
-from airflow_provider_secoda.client._audit_logs.listing_end import check_listing_end
+from airflow_provider_secoda.client._audit_logs.listing_end import check_listing_end, compare_with_opposite
 from airflow_provider_secoda.client._audit_logs.open_listing import OpenedListing, open_listing
 from airflow_provider_secoda.client._audit_logs.output import EmittedLogs, WindowReport
 from airflow_provider_secoda.client._audit_logs.read_direction import DirectionResult, read_in_direction
@@ -133,18 +133,15 @@ class _WindowRead:
         :param shown: what the listing showed before its end
         """
         self._listing = replace(self._listing, count_may_be_capped=True)
+        if shown.last_logs and not (yield from compare_with_opposite(self._listing, shown)).truncated:
+            raise SecodaIncompleteError(
+                f"the listing is truncated ({reason}), and in the opposite order it begins with logs that it showed "
+                "already: the server shows the oldest logs in neither order. Use a `filter` that matches fewer logs"
+            )
         opposite = self._listing.reversed()
         first_page = yield from opposite.read_page(1)
         self._report.order = "both_ends"
         self._report.warn(f"the listing is truncated ({reason}): the rest is read in the opposite order")
-        if first_page.logs and shown.last_logs:
-            begin, end = first_page.logs[0].at, shown.last_logs[-1].at
-            if opposite.position(begin) > opposite.position(end):
-                raise SecodaIncompleteError(
-                    f"the listing is truncated ({reason}), and in the opposite order it begins at "
-                    f"{format_instant(begin)}, among the logs that were returned already: the server does not sort in "
-                    "both directions. Use a `filter` that matches fewer logs"
-                )
         result = yield from self._read_from(opposite, first_page, window)
         if not result.complete:
             missing = opposite.window_from(result.emitted_before, *window)
