@@ -75,6 +75,8 @@ def compare_with_opposite(listing: Listing, result: DirectionResult) -> Flow[Lis
     """
     last, shown = _last_page(result), shown_logs(result)
     end, ids = result.last_logs[-1].at, {log.id for log in result.last_logs}
+    # Before the window, more logs of the last timestamp may be on earlier pages; they need not be read.
+    all_ids_known = listing.position(end) >= result.emitted_before
     opposite, number, begin = listing.reversed(), 1, None
     while True:
         (page,) = yield from opposite.read_pages([number])
@@ -90,7 +92,7 @@ def compare_with_opposite(listing: Listing, result: DirectionResult) -> Flow[Lis
                 f"{format_instant(page.logs[0].at)}",
                 begin,
             )
-        if any(log.at == end and log.id not in ids for log in page.logs):
+        if all_ids_known and any(log.at == end and log.id not in ids for log in page.logs):
             return ListingEnd(f"it ends between logs of the same timestamp, {format_instant(end)}", begin)
         number += 1
         if page.logs[-1].at != end or page.total_pages < number:

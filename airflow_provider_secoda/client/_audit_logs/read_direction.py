@@ -43,8 +43,8 @@ class DirectionResult:
     complete: bool = False
     #: The last page of the listing, when it ended first.
     last_page: Page | None = None
-    #: The logs of the last timestamp in the listing. Those from ``emitted_before`` on are not emitted: where the
-    #: listing is truncated, more logs of this timestamp may follow.
+    #: The logs of the last timestamp in the listing; all of them, if it is in the window. Those from ``emitted_before``
+    #: on are not emitted: where the listing is truncated, more logs of this timestamp may follow.
     last_logs: tuple[Log, ...] = ()
     page_size: int = 0
 
