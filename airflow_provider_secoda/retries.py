@@ -42,6 +42,15 @@ class SecodaRetryPolicy(RetryPolicy):
     differently about some errors, override :meth:`evaluate`.
     """
 
+    def __repr__(self) -> str:
+        """Return the name of the class and the attributes.
+
+        Airflow stores a policy in ``default_args`` (before 3.3) or in arguments of ``expand_kwargs`` as this text. With
+        the default repr, which has a memory address, every parse of the file would store a new version of the DAG.
+        """
+        attributes = ", ".join(f"{name}={value!r}" for name, value in sorted(vars(self).items()))
+        return f"{type(self).__name__}({attributes})"
+
     def evaluate(
         self, exception: BaseException, try_number: int, max_tries: int, context: Mapping[str, Any] | None = None
     ) -> RetryDecision:
