@@ -11,6 +11,7 @@ from airflow_provider_secoda._events.background import FailureBackoff, wait_for_
 from airflow_provider_secoda._events.catch_up import CatchUp, distribute, lagging
 from airflow_provider_secoda._events.resource_poller import ResourcePoller, now_instant
 from airflow_provider_secoda._events.version_watcher import VersionWatcher
+from airflow_provider_secoda.client._api.timestamps import format_instant
 from airflow_provider_secoda.client._audit_logs.follow import AuditLogFollower
 from airflow_provider_secoda.client.errors import SecodaIncompleteError, SecodaPermissionError
 from airflow_provider_secoda.client.filters import Filter
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_secoda._events.watchers import Watcher
     from airflow_provider_secoda.client._api.timestamps import Instant
+    from airflow_provider_secoda.client._audit_logs.follow import PollResult
     from airflow_provider_secoda.hooks._shared_client import SharedClient
 
 log = logging.getLogger(__name__)
@@ -75,8 +77,13 @@ class AuditLogPoller:
 
     @property
     def position(self) -> Instant:
-        """The time up to which the audit log was read."""
-        return self._follower.newest or 0
+        """The time of the newest log that was read; 0 while there is none."""
+        return self._follower.known.newest if self._follower.known else 0
+
+    @property
+    def swept(self) -> Instant:
+        """The time of the newest log at the last poll that read far enough back to find all late logs."""
+        return self._follower.known.swept if self._follower.known else 0
 
     async def run(self, client: SharedClient) -> None:
         """Poll until cancelled."""
@@ -116,7 +123,7 @@ class AuditLogPoller:
     def _poll_due(self, *, loading: bool) -> float:
         """Return when to poll next: soon if there are new watchers, as they start at the position of the next poll."""
         if loading:
-            return self._due if self._follower.newest is not None else math.inf
+            return self._due if self._follower.known is not None else math.inf
         starting = any(watcher.loaded and not watcher.started for watcher in self._watchers)
         return min(self._due, self._polled_at + _MIN_INTERVAL) if starting and not self._backoff.failures else self._due
 
@@ -137,10 +144,23 @@ class AuditLogPoller:
         self._due = self._polled_at + self._pause()
         self._backoff.succeed()
         record_log_metrics(result.logs, client.secoda_conn_id)
+        await self._pass_on(result)
+        self._polled()
+
+    async def _pass_on(self, result: PollResult) -> None:
+        """Pass what a poll found to the watchers, and start new ones."""
+        if result.unread and self._follower.known is not None:
+            log.error(
+                "%s: the audit logs before %s cannot be read completely (%s): logs that appear late, with a "
+                "`created_at` before that, may be missing",
+                self._stream,
+                format_instant(self._follower.known.horizon),
+                result.unread,
+            )
         started = [watcher for watcher in self._watchers if watcher.started]
         if result.gap is not None:
             for watcher in started:
-                if watcher.missed_from is None:
+                if watcher.missed_from is None or result.gap < watcher.missed_from:
                     watcher.missed_from = max(result.gap, watcher.since)
         if self._standalone:
             self._set_standalone(False)
@@ -148,7 +168,6 @@ class AuditLogPoller:
         for watcher in self._watchers:
             if watcher.loaded and not watcher.started:
                 watcher.start(self.position, now_instant())
-        self._polled()
 
     def _poll_resource(self, watcher: Watcher) -> None:
         if isinstance(watcher, VersionWatcher):

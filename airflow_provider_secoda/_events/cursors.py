@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 #: How many keys a cursor lists at most; a cursor that would need more is moved forward instead.
-MAX_DELIVERED = 500
+MAX_DELIVERED = 2_000
 #: Seconds until a call of a state store times out.
 _TIMEOUT = 30.0
 #: Seconds from one round over the watchers to the next, and between two rounds that are requested.
@@ -108,13 +108,13 @@ class CursorStore:
 class CursorSaver:
     """Load the cursors of a stream's watchers, and save them: soon after deliveries, otherwise rarely.
 
-    :param position: returns the time up to which the stream was read
+    :param swept: returns the time up to which the stream found all logs, except those that are stored late
     :param store_used: called after a cursor was loaded or saved
     """
 
     stream: str
     watchers: Mapping[Watcher, CursorStore | None]
-    position: Callable[[], Instant]
+    swept: Callable[[], Instant]
     store_used: Callable[[], None]
     #: Set when there may be a cursor to load or to save.
     wake: asyncio.Event = field(default_factory=asyncio.Event, init=False)
@@ -140,7 +140,7 @@ class CursorSaver:
             if consecutive_failures >= _MAX_FAILURES or now() < retry_at:
                 continue
             try:
-                used = await watcher.sync_cursor(store, self.position(), now())
+                used = await watcher.sync_cursor(store, self.swept(), now())
             except Exception as error:  # noqa: BLE001 - a state store may raise any error; it is retried
                 consecutive_failures += 1
                 if not (was_failing or self._failing):

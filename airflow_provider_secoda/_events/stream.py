@@ -58,7 +58,7 @@ class Stream:
             name, filter_text, poke_interval, self.watchers, self._resources, polled=self._check
         )
         self._cursors = CursorSaver(
-            name, self.watchers, position=lambda: self._poller.position, store_used=self._poller.wake.set
+            name, self.watchers, swept=lambda: self._poller.swept, store_used=self._poller.wake.set
         )
 
     @contextmanager

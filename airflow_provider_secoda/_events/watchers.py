@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_secoda._events.cursors import MAX_DELIVERED, Cursor, CursorStore
 from airflow_provider_secoda._storable import read_record, storable
 from airflow_provider_secoda.client._api.fields import participant
-from airflow_provider_secoda.client._audit_logs.follow import LATE
+from airflow_provider_secoda.client._audit_logs.known_logs import LATE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
@@ -107,7 +107,10 @@ class Watcher:
         self._save_at = 0.0
 
     def start(self, newest: Instant, now: Instant) -> None:
-        """Set the position of the watcher, in a stream that was read up to ``newest``."""
+        """Set the position of the watcher, in a stream that was read up to ``newest`` (0: there was no log).
+
+        :param now: the present time by this machine's clock
+        """
         self.started = True
         if self.loaded_cursor is not None:
             self.since, self.delivered = self.loaded_cursor.since, dict(self.loaded_cursor.delivered)
@@ -115,7 +118,8 @@ class Watcher:
         elif self.lookback > 0:
             self.since = max(0, now - round(self.lookback * 1_000_000))
         else:
-            self.since = newest + 1
+            # An empty audit log says nothing about the time.
+            self.since = newest + 1 if newest else now
         self.missed_from = self.since if self.since <= newest else None
         self.loaded_cursor = None
 
@@ -151,13 +155,16 @@ class Watcher:
         """Return the times that the cursor must not pass yet."""
         return [event.at for event in self.pending] + [event.at for _, event in self.unconfirmed]
 
-    def cursor(self, position: Instant) -> Cursor:
+    def cursor(self, swept: Instant) -> Cursor:
         """Return how far this watcher has come, and forget older keys.
 
-        The cursor stays :data:`~.follow.LATE` behind the position, up to which the stream was read, as logs may be
-        stored that late. It never goes back.
+        Logs may be stored :data:`~.known_logs.LATE` microseconds late. So the cursor stays this far behind the last
+        time at which the stream looked for such logs, as a restart must read again what was stored late since then. It
+        never goes back.
+
+        :param swept: the newest log at that time; 0 if there was none
         """
-        read_until = position if self.missed_from is None else self.missed_from
+        read_until = swept if self.missed_from is None else min(swept, self.missed_from)
         limit = min([read_until, *self.unfinished()])
         since = min(limit, read_until - LATE)
         if len(self.delivered) > MAX_DELIVERED:
@@ -166,7 +173,7 @@ class Watcher:
         self.delivered = {key: at for key, at in self.delivered.items() if at >= self.since - self.margin}
         return Cursor(self.since, dict(self.delivered))
 
-    async def sync_cursor(self, store: CursorStore | None, position: Instant, now: float) -> bool:
+    async def sync_cursor(self, store: CursorStore | None, swept: Instant, now: float) -> bool:
         """Load the cursor if it is not loaded, or save it if it is outdated; return whether the store was used.
 
         :param store: None if there is no store: then only older keys are forgotten
@@ -179,7 +186,7 @@ class Watcher:
             return True
         if not self.started or not (self._changed or now >= self._save_at):
             return False
-        cursor = self.cursor(position)
+        cursor = self.cursor(swept)
         saving = cursor != self._saved
         self._changed = False  # it may be set again while the cursor is being saved
         try:

@@ -21,7 +21,7 @@ from airflow_provider_secoda._events.watchers import LogFields, LogWatcher
 from airflow_provider_secoda.client._api.audit_log_page import Log
 from airflow_provider_secoda.client._api.flow import Response
 from airflow_provider_secoda.client._api.timestamps import format_instant, parse_instant
-from airflow_provider_secoda.client._audit_logs.follow import LATE
+from airflow_provider_secoda.client._audit_logs.known_logs import LATE
 from airflow_provider_secoda.client._http.exchange import exchange
 from airflow_provider_secoda.client._http.retry import RetryPolicy
 from airflow_provider_secoda.client.errors import SecodaIncompleteError, SecodaTimeoutError
@@ -90,6 +90,17 @@ def test_what_is_listed_in_the_cursor_is_not_delivered_again():
     for number in range(1, 7):
         again.match(log(number), LogFields({}))
     assert drain(again, 1) == ["log 4", "log 5", "log 6"]
+
+
+def test_the_cursor_is_behind_the_last_sweep_while_the_watcher_catches_up():
+    """A watcher that reads what it missed stays behind the last sweep too: its cursor must not pass late logs."""
+    watcher = watcher_of(Cursor(BEGIN), newest=BEGIN + 10 * HOUR)
+    watcher.missed_from = BEGIN + 9 * HOUR
+    assert watcher.cursor(BEGIN + 5 * HOUR).since == BEGIN + 5 * HOUR - LATE
+    watcher.missed_from = BEGIN + 4 * HOUR
+    assert watcher.cursor(BEGIN + 5 * HOUR).since == BEGIN + 5 * HOUR - LATE, "it never goes back"
+    watcher.missed_from = BEGIN + 6 * HOUR
+    assert watcher.cursor(BEGIN + 7 * HOUR).since == BEGIN + 6 * HOUR - LATE
 
 
 def test_a_cursor_is_bounded():
