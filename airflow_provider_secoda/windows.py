@@ -145,7 +145,7 @@ def split_window(
     if count > at_most:
         raise ValueError(
             f"From {format_datetime(first)} to {format_datetime(last)} there are {count} windows of {every}, and a "
-            f"task is mapped to at most {at_most}. Make `every` longer, or increase Airflow's [core] max_map_length."
+            f"task is mapped to at most {at_most}. Make `every` longer, or increase Airflow's `core.max_map_length`."
         )
     edges = [*(first + every * number for number in range(count)), last]
     return [{"start": format_datetime(one), "end": format_datetime(other)} for one, other in pairwise(edges)]

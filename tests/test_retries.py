@@ -244,6 +244,18 @@ def test_mistakes_in_a_dag_fail_at_once(refusing, kind, arguments):
         assert type(error) is AirflowFailException
 
 
+@both
+def test_a_missing_connection_fails_at_once(airflow, kind, arguments):
+    """A connection that does not exist is not retried, with a policy or without, and is named."""
+    error = failure(kind, arguments, secoda_conn_id="nowhere")
+    if V33:
+        assert decide(error)[0] == "fail"
+    else:
+        assert type(error) is AirflowFailException
+    assert "connection 'nowhere' does not exist" in str(error)
+    assert type(failure(kind, arguments, secoda_conn_id="nowhere", retry_policy=None)) is AirflowFailException
+
+
 def test_soft_fail_comes_first(refusing):
     """A sensor with ``soft_fail`` is skipped, and the policy is not called."""
     from airflow.providers.common.compat.sdk import AirflowSkipException

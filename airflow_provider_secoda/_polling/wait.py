@@ -177,9 +177,13 @@ class VersionPoller:
 
     def _add_context(self, error: SecodaError) -> None:
         """Add resource and connection to an error's message."""
-        what = f"resource {self.spec.resource_id!r} by connection {self.spec.secoda_conn_id!r}: "
+        connection = f"connection {self.spec.secoda_conn_id!r}"
+        what = f"resource {self.spec.resource_id!r} by {connection}"
         if error.args and not str(error.args[0]).startswith(what):
-            error.args = (f"{what}{error.args[0]}", *error.args[1:])
+            text = str(error.args[0])
+            # Errors in the connection begin with its name.
+            rest = text.removeprefix(connection) if text.startswith(connection) else f": {text}"
+            error.args = (f"{what}{rest}", *error.args[1:])
 
 
 def describe(resource_id: str, entries: Sequence[VersionEntry], match: Match) -> str:

@@ -37,7 +37,7 @@ def require_format(file_format: str) -> None:
     """
     if file_format == "parquet" and importlib.util.find_spec("pyarrow") is None:
         raise ModuleNotFoundError(
-            "Writing Parquet needs pyarrow: pip install 'airflow-provider-secoda[parquet]'.", name="pyarrow"
+            "Writing Parquet needs pyarrow: install it, or this provider with its extra `parquet`.", name="pyarrow"
         )
 
 

@@ -7,7 +7,9 @@ unchanged.
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, fields
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
@@ -18,7 +20,7 @@ from airflow_provider_secoda.client.errors import SecodaConfigurationError
 from airflow_provider_secoda.get_provider_info import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from airflow.providers.common.compat.sdk import Connection
 
@@ -41,6 +43,8 @@ KNOWN_EXTRAS = (
     *(f"max_{limit.name}" for limit in fields(Limits)),
     "integration_id",  # only the vendor's own package uses it
 )
+#: From 0 to 1: how alike the names of two extras are if one may be a misspelling of the other.
+_ALIKE = 0.75
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,29 @@ class ConnectionSettings:
     def base_url(self) -> str:
         """The API's base URL, without a trailing slash."""
         return self.endpoint.base_url
+
+    def check_extras(self) -> None:
+        """Refuse an unknown extra whose name is like that of a known one.
+
+        :raises SecodaConfigurationError: naming both
+        """
+        for name in self.unknown_extras:
+            if known := _known_extra_like(name):
+                raise SecodaConfigurationError(f"extra `{name}` is unknown: rename it to `{known}`, or remove it")
+
+
+def describe_unknown(names: Iterable[str]) -> str:
+    """Return names of unknown extras for the log, each with the known one that may be meant."""
+    known = {name: _known_extra_like(name) for name in names}
+    return ", ".join(f"{name} (is {like} meant?)" if like else name for name, like in known.items())
+
+
+def _known_extra_like(name: str) -> str | None:
+    """Return the known extra whose name is most like an unknown one (`regoin`, `verify_ssl`), or None."""
+    plain = {re.sub("[^a-z]", "", known): known for known in KNOWN_EXTRAS}
+    # The form of Airflow before 2.3 stored extras with such a prefix.
+    found = get_close_matches(re.sub("[^a-z]", "", name.lower().removeprefix("extra__secoda__")), plain, 1, _ALIKE)
+    return plain[found[0]] if found else None
 
 
 def read_connection(connection: Connection) -> ConnectionSettings:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import BaseHook
+from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
 
 from airflow_provider_secoda._arguments import parse_datetime
 from airflow_provider_secoda._compat import mask_secret
 from airflow_provider_secoda.client._api.json_checks import load
-from airflow_provider_secoda.client.errors import SecodaError
+from airflow_provider_secoda.client.errors import SecodaConfigurationError
 from airflow_provider_secoda.get_provider_info import get_provider_info
-from airflow_provider_secoda.hooks._errors import final_errors_fail, hint_for
+from airflow_provider_secoda.hooks._errors import connection_named, final_errors_fail
 from airflow_provider_secoda.hooks._metrics import counting_logs, record_request_metrics
 
 if TYPE_CHECKING:
@@ -32,8 +31,6 @@ if TYPE_CHECKING:
     from airflow_provider_secoda.hooks._connection import ConnectionSettings
 
 __all__ = ["SecodaHook"]
-
-_TEST_TIMEOUT = 15.0
 
 
 class SecodaHook(BaseHook):
@@ -66,18 +63,25 @@ class SecodaHook(BaseHook):
         from airflow_provider_secoda.hooks import _connection  # noqa: PLC0415 - not for parsing
 
         if self._settings is None:
-            settings = _connection.read_connection(_mask_key(self.get_connection(self.secoda_conn_id)))
+            settings = _connection.read_connection(_mask_key(self._find_connection()))
             for secret in _connection.proxy_secrets(settings.endpoint.proxy):
                 mask_secret(secret)
             if settings.unknown_extras:
-                unknown = ", ".join(settings.unknown_extras)
-                self.log.warning(
-                    "Connection %r has extras that this provider does not use: %s", self.secoda_conn_id, unknown
-                )
+                unknown = _connection.describe_unknown(settings.unknown_extras)
+                self.log.warning("Connection %r has extras that are not used: %s", self.secoda_conn_id, unknown)
             if settings.endpoint.verify is False:
                 self.log.warning(_connection.UNVERIFIED_WARNING, self.secoda_conn_id)
             self._settings = settings
         return self._settings
+
+    def _find_connection(self) -> Connection:
+        try:
+            return self.get_connection(self.secoda_conn_id)
+        except AirflowNotFoundException as missing:
+            raise SecodaConfigurationError(
+                f"connection {self.secoda_conn_id!r} does not exist, or its secrets backend cannot be read: create it, "
+                "or correct `secoda_conn_id`"
+            ) from missing
 
     def get_conn(self) -> SecodaClient:
         """Return the client, the same one each time.
@@ -88,18 +92,19 @@ class SecodaHook(BaseHook):
             self._client = self._make_client()
         return self._client
 
-    def _make_client(self, policy: RetryPolicy | None = None, timeout: float | None = None) -> SecodaClient:
+    def _make_client(self, policy: RetryPolicy | None = None) -> SecodaClient:
         from airflow_provider_secoda.client.sync import SecodaClient  # noqa: PLC0415 - heavy, and not for parsing
 
-        endpoint = self.settings.endpoint
-        return SecodaClient.from_endpoint(replace(endpoint, timeout=timeout) if timeout else endpoint, policy)
+        with connection_named(self.secoda_conn_id):
+            return SecodaClient.from_endpoint(self.settings.endpoint, policy)
 
     @contextmanager
     def _using_client(self) -> Iterator[SecodaClient]:
-        """Pass on the client; map final errors to Airflow's exception, and report the requests to the metrics."""
+        """Pass on the client; name the connection in errors, map final ones to Airflow's exception, report metrics."""
         with final_errors_fail(configuration=False):
             client = self.get_conn()
-            with record_request_metrics(client, self.secoda_conn_id):
+            named = connection_named(self.secoda_conn_id, client.base_url)
+            with named, record_request_metrics(client, self.secoda_conn_id):
                 yield client
 
     def list_audit_logs(
@@ -207,18 +212,9 @@ class SecodaHook(BaseHook):
 
     def test_connection(self) -> tuple[bool, str]:
         """Read page 1 of the audit logs; return whether that succeeded, and a message that says what to do if not."""
-        from airflow_provider_secoda.client._http.retry import RetryPolicy  # noqa: PLC0415 - not for parsing
+        from airflow_provider_secoda.hooks._connection_check import check_connection  # noqa: PLC0415 - not for parsing
 
-        try:
-            settings = self.settings
-            with self._make_client(RetryPolicy(attempts=1), min(settings.endpoint.timeout, _TEST_TIMEOUT)) as client:
-                page = client.list_audit_logs()
-        except SecodaError as exc:
-            # Airflow tests a copy of the connection with a random id, which is of no use in the message.
-            return False, f"{hint_for(exc)} [{str(exc).removeprefix(f'connection {self.secoda_conn_id!r}: ')}]"
-        unverified = " (the server's certificate was not verified)" if settings.endpoint.verify is False else ""
-        found = f"the workspace has {page['count']} audit logs{unverified}"
-        return True, f"Connected to Secoda at {settings.base_url}: {found}"
+        return check_connection(self)
 
     @classmethod
     def get_connection_form_widgets(cls) -> dict[str, Any]:

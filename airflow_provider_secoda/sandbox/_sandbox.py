@@ -17,7 +17,8 @@ try:
     from airflow_provider_secoda.sandbox._server.uvicorn_server import Server, is_loopback, listen
 except ImportError as error:
     raise ImportError(
-        f"the sandbox needs {error.name}: install airflow-provider-secoda[sandbox]", name=error.name
+        f"the sandbox needs {error.name}: install it, or airflow-provider-secoda with its extra `sandbox`",
+        name=error.name,
     ) from error
 
 if TYPE_CHECKING:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import (
     AirflowFailException,
-    AirflowNotFoundException,
     AirflowSensorTimeout,
     AirflowSkipException,
 )
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 
 #: What the client adds to the message of an error that has a ``retry_after``.
 _RETRY_AFTER = re.compile(r" \(Retry-After: (\d+(?:\.\d+)?) s\)$")
-_LAST_LINE = re.compile(r"^(?:[\w.]+\.)?(Secoda\w+Error|AirflowNotFoundException): (.+)$")
+_LAST_LINE = re.compile(r"^(?:[\w.]+\.)?(Secoda\w+Error): (.+)$")
 
 
 @contextmanager
@@ -60,9 +59,6 @@ def raised_in_trigger(next_kwargs: Mapping[str, Any]) -> Exception | None:
     found = _LAST_LINE.match(lines[-1]) if lines else None
     if found is None:
         return None
-    if found[1] == AirflowNotFoundException.__name__:
-        missing: Exception = AirflowNotFoundException(found[2])
-        return missing
     kind = getattr(errors, found[1], None)
     if not isinstance(kind, type) or not issubclass(kind, errors.SecodaError):
         return None

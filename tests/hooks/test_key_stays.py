@@ -5,6 +5,7 @@ import json
 import logging
 import pickle
 import traceback
+from dataclasses import replace
 from datetime import datetime, timezone
 from urllib.parse import unquote
 
@@ -127,7 +128,8 @@ USES = {
 
 def impatient(hook):
     """Return the hook, with a client that does not wait between its attempts."""
-    hook._client = hook._make_client(RetryPolicy(attempts=2, base=0.001, cap=0.001), 1.0)
+    endpoint = replace(hook.settings.endpoint, timeout=1.0)
+    hook._client = SecodaClient.from_endpoint(endpoint, RetryPolicy(attempts=2, base=0.001, cap=0.001))
     return hook
 
 

@@ -16,12 +16,14 @@ from airflow_provider_secoda.client._http.retry import RetryPolicy
 from airflow_provider_secoda.client.errors import (
     SecodaAuthenticationError,
     SecodaConfigurationError,
+    SecodaConnectionError,
     SecodaIncompleteError,
     SecodaLimitError,
     SecodaNotFoundError,
     SecodaPermissionError,
     SecodaRedirectError,
     SecodaRequestError,
+    SecodaResponseError,
     SecodaServerError,
     SecodaTLSError,
 )
@@ -129,9 +131,9 @@ def said(caplog, capsys):
 
 
 def test_unknown_extras_are_named(connect, said):
-    """A misspelt extra is named in a warning, once."""
-    (line,) = said(connect(extra={"regoin": "eu", "time_out": 3, "region": "us"}))
-    assert "regoin, time_out" in line
+    """An unknown extra is named in a warning, once, with the known one that may be meant."""
+    (line,) = said(connect(extra={"regoin": "eu", "time_out": 3, "region": "us", "team": "data"}))
+    assert "regoin (is region meant?), team, time_out (is timeout meant?)" in line
     assert "warning" in line.lower()
 
 
@@ -214,6 +216,92 @@ def test_a_connection_that_is_not_set_up_correctly(connect, fields, word):
     assert "not set up correctly" in text
     with pytest.raises(SecodaConfigurationError):
         connect(**fields).get_conn()
+
+
+@pytest.mark.parametrize(
+    ("name", "known"),
+    [
+        ("regoin", "region"),
+        ("Region", "region"),
+        ("region_name", "region"),
+        ("customerDomain", "customer_domain"),
+        ("custom_domain", "customer_domain"),
+        ("time_out", "timeout"),
+        ("verfiy", "verify"),
+        ("verify_ssl", "verify"),
+        ("proxy_url", "proxy"),
+        ("max_body_byte", "max_body_bytes"),
+        ("max-nesting", "max_nesting"),
+        ("extra__secoda__region", "region"),
+        ("work_space", "workspace"),
+    ],
+)
+def test_an_extra_that_resembles_a_known_one(month, connect, name, known):
+    """The connection test fails for a misspelled extra, names the known one, and sends no request."""
+    text = words_of_test(connect(host=month.url, password=month.api_key, extra={name: "eu"}))
+    assert "not set up correctly" in text
+    assert f"extra `{name}` is unknown: rename it to `{known}`" in text
+    assert month.requests == []
+
+
+@pytest.mark.parametrize("name", ["team", "owner", "description", "comment", "version", "integration_id", "host", ""])
+def test_an_extra_that_resembles_no_other(month, connect, name):
+    """An extra for other software does not fail the connection test."""
+    words_of_test(connect(host=month.url, password=month.api_key, extra={name: "eu"}), works=True)
+
+
+def test_a_key_of_another_region(month, connect):
+    """After a 401 the message says that a key belongs to one region, and which host was requested."""
+    month.faults.script = [401, 401]
+    hook = connect(host=month.url)
+    text = words_of_test(hook)
+    assert "in one region only" in text
+    with pytest.raises(AirflowFailException) as error:
+        hook.list_audit_logs()
+    for shown in (text, str(error.value)):
+        assert ("another region" in shown, f"to {month.url}/" in shown) == (True, True)
+
+
+@pytest.mark.parametrize(
+    ("mishap", "kind"),
+    [
+        (401, AirflowFailException),
+        (404, AirflowFailException),
+        ("redirect:https://evil.example/", AirflowFailException),
+        (503, SecodaServerError),
+        ("html", SecodaResponseError),
+        ('json:{"results": []}', SecodaResponseError),
+        ("cut", SecodaConnectionError),
+    ],
+)
+def test_errors_name_the_connection_and_the_host(month, connect, mishap, kind):
+    """Errors of every kind name the connection and the host, once each, whichever method is called."""
+    hook = connect(host=month.url, password=month.api_key)
+    hook._client = hook._make_client(RetryPolicy(attempts=1))
+    for use in (
+        hook.list_audit_logs,
+        lambda: list(hook.iter_raw_audit_logs(START, END)),
+        lambda: list(hook.iter_version_histories("R")),
+    ):
+        month.faults.script = [mishap] * 50
+        with pytest.raises(kind) as error:
+            use()
+        assert str(error.value).startswith("connection 'my_conn'")
+        assert (str(error.value).count("my_conn"), str(error.value).count(month.url)) == (1, 1)
+
+
+def test_errors_of_the_environment_name_the_connection(connect, monkeypatch):
+    """A CA bundle of the environment that does not exist is an error that names the connection, too."""
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/no/such/bundle.pem")
+    with pytest.raises(SecodaConfigurationError, match="connection 'my_conn': `REQUESTS_CA_BUNDLE`"):
+        connect(host="https://secoda.invalid").get_conn()
+
+
+def test_a_connection_that_does_not_exist(airflow):
+    """A connection that does not exist is an error in the set-up that names it; the cause is Airflow's error."""
+    with pytest.raises(SecodaConfigurationError, match="connection 'nowhere' does not exist") as error:
+        SecodaHook("nowhere").get_conn()
+    assert type(error.value.__cause__).__name__ == "AirflowNotFoundException"
 
 
 def test_a_connection_test_by_its_id(month):

@@ -84,7 +84,7 @@ def test_without_the_extra(run_pytest):
         HIDE_EXTRA,
     )
     assert "1 passed, 1 error" in done.stdout
-    assert "airflow-provider-secoda[sandbox]" in done.stdout
+    assert "airflow-provider-secoda with its extra `sandbox`" in done.stdout
 
 
 def test_the_command_without_the_extra(tmp_path):
@@ -99,4 +99,7 @@ def test_the_command_without_the_extra(tmp_path):
         env={**os.environ, "PYTHONPATH": str(tmp_path)},
     )
     assert done.returncode == 2
-    assert done.stderr == "sandbox: the sandbox needs starlette: install airflow-provider-secoda[sandbox]\n"
+    assert (
+        done.stderr
+        == "sandbox: the sandbox needs starlette: install it, or airflow-provider-secoda with its extra `sandbox`\n"
+    )

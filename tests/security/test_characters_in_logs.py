@@ -2,6 +2,7 @@
 
 import json
 import logging
+from dataclasses import replace
 from datetime import datetime, timezone
 
 import pytest
@@ -14,6 +15,7 @@ from airflow_provider_secoda._polling.wait import describe
 from airflow_provider_secoda.client._api.timestamps import to_instant
 from airflow_provider_secoda.client._http.retry import RetryPolicy
 from airflow_provider_secoda.client._versions.history import Baseline
+from airflow_provider_secoda.client.sync import SecodaClient
 from airflow_provider_secoda.hooks.secoda import SecodaHook
 
 UTC = timezone.utc
@@ -90,7 +92,8 @@ def test_what_a_server_says(monkeypatch, caplog, answer, use):
         fields = {"conn_type": "secoda", "password": "key-0123456789", "host": server.url}
         monkeypatch.setenv("AIRFLOW_CONN_MY_CONN", json.dumps(fields))
         hook = SecodaHook("my_conn")
-        hook._client = hook._poller = hook._make_client(RetryPolicy(attempts=1), 2.0)
+        endpoint = replace(hook.settings.endpoint, timeout=2.0)
+        hook._client = hook._poller = SecodaClient.from_endpoint(endpoint, RetryPolicy(attempts=1))
         said = ""
         try:
             found = USES[use](hook)

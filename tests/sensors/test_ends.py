@@ -201,11 +201,11 @@ def test_a_resource_that_does_not_exist(sandbox, mode):
 
 @modes
 def test_a_connection_that_does_not_exist(sandbox, mode):
-    """A missing connection is named; a secrets backend may be down, so the DAG's retries apply."""
+    """A missing connection is named, and is not retried."""
     ended, error = outcome(make(mode, secoda_conn_id="no_such_connection"))
-    assert ended == "retry"
-    assert type(error).__name__ == "AirflowNotFoundException"
-    assert "no_such_connection" in str(error)
+    assert ended == "failed"
+    assert str(error).count("connection 'no_such_connection'") == 1
+    assert "connection 'no_such_connection' does not exist" in str(error)
 
 
 def test_a_connection_that_the_triggerer_does_not_have(sandbox, monkeypatch):
@@ -215,9 +215,8 @@ def test_a_connection_that_the_triggerer_does_not_have(sandbox, monkeypatch):
     task = make("deferrable", secoda_conn_id="elsewhere", poke_interval=0.4)
     ended, error = outcome(task)
     timer.join()
-    assert ended == "retry"
-    assert type(error).__name__ == "AirflowNotFoundException"
-    assert "elsewhere" in str(error)
+    assert ended == "failed"
+    assert "connection 'elsewhere' does not exist" in str(error)
 
 
 @modes

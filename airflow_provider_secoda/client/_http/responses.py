@@ -74,7 +74,7 @@ def retry_after(response: Response) -> float | None:
 def _seconds_until(text: str, now: float) -> float | None:
     """Return the seconds that a header says to wait: a number, an HTTP date, or, from some servers, an epoch time.
 
-    A time that has passed is None: the server's clock is wrong, and retries without a pause would not help it.
+    A time that has passed is ignored: the server's clock is wrong, and retries without a pause would not help it.
 
     :param now: epoch seconds
     """
