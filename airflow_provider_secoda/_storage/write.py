@@ -30,6 +30,8 @@ class WrittenFile:
 
     :ivar path: the path or URL as the caller wrote it; it contains a connection id at most, never a secret
     :ivar manifest: path or URL of the manifest next to it; None without a manifest
+    :ivar untyped_values: how many values of typed columns are not as they were sent, by field and reason: null, or with
+        U+FFFD for half a surrogate pair; None if the format has no typed columns
     """
 
     path: str
@@ -38,6 +40,7 @@ class WrittenFile:
     sha256: str
     manifest: str | None = None
     manifest_sha256: str | None = None
+    untyped_values: dict[str, dict[str, int]] | None = None
 
 
 def write_atomically(
@@ -70,8 +73,8 @@ def write_atomically(
     target, manifest_target = resolve_target(output_path), resolve_target(manifest_path(output_path))
     with tempfile.TemporaryDirectory(prefix="secoda-") as directory:
         file, manifest_file = Path(directory, f"records.{file_format}"), Path(directory, "manifest.json")
-        write_local_file(file, file_format, records)
-        written = WrittenFile(output_path, file_format, file.stat().st_size, _sha256(file))
+        untyped = write_local_file(file, file_format, records)
+        written = WrittenFile(output_path, file_format, file.stat().st_size, _sha256(file), untyped_values=untyped)
         if manifest is not None:
             with manifest_file.open("wb") as lines:
                 lines.writelines(manifest(written))

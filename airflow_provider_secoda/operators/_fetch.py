@@ -56,6 +56,12 @@ def write_file(
         read.count, read.window, read.window.rule, written.path, written.bytes, written.sha256,
         read.report.pages, read.stats.requests, written.manifest_sha256,
     )  # fmt: skip
+    for field, reasons in (written.untyped_values or {}).items():
+        read.log.warning(
+            "The typed column of %s cannot contain %d values as they were sent (%s): they are null, or have U+FFFD for "
+            "half a surrogate pair. The column raw has them",
+            field, sum(reasons.values()), ", ".join(f"{reason}: {count}" for reason, count in reasons.items()),
+        )  # fmt: skip
     return {"path": written.path, "format": written.format, **read.summary(), **asdict(written)}
 
 

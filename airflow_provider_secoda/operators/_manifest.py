@@ -31,6 +31,7 @@ def manifest_header(written: WrittenFile, read: WindowRead, *, settle: timedelta
             "bytes": written.bytes,
             "sha256": written.sha256,
             "count": read.count,
+            "untyped_values": written.untyped_values,
         },
         "query": read.query,
         "source": {"connection_id": read.hook.secoda_conn_id, "base_url": read.base_url},

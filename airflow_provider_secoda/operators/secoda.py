@@ -48,8 +48,9 @@ class SecodaAuditLogsOperator(BaseOperator):
     the API sent. The task returns a summary: ``path``, ``format``, ``count``, ``start``, ``end``, ``window_rule``,
     ``timestamp_field``, ``first_timestamp`` and ``last_timestamp`` (of the first and the last log, or None), ``pages``,
     ``requests``, ``duplicates_dropped``, ``max_lag_seconds`` (largest ``created_at - logged_at``, or None),
-    ``history_from`` (timestamp of the oldest log that the API returns, or None), ``bytes``, ``sha256``, ``manifest``
-    and ``manifest_sha256``. Without ``output_path`` the task returns the list of logs.
+    ``history_from`` (timestamp of the oldest log that the API returns, or None), ``bytes``, ``sha256``, ``manifest``,
+    ``manifest_sha256`` and ``untyped_values`` (of Parquet: how many values are not as they were sent, by field and
+    reason). Without ``output_path`` the task returns the list of logs.
 
     :param secoda_conn_id: the Airflow connection (templated)
     :param start: start of the window, inclusive: an aware datetime or an ISO 8601 string; requires ``end`` (templated)

@@ -45,7 +45,7 @@ altered            a record has other bytes than the manifest lists
 removed            a listed record is not in the file; ``position`` is its position in the manifest
 added              a record is not listed in the manifest
 moved              the order of the records differs from the manifest, from ``position`` on
-column_mismatch    a typed column of a Parquet file differs from the record
+column_mismatch    a typed column of a Parquet file differs from the original log in its column ``raw``
 invalid_record     a record is not a JSON object with an id
 no_timestamp       a record has no usable timestamp
 outside_window     the timestamp of a record is outside the window

@@ -16,6 +16,7 @@ from airflow.providers.common.compat.sdk import DAG, AirflowFailException
 from airflow_provider_secoda import __version__
 from airflow_provider_secoda.operators.secoda import SecodaAuditLogsOperator
 from airflow_provider_secoda.sandbox import Workspace
+from airflow_provider_secoda.verify import verify
 from tests.helpers import timestamps
 
 UNTIL = datetime(2026, 3, 1, tzinfo=timezone.utc)
@@ -87,6 +88,7 @@ def test_the_contents_of_a_manifest(airflow, sandbox, workspace, tmp_path):
         "bytes": len(body),
         "sha256": hashlib.sha256(body).hexdigest(),
         "count": len(digests),
+        "untyped_values": None,
     }
     assert manifest.pop("query") == {
         "start": "2026-02-24T00:00:00Z",
@@ -169,6 +171,38 @@ def test_an_empty_window_has_a_manifest(sandbox, tmp_path):
     fetch(path, start=UNTIL + DAY, end=UNTIL + 2 * DAY)
     manifest = manifest_of(path)
     assert (manifest["file"]["count"], manifest["records"], manifest["read"]["first_timestamp"]) == (0, [], None)
+
+
+def test_values_that_a_column_cannot_contain(sandbox, workspace, tmp_path, caplog, capsys):
+    """They cost their own column only; summary, manifest and log count them, and verify agrees."""
+    at = "2026-02-24 12:00:00.5 +00"
+    times = f'"logged_at": "{at}", "created_at": "{at}", "updated_at": "{at}"'
+    odd = [f'{{"id": "odd-{number}", {times}, {value}}}' for number, value in enumerate((
+        '"performer_id": "cut \\ud83d", "activity_type": "update"',
+        '"new": "cut \\ud83d", "activity_type": "update"',
+        '"is_legacy": "no", "related_resource_ids": ["r", 7, "\\udd86"], "activity_type": "update"',
+    ))]  # fmt: skip
+    for raw in odd:
+        workspace.add_log(raw=raw)
+    path = tmp_path / "logs.parquet"
+    summary = fetch(path)
+    counts = {
+        "is_legacy": {"wrong_type": 1},
+        "performer_id": {"half_surrogate_pair": 1},
+        "related_resource_ids[]": {"half_surrogate_pair": 1, "wrong_type": 1},
+    }
+    assert summary["untyped_values"] == manifest_of(path)["file"]["untyped_values"] == counts
+    logged = caplog.text + capsys.readouterr().out  # one on Airflow 2, the other on Airflow 3
+    assert [field for field in counts if f"typed column of {field} cannot" in logged] == list(counts)
+    rows = {row["id"]: row for row in pytest.importorskip("pyarrow.parquet").read_table(path).to_pylist()}
+    assert len(rows) == summary["count"]
+    moment = datetime(2026, 2, 24, 12, 0, 0, 500_000, tzinfo=timezone.utc)
+    for number, raw in enumerate(odd):
+        row = rows[f"odd-{number}"]
+        assert (row["raw"], row["activity_type"]) == (raw, "update")
+        assert row["logged_at"] == row["created_at"] == row["updated_at"] == moment
+    assert rows["odd-2"]["related_resource_ids"] == ["r", None, "\ufffd"]
+    assert verify([str(path)]).exit_code == 0
 
 
 def test_without_a_manifest(sandbox, tmp_path):

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from airflow_provider_secoda._storage import parquet
 from airflow_provider_secoda._storage.formats import write_local_file
 
 LOG = {
@@ -176,11 +177,11 @@ def test_no_record_fails(tmp_path_factory, logs):
 
 
 def test_records_that_cannot_be_decoded(tmp_path):
-    """A lone surrogate or 5,000 digits do not prevent writing; the last of two equal names counts."""
+    """Half a surrogate pair is U+FFFD, 5,000 digits do not matter, and the last of two equal names counts."""
     odd = [rb'{"id":"\ud800"}', b'{"id":"1","n":' + b"9" * 5000 + b"}", b'{"id":"1","id":"2"}']
     table = table_of(tmp_path, *odd)
     assert [raw.encode() for raw in table["raw"].to_pylist()] == odd
-    assert table["id"].to_pylist() == [None, "1", "2"]
+    assert table["id"].to_pylist() == ["\ufffd", "1", "2"]
 
 
 def test_not_utf8(tmp_path):
@@ -191,21 +192,38 @@ def test_not_utf8(tmp_path):
         assert "secret" not in str(caught.value)
 
 
+def groups_of(path):
+    """Return the number of rows of each row group."""
+    metadata = pq.read_metadata(path)
+    return [metadata.row_group(number).num_rows for number in range(metadata.num_row_groups)]
+
+
 def test_row_groups(tmp_path):
-    """Many records are written in order, in row groups of bounded size, and twice as the same bytes."""
-    records = [b'{"id":"%d"}' % n for n in range(20_000)]
+    """Many records are written in order, in row groups of about 100,000 rows, and twice as the same bytes."""
+    records = [b'{"id":"%d"}' % n for n in range(110_000)]
     for name in ("one.parquet", "other.parquet"):
         write_local_file(tmp_path / name, "parquet", iter(records))
-    file = pq.ParquetFile(tmp_path / "one.parquet")
-    groups = [file.metadata.row_group(n).num_rows for n in range(file.num_row_groups)]
-    assert groups == [2048] * 9 + [1568]
-    assert [raw.encode() for raw in file.read()["raw"].to_pylist()] == records
+    first, rest = groups_of(tmp_path / "one.parquet")
+    assert 99_000 < first <= 100_000
+    assert first + rest == len(records)
+    assert [raw.encode() for raw in pq.read_table(tmp_path / "one.parquet")["raw"].to_pylist()] == records
     assert (tmp_path / "one.parquet").read_bytes() == (tmp_path / "other.parquet").read_bytes()
 
 
-def test_large_records(tmp_path):
-    """Large records close a row group early, so that memory stays bounded."""
-    records = [b'{"id":"%d","x":"%s"}' % (n, b"x" * (1 << 20)) for n in range(40)]
+@pytest.mark.parametrize("rows", [0, 1, 255, 256, 257, 1023, 1024, 1025, 2048])
+def test_edges_of_row_groups(tmp_path, monkeypatch, rows):
+    """No record is lost or doubled where a row group or a batch ends."""
+    monkeypatch.setattr(parquet, "GROUP_ROWS", 1024)
+    records = [b'{"id":"%d"}' % n for n in range(rows)]
     write_local_file(tmp_path / "x.parquet", "parquet", records)
-    file = pq.ParquetFile(tmp_path / "x.parquet")
-    assert [file.metadata.row_group(n).num_rows for n in range(file.num_row_groups)] == [8] * 5
+    assert [raw.encode() for raw in pq.read_table(tmp_path / "x.parquet")["raw"].to_pylist()] == records
+    assert groups_of(tmp_path / "x.parquet") == [min(1024, rows - at) for at in range(0, rows, 1024)]
+    assert [path.name for path in tmp_path.iterdir()] == ["x.parquet"]
+
+
+def test_large_records(tmp_path):
+    """Large records end a row group at 64 MiB, before 100,000 rows."""
+    records = [b'{"id":"%d","x":"%s"}' % (n, b"x" * (4 << 20)) for n in range(40)]
+    write_local_file(tmp_path / "x.parquet", "parquet", records)
+    assert groups_of(tmp_path / "x.parquet") == [16, 16, 8]
+    assert [raw.encode() for raw in pq.read_table(tmp_path / "x.parquet")["raw"].to_pylist()] == records

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
 import random
 from datetime import timedelta
@@ -219,8 +220,73 @@ def test_a_parquet_column_that_was_altered_is_named(tmp_path):
     forged = table.set_column(place, "performer_id", pa.array(names)).drop_columns(["metadata"])
     pq.write_table(forged, path)
     result = check(path)
-    assert found(result) == [("column_mismatch", None, None), ("column_mismatch", 261, None), ("checksum", None, None)]
+    assert found(result) == [
+        ("column_mismatch", None, None),
+        ("column_mismatch", 261, IDS[260]),
+        ("checksum", None, None),
+    ]
     assert {"column metadata is missing"} < set(texts(result))
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("logged_at", None),
+        ("performer_metadata", None),
+        ("metadata", None),
+        ("metadata", '{"a": 1.0}'),
+        ("metadata", "{"),
+        ("related_resource_ids", ["other"]),
+        ("id", "other"),
+    ],
+)
+def test_a_column_of_the_written_file_is_compared_with_raw(tmp_path, column, value):
+    """A value that the writer itself got wrong is found, although file, manifest and ``raw`` agree."""
+    path = tmp_path / "logs.parquet"
+    rest = b'"performer_metadata":{"id":"u"},"metadata":{"a":1.00}'
+    odd = [b'{"id":"a%03d","logged_at":"2026-03-01T12:00:00+00",%b}' % (number, rest) for number in range(300)]
+    write(path, UNTIL, UNTIL + DAY, odd)
+    assert found(check(path)) == []
+    table = pq.read_table(path)
+    values = table[column].to_pylist()
+    values[257] = value
+    place = table.schema.get_field_index(column)
+    pq.write_table(table.set_column(place, column, pa.array(values, table.schema.field(column).type)), path)
+    header, _, records = manifest_of(path).read_text().partition('"records"')
+    header = json.loads(header.rstrip().rstrip(",") + "}")
+    header["file"] |= {"bytes": path.stat().st_size, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+    manifest_of(path).write_text(f'{json.dumps(header, indent=2)[:-2]},\n  "records"{records}')
+    result = check(path)
+    assert found(result) == [("column_mismatch", 258, "a257")]
+    assert texts(result) == [f'record 258 ("a257") has another value in column "{column}" than in column `raw`']
+
+
+def test_an_invalid_record_does_not_hide_the_columns_around_it(tmp_path):
+    """The rows next to a record that is not JSON are compared all the same."""
+    path = tmp_path / "logs.parquet"
+    write(
+        path, UNTIL, UNTIL + DAY, [b'{"id":"a%d","logged_at":"2026-03-01T12:00:00Z"}' % number for number in range(3)]
+    )
+    table = pq.read_table(path)
+    table = table.set_column(0, "id", pa.array(["a0", "a1", "x"]))
+    raws = table["raw"].to_pylist()
+    table = table.set_column(table.schema.get_field_index("raw"), "raw", pa.array([raws[0], "[1", raws[2]]))
+    pq.write_table(table, path)
+    assert ("column_mismatch", 3, "a2") in found(check(path))
+
+
+def test_odd_values_are_not_mismatches(tmp_path):
+    """A value that is null or has U+FFFD because its column cannot contain it is what a second reading finds too."""
+    path = tmp_path / "logs.parquet"
+    odd = [
+        rb'{"id":"a","logged_at":"2026-03-01T23:59:60Z","performer_id":"\ud83d","metadata":{"\udddd":[1e999,"\ud83d"]}}',
+        rb'{"id":"b","logged_at":"2026-03-01 23:59:59.9999999 +00","is_legacy":"no","event_blocks":[1,{"value":[]}]}',
+        b'{"id":"c","logged_at":"2026-03-02T01:59:59.9999999+02","n":'
+        + b"9" * 6000
+        + b',"metadata":[2.50,true,"\xc3\xa9"]}',
+    ]
+    write(path, UNTIL, UNTIL + DAY, odd)
+    assert found(check(path)) == []
 
 
 def test_a_parquet_record_that_was_altered_is_named(tmp_path):
@@ -231,7 +297,7 @@ def test_a_parquet_record_that_was_altered_is_named(tmp_path):
     raws[4] = raws[4].replace('"performer_type":"', '"performer_type":"X')
     pq.write_table(table.set_column(table.schema.get_field_index("raw"), "raw", pa.array(raws)), path)
     assert ("altered", 5, IDS[4]) in found(check(path))
-    assert ("column_mismatch", 5, None) in found(check(path))
+    assert ("column_mismatch", 5, IDS[4]) in found(check(path))
 
 
 # --- invalid files and manifests -------------------------------------------------------------------------

@@ -176,7 +176,7 @@ class FileCheck:
 
         with open_local_copy(target) as (path, reader):
             as_written = self._result.recorded_sha256 == reader.sha256
-            yield reader, read_parquet(path, None if as_written else self._findings)
+            yield reader, read_parquet(path, self._findings, as_written=as_written)
 
     def _check_digest(self, found: DigestReader, recorded: _File) -> None:
         add = self._findings.add
