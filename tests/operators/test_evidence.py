@@ -178,8 +178,8 @@ def test_values_that_a_column_cannot_contain(sandbox, workspace, tmp_path, caplo
     at = "2026-02-24 12:00:00.5 +00"
     times = f'"logged_at": "{at}", "created_at": "{at}", "updated_at": "{at}"'
     odd = [f'{{"id": "odd-{number}", {times}, {value}}}' for number, value in enumerate((
-        '"performer_id": "cut \\ud83d", "activity_type": "update"',
-        '"new": "cut \\ud83d", "activity_type": "update"',
+        '"performer_id": "half \\ud83d", "activity_type": "update"',
+        '"new": "half \\ud83d", "activity_type": "update"',
         '"is_legacy": "no", "related_resource_ids": ["r", 7, "\\udd86"], "activity_type": "update"',
     ))]  # fmt: skip
     for raw in odd:

@@ -256,7 +256,8 @@ def test_the_result_is_plain_data(tmp_path):
         "bytes": 0,
         "sha256": hashlib.sha256().hexdigest(),
         "manifest": None,
-        "manifest_sha256": None,        "untyped_values": None,
+        "manifest_sha256": None,
+        "untyped_values": None,
     }
 
 

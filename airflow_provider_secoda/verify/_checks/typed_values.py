@@ -21,7 +21,8 @@ _HALF_PAIR = re.compile("[\ud800-\udfff]")
 def read_typed(raw: bytes) -> dict[str, Any] | None:
     """Return the values that the columns of a record must have; None if it is not a JSON object.
 
-    A value that its column cannot contain is None. Half a surrogate pair is U+FFFD. ``metadata`` is a JSON value.
+    The result has None for a value that its column cannot contain, and U+FFFD for half a surrogate pair. ``metadata`` is
+    a JSON value.
     """
     try:
         record = _load(raw)
@@ -31,7 +32,7 @@ def read_typed(raw: bytes) -> dict[str, Any] | None:
 
 
 def same_json(text: Any, expected: Any) -> bool:
-    """Return whether a column's JSON text has this value; null is no text."""
+    """Return whether a column's JSON text has this value, where None is null."""
     if text is None or expected is None:
         return text is expected
     try:
