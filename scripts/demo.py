@@ -239,10 +239,10 @@ def wait_until_healthy(airflow: subprocess.Popen[bytes], url: str) -> None:
 
 def report(output: Path, workspace: str) -> None:
     """Print what the manifest of the newest file contains, and the first logs of the file."""
-    manifest_file = max(output.rglob("*.manifest.json"), key=lambda file: file.stat().st_mtime)
+    manifest_file = max(output.rglob("*.manifest"), key=lambda file: file.stat().st_mtime)
     manifest = json.loads(manifest_file.read_text())
     query, file, read = manifest["query"], manifest["file"], manifest["read"]
-    path = manifest_file.with_name(file["name"])
+    path = manifest_file.parent.with_name(file["name"])
     rows = {
         "workspace": workspace,
         "window": f"{query['start']} to {query['end']} (excluded), by {query['timestamp_field']}",

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from airflow_provider_secoda._storage.manifest import manifest_path
 from airflow_provider_secoda._storage.write import write_atomically
 from airflow_provider_secoda.sandbox import Workspace
 from tests.helpers import s3_server
@@ -142,7 +143,7 @@ def test_patterns_do_not_match_manifests():
     (pattern,) = re.findall(r'`pattern="(.*?)"`', TEXT)
     name = "secoda/audit_logs/2026-03-01.jsonl.gz"
     assert re.fullmatch(pattern, name)
-    assert not re.fullmatch(pattern, f"{name}.manifest.json")
+    assert not re.fullmatch(pattern, manifest_path(name))
 
 
 def _named(fetch):

@@ -204,7 +204,7 @@ def written(airflow, tmp_path_factory):
             patch.setenv("AIRFLOW_CONN_SECODA_DEFAULT", sandbox.connection_json)
             ran = airflow_runs.run_dag(DAG.replace("{path}", str(folder)))
     assert ran.state == "success", ran.log
-    return folder, ran.xcoms["fetch"], json.loads((folder / "logs.parquet.manifest.json").read_text())
+    return folder, ran.xcoms["fetch"], json.loads((folder / "_manifests" / "_logs.parquet.manifest").read_text())
 
 
 def test_summary(written):

@@ -1,8 +1,8 @@
 """Write and read the manifest of a file: what the file contains, and where the records came from.
 
 A manifest is JSON that can also be read line by line: a header, then ``records`` as the last member, one
-``["id", "sha256"]`` per line in the order of the file. It is written after the file: if there is a manifest, the file
-next to it is complete.
+``["id", "sha256"]`` per line in the order of the file. It is written after the file: if there is a manifest, its file
+is complete.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from airflow_provider_secoda._persisted import MANIFEST_VERSION
 from airflow_provider_secoda._storage.formats import stored
+from airflow_provider_secoda._storage.target import HIDDEN_FOLDER
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 MAX_HEADER_BYTES = 64 << 20
 #: The longest line that is read: one id.
 MAX_LINE_BYTES = 64 << 20
+_SUFFIX, _ADJACENT_SUFFIX = ".manifest", ".manifest.json"
 _OPEN, _CLOSE = b'  "records": [\n', b"  ]\n}\n"
 
 
@@ -32,8 +34,29 @@ class ManifestError(ValueError):
 
 
 def manifest_path(path: str) -> str:
-    """Return the path or URL of the manifest of the file at a path or URL."""
-    return f"{path}.manifest.json"
+    """Return the path or URL of the manifest of the file at a path or URL.
+
+    Readers of folders must not read it: some skip files by the name of their folder, some by their own name, and some
+    read all files that end in ``.json``.
+    """
+    folder, slash, name = path.rpartition("/")
+    return f"{folder}{slash}{HIDDEN_FOLDER}/_{name}{_SUFFIX}"
+
+
+def adjacent_manifest_path(path: str) -> str:
+    """Return where versions before the first release wrote the manifest: next to the file."""
+    return f"{path}{_ADJACENT_SUFFIX}"
+
+
+def described_path(manifest: str) -> str | None:
+    """Return the path or URL of the file of a manifest, in either place; None if the path is not a manifest's."""
+    if manifest.endswith(_ADJACENT_SUFFIX):
+        return manifest.removesuffix(_ADJACENT_SUFFIX)
+    folder, _, name = manifest.rpartition("/")
+    parent, slash, last = folder.rpartition("/")
+    if last != HIDDEN_FOLDER or not name.startswith("_") or not name.endswith(_SUFFIX):
+        return None
+    return f"{parent}{slash}{name[1:].removesuffix(_SUFFIX)}"
 
 
 class ManifestBuilder:

@@ -22,6 +22,9 @@ from airflow_provider_secoda._storage.console import console_url
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator
 
+#: The folder next to a file for its manifest, and for local files until they are complete. Readers of folders such as
+#: Spark, Athena and pyarrow skip names that begin with an underscore; a pattern such as ``*`` does not match folders.
+HIDDEN_FOLDER = "_manifests"
 _COPY_BYTES = 1 << 20
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):(?=/)")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -102,17 +105,20 @@ class LocalTarget:
         self._copy(source, _link)
 
     def _copy(self, source: Path, give_name: Callable[[Path, Path], None]) -> None:
-        self.local_path.parent.mkdir(parents=True, exist_ok=True)
-        hidden = self.local_path.with_name(f".secoda-{secrets.token_hex(8)}.part")
+        parent = self.local_path.parent
+        folder = parent if parent.name == HIDDEN_FOLDER else parent / HIDDEN_FOLDER
+        hidden = folder / f".secoda-{secrets.token_hex(8)}.part"
         try:
             # Not by tempfile, whose files only their owner may read: this one has the permissions of the umask.
-            with source.open("rb") as file, hidden.open("xb") as copy:
+            with source.open("rb") as file, _open_new(hidden) as copy:
                 shutil.copyfileobj(file, copy, _COPY_BYTES)
                 copy.flush()
                 os.fsync(copy.fileno())
             give_name(hidden, self.local_path)
         finally:
             hidden.unlink(missing_ok=True)
+            with suppress(OSError):  # it contains manifests, or the file of another task
+                folder.rmdir()
 
     def open(self) -> IO[bytes]:
         """Open the file for reading.
@@ -248,6 +254,16 @@ StorageTarget: TypeAlias = LocalTarget | ObjectTarget
 def _name_below(name: str, path: str, file: str) -> str:
     """Return how a caller writes the name of a file below a directory whose name and path are given."""
     return name.rstrip("/") + file.removeprefix(path.rstrip("/"))
+
+
+def _open_new(path: Path) -> IO[bytes]:
+    """Open a new file for writing, and create its directory."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        return path.open("xb")
+    except FileNotFoundError:  # another task has removed the directory, which was empty
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path.open("xb")
 
 
 def _link(source: Path, path: Path) -> None:

@@ -29,7 +29,7 @@ class WrittenFile:
     """A file that was written, as the operator's summary contains it; SHA-256 in hexadecimal digits.
 
     :ivar path: the path or URL as the caller wrote it; it contains a connection id at most, never a secret
-    :ivar manifest: path or URL of the manifest next to it; None without a manifest
+    :ivar manifest: path or URL of its manifest; None without a manifest
     :ivar untyped_values: how many values of typed columns are not as they were sent, by field and reason: null, or with
         U+FFFD for half a surrogate pair; None if the format has no typed columns
     """
@@ -53,10 +53,10 @@ def write_atomically(
     """Write records to a path or URL; the final file name only ever has a complete file.
 
     The file is first written to the temporary directory of this machine, which needs room for it. An object store then
-    gets it in one put, a local directory by a copy under a hidden name and an atomic rename. An error before that
-    leaves the old file as it was, and no new files next to it; a killed process leaves its temporary files at most. The
+    gets it in one put, a local directory by a copy in the folder of the manifests and an atomic rename. An error before
+    that leaves the old file as it was, and no new files; a killed process leaves its temporary files at most. The
     manifest is written after the file. The manifest of an old file with other bytes is removed before, so that there is
-    never a manifest next to a file that it does not describe.
+    never a manifest of a file that it does not describe.
 
     :param records: each the bytes of one JSON object, in the order in which they are written
     :param output_path: a path, or a URL that Airflow's object storage takes (``file:///…``, ``s3://conn_id@bucket/key``);

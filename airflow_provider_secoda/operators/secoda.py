@@ -68,8 +68,8 @@ class SecodaAuditLogsOperator(BaseOperator):
     :param skip_if_empty: skip the task, and write nothing, if the window contains no logs
     :param require_history: fail if the oldest log that the API returns is not older than ``start``
     :param xcom_limit_bytes: without ``output_path``: how many bytes of logs the task may return
-    :param write_manifest: whether to write ``<file>.manifest.json`` after the file. It records what the file contains
-        and where the logs came from; ``python -m airflow_provider_secoda.verify`` checks the file against it
+    :param write_manifest: whether to write ``_manifests/_<file>.manifest`` after the file. It records what the file
+        contains and where the logs came from; ``python -m airflow_provider_secoda.verify`` checks the file against it
     :param deferrable: whether to wait for ``settle`` in the triggerer if the wait is long
     :param retry_policy: which errors are retried, and when (Airflow 3.3 and later; ignored before). With None, errors
         that a retry cannot fix fail the task at once, and all others are retried as the DAG says

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from airflow_provider_secoda._storage.formats import format_of
-from airflow_provider_secoda._storage.manifest import manifest_path
+from airflow_provider_secoda._storage.manifest import adjacent_manifest_path, described_path, manifest_path
 from airflow_provider_secoda._storage.target import resolve_prefix
 from airflow_provider_secoda.client._api.endpoint import Limits
 from airflow_provider_secoda.verify._messages import escape
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 PIECE_BYTES = 1 << 20
 #: A longer line is not a record: the client does not accept a longer response of the API.
 _MAX_RECORD_BYTES = Limits().decompressed_bytes
-_MANIFEST_SUFFIX = manifest_path("")
 _CAUSES_SHOWN = 4
 
 
@@ -97,18 +96,20 @@ def find_pairs(paths: Iterable[str], errors: list[str]) -> tuple[list[Pair], int
             errors.append(f"{escape(path)}: no file to check (.jsonl, .ndjson, .jsonl.gz, .ndjson.gz, .parquet)")
         for data, target in sorted(halves, key=itemgetter(0)):
             store, place = target.identity
-            pair = pairs.setdefault((store, place.removesuffix(_MANIFEST_SUFFIX)), Pair(data))
+            pair = pairs.setdefault((store, described_path(place) or place), Pair(data))
             if data == target.name:
                 pair.file = target
-            else:
+            elif pair.manifest is None or target.name == manifest_path(data):
                 pair.manifest = target
+    for pair in pairs.values():
+        _complete(pair, errors)
     return list(pairs.values()), others
 
 
 def _targets(path: str) -> list[StorageTarget]:
     """Return the files at a path or URL, or below it; of a data file or manifest, both of the pair."""
     data = _data_path(path)
-    names = [path.rstrip("/") or "/"] if data is None else [data, manifest_path(data)]
+    names = [path.rstrip("/") or "/"] if data is None else [data, *_manifest_paths(data)]
     try:
         targets = [resolve_prefix(name) for name in names]
     except ValueError:
@@ -120,9 +121,27 @@ def _targets(path: str) -> list[StorageTarget]:
         return existing or list(targets[0].files())
 
 
+def _complete(pair: Pair, errors: list[str]) -> None:
+    """Find the other half of a pair if it was not at the paths that were passed, such as the beginning of keys."""
+    try:
+        with _unreadable():
+            for name in _manifest_paths(pair.path):
+                if pair.manifest is None and (target := resolve_prefix(name)).exists():
+                    pair.manifest = target
+            if pair.file is None and (target := resolve_prefix(pair.path)).exists():
+                pair.file = target
+    except UnreadableError as exc:
+        errors.append(f"{escape(pair.path)}: cannot be read: {exc}")
+
+
+def _manifest_paths(data: str) -> tuple[str, str]:
+    """Return where the manifest of a data file can be, the current place first."""
+    return manifest_path(data), adjacent_manifest_path(data)
+
+
 def _data_path(path: str) -> str | None:
     """Return the path of the data file for the path of either half of a pair; None for any other path."""
-    data = path.removesuffix(_MANIFEST_SUFFIX)
+    data = described_path(path) or path
     try:
         format_of(data)
     except ValueError:

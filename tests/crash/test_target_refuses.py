@@ -62,7 +62,7 @@ class KeepSilent:
         (Refuse(error(403, "AccessDenied")), "PermissionError: AccessDenied"),
         (Refuse(error(500, "InternalError")), "InternalError by the test"),
         pytest.param(Refuse(error(503, "SlowDown")), "SlowDown by the test", marks=ONLY_WITH_ALL),
-        (Refuse(error(403, "AccessDenied"), ".manifest.json"), "PermissionError: AccessDenied"),
+        (Refuse(error(403, "AccessDenied"), ".manifest"), "PermissionError: AccessDenied"),
         (BreakOff(), r"Could not connect|Connection was closed"),
         (KeepSilent(), r"Connection was closed|Could not connect"),
     ],
@@ -102,9 +102,9 @@ def test_a_local_target_in_the_way(run, content, truth, tmp_path, what):
     obstacle = {
         "directory": target.path,  # a file where the directory should be
         "file": target.path / target.name,  # a directory where the file should be
-        "manifest": target.path / f"{target.name}.manifest.json",
+        "manifest": target.path / "_manifests" / f"_{target.name}.manifest",
     }[what]
-    obstacle.parent.mkdir(exist_ok=True)
+    obstacle.parent.mkdir(exist_ok=True, parents=True)
     (obstacle.touch if what == "directory" else obstacle.mkdir)()
     ended = run(target)
     assert ended.state == "failed"

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-_HIDDEN = re.compile(r"\.secoda-[0-9a-f]+\.part")
+_HIDDEN = re.compile(r"_manifests/\.secoda-[0-9a-f]+\.part")
 _TEMPORARY = re.compile(r"secoda-[^/]*")
 
 
@@ -54,11 +54,12 @@ class Directory:
         return str(self.path / self.name)
 
     def names(self) -> dict[str, bytes]:
-        return {entry.name: entry.read_bytes() for entry in self.path.iterdir()} if self.path.exists() else {}
+        return {str(file.relative_to(self.path)): file.read_bytes() for file in self.path.rglob("*") if file.is_file()}
 
     def give(self, names: Mapping[str, bytes]) -> None:
         self.path.mkdir(exist_ok=True)
         for name, held in names.items():
+            (self.path / name).parent.mkdir(exist_ok=True)
             (self.path / name).write_bytes(held)
 
 
@@ -86,7 +87,7 @@ class Bucket:
 def read_target(target: Target) -> tuple[OutputFiles, list[str]]:
     """Return the file with its manifest, and the names of all other files."""
     names = target.names()
-    found = OutputFiles(names.pop(target.name, None), names.pop(f"{target.name}.manifest.json", None))
+    found = OutputFiles(names.pop(target.name, None), names.pop(f"_manifests/_{target.name}.manifest", None))
     return found, sorted(names)
 
 

@@ -86,8 +86,8 @@ def test_the_file_contains_every_log_of_the_window_as_sent(sandbox, workspace, t
             (timestamps.read(log["created_at"]) - timestamps.read(log["logged_at"])).total_seconds() for log in logs
         ),
         "history_from": summary["history_from"],
-        "manifest": f"{path}.manifest.json",
-        "manifest_sha256": hashlib.sha256(Path(f"{path}.manifest.json").read_bytes()).hexdigest(),
+        "manifest": f"{path.parent}/_manifests/_logs.jsonl.manifest",
+        "manifest_sha256": hashlib.sha256(Path(summary["manifest"]).read_bytes()).hexdigest(),
     }
     assert summary["count"] > 50
     assert 0 < summary["pages"] <= len(sandbox.requests)

@@ -44,8 +44,17 @@ def fetch(path, **arguments):
     return operator.execute({"dag": dag})
 
 
+def manifest_path_of(path):
+    return path.parent / "_manifests" / f"_{path.name}.manifest"
+
+
 def manifest_of(path):
-    return json.loads(path.with_name(path.name + ".manifest.json").read_text())
+    return json.loads(manifest_path_of(path).read_text())
+
+
+def contents(folder):
+    """Return the contents of all files in a directory, at any depth."""
+    return {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
 
 
 DAG_FILE = """
@@ -132,9 +141,10 @@ def test_the_contents_of_a_manifest(airflow, sandbox, workspace, tmp_path):
             "python": ".".join(map(str, sys.version_info[:3])),
         },
     }
-    assert summary["manifest"] == f"{path}.manifest.json"
+    assert summary["manifest"] == f"{tmp_path}/_manifests/_logs.jsonl.manifest"
     assert (
-        summary["manifest_sha256"] == hashlib.sha256((tmp_path / "logs.jsonl.manifest.json").read_bytes()).hexdigest()
+        summary["manifest_sha256"]
+        == hashlib.sha256((tmp_path / "_manifests" / "_logs.jsonl.manifest").read_bytes()).hexdigest()
     )
     assert summary["manifest_sha256"] in ran.log
 
@@ -238,13 +248,13 @@ def test_a_file_is_not_replaced_by_less(sandbox, workspace, tmp_path, write_mani
     """A task that is cleared after logs have expired fails, and does not change file and manifest."""
     path = tmp_path / "logs.jsonl"
     fetch(path)
-    before = {entry.name: entry.read_bytes() for entry in tmp_path.iterdir()}
+    before = contents(tmp_path)
     expire(workspace, 3)
     with pytest.raises(
         AirflowFailException, match=r"Refusing to replace .+: it contains 3 logs of http\S+, such as '.+'"
     ):
         fetch(path, write_manifest=write_manifest)
-    assert {entry.name: entry.read_bytes() for entry in tmp_path.iterdir()} == before
+    assert contents(tmp_path) == before
 
 
 def test_the_file_of_another_workspace_is_not_replaced(secoda_sandbox_factory, tmp_path, monkeypatch):
@@ -268,8 +278,8 @@ def test_fewer_logs_can_be_written_to_another_path_or_after_a_move(sandbox, work
     fetch(path)
     expire(workspace, 3)
     left = fetch(tmp_path / "other.jsonl")["count"]
-    for entry in list(tmp_path.glob("logs*")):
-        entry.rename(tmp_path / f"old-{entry.name}")
+    path.rename(tmp_path / "old-logs.jsonl")
+    manifest_path_of(path).rename(tmp_path / "old-logs.jsonl.manifest")
     assert fetch(path)["count"] == left
 
 
@@ -278,7 +288,7 @@ def test_a_broken_manifest_is_not_replaced(sandbox, tmp_path, broken):
     """A manifest that cannot be read may list logs that have expired: it is not replaced."""
     path = tmp_path / "logs.jsonl"
     fetch(path)
-    note = tmp_path / "logs.jsonl.manifest.json"
+    note = manifest_path_of(path)
     note.write_bytes(broken)
     with pytest.raises(AirflowFailException, match="Cannot read manifest"):
         fetch(path)

@@ -70,7 +70,8 @@ def test_a_link_at_the_hidden_name_is_not_followed(tmp_path, monkeypatch):
     secret = tmp_path / "secret"
     secret.write_text("untouched")
     monkeypatch.setattr("secrets.token_hex", lambda _: "guessed")
-    (tmp_path / ".secoda-guessed.part").symlink_to(secret)
+    (tmp_path / "_manifests").mkdir()
+    (tmp_path / "_manifests" / ".secoda-guessed.part").symlink_to(secret)
     with pytest.raises(FileExistsError):
         write_atomically([RECORD], str(tmp_path / "logs.jsonl"))
     assert secret.read_text() == "untouched"

@@ -85,7 +85,7 @@ def test_three_files_and_their_manifests(bucket, written, files, truth):
     """A file of each format is complete, as its summary says, with its manifest, and there are no other objects."""
     (summaries, _), (_, held) = written
     names = {f"day=2026-03-01/logs.{kind}" for kind in FORMATS}
-    assert set(held) == names | {f"{name}.manifest.json" for name in names}
+    assert set(held) == names | {name.replace("/", "/_manifests/_") + ".manifest" for name in names}
     for kind, summary in summaries.items():
         assert summary["path"] == f"{bucket.url}/day=2026-03-01/logs.{kind}"
         assert (summary["count"], summary["bytes"]) == (len(truth), len(files[kind]))
@@ -103,7 +103,7 @@ def test_a_second_run_writes_the_same_bytes(written):
     (_, first), (_, second) = written
     assert set(first) == set(second)
     for name, held in first.items():
-        if name.endswith(".manifest.json"):
+        if name.endswith(".manifest"):
             assert json.loads(held)["records"] == json.loads(second[name])["records"]
         else:
             assert held == second[name]

@@ -72,7 +72,7 @@ def test_a_refused_upload_changes_nothing(bucket, refuse, records, pattern, nth)
         assert len(found) >= nth
     assert {key: bucket.read(key) for key in bucket.keys("refused/")} == before
     assert not bucket.unfinished()
-    assert sorted(before) == ["refused/a.jsonl", "refused/a.jsonl.manifest.json"]
+    assert sorted(before) == ["refused/a.jsonl", "refused/_manifests/_a.jsonl.manifest"]
 
 
 def test_permission_to_create_is_enough(bucket, refuse):
@@ -84,7 +84,7 @@ def test_permission_to_create_is_enough(bucket, refuse):
         resolve_target(f"{bucket.url}/guarded/a.jsonl").remove()
     gcs_server.serve().refuses = None
     assert bucket.read("guarded/a.jsonl") == LINES
-    assert len(json.loads(bucket.read("guarded/a.jsonl.manifest.json"))["records"]) == len(RECORDS)
+    assert len(json.loads(bucket.read("guarded/_manifests/_a.jsonl.manifest"))["records"]) == len(RECORDS)
 
 
 def test_no_encoding_is_claimed(bucket):

@@ -136,10 +136,10 @@ def test_nothing_is_replaced_before_both_are_complete(tmp_path):
         yield b"{"
         raise DeadError
 
-    before = {entry.name: entry.read_bytes() for entry in tmp_path.iterdir()}
+    before = {entry: entry.read_bytes() for entry in tmp_path.rglob("*.*")}
     with pytest.raises(DeadError):
         write_atomically([b"{}"], str(tmp_path / "a.jsonl"), manifest=dies)
-    assert {entry.name: entry.read_bytes() for entry in tmp_path.iterdir()} == before
+    assert {entry: entry.read_bytes() for entry in tmp_path.rglob("*.*")} == before
 
 
 @pytest.fixture(scope="module")
@@ -154,10 +154,10 @@ def memory():
         store, pseudo_dirs, refuses = {}, [""], None
 
         def put_file(self, lpath, rpath):
-            if self.refuses == "before" and not rpath.endswith(".json"):
+            if self.refuses == "before" and not rpath.endswith(".manifest"):
                 raise PermissionError("denied")
             super().put_file(lpath, rpath)
-            if self.refuses == "after" and not rpath.endswith(".json"):
+            if self.refuses == "after" and not rpath.endswith(".manifest"):
                 raise TimeoutError("no answer")
 
     store = Store(skip_instance_cache=True)
@@ -170,7 +170,7 @@ def test_a_refused_upload_leaves_the_old_file_and_its_manifest(memory, monkeypat
     both(RECORDS, URL)
     before = dict(memory.find("/bucket", detail=True))
     contents = {name: memory.cat_file(name) for name in before}
-    assert sorted(contents) == ["/bucket/a.jsonl", "/bucket/a.jsonl.manifest.json"]
+    assert sorted(contents) == ["/bucket/_manifests/_a.jsonl.manifest", "/bucket/a.jsonl"]
     monkeypatch.setattr(memory, "refuses", "before")
     with pytest.raises(PermissionError):
         both(RECORDS[:2], URL)
@@ -192,10 +192,10 @@ def test_the_same_bytes_keep_their_manifest(tmp_path):
     both(RECORDS, tmp_path / "a.jsonl")
     (tmp_path / "a.jsonl").unlink()
     (tmp_path / "a.jsonl").mkdir()
-    inode = (tmp_path / "a.jsonl.manifest.json").stat().st_ino
+    inode = (tmp_path / "_manifests" / "_a.jsonl.manifest").stat().st_ino
     with pytest.raises(OSError, match="directory"):
         both(RECORDS, tmp_path / "a.jsonl")
-    assert (tmp_path / "a.jsonl.manifest.json").stat().st_ino == inode
+    assert (tmp_path / "_manifests" / "_a.jsonl.manifest").stat().st_ino == inode
 
 
 @pytest.mark.parametrize(

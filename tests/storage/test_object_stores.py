@@ -90,10 +90,10 @@ def test_a_manifest_next_to_an_object(bucket):
     """The manifest is next to the object, contains its digest, and is replaced or deleted with it."""
     for count in (1000, 10):
         written = both(RECORDS[:count], f"{bucket.url}/checked/a.jsonl")
-        manifest = bucket.read("checked/a.jsonl.manifest.json")
+        manifest = bucket.read("checked/_manifests/_a.jsonl.manifest")
         assert json.loads(manifest)["file"]["sha256"] == hashlib.sha256(bucket.read("checked/a.jsonl")).hexdigest()
         assert len(json.loads(manifest)["records"]) == count
-        assert written.manifest == f"{bucket.url}/checked/a.jsonl.manifest.json"
+        assert written.manifest == f"{bucket.url}/checked/_manifests/_a.jsonl.manifest"
         assert written.manifest_sha256 == hashlib.sha256(manifest).hexdigest()
     write_atomically(RECORDS, f"{bucket.url}/checked/a.jsonl")
     assert bucket.keys("checked/") == ["checked/a.jsonl"]
@@ -105,7 +105,7 @@ def test_an_object_of_another_process_is_found(bucket):
 
     write_atomically(RECORDS, f"{bucket.url}/seen/a.jsonl")
     assert len(list(ObjectStoragePath(f"{bucket.url}/seen").iterdir())) == 1  # its client remembers that
-    bucket.write("seen/a.jsonl.manifest.json", b"of another process")
+    bucket.write("seen/_manifests/_a.jsonl.manifest", b"of another process")
     write_atomically(RECORDS[:5], f"{bucket.url}/seen/a.jsonl")
     assert bucket.keys("seen/") == ["seen/a.jsonl"]
 
@@ -113,7 +113,7 @@ def test_an_object_of_another_process_is_found(bucket):
 def test_an_object_can_be_read_like_a_file(bucket):
     """An object can be read line by line, as a manifest is."""
     both(RECORDS, f"{bucket.url}/read/a.jsonl")
-    with resolve_target(f"{bucket.url}/read/a.jsonl.manifest.json").open() as file:
+    with resolve_target(f"{bucket.url}/read/_manifests/_a.jsonl.manifest").open() as file:
         header, records = read_manifest(file)
         assert len(header["file"]["sha256"]) == 64
         assert [name for name, _ in records] == [str(number) for number in range(len(RECORDS))]

@@ -69,4 +69,4 @@ def test_permission_to_put_is_enough(bucket, monkeypatch):
     finally:
         guard(b"inf")
     assert bucket.read("guarded/a.jsonl") == LINES
-    assert len(json.loads(bucket.read("guarded/a.jsonl.manifest.json"))["records"]) == len(RECORDS)
+    assert len(json.loads(bucket.read("guarded/_manifests/_a.jsonl.manifest"))["records"]) == len(RECORDS)

@@ -201,7 +201,7 @@ def test_killed_during_the_rename(tmp_path, tmp_path_factory):
     path = tmp_path / "today.jsonl"
     process = start_writing(path, "(bytes(1 << 20) for n in range(200))", tmp_path_factory.mktemp("killed"))
     try:
-        while not list(tmp_path.iterdir()) and process.poll() is None:
+        while not list(tmp_path.rglob("*.part")) and process.poll() is None:
             time.sleep(0.001)
     finally:
         process.kill()

@@ -76,7 +76,7 @@ def write_days(directory, suffix: str = "jsonl", days: int = 3) -> list:
 
 
 def manifest_of(path):
-    return path.with_name(path.name + ".manifest.json")
+    return path.parent / "_manifests" / f"_{path.name}.manifest"
 
 
 def lines_of(path) -> list[bytes]:

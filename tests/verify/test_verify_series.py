@@ -199,13 +199,37 @@ def test_directories_are_searched_recursively(tmp_path):
     assert verify([str(tmp_path)]).other_files == 2
 
 
+def test_manifests_are_found_in_either_place(tmp_path):
+    """A manifest next to its file is found, too, and one in the folder of manifests comes before it."""
+    paths = write_days(tmp_path)
+    contents = [manifest_of(path).read_text() for path in paths]
+    manifest_of(paths[0]).rename(f"{paths[0]}.manifest.json")
+    Path(f"{paths[1]}.manifest.json").write_text("left by an earlier version")
+    for given in ([tmp_path], [paths[0], tmp_path], paths, [f"{path}.manifest.json" for path in paths[:2]] + paths[2:]):
+        result = verify([str(path) for path in given])
+        assert (found(result), len(result.files), result.exit_code) == ([], 3, 0)
+    manifest_of(paths[1]).write_text("altered")
+    assert [kind for kind, *_ in found(verify([str(tmp_path)]))] == ["manifest_invalid"]
+    manifest_of(paths[1]).write_text(contents[2])
+    assert "wrong_manifest" in [kind for kind, *_ in found(verify([str(tmp_path)]))]
+
+
+def test_one_half_of_a_pair_is_enough(tmp_path):
+    """For a shell pattern that matches only data files, and for the folder of manifests, both halves are read."""
+    paths = write_days(tmp_path)
+    for given in (paths, sorted(tmp_path.iterdir()), [tmp_path / "_manifests"], [*map(manifest_of, paths)]):
+        result = verify([str(path) for path in given])
+        assert (found(result), result.errors, len(result.files), result.exit_code) == ([], [], 3, 0)
+        assert {file.path for file in result.files} == {str(path) for path in paths}
+
+
 @pytest.mark.parametrize("name", ["a#b", "a?b", "a b%20c", "é", "-x", "x\ny", "\udcff"])
 def test_names_of_any_characters(tmp_path, name):
     """A file is checked, with any characters in its name."""
     if name == "x\ny":
         written = write(tmp_path / "x.jsonl", START, UNTIL)
         text = manifest_of(written).read_text().replace('"x.jsonl"', json.dumps(f"{name}.jsonl"))
-        (tmp_path / f"{name}.jsonl.manifest.json").write_text(text)
+        manifest_of(tmp_path / f"{name}.jsonl").write_text(text)
         manifest_of(written).unlink()
         shutil.move(written, tmp_path / f"{name}.jsonl")
     else:

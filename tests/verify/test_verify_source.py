@@ -88,7 +88,7 @@ def test_what_the_operator_wrote_is_what_the_api_shows(written, workspace, suffi
     assert (found(result), result.errors, result.exit_code) == ([], [], 0)
     assert len(result.files) == 3
     assert all(file.compared and file.records for file in result.files)
-    summary = json.loads((path / f"2026-02-26.{suffix}.manifest.json").read_text())
+    summary = json.loads((path / "_manifests" / f"_2026-02-26.{suffix}.manifest").read_text())
     assert result.series[0].key.timestamp_field == summary["query"]["timestamp_field"]
 
 

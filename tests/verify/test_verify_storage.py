@@ -10,7 +10,7 @@ import pytest
 from airflow_provider_secoda.verify import verify
 from airflow_provider_secoda.verify._cli import main
 from tests.helpers import gcs_server, s3_server
-from tests.verify.output_files import DAY, START, found, log, write, write_days
+from tests.verify.output_files import DAY, START, found, log, manifest_of, write, write_days
 
 
 @pytest.fixture(scope="module", params=["s3", "gs"])
@@ -21,8 +21,8 @@ def bucket(airflow, request, tmp_path_factory):
         for suffix in ("jsonl.gz", "parquet"):
             directory = tmp_path_factory.mktemp("days")
             write_days(directory, suffix)
-            for file in directory.iterdir():
-                bucket.write(f"secoda/{suffix}/{file.name}", file.read_bytes())
+            for file in directory.rglob(f"*.{suffix}*"):
+                bucket.write(f"secoda/{suffix}/{file.relative_to(directory)}", file.read_bytes())
         yield bucket
 
 
@@ -35,7 +35,7 @@ def bucket(airflow, request, tmp_path_factory):
         ("/secoda/parquet/", 3),
         ("/secoda/jsonl.gz/2026-02-2", 3),
         ("/secoda/jsonl.gz/2026-02-27.jsonl.gz", 1),
-        ("/secoda/parquet/2026-02-27.parquet.manifest.json", 1),
+        ("/secoda/parquet/_manifests/_2026-02-27.parquet.manifest", 1),
     ],
 )
 def test_files_below_a_url(bucket, path, files):
@@ -48,8 +48,8 @@ def test_files_below_a_url(bucket, path, files):
 def test_tampering_in_a_store_is_named(bucket, tmp_path):
     """An altered record in an object is named, as in a local file."""
     path = write(tmp_path / "x.jsonl.gz", START, START + DAY, [log("a", START), log("b", START)])
-    manifest = path.with_name("x.jsonl.gz.manifest.json").read_bytes()
-    bucket.write("altered/x.jsonl.gz.manifest.json", manifest)
+    manifest = manifest_of(path).read_bytes()
+    bucket.write("altered/_manifests/_x.jsonl.gz.manifest", manifest)
     bucket.write("altered/x.jsonl.gz", gzip.compress(log("a", START) + b"\n" + log("b", START, more=1) + b"\n"))
     result = verify([f"{bucket.url}/altered"])
     assert found(result) == [("altered", 2, "b"), ("checksum", None, None)]
@@ -58,7 +58,7 @@ def test_tampering_in_a_store_is_named(bucket, tmp_path):
 def test_a_file_that_was_written_since_is_found(bucket, tmp_path):
     """A second check sees what changed since the first, although the store's client caches listings."""
     path = write(tmp_path / "x.jsonl", START, START + DAY, [])
-    for key in ("x.jsonl", "x.jsonl.manifest.json"):
+    for key in ("x.jsonl", "_manifests/_x.jsonl.manifest"):
         assert len(verify([f"{bucket.url}/later"]).files) == (key != "x.jsonl")
         bucket.write(f"later/{key}", (path.parent / key).read_bytes())
     assert verify([f"{bucket.url}/later"]).exit_code == 0
