@@ -13,9 +13,10 @@ the triggerer's heartbeat nor exceeds Airflow's ack timeout (300 s), after which
 from __future__ import annotations
 
 import asyncio
+import logging
 from contextlib import contextmanager
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 from weakref import WeakValueDictionary
 
 from airflow_provider_secoda._compat import stream_producer_base
@@ -32,8 +33,12 @@ if TYPE_CHECKING:
 else:
     SharedStreamProducer = stream_producer_base()
 
+log = logging.getLogger(__name__)
+
 #: How many events of a stream may be on their way to the database at once.
 MAX_UNCONFIRMED = 200
+#: Seconds from the failure of a stream to the restart of its watchers, at most.
+_MAX_RESTART_PAUSE = 60.0
 
 
 class Stream:
@@ -52,7 +57,8 @@ class Stream:
         self._wake = asyncio.Event()
         self._running = asyncio.Lock()
         self._secoda_conn_id = secoda_conn_id
-        name = f"Secoda connection {secoda_conn_id!r}"
+        self._name = name = f"Secoda connection {secoda_conn_id!r}"
+        self._restart_pause = min(poke_interval, _MAX_RESTART_PAUSE)
         self._resources = ResourcePoller(name, poke_interval, self._check)
         self._poller = AuditLogPoller(
             name, filter_text, poke_interval, self.watchers, self._resources, polled=self._check
@@ -79,13 +85,17 @@ class Stream:
         # This import takes long, so it happens neither when DAG files are parsed nor in the event loop.
         hook = await asyncio.to_thread(import_module, "airflow_provider_secoda.hooks._shared_client")
         async with self._running, hook.shared_client(self._secoda_conn_id) as client:
-            polls = [self._resources.run(client) for _ in range(CONCURRENCY)]
-            work = (self._poller.run(client), self._cursors.run(), *polls)
-            tasks = {asyncio.create_task(each, name="secoda-stream") for each in work}
+            work = [("reading the audit log", self._poller.run(client)), ("saving cursors", self._cursors.run())]
+            work += [("polling resources", self._resources.run(client)) for _ in range(CONCURRENCY)]
+            tasks = {asyncio.create_task(run, name=name) for name, run in work}
+            for task in tasks:
+                task.add_done_callback(lambda _: self._wake.set())
             try:
                 while True:
                     await self._wake.wait()
                     self._wake.clear()
+                    if ended := [task for task in tasks if task.done()]:
+                        await self._fail(ended[0])
                     if self._assign_quotas():
                         self.tick += 1
                         yield self.tick
@@ -94,6 +104,18 @@ class Stream:
                     for task in tasks:
                         task.cancel()
                     _, tasks = await asyncio.wait(tasks, timeout=1.0)
+
+    async def _fail(self, ended: asyncio.Task[None]) -> NoReturn:
+        """Fail, as a background task ended: then the triggerer starts all watchers again.
+
+        It does so at once, so wait before that, or a defect that persists would send requests without a pause.
+        """
+        error = None if ended.cancelled() else ended.exception()
+        reason = "" if error is None else f" ({type(error).__name__}: {error})"
+        message = f"{self._name}: {ended.get_name()} ended{reason}, so its watchers start again"
+        log.error("%s in %.0f s", message, self._restart_pause, exc_info=error)
+        await asyncio.sleep(self._restart_pause)
+        raise RuntimeError(message) from error
 
     def confirm(self, tick: int, *, failed: bool = False) -> None:
         """Record that the events that were delivered at a tick are stored.

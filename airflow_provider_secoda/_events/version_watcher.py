@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 #: How often to poll again for an announced version that the resource does not list, with exponential backoff.
 MAX_TRIES = 4
-#: How many finished versions, which need no poll if a log names them again, are remembered.
+#: How many finished versions, which need no poll if a log names them again, and how many events are remembered.
 _MAX_FINISHED = 256
 #: Tolerance in microseconds between the clocks of one server, and for timestamps that have fewer digits than others.
 _CLOCK_TOLERANCE, _ROUNDING = 60_000_000, 1_000_000
@@ -68,6 +68,8 @@ class VersionWatcher(Watcher):
         self.backoff = FailureBackoff(f"Reading the logs of resource {resource_id}", 60.0)
         self._page_order: PageOrder | None = None
         self._finished: deque[str] = deque(maxlen=_MAX_FINISHED)
+        #: The keys of the last events, as a late log may name activity that the cursor has passed.
+        self._enqueued: deque[str] = deque(maxlen=_MAX_FINISHED)
 
     def start(self, newest: Instant, now: Instant) -> None:
         """Set the position of the watcher, unless it started standalone."""
@@ -106,22 +108,25 @@ class VersionWatcher(Watcher):
         :return: whether announced versions are left, so that another poll is needed soon
         """
         announced = {id_: replace(version) for id_, version in self.announced.items()}  # more may come during the poll
-        oldest = 0 if self.new_from is None else max(0, self.since - LATE)
         # With any_activity, an announced version that is old is distinguished from one that is not listed yet.
         match = "any_activity" if announced else self.match_mode
-        since = max(0, min([oldest, *(version.logged - LATE for version in announced.values())]))
+        since = max(0, min([self._oldest(), *(version.logged - LATE for version in announced.values())]))
         baseline = Baseline(since, match=match)
         poll = await client.value(poll_versions(self.resource_id, baseline, self._page_order), concurrency=4)
         self._page_order = poll.page_order
         events = {entry.id: self._event(entry) for entry in poll.entries}
         if self.new_from is None:
             self._start_after(events.values())
-        self._enqueue_new(events, announced, oldest)
+        self._enqueue_new(events, announced)
         self._record_poll(announced, {entry.id: entry.latest for entry in poll.entries})
         if self.standalone:
             self.since = max(self.since, min([now - _HOUR, *self.unfinished()]))
             self.missed_from = None
         return bool(self.announced)
+
+    def _oldest(self) -> Instant:
+        """Return the time from which on the delivered versions are known; the cursor may move it at any ``await``."""
+        return 0 if self.new_from is None else max(0, self.since - LATE)
 
     def resource_not_found(self) -> bool:
         """Record that the resource does not exist; return whether announced versions are left."""
@@ -140,14 +145,15 @@ class VersionWatcher(Watcher):
         self.started, self.new_from, self.since = True, newest + 1, newest
         self.delivered = {event.key: event.time for event in events if event.time >= newest - LATE}
 
-    def _enqueue_new(
-        self, events: Mapping[str, Event], announced: Mapping[str, AnnouncedVersion], oldest: Instant
-    ) -> None:
+    def _enqueue_new(self, events: Mapping[str, Event], announced: Mapping[str, AnnouncedVersion]) -> None:
         assert self.new_from is not None
+        new_from = max(self.new_from, self._oldest())
         for id_, event in events.items():
             named = announced.get(id_)
-            is_new = event.time >= max(self.new_from, oldest)
-            if is_new or (named is not None and event.time >= named.logged - _CLOCK_TOLERANCE):
+            is_new = event.time >= new_from
+            is_new = is_new or (named is not None and event.time >= named.logged - _CLOCK_TOLERANCE)
+            if is_new and event.key not in self._enqueued:
+                self._enqueued.append(event.key)
                 at = min([event.time, *(one.at for one in announced.values())])
                 self.enqueue(replace(event, at=at))
 

@@ -13,6 +13,8 @@ import pytest
 pytest.importorskip("airflow.triggers.shared_stream")
 
 from airflow_provider_secoda._events import background, catch_up, cursors, stream
+from airflow_provider_secoda._events.audit_log_poller import AuditLogPoller
+from airflow_provider_secoda._events.resource_poller import ResourcePoller
 from airflow_provider_secoda.client._http.retry import RetryPolicy
 from airflow_provider_secoda.hooks import _shared_client as sharing
 from airflow_provider_secoda.sandbox import Faults, Workspace
@@ -350,6 +352,38 @@ async def test_a_watcher_that_airflow_gives_up_on_repeats_after_its_restart(sand
         await until(lambda: len(supervisor.stored) == 2)
         assert (supervisor.ids(1), supervisor.ids(2)) == ([version["id"]], [other["id"]])
         await until(lambda: other["id"] in json.dumps(list(supervisor.state.values())))
+
+
+async def broken_run(*_):
+    raise LookupError("a defect")
+
+
+async def ended_run(*_):
+    return
+
+
+async def cancelled_run(*_):
+    raise asyncio.CancelledError
+
+
+@pytest.mark.parametrize(
+    ("part", "run"), [(AuditLogPoller, broken_run), (ResourcePoller, cancelled_run), (cursors.CursorSaver, ended_run)]
+)
+async def test_a_stream_fails_when_one_of_its_background_tasks_ends(sandbox, supervisor, monkeypatch, part, run):
+    """A background task that ends fails all watchers, so that the triggerer restarts them: none waits silently."""
+    async with Triggerer(supervisor) as triggerer:
+        with monkeypatch.context() as patch:
+            patch.setattr(part, "run", run)
+            tasks = [triggerer.start(1, versions_of("r1"), "one"), triggerer.start(2, logs(), "two")]
+            await until(lambda: all(task.done() for task in tasks), seconds=3.0)
+        for task in tasks:
+            with pytest.raises(Exception, match=r"Secoda connection 'secoda_default': .* ended") as error:
+                task.result()
+            assert not isinstance(error.value, asyncio.CancelledError)
+        triggerer.start(2, logs(), "two")
+        await settled(supervisor, 1)
+        log = sandbox.workspace.add_log()
+        await until(lambda: supervisor.ids(2) == [log["id"]])
 
 
 async def test_a_failing_state_store_delays_and_loses_nothing(sandbox, supervisor, caplog):

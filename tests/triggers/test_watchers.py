@@ -337,6 +337,56 @@ async def test_a_version_whose_edit_was_stored_late_is_delivered():
     assert drain(watcher, 1) == ["v1"]
 
 
+@pytest.mark.parametrize("match", ["new_version", "any_activity"])
+async def test_a_cursor_that_is_saved_during_a_poll_repeats_no_version(match):
+    """While a resource is polled the cursor may move and forget old versions; these do not fire again."""
+
+    class Slow(Resource):
+        def during(self):
+            pass
+
+        async def value(self, flow, *, concurrency=1):
+            self.during()
+            return await super().value(flow, concurrency=concurrency)
+
+    watcher, resource = started(match), Slow(version("v1", BEGIN + SECOND))
+    watcher.match(*naming("v1", BEGIN + SECOND))
+    await poll(watcher, resource)
+    assert drain(watcher, 1) == ["v1"]
+    watcher.confirm(1)
+    resource.versions.append(version("v2", BEGIN + HOUR))
+    resource.during = lambda: watcher.cursor(BEGIN + HOUR)
+    watcher.match(*naming("v2", BEGIN + HOUR))
+    await poll(watcher, resource)
+    assert drain(watcher, 2) == ["v2"]
+    assert "v1" not in watcher.delivered, "forgotten"
+
+
+async def test_activity_that_a_second_log_names_later_fires_once():
+    """A log may be stored long after the activity that it records; when that fired already it does not fire again."""
+    watcher, resource = started("any_activity"), Resource(version("v1", BEGIN + SECOND, BEGIN + 2 * SECOND))
+    watcher.match(*naming("v1", BEGIN + SECOND))
+    await poll(watcher, resource)
+    assert drain(watcher, 1) == ["v1"]
+    watcher.confirm(1)
+    watcher.cursor(BEGIN + 2 * HOUR)
+    watcher.match(*naming("v1", BEGIN + 2 * HOUR, logged=BEGIN + 2 * SECOND))
+    await poll(watcher, resource)
+    assert drain(watcher, 2) == []
+
+
+@pytest.mark.parametrize("match", ["new_version", "any_activity"])
+async def test_with_an_empty_audit_log_a_watcher_starts_at_the_present(match):
+    """An empty audit log shows no time, so the present is the start: old versions do not fire with the first edit."""
+    watcher = VersionWatcher("r1", match)
+    watcher.start(0, BEGIN)
+    resource = Resource(version("v1", BEGIN - 9 * HOUR), version("v2", BEGIN - SECOND), version("v3", BEGIN + SECOND))
+    watcher.match(*naming("v3", BEGIN + SECOND))
+    await poll(watcher, resource)
+    assert drain(watcher, 1) == ["v3"]
+    assert watcher.cursor(0).since == BEGIN
+
+
 async def test_after_a_restart_a_delivered_version_is_skipped():
     """The logs since the cursor announce the version again, but the cursor lists it as delivered."""
     watcher, resource = started(), Resource(version("v1", BEGIN + SECOND))

@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 SECOND = 1_000_000
 #: The time at which the virtual clock starts, in microseconds.
 BEGIN = 1_700_000_000 * SECOND
-#: Seconds that a request takes.
-LATENCY = 0.05
 
 
 class _JumpingSelector(selectors.DefaultSelector):
@@ -93,10 +91,12 @@ class Server:
     """An audit log, sorted by ``created_at``, and the histories of resources.
 
     :param arrivals: what changes, as (seconds of the virtual clock, change), in order of time
+    :param latency: returns the seconds until a request is answered
     """
 
     arrivals: list[tuple[float, Callable[[Server], None]]] = field(default_factory=list)
     page_size: int = 50
+    latency: Callable[[], float] = lambda: 0.05
     logs: list[tuple[int, str, dict[str, Any]]] = field(default_factory=list)
     versions: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     requests: int = 0
@@ -151,7 +151,7 @@ class Client:
             while True:
                 under_way += step
                 attempt = under_way.pop(0)
-                await asyncio.sleep(LATENCY)
+                await asyncio.sleep(self.server.latency())
                 step = wire.send((attempt, self.server.answer(attempt.request)))
         except StopIteration as stop:
             return stop.value
