@@ -109,6 +109,26 @@ def is_serialized(operator: Any, method: str) -> bool:
     return not hasattr(operator, method)
 
 
+def push_to_web_ui(instance: Any, key: str, value: str) -> None:
+    """Store an XCom that the web UI reads, such as the URL of a link.
+
+    Airflow 3 reads it from the metadata database without the XCom backend, which may store the address of a file there:
+    so it is not passed through the backend, as Airflow itself does when a task ends. The first branch goes when Airflow
+    2.11 does, whose web server uses the backend; the check of the class stays, for a mock in a unit test.
+    """
+    try:
+        from airflow.sdk.bases.xcom import BaseXCom  # noqa: PLC0415
+        from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance  # noqa: PLC0415
+    except ImportError:
+        instance.xcom_push(key=key, value=value)
+        return
+    if not isinstance(instance, RuntimeTaskInstance):
+        instance.xcom_push(key=key, value=value)
+        return
+    place = {name: getattr(instance, name) for name in ("dag_id", "task_id", "run_id", "map_index")}
+    BaseXCom.set(key=key, value=value, **place)
+
+
 def run_fact(context: Mapping[str, Any], name: str) -> Any:
     """Return a value of a task's run, or None: from the context, or from the run if the context does not have the key.
 

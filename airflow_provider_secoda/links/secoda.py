@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperatorLink, XCom
 
-from airflow_provider_secoda._compat import is_serialized
+from airflow_provider_secoda._compat import is_serialized, push_to_web_ui
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,7 +29,9 @@ class _Link(BaseOperatorLink):
     def get_link(self, operator: Any, *, ti_key: Any) -> str:
         """Return the URL, or an empty string: no link is better than a wrong one."""
         if is_serialized(operator, "link_url"):
-            return XCom.get_value(key=self.xcom_key, ti_key=ti_key) or ""
+            url = XCom.get_value(key=self.xcom_key, ti_key=ti_key) or ""
+            # A web server without the XCom backend of the workers reads the address of a file of that backend.
+            return url if url.startswith(("https://", "http://")) else ""
         return operator.link_url() or ""
 
 
@@ -49,4 +51,4 @@ def push_link(link: BaseOperatorLink, url: str | None, context: Mapping[str, Any
     """Store the URL of a link, if there is one, where the web UI reads it before the task ends."""
     instance: Any = context.get("ti")
     if url and hasattr(instance, "xcom_push"):
-        instance.xcom_push(key=link.xcom_key, value=url)
+        push_to_web_ui(instance, link.xcom_key, url)

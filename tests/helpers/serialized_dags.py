@@ -58,4 +58,4 @@ def serialize(files: list[str]) -> dict[str, Any]:
 
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
-    print(f"\n{json.dumps(serialize(sys.argv[1:]))}")
+    sys.stdout.write(f"\n{json.dumps(serialize(sys.argv[1:]))}\n")
