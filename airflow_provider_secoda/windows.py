@@ -24,7 +24,8 @@ __all__ = ["Window", "WindowError", "resolve_window", "split_window"]
 
 _OPTIONS = (
     "Options: (1) pass start and end; (2) give the DAG a data-interval timetable, CronDataIntervalTimetable "
-    "or CronTriggerTimetable(..., interval=...); (3) give the DAG a cron schedule."
+    "or CronTriggerTimetable(..., interval=...); (3) give the DAG a cron schedule; (4) for runs that assets or people "
+    "start, map the operator over missing_windows()."
 )
 
 

@@ -15,7 +15,7 @@ pytest.importorskip("airflow")
 
 from airflow_provider_secoda.sandbox import Workspace
 from airflow_provider_secoda.verify import verify
-from tests.helpers import timestamps
+from tests.helpers import run_makers, timestamps
 
 EXAMPLES = Path(__file__).parent.parent / "example_dags"
 UNTIL = datetime.now(timezone.utc).replace(hour=0, minute=0, second=0, microsecond=0)
@@ -123,6 +123,41 @@ def test_mapped(airflow, secoda_sandbox_factory, monkeypatch, tmp_path, given):
     assert (result.exit_code, len(result.files), result.errors) == (0, len(summaries), [])
     held = b"".join(gzip.decompress(Path(summary["path"]).read_bytes()) for summary in summaries)
     assert held == lines(known.window(start, end)) != b""
+
+
+def test_on_asset(airflow, workspace, tmp_path):
+    """Runs of an asset's event and by hand write the days that are missing; a run without missing days is skipped."""
+    first = UNTIL - 3 * DAY
+    source = (EXAMPLES / "secoda_audit_logs_on_asset.py").read_text().replace("2026-11-01", f"{first:%Y-%m-%d}")
+    dag = airflow.load(source)["secoda_audit_logs_on_asset"]
+    airflow.run_dag(UPDATE)
+    by_event = airflow.execute(dag, run_makers.schedule()[dag.dag_id])
+    assert by_event.run_type in ("asset_triggered", "dataset_triggered")
+    assert (by_event.state, by_event.tasks["fetch_audit_logs"]) == ("success", ["success"] * 3), by_event.log
+    again = airflow.run_dag(dag)
+    assert again.tasks["fetch_audit_logs"] == "skipped"
+    Path(by_event.xcoms["fetch_audit_logs"][1]["manifest"]).unlink()
+    by_hand = airflow.run_dag(dag, logical_date=UNTIL - DAY)
+    (summary,) = by_hand.xcoms["fetch_audit_logs"]
+    assert summary == by_event.xcoms["fetch_audit_logs"][1] | {
+        name: summary[name] for name in ("manifest_sha256", "pages", "requests")
+    }
+    result = verify([str(tmp_path / "audit_logs_on_asset")], start=first, end=UNTIL)
+    assert (result.exit_code, len(result.files), result.errors) == (0, 3, [])
+    assert sum(file.records for file in result.files) == len(workspace.window(first, UNTIL)) > 0
+
+
+UPDATE = """
+    from airflow.providers.common.compat.sdk import DAG, Asset, task
+
+    with DAG("update_warehouse", schedule=None):
+
+        @task(outlets=[Asset("file:///warehouse_updated")])
+        def update():
+            pass
+
+        update()
+"""
 
 
 def test_wait_for_new_version(airflow, workspace, secoda_sandbox_factory, monkeypatch):

@@ -53,7 +53,8 @@ def prepare(task: SecodaAuditLogsOperator, window: Window, context: Context) -> 
     )
     if path is None:
         return read, None
-    is_mapped = getattr(context.get("ti"), "map_index", -1) >= 0
+    map_index = getattr(context.get("ti"), "map_index", -1)
+    is_mapped = isinstance(map_index, int) and map_index >= 0  # in a unit test, `ti` may be a mock
     replace = ReplaceCheck(path, read, overwrite=task.overwrite, is_mapped=is_mapped)
     replace.before_read()
     return read, replace

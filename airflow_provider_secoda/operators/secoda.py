@@ -11,6 +11,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperat
 from airflow_provider_secoda._arguments import check_bool
 from airflow_provider_secoda.client._api.timestamps import format_datetime
 from airflow_provider_secoda.links.secoda import SecodaOutputLink, push_link
+from airflow_provider_secoda.operators._missing_windows import missing_windows
 from airflow_provider_secoda.operators._output_path import (
     check_placeholders,
     check_shared_path,
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from airflow_provider_secoda._compat import RetryPolicy
     from airflow_provider_secoda.operators._read import WindowRead
 
-__all__ = ["SecodaAuditLogsOperator"]
+__all__ = ["SecodaAuditLogsOperator", "missing_windows"]
 
 #: The longest time that a task which may be deferred waits in its worker slot.
 _LONGEST_SLEEP = timedelta(seconds=5)

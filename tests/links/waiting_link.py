@@ -35,16 +35,16 @@ def shown(operator: Any, dag_id: str) -> Any:
 
 
 def main(file: str) -> None:
-    """Run the DAG of the file, and look at the button in another thread all the time."""
+    """Run the DAG of the file, and read the URL of the button in another thread until the run ends."""
     ((dag_id, dag),) = parsed(Path(file)).items()
     operator = serializer().from_dict(serializer().to_dict(dag)).get_task("wait")
     seen, ended = set(), threading.Event()
 
-    def look() -> None:
+    def observe() -> None:
         while not ended.wait(0.05):
             seen.add(shown(operator, dag_id))
 
-    thread = threading.Thread(target=look)
+    thread = threading.Thread(target=observe)
     thread.start()
     try:
         dag.test()

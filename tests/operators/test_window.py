@@ -97,6 +97,7 @@ def test_a_run_that_an_asset_triggered_has_no_window():
             "CronDataIntervalTimetable",
             "CronTriggerTimetable",
             "cron schedule",
+            "missing_windows",
         ):
             assert way_out in said
 

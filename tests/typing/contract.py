@@ -59,7 +59,7 @@ from airflow_provider_secoda.client.filters import (
 )
 from airflow_provider_secoda.hooks.secoda import SecodaHook
 from airflow_provider_secoda.links.secoda import SecodaOutputLink, SecodaResourceLink
-from airflow_provider_secoda.operators.secoda import SecodaAuditLogsOperator
+from airflow_provider_secoda.operators.secoda import SecodaAuditLogsOperator, missing_windows
 from airflow_provider_secoda.retries import SecodaRetryPolicy
 from airflow_provider_secoda.sandbox import Faults, RequestRecord, Sandbox, Workspace
 from airflow_provider_secoda.sandbox.pytest_plugin import SandboxFactory  # noqa: TC001 - as users import it
@@ -100,6 +100,12 @@ def operator(context: Context) -> None:
     )
     assert_type(task.execute(context), dict[str, Any] | list[dict[str, Any]])
 
+    windows: list[dict[str, str]] = missing_windows(
+        "logs/{start}.jsonl", "2026-01-01", NOW, every=timedelta(1), at_most=31
+    )
+    SecodaAuditLogsOperator.partial(task_id="fetch").expand_kwargs(windows)
+
+    missing_windows("logs/{start}.jsonl", 1)  # type: ignore[arg-type]
     SecodaAuditLogsOperator("fetch")  # type: ignore[call-arg]
     SecodaAuditLogsOperator(task_id="fetch", timestamp_field="updated_at")  # type: ignore[arg-type]
     SecodaAuditLogsOperator(task_id="fetch", settle=60)  # type: ignore[arg-type]

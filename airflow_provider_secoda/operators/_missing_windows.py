@@ -1,0 +1,108 @@
+"""Find the windows that have not been written yet: the windows of runs that have none of their own."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_secoda._arguments import ArgumentError, parse_datetime
+from airflow_provider_secoda.client._api.timestamps import format_datetime
+from airflow_provider_secoda.operators._output_path import replace_placeholders
+from airflow_provider_secoda.windows import Window
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def missing_windows(
+    output_path: str,
+    start: datetime | str,
+    end: datetime | str | None = None,
+    *,
+    every: timedelta = timedelta(days=1),
+    at_most: int | None = None,
+) -> list[dict[str, str]]:
+    """Return the windows whose file has not been written yet, oldest first, for runs that have no window.
+
+    The windows follow one another from ``start`` on, and all have the length ``every``, measured in UTC. A window is
+    returned as soon as it is over, as long as there is no manifest of a file at its path. So the files have no gap and
+    no overlap, however often, in which order and by what runs are started: the only state is the files. The result is
+    what ``expand_kwargs`` takes::
+
+        PATH = "s3://my_conn@my-bucket/audit_logs/{start:%Y-%m-%d}.jsonl"
+
+
+        @task
+        def missing():
+            return missing_windows(PATH, start="2026-01-01")
+
+
+        SecodaAuditLogsOperator.partial(task_id="fetch", output_path=PATH).expand_kwargs(missing())
+
+    A task with ``skip_if_empty=True`` or ``write_manifest=False`` leaves no manifest, so its windows are read in every
+    run.
+
+    :param output_path: the operator's, rendered; each window must have a path of its own
+    :param start: start of the first window: an aware datetime, or an ISO 8601 string (UTC if it has no offset)
+    :param end: no window ends later; now by default
+    :param every: the length of each window
+    :param at_most: how many windows to return; the next run gets the following ones. Default: Airflow's
+        ``[core] max_map_length``
+    :return: ``start`` and ``end`` of each window, in order, as ISO 8601 strings in UTC
+    :raises ValueError: an argument is wrong, or the file at a path is that of another window
+    """
+    first = parse_datetime("start", start)
+    last = datetime.now(timezone.utc) if end is None else parse_datetime("end", end)
+    if every <= timedelta(0):
+        raise ArgumentError(f"`every` must be positive, not {every}.")
+    if at_most is None:
+        from airflow.providers.common.compat.sdk import conf  # noqa: PLC0415 - only the default needs Airflow
+
+        at_most = conf.getint("core", "max_map_length", fallback=1024)
+    found: list[dict[str, str]] = []
+    for window, path in _with_paths(output_path, first, last, every):
+        if len(found) == at_most:
+            break
+        if not _is_written(path, window):
+            found.append({"start": format_datetime(window.start), "end": format_datetime(window.end)})
+    return found
+
+
+def _with_paths(output_path: str, first: datetime, last: datetime, every: timedelta) -> Iterator[tuple[Window, str]]:
+    paths: dict[str, Window] = {}
+    for number in range((last - first) // every):
+        window = Window(first + every * number, first + every * (number + 1), "start_end")
+        path = replace_placeholders(output_path, window)
+        if path in paths:
+            raise ArgumentError(
+                f"`output_path`: the windows {paths[path]} and {window} have the same path, {path!r}. Add "
+                "{start} to it, with a format that differs from window to window"
+            )
+        paths[path] = window
+        yield window, path
+
+
+def _is_written(path: str, window: Window) -> bool:
+    """Return whether there is a manifest of a file at a path.
+
+    :raises ValueError: it is that of another window, or cannot be read
+    """
+    from airflow_provider_secoda._storage.manifest import ManifestError, manifest_path, read_manifest  # noqa: PLC0415
+    from airflow_provider_secoda._storage.target import resolve_target  # noqa: PLC0415 - not for parsing
+
+    manifest = manifest_path(path)
+    file = resolve_target(manifest).open_if_exists()
+    if file is None:
+        return False
+    with file:
+        try:
+            query: dict[str, Any] = read_manifest(file)[0]["query"]
+            written = Window.from_dict(query)
+        except (ManifestError, LookupError, TypeError, ValueError) as exc:
+            raise ValueError(f"Cannot read manifest {manifest} ({exc}). Move or delete it and retry") from exc
+    if (written.start, written.end) != (window.start, window.end):
+        raise ValueError(
+            f"The file {path} has the window {written}, not {window}. Write windows of another start or length to "
+            "another `output_path`"
+        )
+    return True
