@@ -58,7 +58,7 @@ DEFERRALS = _names("""
 
 #: The page order of a resource's history, in a sensor's state and in trigger arguments.
 PAGE_ORDER = _names("""
-    body_digest count last_old_page logs_in_order new_since newest_first newest_times total_pages
+    body_digest count last_old_page logs_in_order new_since newest_first newest_times shown_by_versions total_pages
     """)
 
 #: The value of :data:`SENSOR_STATE_KEY`.

@@ -57,7 +57,7 @@ DIGESTS = {
     ("LINKS", 1): "655d2b43bfd34435",
     ("MANIFEST", 1): "be379c767e1bfd62",
     ("METRICS", 1): "9dd64b24cf30e066",
-    ("PAGE_ORDER", 1): "a29d0d873a5aef6c",
+    ("PAGE_ORDER", 1): "c1bcbbe85ffd43ae",
     ("REPORT", 1): "c3e52963470686c6",
     ("SENSOR_STATE", 1): "bb67cdc91dd5f004",
     ("SUMMARY", 1): "58b2b8f9069877bd",

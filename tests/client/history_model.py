@@ -19,12 +19,20 @@ BASE = "https://api.secoda.co"
 
 @dataclass
 class Entry:
-    """A version (``created`` and ``latest`` in seconds), or a log that belongs to none."""
+    """A version (times in seconds), or a log that belongs to none.
+
+    :param updated: by default the latest activity
+    """
 
     id: str
     created: int
     latest: int
     log: bool = False
+    updated: int | None = None
+
+    @property
+    def updated_at(self):
+        return self.latest if self.updated is None else self.updated
 
     def document(self):
         if self.log:
@@ -34,7 +42,7 @@ class Entry:
             "resource_id": "R",
             "created_at": format_instant(self.created * SECOND),
             "latest_activity_logged_at": format_instant(self.latest * SECOND),
-            "updated_at": format_instant(self.latest * SECOND),
+            "updated_at": format_instant(self.updated_at * SECOND),
             "activity_logs": [],
         }
 
@@ -44,6 +52,10 @@ ORDERS = {
     "created, oldest first": (lambda e: (e.created, e.id), False),
     "latest, newest first": (lambda e: (e.latest, e.id), True),
     "latest, oldest first": (lambda e: (e.latest, e.id), False),
+    "updated, newest first": (lambda e: (e.updated_at, e.id), True),
+    "updated, oldest first": (lambda e: (e.updated_at, e.id), False),
+    "versions before logs": (lambda e: (e.log, e.created, e.id), False),
+    "logs before versions": (lambda e: (not e.log, e.created, e.id), False),
     "none": (lambda e: random.Random(e.id).random(), False),
     "as listed": (lambda _: 0, False),
 }
@@ -59,6 +71,7 @@ class History:
     before: object = None
     beyond: str = "404"
     misplaced: set = field(default_factory=set)
+    counts_logs_only: bool = False
     requested: list = field(default_factory=list)
 
     def answer(self, request):
@@ -75,12 +88,13 @@ class History:
                 return Response(404, {}, b'{"detail": "Invalid page."}')
             number = pages
         shown = rows[(number - 1) * self.size : number * self.size]
+        count = sum(e.log or not self.counts_logs_only for e in rows)
         body = {
             "version_histories": [e.document() for e in shown if not e.log],
             "non_versioned_logs": [e.document() for e in shown if e.log],
-            "count": len(rows),
+            "count": count,
             "total_pages": pages,
-            "meta": {"page": number, "count": len(rows), "total_pages": pages},
+            "meta": {"page": number, "count": count, "total_pages": pages},
         }
         return Response(200, {}, json.dumps(body).encode())
 

@@ -1,6 +1,7 @@
 """One poll of a resource's history: correct in any order, and cheap if an order is detected."""
 
 import json
+import random
 
 import msgspec
 import pytest
@@ -220,6 +221,46 @@ def test_activity_in_an_old_version_is_found_within_a_round(order):
             break
         assert len(history.requested) <= 2
     assert found == ["v0017"]
+
+
+@pytest.mark.parametrize("order", ["updated, newest first", "updated, oldest first"])
+def test_activity_that_does_not_change_the_order_is_found_within_a_round(order):
+    """Growth may move only the time of the latest activity, while the server sorts by another one."""
+    for seed in range(20):
+        rng = random.Random(seed)
+        history = History(order=order)
+        for number in range(40):
+            created = 1000 + 100 * number
+            updated = created + rng.randrange(1, 50)
+            if number and rng.random() < 0.2:  # edited after the next one was created: not in order of creation
+                updated += 250
+            history.entries.append(Entry(f"v{number:04}", created, updated + rng.randrange(20), updated=updated))
+        found, page_order = poll(history, 9000, match="any_activity")
+        assert (found, "created" in page_order.newest_times) == ([], False)
+        grown = rng.choice(history.entries)
+        grown.latest = 9005
+        for _ in range(len(history.entries) // history.size):
+            found, page_order = poll(history, 9000, page_order, match="any_activity")
+            if found:
+                break
+        assert found == [grown.id], seed
+
+
+@pytest.mark.parametrize("order", ["versions before logs", "logs before versions"])
+@pytest.mark.parametrize("match", ["new_version", "any_activity"])
+@pytest.mark.parametrize("known", [0, 1])
+def test_the_first_version_among_ordered_logs_is_found_within_a_round(order, match, known):
+    """The logs of a resource show where logs are listed. Versions may be listed elsewhere, and not be counted."""
+    history = History(order=order, counts_logs_only=True)
+    history.entries = [Entry(f"log{n:03}", 1000 + 7 * n, 1000 + 7 * n, log=True) for n in range(58)]
+    history.entries += [Entry(f"old{n}", 900, 900) for n in range(known)]
+    _, page_order = poll(history, 9000, match=match)
+    history.entries.append(Entry("new", 9000, 9001))
+    for _ in range(12):
+        found, page_order = poll(history, 9000, page_order, match=match)
+        if found:
+            break
+    assert found == ["new"]
 
 
 def test_another_version_than_the_one_named():

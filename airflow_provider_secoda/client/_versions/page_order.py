@@ -37,7 +37,8 @@ class PageOrder(Struct, frozen=True, forbid_unknown_fields=True):
     :param newest_times: for each time by which the pages may be sorted, the newest one seen
     :param newest_first: whether the newest entries are on the first page, otherwise they are on the last page
     :param logs_in_order: whether logs without a version are in the same order, so that their times can be used too
-    :param last_old_page: the last page that was polled for old versions that were extended
+    :param shown_by_versions: whether the versions show the order without these logs; otherwise they may be elsewhere
+    :param last_old_page: the last page that was polled for what the page with the newest entries may not show
     :param new_since: entries created at or after this instant are new
     :param body_digest: digest of the newest page when it had no new entries; the same bytes are not evaluated again
     """
@@ -47,6 +48,7 @@ class PageOrder(Struct, frozen=True, forbid_unknown_fields=True):
     newest_times: dict[SortKey, Instant]
     newest_first: bool = True
     logs_in_order: bool = False
+    shown_by_versions: bool = False
     last_old_page: int = 0
     new_since: Instant | None = None
     body_digest: str = ""
@@ -95,17 +97,34 @@ def detect_order(pages: Sequence[VersionPage], new_since: Instant | None) -> Pag
     last = pages[-1]
     for with_logs in (True, False):
         for newest_first in (True, False):
-            odds: dict[SortKey, int] = {}
-            newest_times: dict[SortKey, Instant] = {}
-            for key in SORT_KEYS:
-                times = [times_of(page, key, with_logs=with_logs) for page in pages]
-                odds[key] = _odds(times if newest_first else times[::-1])
-                if odds[key] > 1:
-                    newest_times[key] = max(at for of_page in times for at in of_page if at is not None)
-            # One time that shows the order is enough; the server may sort by any time that does not contradict it.
-            if max(odds.values()) >= MIN_ODDS:
-                return PageOrder(last.total_pages, last.count, newest_times, newest_first, with_logs, 0, new_since)
+            newest_times = _newest_times(pages if newest_first else pages[::-1], with_logs=with_logs)
+            if newest_times:
+                by_versions = with_logs and _newest_times(pages if newest_first else pages[::-1], with_logs=False)
+                return PageOrder(
+                    last.total_pages,
+                    last.count,
+                    newest_times,
+                    newest_first=newest_first,
+                    logs_in_order=with_logs,
+                    shown_by_versions=bool(by_versions) or not with_logs,
+                    new_since=new_since,
+                )
     return PageOrder(last.total_pages, last.count, {}, new_since=new_since)
+
+
+def _newest_times(pages: Sequence[VersionPage], *, with_logs: bool) -> dict[SortKey, Instant]:
+    """Return the newest of each time by which pages may be sorted, newest first; nothing if they show no order.
+
+    One time that shows the order is enough; the server may sort by any time that does not contradict it.
+    """
+    odds: dict[SortKey, int] = {}
+    newest_times: dict[SortKey, Instant] = {}
+    for key in SORT_KEYS:
+        times = [times_of(page, key, with_logs=with_logs) for page in pages]
+        odds[key] = _odds(times)
+        if odds[key] > 1:
+            newest_times[key] = max(at for of_page in times for at in of_page if at is not None)
+    return newest_times if max(odds.values()) >= MIN_ODDS else {}
 
 
 def _odds(pages: Sequence[Sequence[Instant | None]]) -> int:

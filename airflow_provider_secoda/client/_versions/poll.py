@@ -113,8 +113,8 @@ def _poll_newest(
         updated = structs.replace(updated, body_digest="" if entries or len(pages) > 1 else pages[0].digest)
         if not entries:
             return (yield from _poll_old_page(resource_id, baseline, updated, new_since))
-        # With new entries, there may be new activity on the other pages, too.
-        return None if _may_miss_activity(baseline, updated) else Poll(entries, updated)
+        # With new entries, there may be more on the other pages, too.
+        return None if _may_be_elsewhere(baseline, updated) else Poll(entries, updated)
     raise SecodaIncompleteError(f"the logs of resource {resource_id} changed in each of {MAX_READS} reads")
 
 
@@ -145,18 +145,24 @@ def _read_newest(
     return None if updated is None else (pages, updated)
 
 
-def _may_miss_activity(baseline: Baseline, page_order: PageOrder) -> bool:
-    """Return whether an old version may be extended without moving to the newest page: pages may be by creation."""
-    by_creation = "created" in page_order.newest_times and page_order.total_pages > 1
-    return baseline.match == "any_activity" and by_creation
+def _may_be_elsewhere(baseline: Baseline, page_order: PageOrder) -> bool:
+    """Return whether a new entry may be on another page than the one with the newest entries.
+
+    Activity moves an old version there only if the pages are sorted by the latest activity. Where logs without a
+    version show the order, versions may be listed apart from them.
+    """
+    if page_order.total_pages <= 1:
+        return False
+    by_activity = page_order.newest_times.keys() == {"latest"}
+    return not page_order.shown_by_versions or (baseline.match == "any_activity" and not by_activity)
 
 
 def _poll_old_page(resource_id: str, baseline: Baseline, page_order: PageOrder, new_since: Instant) -> Flow[Poll]:
-    """Return a poll without new entries; where an old version may have been extended, read one more page first.
+    """Return a poll without new entries; where there may be one on another page, read one more page first.
 
-    Each poll reads the next page. So activity on any page is found after at most as many polls as there are pages.
+    Each poll reads the next page. So an entry on any page is found after at most as many polls as there are pages.
     """
-    if not _may_miss_activity(baseline, page_order):
+    if not _may_be_elsewhere(baseline, page_order):
         return Poll((), page_order)
     number = page_order.last_old_page % page_order.total_pages + 1
     if number == (1 if page_order.newest_first else page_order.total_pages):
