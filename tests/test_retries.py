@@ -23,7 +23,8 @@ from airflow_provider_secoda.sensors.secoda import SecodaVersionHistorySensor
 V33 = airflow_runs.version() >= (3, 3)
 with_policies = pytest.mark.skipif(not V33, reason="Airflow has retry policies since 3.3")
 MINUTE = timedelta(minutes=1)
-UNTIL = datetime(2026, 3, 1, tzinfo=timezone.utc)
+UTC = timezone.utc
+UNTIL = datetime(2026, 3, 1, tzinfo=UTC)
 OPERATOR = (SecodaAuditLogsOperator, {"start": UNTIL - timedelta(days=1), "end": UNTIL})
 SENSOR = (SecodaVersionHistorySensor, {"resource_id": "R", "max_consecutive_failures": 1})
 both = pytest.mark.parametrize(("kind", "arguments"), [OPERATOR, SENSOR], ids=["operator", "sensor"])
@@ -262,3 +263,32 @@ def test_soft_fail_comes_first(refusing):
 
     kind, arguments = SENSOR
     assert type(failure(kind, arguments, soft_fail=True)) is AirflowSkipException
+
+
+# --- what the log of a task has ------------------------------------------------------------------------------------
+
+RETRYING = """
+from datetime import datetime, timezone
+
+from airflow.providers.common.compat.sdk import DAG
+
+from airflow_provider_secoda.operators.secoda import SecodaAuditLogsOperator
+
+with DAG("retrying", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=timezone.utc)):
+    SecodaAuditLogsOperator(task_id="fetch", start="2026-01-01T00:00:00Z", end="2026-01-02T00:00:00Z")
+"""
+
+
+def test_a_retry_within_a_task_is_in_its_log(airflow, secoda_sandbox_factory):
+    """The log of a task that succeeds through failures of the server has a line for the first of each kind."""
+    sandbox = secoda_sandbox_factory(
+        Workspace.generate(seed=1, logs=50, days=3, until=datetime(2026, 1, 3, tzinfo=UTC))
+    )
+    sandbox.faults.script = [503, "cut"]
+    ran = airflow_runs.run_dag(RETRYING)
+    assert ran.state == "success", ran.log
+    lines = [line for line in ran.log.splitlines() if "to request page 1 again (attempt" in line]
+    assert [any(kind in line for line in lines) for kind in ("Secoda answered 503", "the connection broke")] == [
+        True
+    ] * 2
+    assert len(lines) == 2

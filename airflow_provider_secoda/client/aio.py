@@ -108,7 +108,7 @@ class AsyncSecodaClient(ClientBase):
         except StopIteration:
             return
         except SecodaError as error:
-            self._scrub(error)
+            self._complete(error)
             raise
         finally:
             try:

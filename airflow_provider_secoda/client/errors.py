@@ -5,7 +5,7 @@
     SecodaError
     ├── SecodaConfigurationError    the connection or an argument is wrong: change it
     ├── SecodaFatalError            a retry cannot fix it
-    │   ├── SecodaAuthenticationError   401: the key is wrong or revoked
+    │   ├── SecodaAuthenticationError   401: the key is wrong, revoked, or of another region
     │   ├── SecodaPermissionError       403: the user who created the key lacks the permission
     │   ├── SecodaNotFoundError         404: the address or the resource does not exist
     │   ├── SecodaRequestError          any other 4xx: the request is refused
@@ -68,7 +68,7 @@ class SecodaFatalError(SecodaError):
 
 
 class SecodaAuthenticationError(SecodaFatalError):
-    """401: the API key is wrong or revoked."""
+    """401: the API key is wrong, revoked, or of another region."""
 
 
 class SecodaPermissionError(SecodaFatalError):

@@ -176,7 +176,7 @@ class SecodaClient(ClientBase):
         except StopIteration:
             return
         except SecodaError as error:
-            self._scrub(error)
+            self._complete(error)
             raise
         finally:
             workers.stop()

@@ -44,22 +44,20 @@ _PICTURE = re.compile(r":(100|1234|[\w-]*[a-z][\w-]*):(?=\s|$)")
 
 def check_connection(hook: SecodaHook) -> tuple[bool, str]:
     """Read page 1 of the audit logs; return whether that succeeded, and a message that says what to do if not."""
-    address = ""
     try:
         settings = hook.settings
         settings.check_extras()
-        endpoint, address = settings.endpoint, settings.base_url
+        endpoint = settings.endpoint
         endpoint = replace(endpoint, timeout=min(endpoint.timeout, _TIMEOUT))
         with SecodaClient.from_endpoint(endpoint, RetryPolicy(attempts=1)) as client:
             page = client.list_audit_logs()
     except errors.SecodaError as exc:
         # Airflow tests a copy of the connection with a random id, which is of no use in the message.
         detail = str(exc).removeprefix(f"connection {hook.secoda_conn_id!r}: ")
-        where = f"{address}: " if address not in detail else ""
-        return False, without_markup(f"{_hint_for(exc)} ({where}{detail})")
+        return False, without_markup(f"{_hint_for(exc)} ({detail})")
     unverified = " (the server's certificate was not verified)" if endpoint.verify is False else ""
     found = f"the workspace has {page['count']} audit logs{unverified}"
-    return True, without_markup(f"Connected to Secoda at {address}: {found}")
+    return True, without_markup(f"Connected to Secoda at {settings.base_url}: {found}")
 
 
 def without_markup(text: str) -> str:

@@ -29,16 +29,12 @@ def final_errors_fail(*, configuration: bool = True) -> Iterator[None]:
 
 
 @contextmanager
-def connection_named(secoda_conn_id: str, base_url: str = "") -> Iterator[None]:
-    """Add the connection, and the server's address if it is not there yet, to the message of an error.
-
-    :param base_url: empty if there is none yet
-    """
+def connection_named(secoda_conn_id: str) -> Iterator[None]:
+    """Add the connection to the message of an error, if it is not there yet."""
     try:
         yield
     except SecodaError as error:
         text, name = str(error), f"connection {secoda_conn_id!r}"
         if not text.startswith(name):
-            address = f" ({base_url})" if base_url and base_url not in text else ""
-            error.args = (f"{name}{address}: {text}", *error.args[1:])
+            error.args = (f"{name}: {text}",)
         raise

@@ -103,8 +103,7 @@ class SecodaHook(BaseHook):
         """Pass on the client; name the connection in errors, map final ones to Airflow's exception, report metrics."""
         with final_errors_fail(configuration=False):
             client = self.get_conn()
-            named = connection_named(self.secoda_conn_id, client.base_url)
-            with named, record_request_metrics(client, self.secoda_conn_id):
+            with connection_named(self.secoda_conn_id), record_request_metrics(client, self.secoda_conn_id):
                 yield client
 
     def list_audit_logs(

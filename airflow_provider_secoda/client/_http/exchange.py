@@ -195,7 +195,7 @@ class ClientBase:
         self.stats = RequestStats()
         self._endpoint = endpoint
         self._policy = policy or RetryPolicy()
-        self._retry_log = RetryLog(endpoint.key.scrub_text)
+        self._retry_log = RetryLog(self._message)
         self._rng = random.Random()  # noqa: S311 - jitter, no secret
 
     @property
@@ -218,9 +218,14 @@ class ClientBase:
             retry_log=self._retry_log,
         )
 
-    def _scrub(self, error: SecodaError) -> None:
-        """Remove the key from an error's text, in case a server repeated it."""
-        error.args = tuple(self._endpoint.key.scrub_text(str(arg)) for arg in error.args)
+    def _complete(self, error: SecodaError) -> None:
+        """Complete the message of an error that is raised."""
+        error.args = (self._message(error),)
+
+    def _message(self, error: SecodaError) -> str:
+        """Return an error's message, with the server's address, and without the key, in case a server repeated it."""
+        text = self._endpoint.key.scrub_text(str(error))
+        return text if self.base_url in text else f"{self.base_url}: {text}"
 
 
 def appending(flow: Flow[R], results: list[R]) -> Flow[None]:

@@ -27,11 +27,11 @@ class RetryLog:
 
     A pause that ends more than 30 seconds later than what was logged is logged too, so that no long wait is silent.
 
-    :param scrub: removes the key from text that may repeat what a server sent
+    :param message: returns an error's message, without the key
     """
 
-    def __init__(self, scrub: Callable[[str], str]) -> None:
-        self._scrub = scrub
+    def __init__(self, message: Callable[[SecodaError], str]) -> None:
+        self._message = message
         self._kinds: set[tuple[object, ...]] = set()
         self._logged_at = self._announced = -math.inf
         self._unlogged = 0
@@ -53,7 +53,7 @@ class RetryLog:
         more = f"; {self._unlogged} more retries since the last line" if self._unlogged else ""
         _log.warning(
             "%s; waiting %s, to request %s again (attempt %d of %d)%s",
-            *(self._scrub(str(error)), describe_pause(attempt.pause), what, attempt.failures + 1, attempts, more),
+            *(self._message(error), describe_pause(attempt.pause), what, attempt.failures + 1, attempts, more),
         )
         self._kinds.add(kind)
         self._logged_at, self._announced, self._unlogged = now, now + attempt.pause, 0
