@@ -139,11 +139,12 @@ def test_an_error_that_occurs_once_is_retried(driver, month, mishap):
     ],
 )
 def test_an_error_that_persists_is_raised(driver, month, mishap, kind):
-    """An error that persists is raised after all attempts, a final error after the first one."""
+    """An error that persists is raised after all attempts, a final error after the first one, each with the address."""
     month.faults.script = [mishap] * 3
     error = fails(driver, month.url, kind, key=month.api_key, policy=QUICK)
     assert getattr(error, "status", None) == (mishap if isinstance(mishap, int) else getattr(error, "status", None))
     assert len(month.requests) == (3 if error.retriable else 1)
+    assert str(error).count(month.url) == 1
 
 
 def test_the_policy_of_one_run(driver, month):

@@ -76,6 +76,7 @@ def test_each_kind_of_error_is_logged_once(driver, month, lines):
     assert [re.search(r"answered (\d+)|connection broke|text/html", line)[0] for line in lines()] == [
         *("answered 503", "answered 429", "connection broke", "text/html", "answered 500"),
     ]
+    assert [line.count(month.url) for line in lines()] == [1] * 5
     assert [line for line in lines() if "2 more retries since the last line" in line] == lines()[1:2]
 
 
