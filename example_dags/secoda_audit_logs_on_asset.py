@@ -21,8 +21,8 @@ warehouse = Asset("file:///warehouse_updated")
 
 @task
 def missing() -> list[dict[str, str]]:
-    """Return the days whose file is missing, at most a month at once."""
-    return missing_windows(PATH, start=FIRST_DAY, every=timedelta(days=1), at_most=31)
+    """Return the days whose file is missing."""
+    return missing_windows(PATH, start=FIRST_DAY, every=timedelta(days=1))
 
 
 with DAG(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
@@ -46,10 +47,11 @@ def missing_windows(
     :param start: start of the first window: an aware datetime, or an ISO 8601 string (UTC if it has no offset)
     :param end: no window ends later; now by default
     :param every: the length of each window
-    :param at_most: how many windows to return; the next run gets the following ones. Default: Airflow's
-        ``[core] max_map_length``
+    :param at_most: the largest number of windows; Airflow's ``[core] max_map_length`` by default
     :return: ``start`` and ``end`` of each window, in order, as ISO 8601 strings in UTC
-    :raises ValueError: an argument is wrong, or the file at a path is that of another window
+    :raises ValueError: an argument is wrong, the file at a path is that of another window, or more than ``at_most``
+        windows are missing
+    :raises OSError: a manifest may not be read
     """
     first = parse_datetime("start", start)
     last = datetime.now(timezone.utc) if end is None else parse_datetime("end", end)
@@ -61,10 +63,16 @@ def missing_windows(
         at_most = conf.getint("core", "max_map_length", fallback=1024)
     found: list[dict[str, str]] = []
     for window, path in _with_paths(output_path, first, last, every):
+        if _is_written(path, window):
+            continue
+        # Not the oldest ones only: if these stayed missing, such as windows that are skipped, no others would follow.
         if len(found) == at_most:
-            break
-        if not _is_written(path, window):
-            found.append({"start": format_datetime(window.start), "end": format_datetime(window.end)})
+            raise ValueError(
+                f"From {found[0]['start']} on, more than {at_most} windows of {every} are missing. Pass an earlier "
+                "`end` for some runs, increase `at_most` and Airflow's [core] max_map_length, or make `every` longer "
+                "(with another `output_path`)."
+            )
+        found.append({"start": format_datetime(window.start), "end": format_datetime(window.end)})
     return found
 
 
@@ -91,8 +99,11 @@ def _is_written(path: str, window: Window) -> bool:
     from airflow_provider_secoda._storage.target import resolve_target  # noqa: PLC0415 - not for parsing
 
     manifest = manifest_path(path)
-    file = resolve_target(manifest).open_if_exists()
+    target = resolve_target(manifest)
+    file = target.open_if_exists()
     if file is None:
+        with suppress(FileNotFoundError):  # any other error is raised: the manifest may exist, but not be read
+            target.open().close()
         return False
     with file:
         try:

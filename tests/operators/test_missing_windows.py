@@ -52,12 +52,16 @@ def test_only_complete_windows_are_returned(tmp_path):
     )
 
 
-def test_at_most_a_number_of_windows_oldest_first(tmp_path, monkeypatch):
-    """Windows beyond the limit are left to the next run; the default is Airflow's limit of mapped tasks."""
+def test_too_many_windows_are_an_error(tmp_path, monkeypatch):
+    """More windows than Airflow maps are an error: the oldest ones only could be the same ones in every run."""
     path = str(tmp_path / NAME)
-    assert missing_windows(path, FIRST, UNTIL, at_most=2) == days(23, 24)
-    monkeypatch.setenv("AIRFLOW__CORE__MAX_MAP_LENGTH", "3")
-    assert missing_windows(path, FIRST, UNTIL) == days(23, 24, 25)
+    assert len(missing_windows(path, FIRST, UNTIL, at_most=6)) == 6
+    with pytest.raises(ValueError, match=r"From 2026-02-23T00:00:00Z on, more than 5 windows of 1 day, 0:00:00"):
+        missing_windows(path, FIRST, UNTIL, at_most=5)
+    monkeypatch.setenv("AIRFLOW__CORE__MAX_MAP_LENGTH", "2")
+    assert missing_windows(path, FIRST, FIRST + 2 * DAY) == days(23, 24)
+    with pytest.raises(ValueError, match="more than 2 windows"):
+        missing_windows(path, FIRST, UNTIL)
 
 
 def test_a_window_with_a_file_is_not_missing(workspace, tmp_path):
@@ -75,17 +79,14 @@ def test_a_window_with_a_file_is_not_missing(workspace, tmp_path):
 def test_runs_of_any_kind_leave_no_gap_and_no_overlap(workspace, tmp_path, seed):
     """Runs at any time, at the same time, that fail midway or are cleared: in the end each log is in one file."""
     chance, path = random.Random(seed), str(tmp_path / "{start:%Y-%m-%dT%H}.jsonl.gz")
-    runs = [
-        missing_windows(path, FIRST, FIRST + chance.random() * 5 * DAY, every=9 * HOUR, at_most=4) for _ in range(2)
-    ]
-    for _ in range(4):
-        now = FIRST + chance.random() * 6 * DAY
-        runs.append(missing_windows(path, FIRST, now, every=9 * HOUR, at_most=chance.randrange(1, 5)))
+    runs = []
+    for _ in range(6):  # all at the same time: each has its list of windows before another writes one
+        runs.append(missing_windows(path, FIRST, FIRST + chance.random() * 6 * DAY, every=9 * HOUR))
         for window in chance.choice(runs)[: chance.randrange(5)]:
             fetch(path, window)
-    while windows := missing_windows(path, FIRST, UNTIL, every=9 * HOUR, at_most=5):
-        for window in windows:
-            fetch(path, window)
+    for window in missing_windows(path, FIRST, UNTIL, every=9 * HOUR):
+        fetch(path, window)
+    assert missing_windows(path, FIRST, UNTIL, every=9 * HOUR) == []
     result = verify([str(tmp_path)], start=FIRST, end=UNTIL)
     assert (result.exit_code, len(result.files)) == (0, 16)
     assert sum(file.records for file in result.files) == len(workspace.window(FIRST, UNTIL)) > 0

@@ -3,15 +3,18 @@
 import hashlib
 import json
 import urllib.request
+from contextlib import contextmanager
 
 import pytest
 
 from airflow_provider_secoda._storage.manifest import ManifestBuilder
 from airflow_provider_secoda._storage.target import resolve_target
 from airflow_provider_secoda._storage.write import write_atomically
+from airflow_provider_secoda.operators.secoda import missing_windows
 from tests.helpers import s3_server
 
 RECORDS = [b'{"id":"%d","n":2.50}' % n for n in range(1000)]
+DAYS = ("2026-03-01", "2026-03-03")
 LINES = b"".join(record + b"\n" for record in RECORDS)
 
 
@@ -39,8 +42,9 @@ def test_no_encoding_is_claimed(bucket):
     assert "ContentEncoding" not in bucket.client.Object("packed.jsonl.gz").get()
 
 
-def test_permission_to_put_is_enough(bucket, monkeypatch):
-    """A key that may write objects, but neither read nor list nor delete them, writes file and manifest."""
+@pytest.fixture(scope="module")
+def writer(bucket):
+    """Return a context in which the server checks permissions; its value is a folder to which a key may only write."""
     server = s3_server.serve()
     iam = server.client("iam")
     iam.create_user(UserName="writer")
@@ -49,15 +53,28 @@ def test_permission_to_put_is_enough(bucket, monkeypatch):
     iam.put_user_policy(UserName="writer", PolicyName="put", PolicyDocument=policy)
     key = iam.create_access_key(UserName="writer")["AccessKey"]
     known = {"aws_access_key_id": key["AccessKeyId"], "aws_secret_access_key": key["SecretAccessKey"]}
-    monkeypatch.setenv("AIRFLOW_CONN_WRITER", server.connection(known=known))
-    url = "s3://writer@logs/guarded/a.jsonl"
 
     def guard(count):
         text = {"Content-Type": "text/plain"}
         urllib.request.urlopen(urllib.request.Request(f"{server.url}/moto-api/reset-auth", count, text)).close()
 
-    guard(b"0")
-    try:
+    @contextmanager
+    def guarded():
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("AIRFLOW_CONN_WRITER", server.connection(known=known))
+            guard(b"0")
+            try:
+                yield "s3://writer@logs/guarded"
+            finally:
+                guard(b"inf")
+
+    return guarded
+
+
+def test_permission_to_put_is_enough(bucket, writer):
+    """A key that may write objects, but neither read nor list nor delete them, writes file and manifest."""
+    with writer() as folder:
+        url = f"{folder}/a.jsonl"
         for _ in range(2):
             with ManifestBuilder("jsonl") as builder:
                 watched = builder.watch((0, str(number), raw) for number, raw in enumerate(RECORDS))
@@ -66,7 +83,25 @@ def test_permission_to_put_is_enough(bucket, monkeypatch):
                 )
         with pytest.raises(PermissionError):
             resolve_target(url).remove()
-    finally:
-        guard(b"inf")
     assert bucket.read("guarded/a.jsonl") == LINES
     assert len(json.loads(bucket.read("guarded/_manifests/_a.jsonl.manifest"))["records"]) == len(RECORDS)
+
+
+def test_missing_windows_are_those_without_a_manifest(bucket):
+    """On S3, too, a window is missing until there is a manifest of its file."""
+    path = f"{bucket.url}/days/{{start:%Y-%m-%d}}.jsonl"
+    assert [window["start"][:10] for window in missing_windows(path, *DAYS)] == ["2026-03-01", "2026-03-02"]
+    query = {"start": "2026-03-01T00:00:00Z", "end": "2026-03-02T00:00:00Z", "window_rule": "start_end"}
+    with ManifestBuilder("jsonl") as builder:
+        write_atomically(
+            builder.watch([]),
+            f"{bucket.url}/days/2026-03-01.jsonl",
+            manifest=lambda _: builder.manifest({"query": query}),
+        )
+    assert [window["start"][:10] for window in missing_windows(path, *DAYS)] == ["2026-03-02"]
+
+
+def test_missing_windows_need_permission_to_read(writer):
+    """A key that may not read manifests is an error: all windows would be missing for it, in every run."""
+    with writer() as folder, pytest.raises(PermissionError):
+        missing_windows(f"{folder}/{{start:%Y-%m-%d}}.jsonl", *DAYS)
