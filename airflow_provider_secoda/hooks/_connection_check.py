@@ -39,7 +39,6 @@ _HINTS_BY_REASON = {
     "broken": "The connection broke: check the host, the proxy and the firewall.",
 }
 _MARKUP = re.compile(r"\[([a-z#/@][^\[\]]*)\]")
-_PICTURE = re.compile(r":(100|1234|[\w-]*[a-z][\w-]*):(?=\s|$)")
 
 
 def check_connection(hook: SecodaHook) -> tuple[bool, str]:
@@ -61,14 +60,11 @@ def check_connection(hook: SecodaHook) -> tuple[bool, str]:
 
 
 def without_markup(text: str) -> str:
-    """Return a message without text that Airflow's command, which prints it with Rich, reads as markup and removes.
-
-    That is ``[word]``. Another is ``:100:``, which becomes a picture.
-    """
+    """Return a message without ``[word]``: Airflow's command prints it with Rich, which removes that as markup."""
     text, before = re.sub(r"\\+\[", "[", text), ""
     while text != before:
         text, before = _MARKUP.sub(r"(\1)", text), text
-    return _PICTURE.sub(r":\1 :", text)
+    return text
 
 
 def _hint_for(error: errors.SecodaError) -> str:
