@@ -15,6 +15,7 @@ from urllib3.util import parse_url
 from airflow_provider_secoda.client import errors
 from airflow_provider_secoda.client._api.flow import Call, Emit, Request, Response, once, several
 from airflow_provider_secoda.client._http.exchange import RequestStats, exchange
+from airflow_provider_secoda.client._http.responses import retry_after
 from airflow_provider_secoda.client._http.retry import RetryPolicy
 from airflow_provider_secoda.client.errors import (
     SecodaAuthenticationError,
@@ -229,6 +230,22 @@ def test_a_retry_after_beyond_the_limit(header, seconds):
     error = outcome(wire, attempt, Response(429, {"retry-after": header, "date": format_datetime(NOW)}))
     assert isinstance(error, SecodaRateLimitError)
     assert error.retry_after == seconds
+
+
+@given(
+    st.one_of(
+        st.text(max_size=40),
+        st.integers(-(10**9), 10**18).map(str),
+        st.floats().map(str),
+        st.datetimes(timezones=st.just(timezone.utc)).map(lambda moment: format_datetime(moment, usegmt=True)),
+    ),
+    st.sampled_from(["retry-after", "x-ratelimit-reset"]),
+)
+def test_any_retry_after(text, name):
+    """Any value is ignored, or is a pause from 0 seconds to a day."""
+    headers = {name: text, "x-ratelimit-remaining": "0", "date": format_datetime(NOW)}
+    seconds = retry_after(Response(429, headers, received_at=NOW.timestamp()))
+    assert seconds is None or 0 <= seconds <= 86_400
 
 
 @pytest.mark.parametrize(
