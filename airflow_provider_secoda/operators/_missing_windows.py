@@ -69,7 +69,7 @@ def missing_windows(
         if len(found) == at_most:
             raise ValueError(
                 f"From {found[0]['start']} on, more than {at_most} windows of {every} are missing. Pass an earlier "
-                "`end` for some runs, increase `at_most` and Airflow's [core] max_map_length, or make `every` longer "
+                "`end` for some runs, increase `at_most` and Airflow's `core.max_map_length`, or make `every` longer "
                 "(with another `output_path`)."
             )
         found.append({"start": format_datetime(window.start), "end": format_datetime(window.end)})

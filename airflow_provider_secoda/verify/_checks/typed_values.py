@@ -21,8 +21,8 @@ _HALF_PAIR = re.compile("[\ud800-\udfff]")
 def read_typed(raw: bytes) -> dict[str, Any] | None:
     """Return the values that the columns of a record must have; None if it is not a JSON object.
 
-    The result has None for a value that its column cannot contain, and U+FFFD for half a surrogate pair. ``metadata`` is
-    a JSON value.
+    The result has None for a value that its column cannot contain, and U+FFFD for half a surrogate pair. ``metadata``
+    is a JSON value.
     """
     try:
         record = _load(raw)
