@@ -18,7 +18,7 @@ from airflow.providers.common.compat.sdk import (
     conf,
 )
 
-from airflow_provider_secoda._arguments import check_count, check_match, check_text, parse_datetime
+from airflow_provider_secoda._arguments import check_count, check_match, check_seconds, check_text, parse_datetime
 from airflow_provider_secoda._compat import AirflowRescheduleException, starts_from_trigger
 from airflow_provider_secoda._lineage.tasks import ResourceLineage
 from airflow_provider_secoda.client.errors import SecodaConfigurationError
@@ -295,6 +295,7 @@ class SecodaVersionHistorySensor(ResourceLineage, BaseSensorOperator):
             parse_datetime("since", self.since)
         check_match(self.match)
         check_count("max_consecutive_failures", self.max_consecutive_failures)
+        check_seconds("poke_interval", self.poke_interval)
 
     def _wait_arguments(self, since: datetime | str) -> dict[str, Any]:
         """Return what specifies the wait: arguments of ``WaitSpec`` and of the trigger."""

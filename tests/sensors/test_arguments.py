@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from datetime import date, datetime, timezone
+from datetime import date, datetime, timedelta, timezone
 
 import pytest
 
@@ -42,6 +42,8 @@ WRONG_ALWAYS = [
     {"max_consecutive_failures": 2.5},
     {"max_consecutive_failures": True},
     {"max_consecutive_failures": "3"},
+    {"poke_interval": 0},
+    {"poke_interval": timedelta(0)},
 ]
 
 
