@@ -5,7 +5,8 @@ asset. A triggerer that was down therefore delivers the events that it missed: a
 identifies repeats. Before Airflow 3.3 each watcher polls for itself. It begins at the present, or ``lookback`` seconds
 before it, each time the triggerer starts it.
 
-DAG files import this module, and they are parsed often. So the methods that run in the triggerer import what they need.
+DAG files import this module, and they are parsed often. So the methods that run in the triggerer import what they need,
+in a thread, as that takes long.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from airflow.triggers.base import BaseEventTrigger
 
-    from airflow_provider_secoda._events.stream import Producer
+    from airflow_provider_secoda._events.producer import Producer
     from airflow_provider_secoda._events.watchers import Watcher
 else:
     BaseEventTrigger = event_trigger_base()
@@ -60,16 +61,18 @@ class SecodaEventTrigger(BaseEventTrigger):
     @classmethod
     def create_shared_stream_producer(cls, kwargs: dict[str, Any]) -> Producer:
         """Return the producer that polls for all watchers of a stream."""
-        from airflow_provider_secoda._events.stream import Producer, shared_stream  # noqa: PLC0415
+        from airflow_provider_secoda._events.producer import Producer  # noqa: PLC0415
 
-        return Producer(shared_stream(kwargs["secoda_conn_id"], kwargs.get("filter"), kwargs["poke_interval"]))
+        return Producer(kwargs)
 
     async def filter_shared_stream(self, shared_stream: AsyncIterator[Any]) -> AsyncIterator[TriggerEvent]:
         """Yield the events of this watcher at each tick of the shared stream."""
-        from airflow_provider_secoda._events import stream  # noqa: PLC0415
-        from airflow_provider_secoda._events.cursors import CursorStore  # noqa: PLC0415
+        from airflow_provider_secoda._events.producer import import_stream  # noqa: PLC0415
 
-        store = CursorStore(asset_state_of(self), {"trigger": type(self).__qualname__, **self._watch_arguments()})
+        stream = await import_stream()
+        store = stream.CursorStore(
+            asset_state_of(self), {"trigger": type(self).__qualname__, **self._watch_arguments()}
+        )
         if not store:
             self.log.warning("No state store for the cursor of this watcher: after a restart it begins at the present")
         watcher = self._make_watcher()
@@ -80,9 +83,9 @@ class SecodaEventTrigger(BaseEventTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Poll for this watcher only, where Airflow does not share streams, and yield its events."""
-        from airflow_provider_secoda._events.stream import Stream  # noqa: PLC0415
+        from airflow_provider_secoda._events.producer import import_stream  # noqa: PLC0415
 
-        stream = Stream(self.secoda_conn_id, self.filter, self.poke_interval)
+        stream = (await import_stream()).Stream(self.secoda_conn_id, self.filter, self.poke_interval)
         watcher = self._make_watcher()
         with stream.join(watcher):
             async with aclosing(stream.ticks()) as ticks:

@@ -4,7 +4,7 @@ A :class:`Stream` polls the audit log and passes new logs to its watchers, also 
 (:mod:`.catch_up`). It lives in the triggerer's event loop and holds all state. What Airflow passes on to the watchers
 (its "raw events") are only ticks: numbers on which a watcher delivers the events of its queue.
 
-The stream uses Airflow's *ack mode* for its guarantee: :meth:`Producer.advance` is called for a tick when all events
+The stream uses Airflow's *ack mode* for its guarantee: :meth:`.Producer.advance` is called for a tick when all events
 that the watchers yielded for it are in the database. Only then the cursors move over these events, and only then more
 events are delivered: at most :data:`MAX_UNCONFIRMED` of a stream are on their way at once. So a backlog neither stops
 the triggerer's heartbeat nor exceeds Airflow's ack timeout (300 s), after which everything would be delivered again.
@@ -19,19 +19,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, NoReturn
 from weakref import WeakValueDictionary
 
-from airflow_provider_secoda._compat import stream_producer_base
 from airflow_provider_secoda._events.audit_log_poller import AuditLogPoller
 from airflow_provider_secoda._events.cursors import CursorSaver, CursorStore
 from airflow_provider_secoda._events.resource_poller import CONCURRENCY, ResourcePoller
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterator, Sequence
-
-    from airflow.triggers.shared_stream import SharedStreamProducer
+    from collections.abc import AsyncGenerator, Iterator
 
     from airflow_provider_secoda._events.watchers import Watcher
-else:
-    SharedStreamProducer = stream_producer_base()
 
 log = logging.getLogger(__name__)
 
@@ -156,28 +151,6 @@ class Stream:
             capacity -= watcher.quota
         doubtful = unconfirmed > 0 and self.tick == self._doubtful_tick
         return doubtful or any(watcher.quota for watcher in waiting)
-
-
-class Producer(SharedStreamProducer):
-    """The interface through which Airflow runs a stream."""
-
-    def __init__(self, stream: Stream) -> None:
-        self._stream = stream
-        self._ticks = stream.ticks()
-
-    async def open_stream(self) -> AsyncGenerator[tuple[int, int], None]:
-        """Yield ticks, each as the event for the watchers and as the payload that :meth:`advance` receives."""
-        async for tick in self._ticks:
-            yield tick, tick
-
-    async def advance(self, batch: Sequence[Any]) -> None:
-        """Record that the events of ticks are stored."""
-        for item in batch:
-            self._stream.confirm(item.broker_payload, failed=item.outcome.failed > 0)
-
-    async def aclose(self) -> None:
-        """Stop polling."""
-        await self._ticks.aclose()
 
 
 _streams: WeakValueDictionary[tuple[Any, ...], Stream] = WeakValueDictionary()

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakKeyDictionary
 
+import anyio
 from asgiref.sync import sync_to_async
 
 from airflow_provider_secoda.client._http.gate import Gate
@@ -117,6 +118,7 @@ class SharedClient:
 
 def _make(secoda_conn_id: str, gate: Gate) -> tuple[ConnectionSettings, AsyncSecodaClient]:
     prepare_metrics()
+    anyio.run(anyio.sleep, 0)  # imports what the first request would import in the event loop
     settings = SecodaHook(secoda_conn_id).settings
     return settings, AsyncSecodaClient.from_endpoint(settings.endpoint, gate, max_connections=MAX_AT_ONCE)
 
