@@ -13,6 +13,7 @@ import re
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
+from functools import cache
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -83,6 +84,7 @@ def _tags(secoda_conn_id: str) -> dict[str, str]:
     return {"secoda_conn_id": _INVALID_IN_TAG.sub("_", secoda_conn_id)}
 
 
+@cache  # before Airflow 3, finding it tries to import modules that do not exist, each time
 def _stats() -> Any:
     from airflow.providers.common.compat.sdk import Stats  # noqa: PLC0415 - not before the first metric
 
