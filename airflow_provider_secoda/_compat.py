@@ -158,6 +158,12 @@ def core_timetable(timetable: Any) -> Any:
     return coerce_to_core_timetable(timetable)
 
 
+def timezone_of(timetable: Any) -> Any:
+    """Return a timetable's time zone, also as a string, or None. Goes with Airflow before 3.2: not public there."""
+    inner = getattr(timetable, "timetables", None) or getattr(timetable, "_timetables", None) or [timetable]
+    return getattr(inner[0], "timezone", None) or getattr(inner[0], "_timezone", None)
+
+
 def delta_of(timetable: Any) -> Any:
     """Return the step of a timetable with a fixed step. Goes with Airflow before 3.2, where its name is not public."""
     return getattr(timetable, "delta", None) or core_timetable(timetable)._delta  # noqa: SLF001

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pendulum
 
-from airflow_provider_secoda._compat import core_timetable, delta_of
+from airflow_provider_secoda._compat import core_timetable, delta_of, timezone_of
 from airflow_provider_secoda.client._api.timestamps import from_instant, to_instant
 
 if TYPE_CHECKING:
@@ -97,14 +97,26 @@ def utc(moment: datetime) -> datetime:
     return from_instant(to_instant(aware))
 
 
-def _calendar_period(timetable: Any, date: datetime) -> Period | None:
-    """Return the hour, day, week … that starts at a partition date; None if the mappers do not agree on a length."""
+def schedule_zone(timetable: Any) -> Any:
+    """Return the time zone of a schedule or of its partitions, also as a string; None if it has none."""
+    calendar = _calendar(timetable)
+    return calendar[1] if calendar else timezone_of(_timed(timetable))
+
+
+def _calendar(timetable: Any) -> tuple[str, str] | None:
+    """Return the mapper and the time zone of partitions; None if the mappers do not agree on them."""
     configured = getattr(timetable, "partition_mapper_config", None) or {}
     mappers = [*configured.values(), getattr(timetable, "default_partition_mapper", None)]
     found = {one for one in map(_mapper_and_zone, mappers) if one is not None}
-    if len(found) != 1:
+    return found.pop() if len(found) == 1 else None
+
+
+def _calendar_period(timetable: Any, date: datetime) -> Period | None:
+    """Return the hour, day, week … that starts at a partition date; None if the mappers do not agree on a length."""
+    calendar = _calendar(timetable)
+    if calendar is None:
         return None
-    ((mapper, zone),) = found
+    mapper, zone = calendar
     start = pendulum.instance(date).in_timezone(zone)
     return Period(utc(start), utc(start.add(**_PARTITION_LENGTHS[mapper])))
 

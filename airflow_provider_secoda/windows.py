@@ -12,13 +12,16 @@ from datetime import datetime, timedelta, timezone
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+import pendulum
+
 from airflow_provider_secoda._arguments import parse_datetime
 from airflow_provider_secoda._compat import run_fact, run_type_of
-from airflow_provider_secoda._schedule_periods import last_period, partition_period, utc
+from airflow_provider_secoda._schedule_periods import last_period, partition_period, schedule_zone, utc
 from airflow_provider_secoda.client._api.timestamps import format_datetime, from_instant, parse_instant
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import tzinfo
 
 __all__ = ["Window", "WindowError", "resolve_window", "split_window"]
 
@@ -110,6 +113,13 @@ def resolve_window(
             f"period that ends by {format_datetime(utc(instant))}. {_OPTIONS}"
         )
     return Window(*period, "schedule_period")
+
+
+def local_zone(context: Mapping[str, Any]) -> tzinfo:
+    """Return the time zone in which a DAG's periods begin: of its schedule, or of the DAG, or UTC without a DAG."""
+    dag = context.get("dag")
+    zone = schedule_zone(getattr(dag, "timetable", None)) or getattr(dag, "timezone", None)
+    return pendulum.timezone(zone) if isinstance(zone, str) else zone or timezone.utc
 
 
 def split_window(

@@ -18,6 +18,8 @@ NOT_VERSIONS = {
     ("_schedule_periods.py", "hasattr(mapper, …)"): "mappers of other kinds have no inner mapper",
     ("_schedule_periods.py", "getattr(timetable, 'partition_mapper_config')"): "only some timetables have it",
     ("_schedule_periods.py", "getattr(timetable, 'default_partition_mapper')"): "only some timetables have it",
+    ("windows.py", "getattr(dag, 'timetable')"): "a context made by hand has no DAG",
+    ("windows.py", "getattr(dag, 'timezone')"): "a context made by hand has no DAG",
     ("windows.py", "getattr(timetable, 'key_format')"): "only some timetables have it",
     ("_schedule_periods.py", "getattr(delta, 'months')"): "a timedelta has none",
     ("_schedule_periods.py", "getattr(delta, 'years')"): "a timedelta has none",

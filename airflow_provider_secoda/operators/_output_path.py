@@ -6,22 +6,38 @@ DAG files import this module, so it imports nothing that takes long to load.
 from __future__ import annotations
 
 import re
+import warnings
+from datetime import timezone
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_secoda._arguments import ArgumentError
 
 if TYPE_CHECKING:
+    from datetime import tzinfo
+
     from airflow_provider_secoda.windows import Window
 
 #: A placeholder; or else, without groups, one that is unknown or not closed, or a single brace.
-_PLACEHOLDER = re.compile(r"\{(start|end)(?::([^{}]*))?\}|\{[^{}/]*\}?|\}")
+_PLACEHOLDER = re.compile(r"\{(start|end)(_local)?(?::([^{}]*))?\}|\{[^{}/]*\}?|\}")
 _DEFAULT_FORMAT = "%Y-%m-%dT%H-%M-%S"
+_DEFAULT_LOCAL_FORMAT = f"{_DEFAULT_FORMAT}%z"  # an hour occurs twice where clocks are set back
 # Those that Python documents, except %c, %x and %X, which contain a slash in some languages. A `-` leaves out zeros.
 _DIRECTIVE = re.compile(r"%-?[aAbBdfFGHIjmMpsSuUVwWyYzZ]")
+_EXPRESSION = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
+#: Names in templates whose values belong to the run, and not to the window.
+_RUN_NAME = re.compile(
+    r"""(?<![.'"\w])(ds|ts|(ds|ts)_nodash\w*|logical_date|execution_date|data_interval_(start|end)|run_id|run_after"""
+    r"""|dag_run(?!\.conf)|(prev|next|yesterday|tomorrow)_\w+|task_instance_key_str)\b"""
+)
+RUN_NAMES_MESSAGE = (
+    "`output_path` contains values of the run, such as its logical date, but not the window: a file can have the name "
+    "of another day than that of its logs."
+)
 _TEMPLATE = re.compile(r"\{\{|\{%|\{#")
 _KNOWN = (
-    "Placeholders are {start} and {end}, the start and the end of the window in UTC, with a format of strftime or "
-    "without: {start:%Y-%m-%d}"
+    "Placeholders are {start} and {end}, the start and the end of the window in UTC, and {start_local} and "
+    "{end_local}, the same in the time zone of the schedule; each with a format of strftime or without: "
+    "{start:%Y-%m-%d}"
 )
 
 
@@ -39,9 +55,38 @@ def check_placeholders(path: str) -> None:
     for found in _PLACEHOLDER.finditer(path):
         if found[1] is None:
             raise ArgumentError(f"`output_path`: {found[0]!r} in {path!r} is not a placeholder. {_KNOWN}")
-        form = (found[2] or _DEFAULT_FORMAT).replace("%%", "")
+        form = (found[3] or _DEFAULT_FORMAT).replace("%%", "")
         if not _DIRECTIVE.search(form) or "%" in _DIRECTIVE.sub("", form):
             raise ArgumentError(f"`output_path`: {found[0]!r} in {path!r} does not have a valid format. {_KNOWN}")
+
+
+def warn_of_run_names(path: Any) -> str | None:
+    """Warn of a path that contains what templates know of a run, and not the window; return the path to write instead.
+
+    The two differ: with ``@daily``, Airflow 3 runs at the end of the day that is read, and runs that are triggered by
+    hand have the time at which they were triggered.
+
+    :param path: the argument ``output_path``; None of it, or without such names: None is returned
+    """
+    if not isinstance(path, str) or any(found[1] for found in _PLACEHOLDER.finditer(_EXPRESSION.sub("", path))):
+        return None
+    suggested = _EXPRESSION.sub(_window_name, path)
+    if suggested == path:
+        return None
+    warnings.warn(f"{RUN_NAMES_MESSAGE} Write output_path={suggested!r}", stacklevel=4)
+    return suggested
+
+
+def _window_name(found: re.Match[str]) -> str:
+    """Return the placeholder that corresponds to an expression of a template; other expressions stay."""
+    expression = found[1]
+    if not _RUN_NAME.search(expression):
+        return found[0]
+    edge = "end" if "data_interval_end" in expression else "start"
+    if given := re.search(r"""strftime\(\s*["']([^"'{}]+)["']""", expression):
+        return f"{{{edge}:{given[1]}}}"
+    form = "%Y-%m-%dT%H-%M" if re.search(r"\bts|run_id", expression) else "%Y-%m-%d"
+    return f"{{{edge}:{form.replace('-', '') if 'nodash' in expression else form}}}"
 
 
 def check_shared_path(path: Any, *, overwrite: Any) -> None:
@@ -60,15 +105,19 @@ def check_shared_path(path: Any, *, overwrite: Any) -> None:
         )
 
 
-def replace_placeholders(path: str, window: Window) -> str:
-    """Replace ``{start}`` and ``{end}``, with or without a format, by the start and the end of the window in UTC.
+def replace_placeholders(path: str, window: Window, zone: tzinfo = timezone.utc) -> str:
+    """Replace the placeholders by the start and the end of the window.
 
+    :param zone: the time zone of ``{start_local}`` and ``{end_local}``; the others are in UTC
     :raises ArgumentError: as :func:`check_placeholders`
     """
     check_placeholders(path)
     edges = {"start": window.start, "end": window.end}
 
     def value(found: re.Match[str]) -> str:
-        return edges[found[1]].strftime(found[2] or _DEFAULT_FORMAT)
+        moment = edges[found[1]]
+        if found[2]:
+            return moment.astimezone(zone).strftime(found[3] or _DEFAULT_LOCAL_FORMAT)
+        return moment.strftime(found[3] or _DEFAULT_FORMAT)
 
     return _PLACEHOLDER.sub(value, path)

@@ -12,9 +12,10 @@ from airflow_provider_secoda._storage.target import resolve_target
 from airflow_provider_secoda.client.errors import SecodaConfigurationError
 from airflow_provider_secoda.client.filters import Filter
 from airflow_provider_secoda.hooks.secoda import SecodaHook
-from airflow_provider_secoda.operators._output_path import replace_placeholders
+from airflow_provider_secoda.operators._output_path import RUN_NAMES_MESSAGE, replace_placeholders
 from airflow_provider_secoda.operators._read import WindowRead
 from airflow_provider_secoda.operators._replacing import ReplaceCheck
+from airflow_provider_secoda.windows import local_zone
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -33,7 +34,7 @@ def prepare(task: SecodaAuditLogsOperator, window: Window, context: Context) -> 
     try:
         parsed = Filter.parse(task.filter)
         if task.output_path is not None:
-            path = replace_placeholders(task.output_path, window)
+            path = replace_placeholders(task.output_path, window, local_zone(context))
             require_format(format_of(path))
             resolve_target(path)
         hook.get_conn()
@@ -53,6 +54,10 @@ def prepare(task: SecodaAuditLogsOperator, window: Window, context: Context) -> 
     )
     if path is None:
         return read, None
+    if task.suggested_path is not None:
+        task.log.warning(
+            "%s %s is the file of %s. Write output_path=%r", RUN_NAMES_MESSAGE, path, window, task.suggested_path
+        )
     map_index = getattr(context.get("ti"), "map_index", -1)
     is_mapped = isinstance(map_index, int) and map_index >= 0  # in a unit test, `ti` may be a mock
     replace = ReplaceCheck(path, read, overwrite=task.overwrite, is_mapped=is_mapped)

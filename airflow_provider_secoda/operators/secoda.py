@@ -16,6 +16,7 @@ from airflow_provider_secoda.operators._output_path import (
     check_placeholders,
     check_shared_path,
     is_template,
+    warn_of_run_names,
 )
 from airflow_provider_secoda.retries import DEFAULT_POLICY, retry_policy_kwargs, unwrap_errors_for_retry_policy
 from airflow_provider_secoda.windows import Window, WindowError, resolve_window
@@ -60,7 +61,7 @@ class SecodaAuditLogsOperator(BaseOperator):
     :param timestamp_field: the timestamp that decides whether a log is in the window: ``logged_at`` or ``created_at``
     :param output_path: path or URL of the file. Its suffix is the format: ``.jsonl``, ``.ndjson``, ``.jsonl.gz``,
         ``.ndjson.gz`` or ``.parquet``. ``{start:%Y-%m-%d}`` and ``{end:…}`` are replaced by the start and the end of
-        the window in UTC (templated)
+        the window in UTC, ``{start_local:…}`` and ``{end_local:…}`` in the time zone of the schedule (templated)
     :param overwrite: whether to replace a file of another window, filter, timestamp field, connection or host, or one
         without a manifest; otherwise the task fails. A file of the same query is replaced by one that has all its logs,
         with ``overwrite`` or without
@@ -124,6 +125,8 @@ class SecodaAuditLogsOperator(BaseOperator):
         self.xcom_limit_bytes = xcom_limit_bytes
         self.write_manifest = write_manifest
         self.deferrable = deferrable
+        #: What to write instead of a path that has the name of the run and not that of the window; None: nothing.
+        self.suggested_path = warn_of_run_names(output_path) if start is None and end is None else None
         #: What :meth:`get_openlineage_facets_on_complete` and :meth:`link_url` report.
         self._read: WindowRead | None = None
         self._summary: dict[str, Any] | None = None

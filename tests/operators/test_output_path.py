@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime, timedelta, timezone
+import warnings
+from datetime import date, datetime, timedelta, timezone
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -11,8 +13,10 @@ pytest.importorskip("airflow")
 
 from airflow.providers.common.compat.sdk import DAG, AirflowFailException
 
+from airflow_provider_secoda.operators._output_path import replace_placeholders
 from airflow_provider_secoda.operators.secoda import SecodaAuditLogsOperator
 from airflow_provider_secoda.sandbox import Workspace
+from airflow_provider_secoda.windows import Window
 
 UNTIL = datetime(2026, 3, 1, tzinfo=timezone.utc)
 START, END = datetime(2026, 2, 24, 5, 6, 7, tzinfo=timezone.utc), datetime(2026, 2, 25, tzinfo=timezone.utc)
@@ -102,3 +106,126 @@ def test_a_mapped_task_whose_path_cannot_vary_is_refused_when_the_dag_is_parsed(
         ):
             mapped = SecodaAuditLogsOperator.partial(task_id=f"mapped_{number}", **arguments)
             mapped.expand(start=[START, START + timedelta(hours=1)])
+
+
+# --- local time ------------------------------------------------------------------------------------------------------
+
+BERLIN = ZoneInfo("Europe/Berlin")
+# Days on which the clocks change, with the one before and the one after: 23 and 25 hours long.
+DAYS = [date(2026, month, day) for month, first in ((3, 28), (10, 24)) for day in range(first, first + 3)]
+
+
+@pytest.mark.parametrize("day", DAYS, ids=str)
+def test_a_local_day_has_its_own_date(day):
+    """The window of a day in Berlin has its date with ``_local``, also where the clocks change, and not in UTC."""
+    start, end = (datetime(day.year, day.month, day.day + add, tzinfo=BERLIN) for add in (0, 1))
+    window = Window(start.astimezone(timezone.utc), end.astimezone(timezone.utc), "data_interval")
+    path = replace_placeholders("{start_local:%Y-%m-%d}_{end_local:%Y-%m-%d}_{start:%Y-%m-%d}", window, BERLIN)
+    assert path == f"{day}_{day + timedelta(days=1)}_{day - timedelta(days=1)}"
+
+
+def test_an_hour_that_occurs_twice_has_two_names():
+    """Without a format, local times have an offset: where clocks are set back, two hours have the same clock time."""
+    first = datetime(2026, 10, 25, 0, tzinfo=timezone.utc)
+    hours = [first + timedelta(hours=hour) for hour in range(4)]
+    names = [
+        replace_placeholders("{start_local}", Window(hour, hour + timedelta(hours=1), ""), BERLIN) for hour in hours
+    ]
+    assert names == [
+        "2026-10-25T02-00-00+0200",
+        "2026-10-25T02-00-00+0100",
+        "2026-10-25T03-00-00+0100",
+        "2026-10-25T04-00-00+0100",
+    ]
+
+
+DAG_FILE = """
+from datetime import datetime, timedelta, timezone
+import pendulum
+from airflow.providers.common.compat.sdk import DAG
+from airflow.timetables import interval, trigger
+from airflow_provider_secoda.operators.secoda import SecodaAuditLogsOperator
+
+with DAG("{name}", schedule={schedule}, start_date={start_date}, catchup=False):
+    SecodaAuditLogsOperator(task_id="fetch", output_path={path!r})
+"""
+UTC_START, BERLIN_START = (
+    "datetime(2026, 1, 1, tzinfo=timezone.utc)",
+    'datetime(2026, 1, 1, tzinfo=pendulum.timezone("Europe/Berlin"))',
+)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "start_date"),
+    [
+        ('interval.CronDataIntervalTimetable("@daily", timezone="Europe/Berlin")', UTC_START),
+        ('trigger.CronTriggerTimetable("@daily", timezone="Europe/Berlin")', UTC_START),
+        ('trigger.MultipleCronTriggerTimetable("@daily", timezone="Europe/Berlin")', UTC_START),
+        ('"@daily"', BERLIN_START),
+        ("timedelta(days=1)", BERLIN_START),
+    ],
+    ids=["data interval", "trigger", "several triggers", "daily", "duration"],
+)
+def test_local_is_the_time_zone_of_the_schedule(airflow, sandbox, tmp_path, schedule, start_date):
+    """``{start_local}`` has the time zone of the schedule, or that of the DAG if the schedule has none."""
+    if "Multiple" in schedule and airflow.version() < (3,):
+        pytest.skip("Airflow 2 does not have it")
+    path = f"{tmp_path}/{{start_local:%Y-%m-%dT%H%z}}.jsonl"
+    source = DAG_FILE.format(name=tmp_path.name, schedule=schedule, start_date=start_date, path=path)
+    ran = airflow.run_dag(source, logical_date=datetime(2026, 2, 25, tzinfo=BERLIN))
+    assert ran.state == "success", ran.log
+    assert ran.xcoms["fetch"]["path"] == f"{tmp_path}/2026-02-24T00+0100.jsonl"
+
+
+# --- names of the run ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("path", "suggested"),
+    [
+        ("/x/{{ ds }}.jsonl", "/x/{start:%Y-%m-%d}.jsonl"),
+        ("/x/{{ds_nodash}}.jsonl", "/x/{start:%Y%m%d}.jsonl"),
+        ("/x/{{ ts }}.jsonl", "/x/{start:%Y-%m-%dT%H-%M}.jsonl"),
+        ("/x/{{ ts_nodash }}.jsonl", "/x/{start:%Y%m%dT%H%M}.jsonl"),
+        ("/x/{{ run_id }}.jsonl", "/x/{start:%Y-%m-%dT%H-%M}.jsonl"),
+        ("/{{ params.team }}/{{ logical_date | ds }}.jsonl", "/{{ params.team }}/{start:%Y-%m-%d}.jsonl"),
+        ("/x/{{ logical_date.strftime('%Y/%m/%d') }}.jsonl", "/x/{start:%Y/%m/%d}.jsonl"),
+        ("/x/{{ data_interval_end | ds }}.jsonl", "/x/{end:%Y-%m-%d}.jsonl"),
+        ("/x/{{ dag_run.logical_date }}.jsonl", "/x/{start:%Y-%m-%d}.jsonl"),
+        ("/x/{{ macros.ds_add(ds, -1) }}.jsonl", "/x/{start:%Y-%m-%d}.jsonl"),
+    ],
+)
+def test_a_path_with_the_name_of_the_run_gets_a_warning(path, suggested):
+    """A path that varies by run and has no placeholder of the window gets a warning that shows what to write."""
+    with pytest.warns(UserWarning, match=re.escape(f"Write output_path={suggested!r}")) as warned:
+        SecodaAuditLogsOperator(task_id="a", output_path=path)
+    assert [each.filename for each in warned] == [__file__]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"output_path": "/x/{{ ds }}/{start:%Y-%m-%d}.jsonl"},
+        {"output_path": "/{{ params.ds }}/{{ var.value['ts'] }}/{{ dag_run.conf['path'] }}/{{ ti.map_index }}.jsonl"},
+        {"output_path": "/x/{{ ds }}.jsonl", "start": "{{ ds }}", "end": "{{ macros.ds_add(ds, 1) }}"},
+        {"output_path": "/x/{{ ti.xcom_pull('path') }}.jsonl"},
+        {"output_path": "/x/ds/ts/run_id.jsonl"},
+        {},
+    ],
+)
+def test_other_paths_get_no_warning(arguments):
+    """There is no warning for a path with the window, for other templates, or with an explicit window."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        SecodaAuditLogsOperator(task_id="a", **arguments)
+
+
+@pytest.mark.filterwarnings("ignore:.output_path. contains")
+def test_the_warning_is_in_the_log_of_the_task(airflow, sandbox, tmp_path):
+    """The log of the task has the warning with the name that was chosen, the window, and what to write."""
+    path = f"{tmp_path}/{{{{ ds }}}}.jsonl"
+    source = DAG_FILE.format(name="named_by_run", schedule='"@daily"', start_date=UTC_START, path=path)
+    ran = airflow.run_dag(source, logical_date=datetime(2026, 2, 25, tzinfo=timezone.utc))
+    assert ran.state == "success", ran.log
+    assert "is the file of [2026-02-24T00:00:00Z, 2026-02-25T00:00:00Z). Write output_path=" in ran.log
+    assert f"{tmp_path}/{{start:%Y-%m-%d}}.jsonl" in ran.log
