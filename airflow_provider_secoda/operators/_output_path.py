@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 import warnings
-from datetime import timezone
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_secoda._arguments import ArgumentError
@@ -105,11 +104,11 @@ def check_shared_path(path: Any, *, overwrite: Any) -> None:
         )
 
 
-def replace_placeholders(path: str, window: Window, zone: tzinfo = timezone.utc) -> str:
+def replace_placeholders(path: str, window: Window, zone: tzinfo | None = None) -> str:
     """Replace the placeholders by the start and the end of the window.
 
-    :param zone: the time zone of ``{start_local}`` and ``{end_local}``; the others are in UTC
-    :raises ArgumentError: as :func:`check_placeholders`
+    :param zone: the time zone of ``{start_local}`` and ``{end_local}``; None: it is not known. The others are in UTC
+    :raises ArgumentError: as :func:`check_placeholders`; or a time zone is needed
     """
     check_placeholders(path)
     edges = {"start": window.start, "end": window.end}
@@ -117,6 +116,10 @@ def replace_placeholders(path: str, window: Window, zone: tzinfo = timezone.utc)
     def value(found: re.Match[str]) -> str:
         moment = edges[found[1]]
         if found[2]:
+            if zone is None:
+                raise ArgumentError(
+                    f"`output_path`: {found[0]!r} needs the time zone of a schedule; use {{{found[1]}}}"
+                )
             return moment.astimezone(zone).strftime(found[3] or _DEFAULT_LOCAL_FORMAT)
         return moment.strftime(found[3] or _DEFAULT_FORMAT)
 

@@ -157,3 +157,9 @@ def test_a_window_that_is_entered(airflow, workspace, tmp_path):
         summary = ran.xcoms["fetch"]
         assert (summary["start"], summary["end"]) == ("2026-02-24T00:00:00Z", given["end"])
         assert summary["count"] == len(workspace.window(FIRST + DAY, FIRST + 2 * DAY)) > 0
+
+
+def test_local_placeholders_are_refused(tmp_path):
+    """The windows are days of UTC, so a path in the time zone of a schedule, which is not known here, is refused."""
+    with pytest.raises(ValueError, match=r"'\{start_local:%d\}' needs the time zone of a schedule; use \{start\}"):
+        missing_windows(f"{tmp_path}/{{start_local:%d}}.jsonl", start="2026-01-01", end="2026-01-03")
