@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_secoda._arguments import ArgumentError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import tzinfo
 
     from airflow_provider_secoda.windows import Window
@@ -104,10 +105,11 @@ def check_shared_path(path: Any, *, overwrite: Any) -> None:
         )
 
 
-def replace_placeholders(path: str, window: Window, zone: tzinfo | None = None) -> str:
+def replace_placeholders(path: str, window: Window, zone: Callable[[], tzinfo] | None = None) -> str:
     """Replace the placeholders by the start and the end of the window.
 
-    :param zone: the time zone of ``{start_local}`` and ``{end_local}``; None: it is not known. The others are in UTC
+    :param zone: returns the time zone of ``{start_local}`` and ``{end_local}``; called only for these. None: it is not
+        known
     :raises ArgumentError: as :func:`check_placeholders`; or a time zone is needed
     """
     check_placeholders(path)
@@ -120,7 +122,7 @@ def replace_placeholders(path: str, window: Window, zone: tzinfo | None = None) 
                 raise ArgumentError(
                     f"`output_path`: {found[0]!r} needs the time zone of a schedule; use {{{found[1]}}}"
                 )
-            return moment.astimezone(zone).strftime(found[3] or _DEFAULT_LOCAL_FORMAT)
+            return moment.astimezone(zone()).strftime(found[3] or _DEFAULT_LOCAL_FORMAT)
         return moment.strftime(found[3] or _DEFAULT_FORMAT)
 
     return _PLACEHOLDER.sub(value, path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from airflow.providers.common.compat.sdk import AirflowFailException
@@ -34,7 +35,7 @@ def prepare(task: SecodaAuditLogsOperator, window: Window, context: Context) -> 
     try:
         parsed = Filter.parse(task.filter)
         if task.output_path is not None:
-            path = replace_placeholders(task.output_path, window, local_zone(context))
+            path = replace_placeholders(task.output_path, window, partial(local_zone, context))
             require_format(format_of(path))
             resolve_target(path)
         hook.get_conn()

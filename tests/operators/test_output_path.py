@@ -120,7 +120,7 @@ def test_a_local_day_has_its_own_date(day):
     """The window of a day in Berlin has its date with ``_local``, also where the clocks change, and not in UTC."""
     start, end = (datetime(day.year, day.month, day.day + add, tzinfo=BERLIN) for add in (0, 1))
     window = Window(start.astimezone(timezone.utc), end.astimezone(timezone.utc), "data_interval")
-    path = replace_placeholders("{start_local:%Y-%m-%d}_{end_local:%Y-%m-%d}_{start:%Y-%m-%d}", window, BERLIN)
+    path = replace_placeholders("{start_local:%Y-%m-%d}_{end_local:%Y-%m-%d}_{start:%Y-%m-%d}", window, lambda: BERLIN)
     assert path == f"{day}_{day + timedelta(days=1)}_{day - timedelta(days=1)}"
 
 
@@ -129,7 +129,8 @@ def test_an_hour_that_occurs_twice_has_two_names():
     first = datetime(2026, 10, 25, 0, tzinfo=timezone.utc)
     hours = [first + timedelta(hours=hour) for hour in range(4)]
     names = [
-        replace_placeholders("{start_local}", Window(hour, hour + timedelta(hours=1), ""), BERLIN) for hour in hours
+        replace_placeholders("{start_local}", Window(hour, hour + timedelta(hours=1), ""), lambda: BERLIN)
+        for hour in hours
     ]
     assert names == [
         "2026-10-25T02-00-00+0200",
