@@ -50,8 +50,8 @@ TRIGGERS = {
 
 #: Methods by which deferred tasks continue, with the arguments that the metadata database contains.
 DEFERRALS = _names("""
-    SecodaAuditLogsOperator.execute_settled.window.end SecodaAuditLogsOperator.execute_settled.window.start
-    SecodaAuditLogsOperator.execute_settled.window.window_rule
+    SecodaAuditLogsOperator.execute_settled.deadline SecodaAuditLogsOperator.execute_settled.window.end
+    SecodaAuditLogsOperator.execute_settled.window.start SecodaAuditLogsOperator.execute_settled.window.window_rule
     SecodaVersionHistorySensor.execute_complete.event.entries
     SecodaVersionHistorySensor.execute_complete.event.status
     """)

@@ -51,7 +51,7 @@ DIGESTS = {
     ("AUDIT_LOG_PAYLOAD", 1): "1d8a1be6f5ab5a79",
     ("CONNECTION_EXTRAS", 1): "0009b730e8b0b6ab",
     ("CURSOR", 1): "93dcbf489ae3a17d",
-    ("DEFERRALS", 1): "ea76246e90eb496f",
+    ("DEFERRALS", 1): "3433a9e2c550d12f",
     ("ENTRY", 1): "0fe41f7bdcd2be6b",
     ("FINDING_KINDS", 1): "ba76a96697655375",
     ("LINKS", 1): "655d2b43bfd34435",
@@ -129,9 +129,10 @@ def test_deferrals():
     window = Window(START, START + DAY, "start_end").as_dict()
     events = _dictionaries(PACKAGE / "triggers" / "secoda.py", "TriggerEvent")
     names = {f"{SecodaAuditLogsOperator.__name__}.execute_settled.window.{key}" for key in window}
+    names.add(f"{SecodaAuditLogsOperator.__name__}.execute_settled.deadline")
     names |= {f"{SecodaVersionHistorySensor.__name__}.execute_complete.event.{key}" for key in events}
     assert _persisted.DEFERRALS.names == tuple(sorted(names))
-    assert "execute_settled" in _literals(PACKAGE / "operators" / "secoda.py")
+    assert {"execute_settled", "deadline"} <= _literals(PACKAGE / "operators" / "_settling.py")
     assert "execute_complete" in _literals(PACKAGE / "sensors" / "secoda.py")
     assert hasattr(SecodaAuditLogsOperator, "execute_settled")
     assert hasattr(SecodaVersionHistorySensor, "execute_complete")

@@ -31,6 +31,10 @@ NOT_VERSIONS = {
     ("sensors/secoda.py", "getattr(self, '_BaseOperator__from_mapped')"): "only unmapped operators have it",
     ("sensors/_arguments.py", "getattr(value, 'resolve')"): "only arguments that come from other tasks have it",
     ("sensors/secoda.py", "getattr(context.get('ti'), 'try_number')"): "a context made by hand has no task instance",
+    (
+        "_execution_timeout.py",
+        "getattr(context.get('ti'), 'start_date')",
+    ): "a context made by hand has no task instance",
     ("sensors/_failures.py", "getattr(errors, …)"): "the name of a class is looked up",
     ("_events/cursors.py", "getattr(accessors, …)"): "two kinds of accessors, and None",
 }

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import time
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
+from airflow.providers.common.compat.sdk import AirflowFailException, AirflowTaskTimeout, BaseOperator
 
-from airflow_provider_secoda._arguments import check_bool
-from airflow_provider_secoda.client._api.timestamps import format_datetime
+from airflow_provider_secoda._arguments import check_bool, parse_datetime
+from airflow_provider_secoda._execution_timeout import (
+    apply_execution_deadline,
+    execution_deadline,
+    execution_timeout_passed,
+)
 from airflow_provider_secoda.links.secoda import SecodaOutputLink, push_link
 from airflow_provider_secoda.operators._missing_windows import missing_windows
 from airflow_provider_secoda.operators._output_path import (
@@ -31,11 +34,6 @@ if TYPE_CHECKING:
     from airflow_provider_secoda.operators._read import WindowRead
 
 __all__ = ["SecodaAuditLogsOperator", "missing_windows"]
-
-#: The longest time that a task which may be deferred waits in its worker slot.
-_LONGEST_SLEEP = timedelta(seconds=5)
-#: How long a deferred task waits for a triggerer, after the window has settled, before it fails.
-_TRIGGER_GRACE = timedelta(minutes=10)
 
 
 class SecodaAuditLogsOperator(BaseOperator):
@@ -140,29 +138,45 @@ class SecodaAuditLogsOperator(BaseOperator):
     def execute(self, context: Context) -> dict[str, Any] | list[dict[str, Any]]:
         """Wait until the window has settled, then write its logs to a file or return them."""
         context = context or {}  # a unit test may pass None
+        deadline = execution_deadline(self)
         with unwrap_errors_for_retry_policy(self):
-            return self._fetch(self._resolve_window(context), context, deferrable=self.deferrable)
+            return self._fetch(self._resolve_window(context), context, deferrable=self.deferrable, deadline=deadline)
 
     def execute_settled(
-        self, context: Context, event: Any = None, *, window: dict[str, str] | None = None
+        self, context: Context, event: Any = None, *, window: dict[str, str] | None = None, deadline: str | None = None
     ) -> dict[str, Any] | list[dict[str, Any]]:
         """Continue after the deferral, with the window that was resolved before it.
 
         :param window: what :meth:`.Window.as_dict` returned
+        :param deadline: ISO 8601; when the execution timeout ends
+        :raises AirflowTaskTimeout: the execution timeout has ended
         """
         del event
+        apply_execution_deadline(None if deadline is None else parse_datetime("deadline", deadline), self._timed_out())
         with unwrap_errors_for_retry_policy(self):
-            if window is None:
-                # ``dag.test()`` drops the arguments; the window of a run is the same whenever it is resolved.
-                return self._fetch(self._resolve_window(context), context, deferrable=self.deferrable)
-            return self._fetch(Window.from_dict(window), context, deferrable=False)
+            # ``dag.test()`` and ``airflow tasks test`` drop the arguments. If `end` is a template that renders to the
+            # present, the window settles later each time, so the task waits in place after one deferral.
+            resolved = self._resolve_window(context) if window is None else Window.from_dict(window)
+            return self._fetch(resolved, context, deferrable=False)
 
-    def _fetch(self, window: Window, context: Context, *, deferrable: bool) -> dict[str, Any] | list[dict[str, Any]]:
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Continue after the deferral; raise ``AirflowTaskTimeout`` if the execution timeout ended it."""
+        if next_method == "__fail__" and execution_timeout_passed(self, context):
+            raise AirflowTaskTimeout(self._timed_out())
+        return super().resume_execution(next_method, next_kwargs, context)
+
+    def _timed_out(self) -> str:
+        return f"Task {self.task_id!r} was not done within execution_timeout, {self.execution_timeout}"
+
+    def _fetch(
+        self, window: Window, context: Context, *, deferrable: bool, deadline: datetime | None = None
+    ) -> dict[str, Any] | list[dict[str, Any]]:
         from airflow_provider_secoda.operators._prepare import prepare  # noqa: PLC0415 - DAG files are parsed often
+        from airflow_provider_secoda.operators._settling import wait_until_settled  # noqa: PLC0415
 
         read, replace = prepare(self, window, context)
         self._read, self._summary = read, None
-        self._wait_until_settled(window, deferrable=deferrable)
+        wait_until_settled(self, window, deferrable=deferrable, deadline=deadline)
         from airflow_provider_secoda.operators import _fetch  # noqa: PLC0415 - a task that is deferred does not need it
 
         logs = None
@@ -182,24 +196,6 @@ class SecodaAuditLogsOperator(BaseOperator):
             return resolve_window(context, start=self.start, end=self.end)
         except WindowError as exc:
             raise AirflowFailException(f"Task {self.task_id!r}: {exc}") from exc
-
-    def _wait_until_settled(self, window: Window, *, deferrable: bool) -> None:
-        """Return when the window has settled; defer the task if it may be and the wait is long."""
-        settled = window.end + self.settle
-        wait = settled - datetime.now(timezone.utc)
-        if deferrable and wait > _LONGEST_SLEEP:
-            from airflow_provider_secoda._compat import datetime_trigger  # noqa: PLC0415 - only where it is used
-
-            self.log.info("Window %s settles at %s; the task is deferred until then", window, format_datetime(settled))
-            self.defer(
-                trigger=datetime_trigger(settled),
-                method_name="execute_settled",
-                kwargs={"window": window.as_dict()},
-                timeout=wait + _TRIGGER_GRACE,
-            )
-        if wait > timedelta(0):
-            self.log.info("Waiting %.1f s until window %s has settled", wait.total_seconds(), window)
-            time.sleep(wait.total_seconds())
 
     def link_url(self) -> str | None:
         """Return the address of a web page that shows the file which was written; None if there is no such page."""

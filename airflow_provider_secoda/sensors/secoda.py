@@ -131,9 +131,9 @@ class SecodaVersionHistorySensor(ResourceLineage, BaseSensorOperator):
         with unwrap_errors_for_retry_policy(self), apply_soft_fail(self):
             if next_method == "__fail__":
                 if timed_out(kwargs):
-                    self._check_execution_timeout(str(kwargs.get("error")))
-                    # The triggerer may have been down, so poll once more.
-                    return self._poll(context) or self._time_out()
+                    # The triggerer may have been down, so poll once more, unless there is no time for it.
+                    may_poll = not self._execution_timeout_is_shorter()
+                    return (may_poll and self._poll(context)) or self._end_deferral()
                 error = raised_in_trigger(kwargs)
                 if error is not None:
                     raise error
@@ -148,7 +148,7 @@ class SecodaVersionHistorySensor(ResourceLineage, BaseSensorOperator):
         from airflow_provider_secoda._polling.wait import read_event  # noqa: PLC0415
 
         del context
-        return read_event(event) or self._time_out()
+        return read_event(event) or self._end_deferral()
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Poll once."""
@@ -238,37 +238,42 @@ class SecodaVersionHistorySensor(ResourceLineage, BaseSensorOperator):
         assert self._poller is not None
         progress = self._poller.state.to_json()
         del progress["retry_at"]  # the first pause obeys it
-        timeout = self._deferral_timeout()
+        deadline = started_at + self._deferral_timeout()
         self.defer(
             trigger=SecodaVersionHistoryTrigger(
                 **self._wait_arguments(format_instant(self._poller.spec.baseline.since)),
                 **progress,
                 started_at=format_datetime(started_at),
                 first_poll_at=format_datetime(_now() + timedelta(seconds=self._poller.pause(0.0))),
-                deadline=format_datetime(started_at + timeout),
+                deadline=format_datetime(deadline),
             ),
             method_name="execute_complete",
-            timeout=timeout,
+            timeout=max(deadline - _now(), timedelta(0)),
         )
         return None  # type: ignore[unreachable,unused-ignore]
 
     def _time_out(self) -> NoReturn:
         raise AirflowSensorTimeout(f"No new version of resource {self.resource_id} within {self.timeout:.15g} s")
 
-    def _check_execution_timeout(self, message: str) -> None:
-        """Raise ``AirflowTaskTimeout``, as in the other modes, if it was the execution timeout that ended a deferral.
-
-        Airflow 2 applies it to every deferral and says so in its message; Airflow 3.3 applies it to tasks that start
-        in the triggerer.
-        """
-        limit = self.execution_timeout
-        applies = self.start_from_trigger or "execution" in message.lower()
-        if applies and limit is not None and limit < self._deferral_timeout():
+    def _end_deferral(self) -> NoReturn:
+        """Raise the error of the timeout that ended a deferral, as in the other modes."""
+        if self._execution_timeout_is_shorter():
+            limit = self.execution_timeout
             raise AirflowTaskTimeout(f"No new version of resource {self.resource_id} within execution_timeout, {limit}")
+        self._time_out()
+
+    def _execution_timeout_is_shorter(self) -> bool:
+        """Return whether a deferred sensor reaches ``execution_timeout`` before ``timeout``; both start together."""
+        limit: timedelta | None = self.execution_timeout
+        return limit is not None and limit.total_seconds() < self.timeout
 
     def _deferral_timeout(self) -> timedelta:
-        """Return the timeout, at most 100 years: a datetime cannot hold a deadline that is much later."""
-        return timedelta(seconds=min(self.timeout, 100 * 365 * 86_400.0))
+        """Return how long a deferred sensor waits, from its start: until its ``timeout`` or ``execution_timeout``.
+
+        At most 100 years: a datetime cannot hold a deadline that is much later.
+        """
+        limit = math.inf if self.execution_timeout is None else self.execution_timeout.total_seconds()
+        return timedelta(seconds=min(self.timeout, limit, 100 * 365 * 86_400.0))
 
     def _waited(self) -> float:
         return time.monotonic() - self._started

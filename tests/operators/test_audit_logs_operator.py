@@ -319,7 +319,7 @@ def test_a_long_wait_is_deferred(sandbox, workspace, tmp_path):
 def test_a_long_wait_without_a_triggerer_sleeps(sandbox, monkeypatch):
     """With `deferrable=False` the task sleeps for a long wait, too."""
     slept = []
-    monkeypatch.setattr("airflow_provider_secoda.operators.secoda.time.sleep", slept.append)
+    monkeypatch.setattr("airflow_provider_secoda.operators._settling.time.sleep", slept.append)
     end = datetime.now(timezone.utc)
     fetch(start=end - DAY, end=end, settle=timedelta(minutes=1), deferrable=False)
     assert slept[0] == pytest.approx(60, abs=5)

@@ -16,12 +16,10 @@ from airflow_provider_secoda.client.errors import (
     SecodaResponseError,
     SecodaServerError,
 )
-from tests.helpers import airflow_runs
+from tests.helpers import airflow_runs, timestamps
 from tests.sensors.sensor_runs import (
     MEMBER,
     MODES,
-    V3,
-    V33,
     Code,
     Steps,
     Store,
@@ -98,14 +96,18 @@ def test_no_time_at_all(sandbox, mode):
     assert steps.deferrals == []
 
 
-def test_the_deferral_has_the_time_that_the_sensor_has(sandbox):
-    """The deferral's timeout is `timeout`, not `execution_timeout`."""
+@pytest.mark.parametrize(("timeout", "execution_timeout"), [(0.5, None), (0.5, 3600), (3600, 0.5)])
+def test_the_deferral_has_the_shorter_time(sandbox, timeout, execution_timeout):
+    """The deferral and its trigger end with `timeout` or with `execution_timeout`, counted from the task's start."""
+    task = make("deferrable", timeout=timeout)
+    task.execution_timeout = None if execution_timeout is None else timedelta(seconds=execution_timeout)
     steps = Steps()
-    since = "2026-01-01T00:00:00Z"
-    task = make("deferrable", timeout=0.2, execution_timeout=timedelta(hours=1), since=since, resource_id="S")
-    sandbox.workspace.add_version("S", id="old", created_at="2025-01-01T00:00:00Z")
-    outcome(task, steps=steps)
-    assert [deferred.timeout for deferred in steps.deferrals] == [timedelta(seconds=0.2)]
+    with pytest.raises(BaseException, match=r"No new version of resource R within (execution_timeout|0\.5 s)"):
+        execute(task, steps=steps)
+    (deferred,) = steps.deferrals
+    trigger = deferred.trigger
+    assert timedelta(0) <= deferred.timeout <= timedelta(seconds=0.5)
+    assert timestamps.read(trigger.deadline) - timestamps.read(trigger.started_at) == timedelta(seconds=0.5)
 
 
 @pytest.mark.parametrize(("how", "end"), [("plain", "failed"), ("soft_fail", "skipped"), ("never_fail", "skipped")])
@@ -124,17 +126,18 @@ def test_a_version_from_while_no_triggerer_ran(sandbox):
     timer.join()
 
 
+@pytest.mark.parametrize("airflow_gives_up", [False, True])
 @pytest.mark.parametrize("start_from_trigger", [False, True])
-def test_an_execution_timeout_is_not_a_sensor_timeout(sandbox, start_from_trigger):
+@pytest.mark.parametrize("how", ["plain", "soft_fail", "never_fail"])
+def test_an_execution_timeout_is_not_a_sensor_timeout(sandbox, start_from_trigger, airflow_gives_up, how):
     """A deferral that the execution timeout ended raises that error: the task may be retried, as in the other modes."""
-    from airflow.providers.common.compat.sdk import AirflowSensorTimeout, AirflowTaskTimeout
+    from airflow.providers.common.compat.sdk import AirflowTaskTimeout
 
-    # Airflow 2 counts it for every deferral, Airflow 3.3 for those that the scheduler began.
-    counts = not V3 or (V33 and start_from_trigger)
-    task = make("deferrable", timeout=0.3, start_from_trigger=start_from_trigger)
+    arguments = {} if how == "plain" else {how: True}
+    task = make("deferrable", timeout=3600, start_from_trigger=start_from_trigger, **arguments)
     task.execution_timeout = timedelta(seconds=0.2)
-    with pytest.raises(AirflowTaskTimeout if counts else AirflowSensorTimeout, match="No new version"):
-        execute(task, airflow_gives_up=True)
+    with pytest.raises(AirflowTaskTimeout, match="No new version of resource R within execution_timeout"):
+        execute(task, airflow_gives_up=airflow_gives_up)
 
 
 def test_a_trigger_that_is_started_too_late(sandbox):
