@@ -1,6 +1,9 @@
 """Parquet files: documented fields as typed columns, and every record as it was sent."""
 
 import json
+import resource
+import subprocess
+import sys
 from datetime import datetime, timedelta, timezone
 
 import duckdb
@@ -227,3 +230,45 @@ def test_large_records(tmp_path):
     write_local_file(tmp_path / "x.parquet", "parquet", records)
     assert groups_of(tmp_path / "x.parquet") == [16, 16, 8]
     assert [raw.encode() for raw in pq.read_table(tmp_path / "x.parquet")["raw"].to_pylist()] == records
+
+
+MEASURE = """
+import resource, sys
+from airflow_provider_secoda._storage import parquet
+
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // (1024 if sys.platform == "linux" else 1024**2)
+
+def records(count):
+    for number in range(count):
+        yield b'{"id":"%d","performer_id":"u","x":"%s"}' % (number, str(number).encode() * 2_000)
+
+parquet.GROUP_BYTES = 24 << 20
+peaks = []
+for count in (100, 3_000, 12_000):
+    parquet.write_parquet(sys.argv[1], records(count))
+    peaks.append(peak())
+print(*peaks)
+"""
+
+
+def test_memory_is_flat(tmp_path):
+    """Four row groups take no more memory than one, and one less than its logs, here 24 MiB."""
+    path = str(tmp_path / "x.parquet")
+    said = subprocess.run([sys.executable, "-c", MEASURE, path], check=True, capture_output=True).stdout
+    start, one, four = map(int, said.split())
+    assert len(groups_of(path)) >= 4
+    assert four < one + 10
+    assert one < start + 16
+
+
+def test_full_disk(tmp_path):
+    """A full disk is an error, also where the rows of a row group wait, and leaves no temporary file."""
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, limit[1]))
+    try:
+        with pytest.raises(OSError, match="too large"):
+            write_local_file(tmp_path / "x.parquet", "parquet", [b'{"id":"%s"}' % bytes(1500).hex().encode()] * 1_000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert [path.name for path in tmp_path.iterdir()] == ["x.parquet"]
