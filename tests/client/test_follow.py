@@ -166,6 +166,21 @@ def test_a_sweep_that_stays_incomplete_is_given_up_with_a_reason():
     assert [one.id for one in run(followed.poll(BEGIN + SWEEP_ANYHOW), model).logs] == [newer]
 
 
+@pytest.mark.parametrize("count", [3, 40])
+def test_a_log_that_is_listed_twice_is_returned_once(count):
+    """A listing that shows each row twice with the same content does not stop the follower, on one page or on many."""
+
+    class Doubled(Model):
+        def _sorted(self, rows, sort):
+            return [row for row in super()._sorted(rows, sort) for _ in range(2)]
+
+    follower = Follower(Doubled(spaced(count), page_size=10))
+    fresh = [add(follower.model, newest(follower.model) + 1) for _ in range(12)]
+    assert follower.poll() == fresh
+    assert follower.poll() == []
+    assert not follower.followed.unordered
+
+
 def test_an_empty_workspace_begins_with_its_first_log():
     """In a listing without logs every log is new."""
     model = Model([], page_size=5)

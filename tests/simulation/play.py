@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 #: After this number of changes a world stops changing, so that a listing of small pages does not grow without limit.
 MAX_MOVES = 150
+#: The share of plays in which the order of ties depends on the page.
+ODD = 0.1
 #: The main subject of a play.
 THEMES = ("any", "motion", "motion", "order", "cap", "lies")
 _FAULTS = (
@@ -59,6 +61,8 @@ class Plan:
     stale: float = 0.0
     slow: float = 0.0
     twice: float = 0.0
+    #: Whether changes come between the count and the rows of a response.
+    count_first: bool = False
 
 
 def play(seed: int) -> Played:
@@ -71,6 +75,7 @@ def play(seed: int) -> Played:
     plan = _plan(rng, rows, theme)
     if not plan.moves and not plan.script:
         rows = _one_out_one_in(random.Random(-1 - seed), rows, manners, plan)
+    _odd_order(seed, manners, plan)
     world = World(rows, manners, order)
     played = Played(seed, happened=world.happened)
     for query in _windows(rng, rows):
@@ -119,8 +124,15 @@ def _move(world: World, plan: Plan, rng: random.Random) -> None:
         return
     for chance, move in plan.moves:
         if rng.random() < chance:
-            move(world)
+            _happen(world, move, plan)
     for move in plan.script.pop(world.requests, ()):
+        _happen(world, move, plan)
+
+
+def _happen(world: World, move: Callable[[World], None], plan: Plan) -> None:
+    if plan.count_first:
+        world.after_count.append(move)
+    else:
         move(world)
 
 
@@ -159,6 +171,18 @@ def _manners(rng: random.Random, rows: list[Row], theme: str) -> Manners:
         chosen = frozenset(rng.sample(some, min(len(some), rng.choice((1, 1, 2, 5)))))
         setattr(manners, rng.choice(("hidden", "hidden", "withheld", "doubled")), chosen)
     return manners
+
+
+def _odd_order(seed: int, manners: Manners, plan: Plan) -> None:
+    """Let the order of ties depend on the page, or an unordered listing count before it reads.
+
+    Drawn apart from the rest, so that the other seeds still mean the same worlds.
+    """
+    rng = random.Random(f"{seed} order")
+    if rng.random() < ODD:
+        manners.ties = rng.choice(("by_page", "by_page", "postgres"))
+    elif manners.order in ("ignored", "refused") and rng.random() < 10 * ODD:
+        plan.count_first = True
 
 
 def _cap(rng: random.Random, manners: Manners, rows: list[Row]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from itertools import accumulate
+from itertools import accumulate, product
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_secoda.client._api.flow import Emit
@@ -15,6 +15,7 @@ from airflow_provider_secoda.client._http.exchange import RequestStats, exchange
 from airflow_provider_secoda.client._http.retry import RetryPolicy
 from airflow_provider_secoda.client.errors import SecodaError
 from tests.simulation.expected_logs import ExpectedLogs
+from tests.simulation.server import BY_PAGE
 from tests.simulation.world import World, matches
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 #: A read that needs more answers than this does not end.
 MAX_ANSWERS = 5000
+#: Manners of a server that does not keep the order within a tie.
+UNSTABLE = ("shuffled", *BY_PAGE)
 _POLICY = RetryPolicy(attempts=12)
 
 
@@ -158,7 +161,7 @@ class SimulatedRead:
         """Return whether a log is counted and not shown, or shuffled with one that is."""
         manners, name = self.world.manners, self.query.timestamp_field
         hidden = {other.at(name) for other in self.world.rows if other.id in manners.hidden}
-        return item.id in manners.hidden or (manners.ties == "shuffled" and item.at(name) in hidden)
+        return item.id in manners.hidden or (manners.ties in UNSTABLE and item.at(name) in hidden)
 
     def _capped_away(self) -> set[bytes]:
         """Return the logs, as sent, that a cap hides from the count and from both sort orders now."""
@@ -179,7 +182,7 @@ class SimulatedRead:
             away |= everywhere - shown[0]
         if manners.order in ("ignored", "half"):
             away |= everywhere - {item.raw for item in world.shown("", filter_)}
-        if manners.ties == "shuffled":
+        if manners.ties in UNSTABLE:
             away |= self._partly_shown(shown)
         if manners.ties != "honoured":
             # A tie longer than the cap begins with the same logs from both ends.
@@ -204,12 +207,12 @@ class SimulatedRead:
         world, name = self.world, self.query.timestamp_field
         if world.manners.order not in ("broken", "other"):
             return set()
-        shuffled = world.manners.ties == "shuffled"
+        shuffled = world.manners.ties in UNSTABLE
         wrong = set(world.manners.misplaced) if shuffled else set()
-        # Whom a misplaced log passes changes with each answer that shuffles ties: many are tried.
-        for order, sign in (("desc", -1), ("asc", 1)) * (16 if shuffled else 1):
+        # Whom a misplaced log passes changes with each answer that shuffles ties, or with the page: many are tried.
+        for page, (order, sign) in product(range(1, 17 if shuffled else 2), (("desc", -1), ("asc", 1))):
             rows = [item for item in world.rows if self._filter is None or matches(item, self._filter)]
-            places = world._in_order(rows, {"field": name, "order": order})
+            places = world._in_order(rows, {"field": name, "order": order}, page)
             depths = [sign * item.at(name) for item in places]
             lowest, highest = list(accumulate(reversed(depths), min))[::-1], list(accumulate(depths, max))
             for item, position, before, after in zip(places, depths, highest, lowest, strict=True):

@@ -8,15 +8,19 @@ from __future__ import annotations
 import functools
 import json
 import random
+import zlib
 from collections import Counter, deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_secoda.client._api.flow import Request, Response
 from airflow_provider_secoda.client.errors import SecodaConnectionError
+from tests.simulation.postgres_order import page_order
 from tests.simulation.rows import Row, matches
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.simulation.expected_logs import ExpectedLogs
 
 JSON = {"content-type": "application/json"}
@@ -28,6 +32,8 @@ _FAILURES = {
     "page not shown once": Response(404, {}, b'{"detail": "Invalid page."}'),
     "broken connection": SecodaConnectionError("the connection broke"),
 }
+#: Values of :attr:`Manners.ties` with which the order of a tie depends on the page.
+BY_PAGE = ("by_page", "postgres")
 _parse = functools.lru_cache(1 << 10)(json.loads)
 
 
@@ -41,7 +47,8 @@ class Manners:
     order: str = "honoured"
     #: The order of a listing that is not sorted: stored (newest first), oldest, scrambled
     default: str = "stored"
-    #: honoured, refused, ignored, shuffled (ignored, and another order with each answer)
+    #: honoured, refused, ignored, shuffled (ignored, and another order with each answer); ignored with an order that
+    #: depends on the page, the same at each try: by_page (any), postgres (as :mod:`postgres_order`)
     ties: str = "honoured"
     cap: int | None = None
     cap_counts: bool = True
@@ -76,6 +83,8 @@ class Server:
         self.reads: list[ExpectedLogs] = []
         #: The last states, the newest first: an outdated copy responds from one of them.
         self.copies: deque[tuple[int, list[Row]]] = deque([(0, list(self.rows))], maxlen=4)
+        #: Changes of the listing between the count and the rows of the next response.
+        self.after_count: list[Callable[[Any], None]] = []
         self._sorted: dict[Any, list[Row]] = {}
 
     # --- responses ------------------------------------------------------------------------------------
@@ -98,9 +107,16 @@ class Server:
             if manners.ties == "refused" and "tie_breaker" in sort:
                 self.happened["tie breaker refused"] += 1
                 return Response(400, {}, b'{"detail": "cannot break ties"}')
-        listing = self._listing(version, rows, params.get("sort", ""), params.get("filter", ""))
-        counted, listing = self._capped(listing, params.get("filter", ""))
         number = int(params["page"])
+        listing = self._listing(version, rows, params.get("sort", ""), params.get("filter", ""), number)
+        counted, listing = self._capped(listing, params.get("filter", ""))
+        if self.after_count and rows is self.copies[0][1]:
+            self.happened["count before the rows"] += 1
+            moves, self.after_count = self.after_count, []
+            for move in moves:
+                move(self)
+            listing = self._listing(self.version, self.rows, params.get("sort", ""), params.get("filter", ""), number)
+            listing = self._capped(listing, params.get("filter", ""))[1]
         for expected in self.reads:
             expected.answered(version, counted, params.get("filter", ""))
         return self._page(listing, number, counted)
@@ -114,14 +130,17 @@ class Server:
 
     # --- behaviour of the server ------------------------------------------------------------------------------------
 
-    def _listing(self, version: int, rows: list[Row], sort: str, filter_: str) -> list[Row]:
-        known = self._sorted.get((version, sort, filter_))
+    def _listing(self, version: int, rows: list[Row], sort: str, filter_: str, page: int) -> list[Row]:
+        """Return the listing in the order of which a page shows a part."""
+        if self.manners.ties not in BY_PAGE:
+            page = 0
+        known = self._sorted.get((version, sort, filter_, page))
         if known is None:
             if filter_ and not self.manners.cap_first:
                 rows = [item for item in rows if matches(item, _parse(filter_))]
-            known = self._in_order(rows, _parse(sort) if sort else None)
+            known = self._in_order(rows, _parse(sort) if sort else None, page)
             if self.manners.ties != "shuffled":
-                self._sorted[version, sort, filter_] = known
+                self._sorted[version, sort, filter_, page] = known
         return known
 
     def _capped(self, listing: list[Row], filter_: str) -> tuple[int, list[Row]]:
@@ -144,10 +163,15 @@ class Server:
         return [item for item in listing if item in newest]
 
     def shown(self, sort: str, filter_: str) -> list[Row]:
-        """Return what all pages together show now."""
-        return self._capped(self._listing(self.version, self.rows, sort, filter_), filter_)[1]
+        """Return what the listing contains now, in the order of any page."""
+        pages = range(1, len(self.rows) // self.manners.page_size + 2) if self.manners.ties in BY_PAGE else (0,)
+        items: dict[bytes, Row] = {}
+        for page in pages:
+            listing = self._listing(self.version, self.rows, sort, filter_, page)
+            items |= {item.raw: item for item in self._capped(listing, filter_)[1]}
+        return list(items.values())
 
-    def _in_order(self, rows: list[Row], sort: dict[str, Any] | None) -> list[Row]:
+    def _in_order(self, rows: list[Row], sort: dict[str, Any] | None, page: int = 1) -> list[Row]:
         manners = self.manners
         if sort is not None and manners.order == "ignored":
             self.happened["order ignored"] += 1
@@ -164,23 +188,34 @@ class Server:
         if manners.order == "reversed":
             self.happened["order reversed"] += 1
             descending = not descending
-        rows = list(rows)
-        if manners.ties == "shuffled":
-            self.happened["ties shuffled"] += 1
-            self.rng.shuffle(rows)
-        elif manners.ties == "ignored":
-            self.happened["tie breaker ignored"] += 1
-            rows.sort(key=lambda item: item.serial)
-        else:
-            rows.sort(key=lambda item: item.id, reverse=descending)
+        rows = self._order_ties(list(rows), page, descending=descending)
         if manners.order == "other":
             self.happened["order of another field"] += 1
             name = "created_at" if name == "logged_at" else "logged_at"
-        if name == "logged_at":
+        if manners.ties == "postgres":
+            sign = -1 if descending else 1
+            rows = page_order(rows, lambda item: sign * item.at(name), page * manners.page_size)
+        elif name == "logged_at":
             rows.sort(key=lambda item: item.logged, reverse=descending)
         else:
             rows.sort(key=lambda item: item.created, reverse=descending)
         return self._twofold(self._broken(rows))
+
+    def _order_ties(self, rows: list[Row], page: int, *, descending: bool) -> list[Row]:
+        """Return rows in the order in which those of one timestamp are shown."""
+        ties = self.manners.ties
+        if ties == "shuffled":
+            self.happened["ties shuffled"] += 1
+            self.rng.shuffle(rows)
+        elif ties == "by_page":
+            self.happened["ties by page"] += 1
+            rows.sort(key=lambda item: zlib.crc32(f"{item.id} {page} {descending}".encode()))
+        elif ties in ("ignored", "postgres"):
+            self.happened["tie breaker ignored" if ties == "ignored" else "ties of PostgreSQL"] += 1
+            rows.sort(key=lambda item: item.serial)
+        else:
+            rows.sort(key=lambda item: item.id, reverse=descending)
+        return rows
 
     def _broken(self, rows: list[Row]) -> list[Row]:
         misplaced = self.manners.misplaced

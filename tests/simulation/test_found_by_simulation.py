@@ -170,6 +170,14 @@ def test_a_second_page_of_a_tie_that_is_not_shown():
         exact_or_refused(read(world, 0, 20, hidden={answer}))
 
 
+def test_an_order_that_counts_logs_and_shows_none():
+    """A listing that counts logs and shows none in one of the two orders is not complete without an order either."""
+    rows = spaced(40)
+    hidden = frozenset(item.id for item in rows[:5])
+    world = World(rows, Manners(page_size=3, ties="refused", cap=5, hidden=hidden))
+    refused(read(world, 10, 39), "but page 1 is empty")
+
+
 @pytest.mark.parametrize(
     "seed",
     [

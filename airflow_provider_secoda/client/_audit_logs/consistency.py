@@ -1,4 +1,4 @@
-"""Checks that pages of a listing fit together, and what to do with logs of one timestamp on several pages."""
+"""Checks that pages of a listing fit together."""
 
 from __future__ import annotations
 
@@ -6,18 +6,14 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from airflow_provider_secoda.client._api.timestamps import Instant, format_instant
-from airflow_provider_secoda.client.errors import SecodaIncompleteError
+from airflow_provider_secoda.client._audit_logs.output import ids_not_unique
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
     from airflow_provider_secoda.client._api.audit_log_page import Log, Page
-    from airflow_provider_secoda.client._api.flow import Flow
+    from airflow_provider_secoda.client._api.timestamps import Instant
     from airflow_provider_secoda.client._audit_logs.listing import Listing
-
-#: How often the pages with logs of one timestamp are read before giving up.
-MAX_TIE_READS = 24
 
 
 class UnreliableOrderError(Exception):
@@ -35,6 +31,16 @@ class Snapshot:
     pages: tuple[Page, ...]
     logs: tuple[Log, ...]
     at_end: bool = False
+
+
+def make_snapshot(listing: Listing, pages: tuple[Page, ...], logs: Iterable[Log], *, at_end: bool = False) -> Snapshot:
+    """Return a snapshot of pages that fit together; record the logs that have two places on one of them."""
+    for page in pages:
+        if len(set(page.ids)) < len(page.logs):
+            for id_, places in Counter(page.ids).items():
+                if places > 1:
+                    listing.report.record_listed_twice(id_, page.number)
+    return Snapshot(pages, tuple({log.id: log for log in logs}.values()), at_end)
 
 
 def counts_are_monotonic(listing: Listing, pages: Iterable[Page]) -> bool:
@@ -68,26 +74,37 @@ def same_places(before: Sequence[Log], after: Sequence[Log]) -> bool:
 
 
 def check_page_order(listing: Listing, pages: Iterable[Page]) -> None:
-    """Check that each page is in order and shows each log once.
+    """Check that each page is in order and shows each log with one content.
 
-    One answer is one instant, so a change of the listing does not explain a violation.
+    One answer is one instant, so a change of the listing does not explain a violation. A page may show a log twice:
+    then the log has two places in the listing, and nothing is missing.
     """
     for page in pages:
         if not listing.order_shown and page.total_pages > 1:
             raise UnreliableOrderError("the listing grew from one page to several, so its order was never seen")
         if not listing.in_order(page.logs):
             raise UnreliableOrderError(f"page {page.number} is out of order")
-        if len(set(page.ids)) < len(page.logs):
-            raise UnreliableOrderError(f"page {page.number} shows a log twice")
+        if different := find_different_content([page]):
+            raise ids_not_unique(*different)
 
 
 def check_only_page(page: Page) -> None:
-    """Check that the only page of a listing has as many different logs as ``count`` says."""
-    if len(set(page.ids)) != page.count or len(page.logs) != page.count:
-        raise UnreliableOrderError(
-            f"the only page has {len(page.logs)} logs with {len(set(page.ids))} different ids, but `count` is "
-            f"{page.count}"
-        )
+    """Check that the only page of a listing has as many logs as ``count`` says, each with one content."""
+    if len(page.logs) != page.count:
+        raise UnreliableOrderError(f"the only page has {len(page.logs)} logs, but `count` is {page.count}")
+    if different := find_different_content([page]):
+        raise ids_not_unique(*different)
+
+
+def find_different_content(pages: Iterable[Page]) -> tuple[Log, Instant, int, int] | None:
+    """Return a log that has the id of another log, the timestamp of that one, and the numbers of their pages."""
+    shown: dict[str, tuple[Log, int]] = {}
+    for page in pages:
+        for log in page.logs:
+            first, number = shown.setdefault(log.id, (log, page.number))
+            if first.raw != log.raw:
+                return log, first.at, number, page.number
+    return None
 
 
 def check_page_sizes(pages: Sequence[Page], page_size: int, *, at_end: bool) -> None:
@@ -106,82 +123,3 @@ def check_page_sizes(pages: Sequence[Page], page_size: int, *, at_end: bool) -> 
         raise UnreliableOrderError(
             f"the pages up to page {last.number}, the last, have {shown} logs, but `count` is {last.count}"
         )
-
-
-def complete_ties(listing: Listing, by_number: Mapping[int, Page], end: int, *, at_end: bool) -> Flow[list[Log] | None]:
-    """Return the logs of a page range, each once; None when a log is on two pages because the listing changed.
-
-    A tie is a group of logs with one timestamp. Without a tie breaker a server may return a tie in another order in
-    each answer, so that one of its logs is on two pages and another one on none. The number of places that have this
-    timestamp says how many logs the tie has; its pages are read again until that many different logs were seen.
-    """
-    places = [log for number in sorted(by_number) for log in by_number[number].logs]
-    seen: dict[str, Log] = {}
-    for log in places:
-        seen.setdefault(log.id, log)
-    listing.report.repeats_dropped += len(places) - len(seen)
-    if len(seen) == len(places):
-        return places
-    # How many places each timestamp has, without the timestamps that may go on outside the page range.
-    expected = Counter(log.at for log in places if listing.position(log.at) < end)
-    if min(by_number) > 1:
-        del expected[places[0].at]
-    if not at_end:
-        del expected[places[-1].at]
-    repeated = Counter(log.at for log in places) - Counter(log.at for log in seen.values())
-    if not (yield from _server_reorders(listing, by_number, repeated.keys() - expected.keys())):
-        return None
-    for _ in range(MAX_TIE_READS):
-        found = Counter(log.at for log in seen.values())
-        incomplete = {at for at in expected if found[at] < expected[at]}
-        if not incomplete:
-            # More logs than places: some of them arrived or were removed between two reads.
-            too_many = any(found[at] > expected[at] for at in expected)
-            return None if too_many else sorted(seen.values(), key=lambda log: (listing.position(log.at), log.id))
-        if not (yield from _add_logs(listing, by_number, incomplete, seen)):
-            return None
-    at = min(incomplete)
-    raise SecodaIncompleteError(
-        f"the listing has {expected[at]} logs of {format_instant(at)}, but {MAX_TIE_READS} reads returned only "
-        f"{found[at]} different ones: the server returns logs of one timestamp in random order. Run the task again, or "
-        "use a narrower `filter`"
-    )
-
-
-def _add_logs(
-    listing: Listing, by_number: Mapping[int, Page], ties: Collection[Instant], seen: dict[str, Log]
-) -> Flow[bool]:
-    """Read the pages of some ties again and add their logs; return whether the pages are unchanged otherwise."""
-    pages = yield from _read_ties(listing, by_number, ties)
-    if not _same_count(listing, by_number):
-        return False
-    for page in pages:
-        if page is None or not same_places(by_number[page.number].logs, page.logs):
-            return False
-        for log in page.logs:
-            seen.setdefault(log.id, log)
-    return True
-
-
-def _server_reorders(listing: Listing, by_number: Mapping[int, Page], ties: Collection[Instant]) -> Flow[bool]:
-    """Return whether the repeats in ties that may go on outside the page range come from a server that reorders them.
-
-    How many logs such a tie has is not known, so a repeat may also mean that the listing changed. The server is
-    believed to reorder ties only when the pages, read again, show the tie in another order and all else unchanged.
-    """
-    pages = yield from _read_ties(listing, by_number, ties)
-    unchanged = all(page is not None and same_places(by_number[page.number].logs, page.logs) for page in pages)
-    reordered = any(page is not None and page.ids != by_number[page.number].ids for page in pages)
-    return unchanged and _same_count(listing, by_number) and (reordered or not ties)
-
-
-def _read_ties(listing: Listing, by_number: Mapping[int, Page], ties: Collection[Instant]) -> Flow[list[Page | None]]:
-    """Read the pages again that have logs of these timestamps."""
-    numbers = [number for number, page in by_number.items() if any(log.at in ties for log in page.logs)]
-    listing.report.rereads += len(numbers)
-    return (yield from listing.read_pages(numbers))
-
-
-def _same_count(listing: Listing, by_number: Mapping[int, Page]) -> bool:
-    """Return whether ``count`` did not change since these pages: a tie is not mixed with logs that were removed."""
-    return len(set(listing.counts_since(by_number.values()))) == 1

@@ -22,7 +22,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from airflow_provider_secoda.client._api.audit_log_page import Log, Page
-from airflow_provider_secoda.client._audit_logs.consistency import UnreliableOrderError, check_page_order
+from airflow_provider_secoda.client._audit_logs.consistency import (
+    UnreliableOrderError,
+    check_only_page,
+    check_page_order,
+)
 from airflow_provider_secoda.client._audit_logs.known_logs import LATE, KnownLogs
 from airflow_provider_secoda.client._audit_logs.listing import Listing
 from airflow_provider_secoda.client._audit_logs.open_listing import open_listing
@@ -140,9 +144,9 @@ class AuditLogFollower:
         """Read from page 1 on, as far as needed."""
         self.unordered = ""
         complete = page.total_pages <= 1 or not page.logs
-        if complete and len(set(page.ids)) != page.count:
-            raise UnreliableOrderError(f"the only page has {len(set(page.ids))} logs, but `count` is {page.count}")
-        if not complete:
+        if complete:
+            check_only_page(page)
+        else:
             check_page_order(listing, [page])
         read_from = 0 if complete else page.logs[-1].at + 1  # its last timestamp may go on on page 2
         known, logs = self.known, list(page.logs)

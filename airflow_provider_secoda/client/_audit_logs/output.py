@@ -9,6 +9,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 from airflow_provider_secoda.client._api.flow import Emit, Flow
+from airflow_provider_secoda.client._api.timestamps import format_instant
 from airflow_provider_secoda.client.errors import SecodaIncompleteError
 
 if TYPE_CHECKING:
@@ -24,11 +25,13 @@ R = TypeVar("R")
 BATCH = 1000
 
 
-#: Error text; formatted with the id.
-TWO_TIMESTAMPS = (
-    "{} was returned with two different timestamps: ids are not unique, or the log was edited during the read. "
-    "Run the task again"
+#: What it means when one id belongs to two logs, and what to do.
+NOT_UNIQUE = (
+    "ids are not unique, or the log was edited during the read. Run the task again; if the error persists, contact "
+    "Secoda's support"
 )
+#: How many logs that are listed more than once are named.
+MAX_LISTED_TWICE = 10
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,8 @@ class WindowReport:
     total_pages: int = 0
     #: What a reader of the result should know, one sentence each.
     warnings: list[str] = field(default_factory=list)
+    #: Ids of logs that a page showed more than once.
+    listed_twice: set[str] = field(default_factory=set)
 
     def record_verified(self, sort: Sort | None, pages: Sequence[Page]) -> None:
         """Record pages that fit together, in the order of their numbers."""
@@ -84,10 +89,30 @@ class WindowReport:
             self.verified_pages.append(VerifiedPages(order, pages[0].number, pages[-1].number, oldest, newest, count))
             self.history_to = max(self.history_to or newest, newest)
 
+    def record_listed_twice(self, id_: str, page: int) -> None:
+        """Record a log that a page shows more than once with the same content."""
+        if id_ in self.listed_twice or len(self.listed_twice) > MAX_LISTED_TWICE:
+            return
+        self.listed_twice.add(id_)
+        logs = f"log {id_!r} is" if len(self.listed_twice) <= MAX_LISTED_TWICE else "further logs are"
+        self.warn(f"{logs} listed more than once with the same content (page {page}): each is in the output once")
+
     def warn(self, text: str) -> None:
         """Record a warning, once."""
         if text not in self.warnings:
             self.warnings.append(text)
+
+
+def ids_not_unique(log: Log, other: Instant, *pages: int) -> SecodaIncompleteError:
+    """Return the error for an id that belongs to two logs.
+
+    :param log: one of them
+    :param other: the timestamp of the other one
+    :param pages: the pages that showed them
+    """
+    what = "content" if log.at == other else f"timestamps, {format_instant(other)} and {format_instant(log.at)}"
+    where = f"page {pages[0]}" if len(set(pages)) == 1 else f"pages {' and '.join(map(str, pages))}"
+    return SecodaIncompleteError(f"log {log.id!r} was returned with two different {what} ({where}): {NOT_UNIQUE}")
 
 
 class TooManyLogsError(Exception):
@@ -98,22 +123,26 @@ class EmittedLogs:
     """Emits logs and remembers their ids, in case the listing has to be read again."""
 
     def __init__(self) -> None:
-        # Digests of the ids, grouped by their first byte: comparing all of them at once would need much memory.
-        self._digests: defaultdict[int, bytearray] = defaultdict(bytearray)
+        # Digests of the ids, in groups by their first bytes: a set of all ids would need much memory.
+        self._digests: defaultdict[bytes, bytearray] = defaultdict(bytearray)
+        #: The first log whose id was emitted before.
+        self._repeated: Log | None = None
 
     def emit(self, logs: Iterable[Log]) -> Flow[None]:
         """Emit logs in small batches, because the reader may hold a batch while the next page is read."""
         rest = iter(logs)
         while batch := list(islice(rest, BATCH)):
-            for digest in map(_digest, batch):
-                self._digests[digest[0]] += digest
+            for log in batch:
+                digest = _digest(log)
+                if self._repeated is None and self._has(digest):
+                    self._repeated = log
+                self._digests[digest[:2]] += digest
             yield Emit(batch)
 
     def emit_new(self, logs: Iterable[Log]) -> Flow[int]:
         """Emit the logs that were not emitted before; return how many of them were."""
-        emitted = set().union(*map(_split, self._digests.values()))
         batch = list(logs)
-        new = [log for log in batch if _digest(log) not in emitted]
+        new = [log for log in batch if not self._has(_digest(log))]
         yield from self.emit(new)
         return len(batch) - len(new)
 
@@ -122,8 +151,14 @@ class EmittedLogs:
 
         :raises SecodaIncompleteError: when an id was emitted with two different timestamps
         """
-        if any(len(set(digests)) < len(digests) for digests in map(_split, self._digests.values())):
-            raise SecodaIncompleteError(TWO_TIMESTAMPS.format("An id"))
+        if self._repeated is not None:
+            raise SecodaIncompleteError(
+                f"log {self._repeated.id!r} was returned with two different timestamps, the second time "
+                f"{format_instant(self._repeated.at)}: {NOT_UNIQUE}"
+            )
+
+    def _has(self, digest: bytes) -> bool:
+        return digest in self._digests.get(digest[:2], b"")
 
 
 def collect_logs(flow: Flow[R], logs: list[Log], max_logs: int, max_bytes: int) -> Flow[R]:
@@ -146,10 +181,6 @@ def collect_logs(flow: Flow[R], logs: list[Log], max_logs: int, max_bytes: int) 
                 answer = yield step
     except StopIteration as stop:
         return stop.value  # type: ignore[no-any-return]
-
-
-def _split(digests: bytearray) -> list[bytes]:
-    return [bytes(digests[i : i + 16]) for i in range(0, len(digests), 16)]
 
 
 def _digest(log: Log) -> bytes:

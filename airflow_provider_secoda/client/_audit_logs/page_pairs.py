@@ -12,10 +12,11 @@ from airflow_provider_secoda.client._audit_logs.consistency import (
     Snapshot,
     check_page_order,
     check_page_sizes,
-    complete_ties,
     counts_are_monotonic,
+    make_snapshot,
     same_places,
 )
+from airflow_provider_secoda.client._audit_logs.ties import complete_ties
 from airflow_provider_secoda.client.errors import SecodaIncompleteError
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def read_page_pair(listing: Listing, first: int, end: int, *, page_size: int) ->
         check_page_sizes([page], page_size, at_end=page.number >= page.total_pages)
         at_end = first >= page.total_pages or second_missing > 1
         if page.number == first and (at_end or listing.position(page.logs[-1].at) >= end):
-            return Snapshot((page,), page.logs, at_end)  # one answer is one instant
+            return make_snapshot(listing, (page,), page.logs, at_end=at_end)  # one answer is one instant
         history.append(page)
         fitting = _find_fitting(listing, list(history))
         if fitting is not None:
@@ -60,11 +61,15 @@ def read_page_pair(listing: Listing, first: int, end: int, *, page_size: int) ->
             at_end = lower.number >= lower.total_pages
             logs: Sequence[Log] | None = (*upper.logs, *lower.logs[overlap:])
             if not overlap:
-                logs = yield from complete_ties(listing, {upper.number: upper, lower.number: lower}, end, at_end=at_end)
+                both = {upper.number: upper, lower.number: lower}
+                same_ids = len({page.ids for page in history}) == len(both)
+                logs = yield from complete_ties(
+                    listing, both, end, page_size=page_size, at_end=at_end, same_ids=same_ids
+                )
             if logs is not None and listing.in_order(logs):
                 listing.report.repeats_dropped += overlap
                 check_page_sizes((upper, lower), page_size, at_end=at_end)
-                return Snapshot((upper, lower), tuple(logs), at_end)
+                return make_snapshot(listing, (upper, lower), logs, at_end=at_end)
         listing.report.rereads += turn > 1
     raise SecodaIncompleteError(
         f"pages {first} and {first + 1} changed in each of {MAX_PAIR_READS} reads: the listing changes too fast, or "

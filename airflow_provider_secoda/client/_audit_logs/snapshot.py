@@ -5,7 +5,8 @@ each change moves the logs on all pages behind it by one place. A *page range*, 
 requested in parallel, fits together when
 
 1. the first and the last page, read again after all the others, show the same logs in the same places;
-2. no log is on two of the pages;
+2. no log is on two of the pages, unless :mod:`.ties` shows that the server does not keep the order of its tie, or lists
+   it twice;
 3. the logs are in order from page to page, and every page except the last page of the listing is full;
 4. ``count`` is the same in all these responses, and in all others that arrived since the oldest of them.
 
@@ -33,10 +34,11 @@ from airflow_provider_secoda.client._audit_logs.consistency import (
     check_only_page,
     check_page_order,
     check_page_sizes,
-    complete_ties,
     counts_are_monotonic,
+    make_snapshot,
     same_places,
 )
+from airflow_provider_secoda.client._audit_logs.ties import complete_ties
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -71,11 +73,11 @@ def read_snapshot(
         # One answer holds the complete listing: its order does not matter, and nothing can change within it.
         check_only_page(pages[0])
         in_order = tuple(sorted(pages[0].logs, key=lambda log: listing.position(log.at)))
-        return Snapshot((pages[0],), in_order, at_end=True)
+        return make_snapshot(listing, (pages[0],), in_order, at_end=True)
     check_page_order(listing, pages)
     if len(pages) == 1 and listing.position(pages[0].logs[-1].at) >= end:
         check_page_sizes(pages, page_size, at_end=pages[0].number >= pages[0].total_pages)
-        return Snapshot((pages[0],), pages[0].logs)  # one answer is one instant
+        return make_snapshot(listing, (pages[0],), pages[0].logs)  # one answer is one instant
     next_missing = _next_page_missing(listing, pages, end, max_pages)
     last = yield from _confirm(listing, pages, next_missing=next_missing)
     if last is None:
@@ -83,12 +85,20 @@ def read_snapshot(
         return None
     at_end = next_missing or last.number >= last.total_pages
     check_page_sizes(pages, page_size, at_end=at_end)
-    logs = yield from complete_ties(listing, by_number, end, at_end=at_end)
+    logs = yield from complete_ties(
+        # Where count may be capped, every page was read again, and showed the same ids.
+        listing,
+        by_number,
+        end,
+        page_size=page_size,
+        at_end=at_end,
+        same_ids=listing.count_may_be_capped,
+    )
     if logs is None:
         return None
     if not listing.in_order(logs):
         raise UnreliableOrderError(f"pages {pages[0].number} to {pages[-1].number} are out of order")
-    return Snapshot((*pages[:-1], last), tuple(logs), at_end)
+    return make_snapshot(listing, (*pages[:-1], last), logs, at_end=at_end)
 
 
 def _confirm(listing: Listing, pages: Sequence[Page], *, next_missing: bool) -> Flow[Page | None]:
