@@ -7,16 +7,21 @@ DAG files import this module, so it imports nothing that takes long to load.
 from __future__ import annotations
 
 import math
-from datetime import date, datetime, timezone
+import os
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 import pendulum
 
 if TYPE_CHECKING:
+    from airflow_provider_secoda.client._api.audit_log_page import TimestampField
     from airflow_provider_secoda.client._versions.history import Match
 
 #: The values of the argument ``match``.
 MATCHES: tuple[Match, ...] = ("new_version", "any_activity")
+#: The values of the argument ``timestamp_field``.
+TIMESTAMP_FIELDS: tuple[TimestampField, ...] = ("logged_at", "created_at")
 
 
 class ArgumentError(ValueError, TypeError):
@@ -25,6 +30,23 @@ class ArgumentError(ValueError, TypeError):
     It is a ValueError, which Airflow reports as an import error of the DAG, and also a TypeError: the triggerer
     survives no other exception when it creates a trigger from arguments that another version of this provider stored.
     """
+
+
+def is_known(value: Any) -> bool:
+    """Return whether a value, at any depth, is final: neither a template nor computed when the task runs."""
+    if isinstance(value, str):
+        return not any(mark in value for mark in ("{{", "{%", "{#"))
+    if isinstance(value, Mapping):
+        return all(is_known(one) for one in value.values())
+    if isinstance(value, Sequence | set | frozenset):
+        return all(is_known(one) for one in value)
+    return not is_computed(value)
+
+
+def is_computed(value: Any) -> bool:
+    """Return whether a worker computes a value when the task runs: a result of another task, or a function."""
+    has_resolve = callable(getattr(value, "resolve", None)) and not isinstance(value, os.PathLike)
+    return callable(value) or has_resolve
 
 
 def check_text(name: str, value: Any) -> str:
@@ -48,12 +70,27 @@ def check_texts(name: str, value: Any) -> list[str] | None:
 
 
 def check_seconds(name: str, value: Any, *, allow_zero: bool = False) -> float:
-    """Return a finite number of seconds above 0, or 0 where that is allowed."""
+    """Return a duration, a number of seconds or a timedelta, as finite seconds above 0, or 0 where that is allowed."""
+    given = value
+    if isinstance(value, timedelta):
+        value = value.total_seconds()
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if not is_number or not math.isfinite(value) or value < 0 or (value == 0 and not allow_zero):
         minimum = "of at least 0" if allow_zero else "above 0"
-        raise ArgumentError(f"`{name}` must be a number of seconds {minimum}, not {value!r:.80}")
+        raise ArgumentError(f"`{name}` must be a number of seconds or a timedelta {minimum}, not {given!r:.80}")
     return float(value)
+
+
+def check_duration(name: str, value: Any, *, allow_zero: bool = False) -> timedelta:
+    """Return a duration, as of :func:`check_seconds`, as a timedelta."""
+    seconds = check_seconds(name, value, allow_zero=allow_zero)
+    try:
+        delta = value if isinstance(value, timedelta) else timedelta(seconds=seconds)
+    except OverflowError:
+        raise ArgumentError(f"`{name}` is too long: {value!r:.80} seconds") from None
+    if not delta and not allow_zero:
+        raise ArgumentError(f"`{name}` must be at least a microsecond, not {value!r:.80}")
+    return delta
 
 
 def check_count(name: str, value: Any) -> int:
@@ -72,9 +109,19 @@ def check_bool(name: str, value: Any) -> bool:
 
 def check_match(value: Any) -> Match:
     """Return ``match``, one of :data:`MATCHES`."""
-    if value not in MATCHES:
-        raise ArgumentError(f"`match` must be {' or '.join(MATCHES)}, not {value!r:.80}")
+    _check_choice("match", value, MATCHES)
     return value  # type: ignore[no-any-return]
+
+
+def check_timestamp_field(value: Any) -> TimestampField:
+    """Return ``timestamp_field``, one of :data:`TIMESTAMP_FIELDS`."""
+    _check_choice("timestamp_field", value, TIMESTAMP_FIELDS)
+    return value  # type: ignore[no-any-return]
+
+
+def _check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
+    if not isinstance(value, str) or value not in choices:
+        raise ArgumentError(f"`{name}` must be {' or '.join(choices)}, not {value!r:.80}")
 
 
 def parse_datetime(name: str, value: Any) -> datetime:
@@ -84,7 +131,7 @@ def parse_datetime(name: str, value: Any) -> datetime:
     """
     if isinstance(value, datetime):
         if value.tzinfo is None:
-            raise ArgumentError(f"{name}={value.isoformat()} has no time zone; pass an aware datetime")
+            raise ArgumentError(_without_time_zone(name, value))
         return _to_utc(name, value)
     if not isinstance(value, str):
         raise ArgumentError(f"`{name}` must be a datetime or an ISO 8601 string, not {type(value).__name__}")
@@ -98,6 +145,14 @@ def parse_datetime(name: str, value: Any) -> datetime:
     if isinstance(parsed, date):
         return datetime(parsed.year, parsed.month, parsed.day, tzinfo=timezone.utc)
     raise ArgumentError(f"{name}={value!r:.80} is not an ISO 8601 date and time")
+
+
+def _without_time_zone(name: str, value: datetime) -> str:
+    line = f"{datetime.combine(value.date(), value.time())!r}".removeprefix("datetime.")[:-1]
+    return (
+        f"`{name}` has no time zone: {value.isoformat()}. Write {name}={line}, tzinfo=timezone.utc), or a string with "
+        f'an offset: {name}="{value.isoformat()}+00:00"'
+    )
 
 
 def _to_utc(name: str, value: datetime) -> datetime:

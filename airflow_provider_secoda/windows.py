@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pendulum
 
-from airflow_provider_secoda._arguments import parse_datetime
+from airflow_provider_secoda._arguments import check_duration, parse_datetime
 from airflow_provider_secoda._compat import run_fact, run_type_of
 from airflow_provider_secoda._schedule_periods import last_period, partition_period, schedule_zone, utc
 from airflow_provider_secoda.client._api.timestamps import format_datetime, from_instant, parse_instant
@@ -126,7 +126,7 @@ def split_window(
     start: datetime | str,
     end: datetime | str,
     *,
-    every: timedelta = timedelta(days=1),
+    every: timedelta | float = timedelta(days=1),
     at_most: int | None = None,
 ) -> list[dict[str, str]]:
     """Split a window into consecutive windows without gap or overlap; the first starts at its start.
@@ -138,7 +138,7 @@ def split_window(
 
     :param start: inclusive: an aware datetime, or an ISO 8601 string; UTC if it has no offset
     :param end: exclusive, likewise
-    :param every: the length of each window
+    :param every: the length of each window: a timedelta, or a number of seconds
     :param at_most: the largest number of windows; Airflow's ``[core] max_map_length`` by default
     :return: ``start`` and ``end`` of each window, in order, as ISO 8601 strings in UTC
     :raises ValueError: the arguments are not a window, or there would be more than ``at_most`` windows
@@ -146,19 +146,18 @@ def split_window(
     first, last = parse_datetime("start", start), parse_datetime("end", end)
     if first >= last:
         raise ValueError(f"start={format_datetime(first)} is not before end={format_datetime(last)}.")
-    if every <= timedelta(0):
-        raise ValueError(f"`every` must be positive, not {every}.")
+    step = check_duration("every", every)
     if at_most is None:
         from airflow.providers.common.compat.sdk import conf  # noqa: PLC0415 - only the default needs Airflow
 
         at_most = conf.getint("core", "max_map_length", fallback=1024)
-    count = -((first - last) // every)
+    count = -((first - last) // step)
     if count > at_most:
         raise ValueError(
-            f"From {format_datetime(first)} to {format_datetime(last)} there are {count} windows of {every}, and a "
+            f"From {format_datetime(first)} to {format_datetime(last)} there are {count} windows of {step}, and a "
             f"task is mapped to at most {at_most}. Make `every` longer, or increase Airflow's `core.max_map_length`."
         )
-    edges = [*(first + every * number for number in range(count)), last]
+    edges = [*(first + step * number for number in range(count)), last]
     return [{"start": format_datetime(one), "end": format_datetime(other)} for one, other in pairwise(edges)]
 
 
@@ -174,8 +173,6 @@ def _read_edge(name: str, value: datetime | str | None) -> datetime:
     if value is None:
         other = "end" if name == "start" else "start"
         raise WindowError(f"{other} is given, but {name} is not: pass both or neither.")
-    if isinstance(value, datetime) and value.tzinfo is None:
-        value = value.replace(tzinfo=timezone.utc)
     try:
         return parse_datetime(name, value)
     except ValueError as error:

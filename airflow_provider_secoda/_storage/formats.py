@@ -30,6 +30,17 @@ def format_of(path: str) -> str:
     raise ValueError(f"{path!r} does not end in the suffix of a known format; use one of {', '.join(_SUFFIXES)}.")
 
 
+def check_suffix(end: str) -> None:
+    """Check that a path that ends like this can have the suffix of a format.
+
+    :param end: the path, or what is known of its end
+    :raises ValueError: the suffix is unknown
+    """
+    known = end.lower()
+    if not any(suffix.endswith(known) for suffix in _SUFFIXES):
+        format_of(end)
+
+
 def require_format(file_format: str) -> None:
     """Check that this Python can write a format; call it before a long read.
 

@@ -12,7 +12,8 @@ import os
 import re
 import secrets
 import shutil
-from contextlib import suppress
+import stat
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, ClassVar, TypeAlias
@@ -28,6 +29,16 @@ HIDDEN_FOLDER = "_manifests"
 _COPY_BYTES = 1 << 20
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):(?=/)")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+#: What to install for a scheme of Airflow's object storage.
+_PACKAGES = {
+    "s3": "apache-airflow-providers-amazon[s3fs]",
+    "s3a": "apache-airflow-providers-amazon[s3fs]",
+    "gs": "apache-airflow-providers-google",
+    "gcs": "apache-airflow-providers-google",
+    "abfs": "apache-airflow-providers-microsoft-azure",
+    "abfss": "apache-airflow-providers-microsoft-azure",
+    "adl": "apache-airflow-providers-microsoft-azure",
+}
 # By default s3fs holds up to 100 MB of a file at once and ten parts of 50 MB, gcsfs 50 MB.
 _PUT_OPTIONS = {"chunksize": 8 << 20, "max_concurrency": 2}
 # By default s3fs reads 50 MB ahead.
@@ -71,8 +82,13 @@ def resolve_prefix(path: str) -> StorageTarget:
     # Imported only here: local files do not need Airflow.
     from airflow.providers.common.compat.sdk import ObjectStoragePath  # noqa: PLC0415
 
-    found = ObjectStoragePath(path)
-    return ObjectTarget(path, found.fs, found.path.rstrip("/"))
+    try:
+        found = ObjectStoragePath(path)
+        store = found.fs
+    except (ImportError, ValueError) as exc:
+        package = _PACKAGES.get(scheme[1].lower(), "of Airflow that supports its scheme")
+        raise ModuleNotFoundError(f"{path!r} needs the package {package}: install it. ({exc!s:.200})") from exc
+    return ObjectTarget(path, store, found.path.rstrip("/"))
 
 
 @dataclass(frozen=True)
@@ -90,9 +106,28 @@ class LocalTarget:
         """Store and path: equal for the same file, however its path is written."""
         return None, os.path.abspath(self.local_path)  # noqa: PTH100 - it also resolves `..`
 
+    def check_writable(self) -> None:
+        """Check that a file can be written here, without writing anything.
+
+        :raises OSError: a missing directory cannot be created, a directory cannot be written, or this is a directory
+        """
+        directory = False
+        try:
+            directory = stat.S_ISDIR(self.local_path.stat().st_mode)
+        except OSError as exc:
+            if exc.errno in (errno.ENAMETOOLONG, errno.EACCES):
+                raise
+        if directory:
+            raise OSError(errno.EISDIR, os.strerror(errno.EISDIR), self.name)
+        existing = next(path for path in Path(os.path.abspath(self.local_path)).parents if os.path.lexists(path))  # noqa: PTH100
+        number = errno.EACCES if existing.is_dir() else errno.ENOTDIR
+        if number == errno.ENOTDIR or not os.access(existing, os.W_OK | os.X_OK):
+            raise OSError(number, os.strerror(number), str(existing))
+
     def put(self, source: Path) -> None:
         """Copy a local file here, completely or not at all; an existing file is replaced."""
-        self._copy(source, os.replace)
+        with _naming("write", self.name):
+            self._copy(source, os.replace)
 
     def create(self, source: Path) -> None:
         """Copy a local file here, completely or not at all, if there is no file.
@@ -102,7 +137,8 @@ class LocalTarget:
 
         :raises FileExistsError: there is one, even if it was written a moment ago
         """
-        self._copy(source, _link)
+        with _naming("write", self.name):
+            self._copy(source, _link)
 
     def _copy(self, source: Path, give_name: Callable[[Path, Path], None]) -> None:
         parent = self.local_path.parent
@@ -129,12 +165,13 @@ class LocalTarget:
 
     def open_if_exists(self) -> IO[bytes] | None:
         """Open the file for reading; None when it does not exist, or when the store does not permit to read it."""
-        try:
-            return self.open()
-        except OSError as exc:
-            if exc.errno in (errno.ENOENT, errno.ENAMETOOLONG):  # no file can have so long a name
-                return None
-            raise
+        with _naming("read", self.name):
+            try:
+                return self.open()
+            except OSError as exc:
+                if exc.errno in (errno.ENOENT, errno.ENAMETOOLONG):  # no file can have so long a name
+                    return None
+                raise
 
     def exists(self) -> bool:
         """Return whether there is a file here, not only a directory."""
@@ -188,18 +225,28 @@ class ObjectTarget:
     def identity(self) -> tuple[Hashable, str]:
         return id(self.store), self.path
 
+    def check_writable(self) -> None:
+        try:
+            self.store.info(self.path.partition("/")[0])
+        except FileNotFoundError as exc:
+            raise FileNotFoundError(errno.ENOENT, "The bucket does not exist", self.name) from exc
+        except Exception:  # noqa: BLE001, S110 - many keys may write objects, but not read the bucket
+            pass
+
     def put(self, source: Path) -> None:
-        self._put(source)
+        with _naming("write", self.name):
+            self._put(source)
 
     def create(self, source: Path) -> None:
-        try:
-            self._put(source, mode="create")
-        except Exception as exc:
-            # Each client has its own error for it, and some stores do not know the condition.
-            if not isinstance(exc, FileExistsError) and not self._may_exist():
-                self._put(source)
-                return
-            raise FileExistsError(errno.EEXIST, "There is an object", self.name) from exc
+        with _naming("write", self.name):
+            try:
+                self._put(source, mode="create")
+            except Exception as exc:
+                # Each client has its own error for it, and some stores do not know the condition.
+                if not isinstance(exc, FileExistsError) and not self._may_exist():
+                    self._put(source)
+                    return
+                raise FileExistsError(errno.EEXIST, "There is an object", self.name) from exc
 
     def _put(self, source: Path, **options: str) -> None:
         known = inspect.signature(self.store.put_file).parameters
@@ -217,14 +264,15 @@ class ObjectTarget:
         return io.BufferedReader(self.store.open(self.path, "rb", block_size=_READ_AHEAD_BYTES))
 
     def open_if_exists(self) -> IO[bytes] | None:
-        try:
-            # The store keeps listings in memory, which do not have what another process has written since.
-            self.store.invalidate_cache()
-            return self.open()
-        except OSError as exc:
-            if isinstance(exc, FileNotFoundError) or _is_forbidden(exc):  # some keys may write, but not read
-                return None
-            raise
+        with _naming("read", self.name):
+            try:
+                # The store keeps listings in memory, which do not have what another process has written since.
+                self.store.invalidate_cache()
+                return self.open()
+            except OSError as exc:
+                if isinstance(exc, FileNotFoundError) or _is_forbidden(exc):  # some keys may write, but not read
+                    return None
+                raise
 
     def exists(self) -> bool:
         self.store.invalidate_cache()
@@ -249,6 +297,21 @@ class ObjectTarget:
 
 
 StorageTarget: TypeAlias = LocalTarget | ObjectTarget
+
+
+@contextmanager
+def _naming(verb: str, name: str) -> Iterator[None]:
+    """Name ``output_path`` in an error of the storage; its number and class are kept where they have a meaning."""
+    try:
+        yield
+    except FileExistsError:
+        raise
+    except Exception as exc:
+        reason = getattr(exc, "strerror", None) or f"{type(exc).__name__}: {exc}"
+        text = f"Cannot {verb} `output_path` {name!r}: {reason}"
+        if isinstance(exc, OSError) and exc.errno is not None:
+            raise OSError(exc.errno, text) from exc
+        raise (PermissionError if isinstance(exc, PermissionError) else OSError)(text) from exc
 
 
 def _name_below(name: str, path: str, file: str) -> str:

@@ -82,7 +82,10 @@ class Filter:
         except RecursionError:
             raise SecodaConfigurationError("`filter` is nested too deeply") from None
         except (TypeError, ValueError) as exc:
-            raise SecodaConfigurationError(f"`filter` is not valid JSON: {exc}") from None
+            hint = ""
+            if isinstance(value, str) and value.lstrip().startswith("{'"):
+                hint = ". It looks like a Python dict; a template writes a dict as JSON with {{ … | tojson }}"
+            raise SecodaConfigurationError(f"`filter` is not valid JSON: {exc}{hint}") from None
         return cls(text)
 
     def as_dict(self) -> dict[str, Any]:

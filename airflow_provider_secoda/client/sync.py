@@ -135,10 +135,16 @@ class SecodaClient(ClientBase):
         :raises SecodaIncompleteError: if completeness cannot be proven, which may be after many batches
         """
         if start.tzinfo is None or end.tzinfo is None:
-            raise SecodaConfigurationError("`start` and `end` must be aware datetimes")
-        query = WindowQuery(
-            to_instant(start), to_instant(end), timestamp_field, Filter.parse(filter), max(1, concurrency)
-        )
+            raise SecodaConfigurationError(
+                f"`start` {start} and `end` {end} must have a time zone: datetime(…, tzinfo=timezone.utc)"
+            )
+        if not isinstance(concurrency, int) or concurrency < 1:
+            raise SecodaConfigurationError(f"`concurrency` must be an integer of at least 1, not {concurrency!r:.80}")
+        if timestamp_field not in ("logged_at", "created_at"):
+            raise SecodaConfigurationError(
+                f"`timestamp_field` must be logged_at or created_at, not {timestamp_field!r:.80}"
+            )
+        query = WindowQuery(to_instant(start), to_instant(end), timestamp_field, Filter.parse(filter), concurrency)
         if query.start >= query.end:
             raise SecodaConfigurationError(f"`start` {start} must be before `end` {end}")
         yield from self.run(read_window(query, report or WindowReport()), concurrency=query.concurrency)

@@ -6,7 +6,7 @@ from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_secoda._arguments import ArgumentError, parse_datetime
+from airflow_provider_secoda._arguments import ArgumentError, check_duration, parse_datetime
 from airflow_provider_secoda.client._api.timestamps import format_datetime
 from airflow_provider_secoda.operators._output_path import replace_placeholders
 from airflow_provider_secoda.windows import Window
@@ -20,7 +20,7 @@ def missing_windows(
     start: datetime | str,
     end: datetime | str | None = None,
     *,
-    every: timedelta = timedelta(days=1),
+    every: timedelta | float = timedelta(days=1),
     at_most: int | None = None,
 ) -> list[dict[str, str]]:
     """Return the windows whose file has not been written yet, oldest first, for runs that have no window.
@@ -46,7 +46,7 @@ def missing_windows(
     :param output_path: the operator's, rendered; each window must have a path of its own
     :param start: start of the first window: an aware datetime, or an ISO 8601 string (UTC if it has no offset)
     :param end: no window ends later; now by default
-    :param every: the length of each window
+    :param every: the length of each window: a timedelta, or a number of seconds
     :param at_most: the largest number of windows; Airflow's ``[core] max_map_length`` by default
     :return: ``start`` and ``end`` of each window, in order, as ISO 8601 strings in UTC
     :raises ValueError: an argument is wrong, the file at a path is that of another window, or more than ``at_most``
@@ -55,20 +55,19 @@ def missing_windows(
     """
     first = parse_datetime("start", start)
     last = datetime.now(timezone.utc) if end is None else parse_datetime("end", end)
-    if every <= timedelta(0):
-        raise ArgumentError(f"`every` must be positive, not {every}.")
+    step = check_duration("every", every)
     if at_most is None:
         from airflow.providers.common.compat.sdk import conf  # noqa: PLC0415 - only the default needs Airflow
 
         at_most = conf.getint("core", "max_map_length", fallback=1024)
     found: list[dict[str, str]] = []
-    for window, path in _with_paths(output_path, first, last, every):
+    for window, path in _with_paths(output_path, first, last, step):
         if _is_written(path, window):
             continue
         # Not the oldest ones only: if these stayed missing, such as windows that are skipped, no others would follow.
         if len(found) == at_most:
             raise ValueError(
-                f"From {found[0]['start']} on, more than {at_most} windows of {every} are missing. Pass an earlier "
+                f"From {found[0]['start']} on, more than {at_most} windows of {step} are missing. Pass an earlier "
                 "`end` for some runs, increase `at_most` and Airflow's `core.max_map_length`, or make `every` longer "
                 "(with another `output_path`)."
             )

@@ -9,7 +9,8 @@ import re
 import warnings
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_secoda._arguments import ArgumentError
+from airflow_provider_secoda._arguments import ArgumentError, check_text, is_known
+from airflow_provider_secoda._storage.formats import check_suffix
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,7 +34,7 @@ RUN_NAMES_MESSAGE = (
     "`output_path` contains values of the run, such as its logical date, but not the window: a file can have the name "
     "of another day than that of its logs."
 )
-_TEMPLATE = re.compile(r"\{\{|\{%|\{#")
+_TEMPLATE_END = re.compile(r"\}\}|%\}|#\}")
 _KNOWN = (
     "Placeholders are {start} and {end}, the start and the end of the window in UTC, and {start_local} and "
     "{end_local}, the same in the time zone of the schedule; each with a format of strftime or without: "
@@ -41,9 +42,20 @@ _KNOWN = (
 )
 
 
-def is_template(path: Any) -> bool:
-    """Return whether a path is a template, or is not a string, so that it is not known before the task runs."""
-    return not isinstance(path, str) or _TEMPLATE.search(path) is not None
+def check_output_path(path: Any) -> None:
+    """Check what is known of a path before the task runs: its placeholders, and its suffix also behind a template.
+
+    :raises ArgumentError: a placeholder is unknown, or no value of the template leads to a path with a known suffix
+    """
+    if path is None or (not isinstance(path, str) and not is_known(path)):
+        return
+    check_text("output_path", path)
+    if is_known(path):
+        check_placeholders(path)
+    try:
+        check_suffix(_TEMPLATE_END.split(path)[-1])
+    except ValueError as exc:
+        raise ArgumentError(f"`output_path`: {exc}") from None
 
 
 def check_placeholders(path: str) -> None:
@@ -95,9 +107,9 @@ def check_shared_path(path: Any, *, overwrite: Any) -> None:
     :param path: the argument of ``partial()``; None if each instance has its own
     :raises ArgumentError: it has no placeholder and no template, or a placeholder is wrong
     """
-    if path is None or is_template(path):
+    check_output_path(path)
+    if path is None or not is_known(path):
         return
-    check_placeholders(path)
     if not overwrite and not _PLACEHOLDER.search(path):
         raise ArgumentError(
             f"`output_path`: all mapped tasks would write {path!r}. Add what differs between them to the path "

@@ -9,10 +9,12 @@ from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_secoda._arguments import ArgumentError
 from airflow_provider_secoda._storage.formats import format_of, require_format
+from airflow_provider_secoda._storage.manifest import manifest_path
 from airflow_provider_secoda._storage.target import resolve_target
 from airflow_provider_secoda.client.errors import SecodaConfigurationError
 from airflow_provider_secoda.client.filters import Filter
 from airflow_provider_secoda.hooks.secoda import SecodaHook
+from airflow_provider_secoda.operators._arguments import check_arguments
 from airflow_provider_secoda.operators._output_path import RUN_NAMES_MESSAGE, replace_placeholders
 from airflow_provider_secoda.operators._read import WindowRead
 from airflow_provider_secoda.operators._replacing import ReplaceCheck
@@ -33,16 +35,20 @@ def prepare(task: SecodaAuditLogsOperator, window: Window, context: Context) -> 
     hook = SecodaHook(task.secoda_conn_id)
     path = None
     try:
+        check_arguments(vars(task))
         parsed = Filter.parse(task.filter)
         if task.output_path is not None:
             path = replace_placeholders(task.output_path, window, partial(local_zone, context))
             require_format(format_of(path))
-            resolve_target(path)
+            for target in (path, *([manifest_path(path)] if task.write_manifest else [])):
+                resolve_target(target).check_writable()
         hook.get_conn()
     except (ArgumentError, SecodaConfigurationError) as exc:
         raise AirflowFailException(str(exc)) from exc
     except (ValueError, ModuleNotFoundError) as exc:
         raise AirflowFailException(f"`output_path`: {exc}") from exc
+    except OSError as exc:
+        raise AirflowFailException(f"`output_path`: cannot write {path!r}: {exc.strerror}: {exc.filename!r}") from exc
     read = WindowRead(
         hook=hook,
         window=window,

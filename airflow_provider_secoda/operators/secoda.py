@@ -7,20 +7,16 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowTaskTimeout, BaseOperator
 
-from airflow_provider_secoda._arguments import check_bool, parse_datetime
+from airflow_provider_secoda._arguments import check_duration, parse_datetime
 from airflow_provider_secoda._execution_timeout import (
     apply_execution_deadline,
     execution_deadline,
     execution_timeout_passed,
 )
 from airflow_provider_secoda.links.secoda import SecodaOutputLink, push_link
+from airflow_provider_secoda.operators._arguments import check_arguments
 from airflow_provider_secoda.operators._missing_windows import missing_windows
-from airflow_provider_secoda.operators._output_path import (
-    check_placeholders,
-    check_shared_path,
-    is_template,
-    warn_of_run_names,
-)
+from airflow_provider_secoda.operators._output_path import check_shared_path, warn_of_run_names
 from airflow_provider_secoda.retries import DEFAULT_POLICY, retry_policy_kwargs, unwrap_errors_for_retry_policy
 from airflow_provider_secoda.windows import Window, WindowError, resolve_window
 
@@ -63,7 +59,7 @@ class SecodaAuditLogsOperator(BaseOperator):
     :param overwrite: whether to replace a file of another window, filter, timestamp field, connection or host, or one
         without a manifest; otherwise the task fails. A file of the same query is replaced by one that has all its logs,
         with ``overwrite`` or without
-    :param settle: how long to wait for late logs after the end of the window
+    :param settle: how long to wait for late logs after the end of the window: a timedelta, or a number of seconds
     :param concurrency: how many pages to read at the same time
     :param skip_if_empty: skip the task, and write nothing, if the window contains no logs
     :param require_history: fail if the oldest log that the API returns is not older than ``start``
@@ -90,7 +86,7 @@ class SecodaAuditLogsOperator(BaseOperator):
         timestamp_field: Literal["logged_at", "created_at"] = "logged_at",
         output_path: str | None = None,
         overwrite: bool = False,
-        settle: timedelta = timedelta(minutes=1),
+        settle: timedelta | float = timedelta(minutes=1),
         concurrency: int = 4,
         skip_if_empty: bool = False,
         require_history: bool = False,
@@ -101,22 +97,14 @@ class SecodaAuditLogsOperator(BaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs, **retry_policy_kwargs(retry_policy))
-        if timestamp_field not in ("logged_at", "created_at"):
-            raise ValueError(f"`timestamp_field` must be logged_at or created_at, not {timestamp_field!r}")
-        if concurrency < 1:
-            raise ValueError(f"`concurrency` must be at least 1, not {concurrency}")
-        if settle < timedelta(0):
-            raise ValueError(f"`settle` must not be negative: {settle}")
-        if output_path is not None and not is_template(output_path):
-            check_placeholders(output_path)
         self.secoda_conn_id = secoda_conn_id
         self.start = start
         self.end = end
         self.filter = filter
         self.timestamp_field = timestamp_field
         self.output_path = output_path
-        self.overwrite = check_bool("overwrite", overwrite)
-        self.settle = settle
+        self.overwrite = overwrite
+        self.settle = check_duration("settle", settle, allow_zero=True)
         self.concurrency = concurrency
         self.skip_if_empty = skip_if_empty
         self.require_history = require_history
@@ -125,13 +113,17 @@ class SecodaAuditLogsOperator(BaseOperator):
         self.deferrable = deferrable
         #: What to write instead of a path that has the name of the run and not that of the window; None: nothing.
         self.suggested_path = warn_of_run_names(output_path) if start is None and end is None else None
+        # A mapped task is created when it starts. No DAG is parsed then, and `prepare` checks the arguments.
+        if not getattr(self, "_BaseOperator__from_mapped", False):
+            check_arguments(vars(self))
         #: What :meth:`get_openlineage_facets_on_complete` and :meth:`link_url` report.
         self._read: WindowRead | None = None
         self._summary: dict[str, Any] | None = None
 
     @classmethod
     def partial(cls, **kwargs: Any) -> Any:
-        """Check the path that all mapped tasks share, and do what Airflow does."""
+        """Check what all mapped tasks share, and do what Airflow does."""
+        check_arguments(kwargs)
         check_shared_path(kwargs.get("output_path"), overwrite=kwargs.get("overwrite", False))
         return super().partial(**kwargs)
 

@@ -28,14 +28,3 @@ def run_due_at(context: Mapping[str, Any]) -> datetime:
         if (value := run_fact(context, name)) is not None:
             return parse_datetime("since", value)
     raise SecodaConfigurationError("Pass `since`: the run has no data_interval_end, run_after or start_date")
-
-
-def is_known(value: Any) -> bool:
-    """Return whether a value is final: neither a template nor a result of another task."""
-    is_template = isinstance(value, str) and any(mark in value for mark in ("{{", "{%", "{#"))
-    return not is_template and not is_task_result(value)
-
-
-def is_task_result(value: Any) -> bool:
-    """Return whether a value is a result of another task, which only a worker can resolve."""
-    return callable(getattr(value, "resolve", None))

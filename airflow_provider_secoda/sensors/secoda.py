@@ -18,18 +18,22 @@ from airflow.providers.common.compat.sdk import (
     conf,
 )
 
-from airflow_provider_secoda._arguments import check_count, check_match, check_seconds, check_text, parse_datetime
+from airflow_provider_secoda._arguments import (
+    check_bool,
+    check_count,
+    check_match,
+    check_seconds,
+    check_text,
+    is_computed,
+    is_known,
+    parse_datetime,
+)
 from airflow_provider_secoda._compat import AirflowRescheduleException, starts_from_trigger
 from airflow_provider_secoda._lineage.tasks import ResourceLineage
 from airflow_provider_secoda.client.errors import SecodaConfigurationError
 from airflow_provider_secoda.links.secoda import SecodaResourceLink, push_link
 from airflow_provider_secoda.retries import DEFAULT_POLICY, retry_policy_kwargs, unwrap_errors_for_retry_policy
-from airflow_provider_secoda.sensors._arguments import (
-    RUN_DUE_AT,
-    is_known,
-    is_task_result,
-    run_due_at,
-)
+from airflow_provider_secoda.sensors._arguments import RUN_DUE_AT, run_due_at
 from airflow_provider_secoda.sensors._failures import apply_soft_fail, raised_in_trigger, timed_out
 
 if TYPE_CHECKING:
@@ -301,6 +305,8 @@ class SecodaVersionHistorySensor(ResourceLineage, BaseSensorOperator):
         check_match(self.match)
         check_count("max_consecutive_failures", self.max_consecutive_failures)
         check_seconds("poke_interval", self.poke_interval)
+        check_bool("deferrable", self.deferrable)
+        check_bool("wait_for_resource", self.wait_for_resource)
 
     def _wait_arguments(self, since: datetime | str) -> dict[str, Any]:
         """Return what specifies the wait: arguments of ``WaitSpec`` and of the trigger."""
@@ -327,7 +333,7 @@ class SecodaVersionHistorySensor(ResourceLineage, BaseSensorOperator):
         since = self.since.isoformat() if isinstance(self.since, datetime) else self.since
         wait = self._wait_arguments(RUN_DUE_AT if since is None else since)
         needs_worker = not self.deferrable or not self.timeout or bool(self.outlets)
-        if needs_worker or not starts_from_trigger() or any(is_task_result(value) for value in wait.values()):
+        if needs_worker or not starts_from_trigger() or any(is_computed(value) for value in wait.values()):
             return None
         from airflow.triggers.base import StartTriggerArgs  # noqa: PLC0415 - DAG files are parsed often
 

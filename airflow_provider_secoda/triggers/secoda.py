@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow_provider_secoda._arguments import ArgumentError, check_match, check_text, check_texts
+from airflow_provider_secoda._arguments import ArgumentError, check_match, check_seconds, check_text, check_texts
 from airflow_provider_secoda._events.event_trigger import SecodaEventTrigger
 from airflow_provider_secoda.client.errors import SecodaConfigurationError
 from airflow_provider_secoda.client.filters import Filter
@@ -78,6 +78,9 @@ class SecodaVersionHistoryTrigger(BaseTrigger):
 
     def __post_init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call,unused-ignore]
+        self.poke_interval = check_seconds("poke_interval", self.poke_interval, allow_zero=True)
+        if self.max_wait is not None:
+            self.max_wait = check_seconds("max_wait", self.max_wait, allow_zero=True)
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and every argument."""

@@ -331,8 +331,8 @@ def test_two_reads_at_once_with_one_client(month):
 @pytest.mark.parametrize(
     ("start", "end", "says"),
     [
-        (START.replace(tzinfo=None), END, "aware"),
-        (START, END.replace(tzinfo=None), "aware"),
+        (START.replace(tzinfo=None), END, "time zone"),
+        (START, END.replace(tzinfo=None), "time zone"),
         (END, START, "before"),
         (START, START, "before"),
     ],

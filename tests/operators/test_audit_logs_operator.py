@@ -263,9 +263,8 @@ def test_a_window_from_before_the_history(sandbox, workspace, tmp_path, caplog):
 def test_bad_input_is_named(sandbox, arguments, said):
     """A wrong argument fails the task with its name, before any request is sent."""
     base = {"start": START, "end": END} if not {"start", "end"} & set(arguments) else {}
-    operator = SecodaAuditLogsOperator(task_id="fetch", **base | arguments)
     with pytest.raises(Exception, match=re.escape(said)):
-        run(operator, dag_run=None)
+        run(SecodaAuditLogsOperator(task_id="fetch", **base | arguments), dag_run=None)
     assert sandbox.requests == []
 
 

@@ -150,7 +150,7 @@ def test_the_hook_in_a_task(airflow, workspace):
 def test_a_time_that_the_hook_cannot_use_is_named(workspace):
     """A wrong time is an error that names the argument, also for strings."""
     for start, end, said in [
-        (START.replace(tzinfo=None), END, "start=2026-02-24T00:00:00 has no time zone"),
+        (START.replace(tzinfo=None), END, "`start` has no time zone: 2026-02-24T00:00:00"),
         (START, "yesterday", "end='yesterday'"),
         ("None", END, "`start` must be a non-empty string"),
     ]:

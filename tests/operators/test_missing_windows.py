@@ -98,9 +98,9 @@ def test_runs_of_any_kind_leave_no_gap_and_no_overlap(workspace, tmp_path, seed)
         (("logs.jsonl", FIRST, UNTIL), r"the windows \[2026-02-23.* have the same path, 'logs.jsonl'. Add \{start\}"),
         ((NAME, FIRST, UNTIL, HOUR), "have the same path, '2026-02-23.jsonl'"),
         (("{date}.jsonl", FIRST, UNTIL), "'{date}' in '{date}.jsonl' is not a placeholder"),
-        ((NAME, FIRST, UNTIL, timedelta(0)), "`every` must be positive"),
+        ((NAME, FIRST, UNTIL, timedelta(0)), "`every` must be a number of seconds or a timedelta above 0"),
         ((NAME, "yesterday", UNTIL), "start='yesterday'"),
-        ((NAME, FIRST, UNTIL.replace(tzinfo=None)), "end=2026-03-01T00:00:00 has no time zone"),
+        ((NAME, FIRST, UNTIL.replace(tzinfo=None)), "`end` has no time zone: 2026-03-01T00:00:00"),
     ],
 )
 def test_a_wrong_argument_is_named(monkeypatch, tmp_path, arguments, said):

@@ -61,7 +61,7 @@ def test_a_short_window_is_not_split():
         ("2026-01-01", "2026-01-02", timedelta(-1), "`every`"),
         ("2026-01-01", "soon", timedelta(1), "end='soon'"),
         ("None", "2026-01-02", timedelta(1), "`start` must be a non-empty string"),
-        (datetime(2026, 1, 1), "2026-01-02", timedelta(1), "start=2026-01-01T00:00:00 has no time zone"),  # noqa: DTZ001
+        (datetime(2026, 1, 1), "2026-01-02", timedelta(1), "`start` has no time zone: 2026-01-01T00:00:00"),  # noqa: DTZ001
         ("2026-01-01", "2026-01-12", timedelta(1), "11 windows of 1 day, 0:00:00, and a task is mapped to at most 10"),
         ("1970-01-01", "2026-01-01", timedelta(microseconds=1), "at most 10"),
     ],

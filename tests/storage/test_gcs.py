@@ -91,3 +91,10 @@ def test_no_encoding_is_claimed(bucket):
     """A compressed file has no content encoding, because the store would decompress it."""
     write_atomically(RECORDS, f"{bucket.url}/packed.jsonl.gz")
     assert "contentEncoding" not in bucket.facts("packed.jsonl.gz")
+
+
+def test_a_missing_bucket_is_found_before_anything_is_written(bucket):
+    """A bucket that does not exist is an error before the read; one that exists is not."""
+    with pytest.raises(FileNotFoundError, match="The bucket does not exist"):
+        resolve_target(f"{bucket.url.rpartition('@')[0]}@no-such-bucket/a.jsonl").check_writable()
+    resolve_target(f"{bucket.url}/new/a.jsonl").check_writable()

@@ -81,8 +81,12 @@ def test_permission_to_put_is_enough(bucket, writer):
                 write_atomically(
                     watched, url, manifest=lambda done, of=builder: of.manifest({"file": {"sha256": done.sha256}})
                 )
+        resolve_target(url).check_writable()  # the key may not read the bucket
         with pytest.raises(PermissionError):
             resolve_target(url).remove()
+        refused = folder.replace("logs/", "other/") + "/a.jsonl"
+        with pytest.raises(PermissionError, match=f"Cannot write `output_path` '{refused}'"):
+            write_atomically(RECORDS, refused)
     assert bucket.read("guarded/a.jsonl") == LINES
     assert len(json.loads(bucket.read("guarded/_manifests/_a.jsonl.manifest"))["records"]) == len(RECORDS)
 
@@ -105,3 +109,10 @@ def test_missing_windows_need_permission_to_read(writer):
     """A key that may not read manifests is an error: all windows would be missing for it, in every run."""
     with writer() as folder, pytest.raises(PermissionError):
         missing_windows(f"{folder}/{{start:%Y-%m-%d}}.jsonl", *DAYS)
+
+
+def test_a_missing_bucket_is_found_before_anything_is_written(bucket):
+    """A bucket that does not exist is an error before the read; one that exists, with or without the key, is not."""
+    with pytest.raises(FileNotFoundError, match="The bucket does not exist"):
+        resolve_target(bucket.url.replace("logs", "no-such-bucket") + "/a.jsonl").check_writable()
+    resolve_target(f"{bucket.url}/new/a.jsonl").check_writable()
