@@ -21,6 +21,7 @@ from airflow_provider_secoda._compat import asset_state_of, event_trigger_base
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Hashable
+    from datetime import timedelta
 
     from airflow.triggers.base import BaseEventTrigger
 
@@ -36,7 +37,7 @@ class SecodaEventTrigger(BaseEventTrigger):
     #: Secoda's filter as JSON text; watchers with the same one share a stream.
     filter: str | None = None
 
-    def __init__(self, secoda_conn_id: str, poke_interval: float, lookback: float) -> None:
+    def __init__(self, secoda_conn_id: str, poke_interval: timedelta | float, lookback: timedelta | float) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.secoda_conn_id = check_text("secoda_conn_id", secoda_conn_id)
         self.poke_interval = check_seconds("poke_interval", poke_interval)

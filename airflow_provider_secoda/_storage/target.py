@@ -311,7 +311,8 @@ def _naming(verb: str, name: str) -> Iterator[None]:
         text = f"Cannot {verb} `output_path` {name!r}: {reason}"
         if isinstance(exc, OSError) and exc.errno is not None:
             raise OSError(exc.errno, text) from exc
-        raise (PermissionError if isinstance(exc, PermissionError) else OSError)(text) from exc
+        known = (kind for kind in type(exc).__mro__ if kind.__module__ == "builtins" and issubclass(kind, OSError))
+        raise next(known, OSError)(text) from exc
 
 
 def _name_below(name: str, path: str, file: str) -> str:

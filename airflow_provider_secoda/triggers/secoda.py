@@ -22,6 +22,7 @@ from airflow_provider_secoda.client.filters import Filter
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
+    from datetime import timedelta
 
     from airflow_provider_secoda._events.version_watcher import VersionWatcher
     from airflow_provider_secoda._events.watchers import LogWatcher
@@ -45,9 +46,9 @@ class SecodaVersionHistoryTrigger(BaseTrigger):
     :param since_version_id: instead: versions newer than this one are new
     :param match: ``new_version`` or ``any_activity``
     :param wait_for_resource: whether to wait for a resource that does not exist yet
-    :param poke_interval: seconds between two polls
+    :param poke_interval: seconds between two polls, or a timedelta
     :param exponential_backoff: whether each pause is twice as long as the one before
-    :param max_wait: the longest pause in seconds
+    :param max_wait: the longest pause in seconds, or a timedelta
     :param max_consecutive_failures: consecutive failed polls that end the wait; None: no limit
     :param started_at: ISO 8601; when the wait began, from which the pauses are computed
     :param deadline: ISO 8601; when the wait ends
@@ -62,11 +63,11 @@ class SecodaVersionHistoryTrigger(BaseTrigger):
     resource_id: str
     since: str
     since_version_id: str | None = None
-    match: str = "new_version"
+    match: Match = "new_version"
     wait_for_resource: bool = False
-    poke_interval: float = 60.0
+    poke_interval: timedelta | float = 60.0
     exponential_backoff: bool = False
-    max_wait: float | None = None
+    max_wait: timedelta | float | None = None
     max_consecutive_failures: int | None = 5
     started_at: str | None = None
     deadline: str | None = None
@@ -120,8 +121,9 @@ class SecodaAuditLogEventTrigger(SecodaEventTrigger):
     :param resource_ids: ids of resources, compared with the log's ``resource_id``
     :param filter: Secoda's own filter, as a mapping or as JSON text, applied by the server; watchers share a poll only
         with watchers that have the same filter
-    :param poke_interval: seconds between two polls; watchers share a poll only with watchers of the same interval
-    :param lookback: seconds before the start from which on events are delivered if no cursor is saved
+    :param poke_interval: seconds between two polls, or a timedelta; watchers share a poll only with watchers of the
+        same interval
+    :param lookback: seconds before the start, or a timedelta, from which on events are delivered if no cursor is saved
     :raises ValueError: naming the argument that is wrong
     """
 
@@ -134,8 +136,8 @@ class SecodaAuditLogEventTrigger(SecodaEventTrigger):
         resource_types: Sequence[str] | None = None,
         resource_ids: Sequence[str] | None = None,
         filter: Mapping[str, Any] | str | None = None,  # noqa: A002 - the API's name
-        poke_interval: float = 60.0,
-        lookback: float = 0.0,
+        poke_interval: timedelta | float = 60.0,
+        lookback: timedelta | float = 0.0,
     ) -> None:
         super().__init__(secoda_conn_id, poke_interval, lookback)
         self._lists = {
@@ -172,8 +174,9 @@ class SecodaVersionHistoryEventTrigger(SecodaEventTrigger):
     :param resource_id: the resource in Secoda
     :param secoda_conn_id: the Airflow connection
     :param match: ``new_version``, or ``any_activity`` to fire also when an existing version is extended
-    :param poke_interval: seconds between two polls; watchers share a poll only with watchers of the same interval
-    :param lookback: seconds before the start from which on events are delivered if no cursor is saved
+    :param poke_interval: seconds between two polls, or a timedelta; watchers share a poll only with watchers of the
+        same interval
+    :param lookback: seconds before the start, or a timedelta, from which on events are delivered if no cursor is saved
     :raises ValueError: naming the argument that is wrong
     """
 
@@ -182,8 +185,8 @@ class SecodaVersionHistoryEventTrigger(SecodaEventTrigger):
         resource_id: str,
         secoda_conn_id: str = "secoda_default",
         match: Match = "new_version",
-        poke_interval: float = 60.0,
-        lookback: float = 0.0,
+        poke_interval: timedelta | float = 60.0,
+        lookback: timedelta | float = 0.0,
     ) -> None:
         super().__init__(secoda_conn_id, poke_interval, lookback)
         self.resource_id = check_text("resource_id", resource_id)

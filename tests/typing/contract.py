@@ -108,7 +108,7 @@ def operator(context: Context) -> None:
     missing_windows("logs/{start}.jsonl", 1)  # type: ignore[arg-type]
     SecodaAuditLogsOperator("fetch")  # type: ignore[call-arg]
     SecodaAuditLogsOperator(task_id="fetch", timestamp_field="updated_at")  # type: ignore[arg-type]
-    SecodaAuditLogsOperator(task_id="fetch", settle=60)  # type: ignore[arg-type]
+    SecodaAuditLogsOperator(task_id="fetch", settle="60")  # type: ignore[arg-type]
     SecodaAuditLogsOperator(task_id="fetch", concurrency="4")  # type: ignore[arg-type]
     SecodaAuditLogsOperator(task_id="fetch", start=1)  # type: ignore[arg-type]
     SecodaAuditLogsOperator(task_id="fetch", filter=["USER"])  # type: ignore[arg-type]
@@ -162,12 +162,14 @@ async def event_triggers() -> None:
         assert_type(trigger.run(), AsyncIterator[TriggerEvent])
 
     SecodaAuditLogEventTrigger(activity_types=1)  # type: ignore[arg-type]
-    SecodaAuditLogEventTrigger(poke_interval=timedelta(minutes=1))  # type: ignore[arg-type]
+    SecodaAuditLogEventTrigger(poke_interval=timedelta(minutes=1), lookback=timedelta(hours=1))
+    SecodaAuditLogEventTrigger(poke_interval="60")  # type: ignore[arg-type]
     SecodaVersionHistoryEventTrigger()  # type: ignore[call-arg]
     SecodaVersionHistoryEventTrigger("4f1c", match="foo")  # type: ignore[arg-type]
 
 
 async def sensors_trigger() -> None:
+    SecodaVersionHistoryTrigger(secoda_conn_id="c", resource_id="r", since="s", match="foo")  # type: ignore[arg-type]
     trigger = SecodaVersionHistoryTrigger(secoda_conn_id="secoda_default", resource_id="4f1c", since=NOW.isoformat())
     assert_type(trigger.serialize(), tuple[str, dict[str, Any]])
     assert_type(trigger.run(), AsyncIterator[TriggerEvent])
@@ -312,7 +314,7 @@ def windows(context: dict[str, Any]) -> None:
         assert_type(window.rule, str)
     assert_type(split_window(NOW, "2026-01-02", every=timedelta(hours=1), at_most=24), list[dict[str, str]])
 
-    split_window(NOW, NOW, every=3600)  # type: ignore[arg-type]
+    split_window(NOW, NOW, every="1h")  # type: ignore[arg-type]
     resolve_window(context, start=1)  # type: ignore[arg-type]
 
 
