@@ -57,6 +57,10 @@ def check_text(name: str, value: Any) -> str:
     if not isinstance(value, str) or value.strip() in ("", "None"):
         rendered = " (a template renders to this when the run has no such value)" if isinstance(value, str) else ""
         raise ArgumentError(f"`{name}` must be a non-empty string, not {value!r:.80}{rendered}")
+    if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
+        raise ArgumentError(
+            f"`{name}` has a character that cannot be sent or stored (NUL or a surrogate): {value!r:.80}"
+        )
     return value.strip()
 
 

@@ -13,6 +13,9 @@ SENSOR_STATE_KEY = "secoda_wait"
 #: Beginning of the key of an event trigger's cursor in the state store of an asset. A digest of the trigger's arguments
 #: without ``poke_interval`` and ``lookback`` follows.
 CURSOR_KEY_PREFIX = "airflow_provider_secoda.cursor."
+#: Key of a result (a log, an entry of the sensor, the payload of an event) some of whose values Airflow cannot store: a
+#: list of the JSON paths of the values that were replaced. Other results do not have it.
+REPLACED_KEY = "_replaced"
 #: Version of the manifest's layout and names. A reader rejects versions that it does not know.
 MANIFEST_VERSION = 1
 
@@ -74,6 +77,12 @@ LINKS = _names("_link_SecodaOutputLink _link_SecodaResourceLink")
 SUMMARY = _names("""
     bytes count duplicates_dropped end first_timestamp format history_from last_timestamp manifest manifest_sha256
     max_lag_seconds pages path requests sha256 start timestamp_field untyped_values window_rule
+    """)
+
+#: What the ``extra`` of asset events has without ``output_path``.
+SUMMARY_OF_RETURNED_LOGS = _names("""
+    changed_logs count duplicates_dropped end first_timestamp history_from last_timestamp max_lag_seconds pages requests
+    start timestamp_field window_rule
     """)
 
 #: What the sensor returns for each entry. The payload of a version event has these and ``kind``.

@@ -34,7 +34,7 @@ def require(*, install: bool) -> None:
     :param install: have Debian's package manager install what is missing, which takes root.
     :raises SystemExit: with the command that installs them.
     """
-    found = {PACKAGES[0]: _postgres(), PACKAGES[1]: shutil.which("redis-server")}
+    found = {PACKAGES[0]: postgres_programs(), PACKAGES[1]: shutil.which("redis-server")}
     missing = [name for name, program in found.items() if program is None]
     if missing and install:
         subprocess.run(["apt-get", "install", "-y", "--no-install-recommends", *missing], check=True, stdout=sys.stderr)
@@ -44,7 +44,7 @@ def require(*, install: bool) -> None:
 
 def versions() -> str:
     """Return which versions these are."""
-    postgres = _said([str(_postgres() / "postgres"), "--version"]).split()[2]
+    postgres = _said([str(postgres_programs() / "postgres"), "--version"]).split()[2]
     redis = next(word for word in _said(["redis-server", "--version"]).split() if word.startswith("v="))[2:]
     return f"PostgreSQL {postgres}, Redis {redis}"
 
@@ -52,7 +52,7 @@ def versions() -> str:
 @contextmanager
 def postgres() -> Iterator[str]:
     """Run PostgreSQL; yield the address of an empty database, ``user:password@host:port/name``."""
-    programs, port, password = _postgres(), _free_port(), secrets.token_urlsafe(16)
+    programs, port, password = postgres_programs(), _free_port(), secrets.token_urlsafe(16)
     user = _POSTGRES_USER if os.geteuid() == 0 else None
     with tempfile.TemporaryDirectory(prefix="benchmark-postgres-") as name:
         folder = Path(name)
@@ -134,7 +134,7 @@ def _said(command: list[str]) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
-def _postgres() -> Path | None:
+def postgres_programs() -> Path | None:
     """Return the folder of PostgreSQL's programs, the newest version's, or None."""
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
     return found[-1].parent if found else None

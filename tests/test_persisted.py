@@ -59,6 +59,7 @@ DIGESTS = {
     ("METRICS", 1): "9dd64b24cf30e066",
     ("PAGE_ORDER", 1): "c1bcbbe85ffd43ae",
     ("REPORT", 1): "c3e52963470686c6",
+    ("SUMMARY_OF_RETURNED_LOGS", 1): "bd0d43e64bd2fd46",
     ("SENSOR_STATE", 1): "bb67cdc91dd5f004",
     ("SUMMARY", 1): "58b2b8f9069877bd",
     ("airflow_provider_secoda.triggers.secoda.SecodaAuditLogEventTrigger", 1): "26cacbc9c9bca685",

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_secoda._events.background import FailureBackoff
 from airflow_provider_secoda._events.watchers import Event, LogFields, Watcher
-from airflow_provider_secoda._storable import storable
+from airflow_provider_secoda._storable import storable, storable_result
 from airflow_provider_secoda.client._api.timestamps import parse_optional_instant
 from airflow_provider_secoda.client._audit_logs.known_logs import LATE
 from airflow_provider_secoda.client._versions.history import Baseline, Match, VersionEntry
@@ -137,7 +137,7 @@ class VersionWatcher(Watcher):
         time, key = entry.created, entry.id
         if self.match_mode == "any_activity":
             time, key = max(entry.created, entry.latest), f"{entry.id}@{entry.latest}"
-        return Event(time, key, time, lambda: version_payload(entry.summary()))
+        return Event(time, storable(key), time, lambda: version_payload(entry.summary()))
 
     def _start_after(self, events: Collection[Event]) -> None:
         """Set the position after the versions that the first poll listed."""
@@ -181,5 +181,4 @@ class VersionWatcher(Watcher):
 
 def version_payload(summary: dict[str, Any]) -> dict[str, Any]:
     """Return the payload of a version's event: ``kind`` (``version``), and the keys of the entry's summary."""
-    payload: dict[str, Any] = storable({"kind": "version", **summary})
-    return payload
+    return storable_result({"kind": "version", **summary})

@@ -15,8 +15,9 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_secoda._events.cursors import MAX_DELIVERED, Cursor, CursorStore
-from airflow_provider_secoda._storable import read_record, storable
+from airflow_provider_secoda._storable import storable, storable_result
 from airflow_provider_secoda.client._api.fields import participant
+from airflow_provider_secoda.client._api.json_checks import load
 from airflow_provider_secoda.client._audit_logs.known_logs import LATE
 
 if TYPE_CHECKING:
@@ -219,8 +220,8 @@ class LogWatcher(Watcher):
 
 def log_payload(raw: bytes) -> dict[str, Any]:
     """Return the payload of an audit log's event: its ``id`` identifies repeats, ``record`` is the complete log."""
-    record = read_record(raw)
-    return {
+    record = load(raw)
+    payload = {
         "kind": "audit_log",
         "id": record.get("id"),
         "logged_at": record.get("logged_at"),
@@ -230,6 +231,7 @@ def log_payload(raw: bytes) -> dict[str, Any]:
         "resource": participant(record, "resource"),
         "record": record,
     }
+    return storable_result(payload)
 
 
 def _payload(event: Event) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from airflow_provider_secoda._arguments import check_match, check_text, parse_datetime
-from airflow_provider_secoda._storable import storable
+from airflow_provider_secoda._storable import storable_result
 from airflow_provider_secoda.client._api.timestamps import to_instant
 from airflow_provider_secoda.client._http.retry import Backoff
 from airflow_provider_secoda.client._http.retry_log import LONG_PAUSE, describe_pause
@@ -198,7 +198,7 @@ def describe(resource_id: str, entries: Sequence[VersionEntry], match: Match) ->
 
 def summaries(entries: Sequence[VersionEntry]) -> list[dict[str, Any]]:
     """Return entries in the form of XComs and events: values that Airflow can store."""
-    return [storable(entry.summary()) for entry in entries]
+    return [storable_result(entry.summary()) for entry in entries]
 
 
 def read_event(event: Any) -> list[dict[str, Any]] | None:

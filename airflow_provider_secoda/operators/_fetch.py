@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowFailException, AssetAlias
 
 from airflow_provider_secoda._compat import run_fact
+from airflow_provider_secoda._persisted import REPLACED_KEY
+from airflow_provider_secoda._storable import storable_record
 from airflow_provider_secoda._storage.formats import format_of
 from airflow_provider_secoda._storage.manifest import ManifestBuilder
 from airflow_provider_secoda._storage.spool import Spool
 from airflow_provider_secoda._storage.write import write_atomically
+from airflow_provider_secoda.client._api.text import printable_line
 from airflow_provider_secoda.operators._manifest import manifest_header
 
 if TYPE_CHECKING:
@@ -65,8 +67,10 @@ def write_file(
     return {"path": written.path, "format": written.format, **read.summary(), **asdict(written)}
 
 
-def return_logs(read: WindowRead, *, limit_bytes: int) -> list[dict[str, Any]]:
-    """Return the logs of a window in ascending order of (timestamp, id).
+def return_logs(read: WindowRead, *, limit_bytes: int) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Return the logs of a window in ascending order of (timestamp, id), and the summary.
+
+    A value that Airflow cannot store is replaced, and the log lists it; the summary has the number of such logs.
 
     :raises AirflowFailException: the logs are too large for XCom; also what :meth:`.WindowRead.finish` raises
     """
@@ -88,7 +92,15 @@ def return_logs(read: WindowRead, *, limit_bytes: int) -> list[dict[str, Any]]:
         "Read %d logs of %s (%s): %d pages, %d requests",
         read.count, read.window, read.window.rule, read.report.pages, read.stats.requests,
     )  # fmt: skip
-    return [json.loads(log.raw) for log in logs]
+    records = [storable_record(log.raw) for log in logs]
+    changed = [log.id for log, record in zip(logs, records, strict=True) if REPLACED_KEY in record]
+    if changed:
+        read.log.warning(
+            "%d of the %d logs have values that Airflow cannot store; they were replaced, and the key %s of each "
+            "such log lists them. The first is log %s. Pass `output_path` to get the logs as the API sent them",
+            len(changed), len(logs), REPLACED_KEY, printable_line(changed[0], 80),
+        )  # fmt: skip
+    return records, {**read.summary(), "changed_logs": len(changed)}
 
 
 def add_outlet_event_extra(outlets: Iterable[Any], summary: Mapping[str, Any], context: Mapping[str, Any]) -> None:

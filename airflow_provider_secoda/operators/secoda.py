@@ -46,7 +46,8 @@ class SecodaAuditLogsOperator(BaseOperator):
     ``requests``, ``duplicates_dropped``, ``max_lag_seconds`` (largest ``created_at - logged_at``, or None),
     ``history_from`` (timestamp of the oldest log that the API returns, or None), ``bytes``, ``sha256``, ``manifest``,
     ``manifest_sha256`` and ``untyped_values`` (of Parquet: how many values are not as they were sent, by field and
-    reason). Without ``output_path`` the task returns the list of logs.
+    reason). Without ``output_path`` the task returns the list of logs; a log with
+    values that Airflow cannot store lists those that were replaced in ``_replaced``.
 
     :param secoda_conn_id: the Airflow connection (templated)
     :param start: start of the window, inclusive: an aware datetime or an ISO 8601 string; requires ``end`` (templated)
@@ -173,8 +174,7 @@ class SecodaAuditLogsOperator(BaseOperator):
 
         logs = None
         if replace is None:
-            logs = _fetch.return_logs(read, limit_bytes=self.xcom_limit_bytes)
-            self._summary = read.summary()
+            logs, self._summary = _fetch.return_logs(read, limit_bytes=self.xcom_limit_bytes)
         else:
             self._summary = _fetch.write_file(
                 read, replace, context, settle=self.settle, write_manifest=self.write_manifest

@@ -57,8 +57,8 @@ class SecodaVersionHistorySensor(ResourceLineage, BaseSensorOperator):
 
     The result is a list of entries, in all modes: ``id``, ``resource_id``, ``created_at``, ``updated_at``,
     ``latest_activity_logged_at``, ``performers`` (``id``, ``type``, ``name``), ``activity_types``,
-    ``changed_properties``, ``definition_diff``, ``description_diff``, and ``record``, the entry as the API sent it
-    (integers beyond 64 bits as strings, as Airflow's processes cannot exchange them).
+    ``changed_properties``, ``definition_diff``, ``description_diff``, and ``record``, the entry as the API sent it. An
+    entry with values that Airflow cannot store lists those that were replaced in ``_replaced``.
 
     401, 403, 404 and wrong arguments fail the task without a retry; after a 401 the connection is read again first, as
     the key may have been rotated. After 429, 5xx and connection errors polling continues; ``Retry-After`` is obeyed.

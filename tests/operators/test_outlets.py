@@ -11,6 +11,7 @@ from tests.helpers import airflow_runs, run_makers
 pytest.importorskip("airflow")
 pytest.importorskip("starlette", reason="the sandbox needs it")
 
+from airflow_provider_secoda import _persisted
 from airflow_provider_secoda.sandbox import Workspace
 
 V3 = airflow_runs.version() >= (3,)
@@ -87,7 +88,8 @@ def test_a_list(airflow, workspace):
         len(logs), logs[0]["logged_at"][:19], logs[-1]["logged_at"][:19],
     )  # fmt: skip
     assert (extra["start"], extra["end"]) == ("2026-11-20T00:00:00Z", "2026-11-21T00:00:00Z")
-    assert "path" not in extra
+    assert tuple(sorted(extra)) == _persisted.SUMMARY_OF_RETURNED_LOGS.names
+    assert extra["changed_logs"] == 0
 
 
 def test_other_outlets(airflow, workspace):

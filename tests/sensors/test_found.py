@@ -10,6 +10,7 @@ import msgspec
 import pendulum
 import pytest
 
+from airflow_provider_secoda._persisted import REPLACED_KEY
 from airflow_provider_secoda.sandbox import Workspace
 from tests.helpers import airflow_runs, run_makers
 from tests.sensors.sensor_runs import HOUR, MODES, V3, Code, after_requests, execute, make, now, run, soon, source
@@ -85,7 +86,7 @@ def test_the_fields_of_an_entry(entries):
     second = entries[1]
     assert set(second) == {
         *("id", "resource_id", "created_at", "updated_at", "latest_activity_logged_at", "performers"),
-        *("activity_types", "changed_properties", "definition_diff", "description_diff", "record"),
+        *("activity_types", "changed_properties", "definition_diff", "description_diff", "record", REPLACED_KEY),
     }
     assert second["resource_id"] == "R"
     assert second["created_at"] == "2026-11-20T10:01:00Z"
@@ -107,6 +108,9 @@ def test_the_record_is_not_changed(entries):
     assert log["long"] == 9007199254740993
     assert log["longer"] == "12345678901234567890123"
     assert log["unknown"]["deep"][3] == "Zażółć 日本 \ufffd"
+    assert REPLACED_KEY not in entries[0]
+    replaced = {path.rpartition("]." if "longer" in path else "unknown")[2] for path in entries[1][REPLACED_KEY]}
+    assert replaced == {"longer", ".deep[3]"}
 
 
 def test_the_result_can_be_passed_between_airflows_processes(entries):

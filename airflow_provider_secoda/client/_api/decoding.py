@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
     from airflow_provider_secoda.client._api.flow import Response
 
-_Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0)]
+#: No larger than what Airflow stores: a sensor's state and its trigger contain counts.
+_Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 
 
 class _Meta(msgspec.Struct):

@@ -7,6 +7,7 @@ different times from a log that gives two, so such a log is refused.
 from __future__ import annotations
 
 import json
+import math
 import re
 from array import array
 from itertools import accumulate
@@ -29,9 +30,28 @@ _MAX_DIGITS = 4_000
 _STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
 
 
+class NumberText(str):
+    """A JSON number that Python has no number for: the text that was sent."""
+
+    __slots__ = ()
+
+
 def load(record: bytes) -> Any:
-    """Return a record as Python objects; integers that Python does not parse, of thousands of digits, as text."""
-    return json.loads(record, parse_int=lambda digits: int(digits) if len(digits) < _MAX_DIGITS else digits)
+    """Return a record as Python objects.
+
+    Integers of thousands of digits, which Python does not parse, and numbers beyond the range of floats are returned as
+    :class:`NumberText`.
+    """
+    return json.loads(record, parse_int=_parse_integer, parse_float=_parse_float)
+
+
+def _parse_integer(digits: str) -> int | NumberText:
+    return int(digits) if len(digits) < _MAX_DIGITS else NumberText(digits)
+
+
+def _parse_float(text: str) -> float | NumberText:
+    number = float(text)
+    return number if math.isfinite(number) else NumberText(text)
 
 
 def replace_half_pairs(body: bytes) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from bisect import bisect_left
 from dataclasses import dataclass
 from functools import partial
@@ -13,6 +14,9 @@ from airflow_provider_secoda.sandbox._workspace.schema import TIMESTAMPS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+
+
+_MAX_DIGITS = 4_000
 
 
 class Entry(msgspec.Struct, eq=False, kw_only=True):
@@ -39,7 +43,15 @@ class Entry(msgspec.Struct, eq=False, kw_only=True):
 
     def value(self, field: str) -> Any:
         """Return a field of the log, timestamps in nanoseconds; other than the fields above, decode it."""
-        return getattr(self, field) if field in KEPT_FIELDS else msgspec.json.decode(self.raw).get(field)
+        return getattr(self, field) if field in KEPT_FIELDS else decode_raw(self.raw).get(field)
+
+
+def decode_raw(raw: bytes) -> Any:
+    """Decode a log that was given as JSON, with all values that JSON allows; integers of thousands of digits as text.
+
+    Python does not parse more than 4,300 digits, and msgspec no half surrogate pairs.
+    """
+    return json.loads(raw, parse_int=lambda digits: int(digits) if len(digits) < _MAX_DIGITS else digits)
 
 
 #: The fields of a log that an :class:`Entry` keeps decoded.

@@ -14,7 +14,7 @@ import msgspec
 from airflow_provider_secoda.sandbox._workspace.completion import complete_log, index_fields
 from airflow_provider_secoda.sandbox._workspace.directory import make_directory, random_id
 from airflow_provider_secoda.sandbox._workspace.generation import generate_logs
-from airflow_provider_secoda.sandbox._workspace.index import KEPT_FIELDS, Entry, Index, Order
+from airflow_provider_secoda.sandbox._workspace.index import KEPT_FIELDS, Entry, Index, Order, decode_raw
 from airflow_provider_secoda.sandbox._workspace.schema import TIMESTAMPS
 from airflow_provider_secoda.sandbox._workspace.timestamps import UTC, datetime_of, microseconds_of, parse_nanoseconds
 from airflow_provider_secoda.sandbox._workspace.versions import History, Version
@@ -81,7 +81,7 @@ class Workspace:
     @property
     def logs(self) -> list[dict[str, Any]]:
         """The logs in insertion order, decoded."""
-        return [json.loads(raw) for raw in self.raw_logs]
+        return [decode_raw(raw) for raw in self.raw_logs]
 
     @property
     def raw_logs(self) -> list[bytes]:
@@ -144,7 +144,7 @@ class Workspace:
             for entry in entries:
                 self._insert(entry)
             version.set_fields(fields)
-            document: dict[str, Any] = json.loads(msgspec.json.encode(version.document(datetime.now(UTC))))
+            document: dict[str, Any] = decode_raw(msgspec.json.encode(version.document(datetime.now(UTC))))
             return document
 
     def expire(self, n: int = 1) -> None:
@@ -208,7 +208,7 @@ class Workspace:
             data = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
         else:
             data = raw.encode() if isinstance(raw, str) else raw
-            document = json.loads(data)
+            document = decode_raw(data)
             if not isinstance(document, dict):
                 raise ValueError("raw is not a JSON object")
             found = index_fields(document, fields, self.random, self.directory)
