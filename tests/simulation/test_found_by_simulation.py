@@ -170,6 +170,14 @@ def test_a_second_page_of_a_tie_that_is_not_shown():
         exact_or_refused(read(world, 0, 20, hidden={answer}))
 
 
+def test_an_ignored_sort_of_which_one_end_is_outdated():
+    """Two first pages that differ because one comes from an outdated replica do not prove an order."""
+    for odd in (0, 1):
+        world = World(spaced(40), Manners(page_size=1, order="ignored", default="oldest"))
+        world.expire()
+        exact_or_refused(read(world, 20, 45, copy=lambda answer, _, odd=odd: int(answer % 2 == odd)))
+
+
 def test_an_order_that_counts_logs_and_shows_none():
     """A listing that counts logs and shows none in one of the two orders is not complete without an order either."""
     rows = spaced(40)

@@ -174,6 +174,10 @@ def test_one_id_with_two_contents():
         assert "page" in str(reading.error)
         if order == "honoured":
             refused(reading, "two different content")
+    rows = spaced(30)
+    rows.append(row(100, BEGIN + 3 * SECOND + 1, id_=rows[20].id))
+    reading = read(World(rows, Manners(page_size=5, order="refused")), 5, 25)
+    refused(reading, f"log {rows[20].id!r} was returned with two different timestamps")
 
 
 def test_logs_listed_twice_without_an_order():

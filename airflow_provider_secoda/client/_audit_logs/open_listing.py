@@ -111,7 +111,9 @@ def _confirm(listing: Listing, newest: Page, oldest: Page) -> Flow[tuple[Page, P
         newest, oldest = _raise_errors((yield from listing.read_both_ends()))
         again = (newest, oldest)
         before, after = ([(page.count, *(log.at for log in page.logs)) for page in both] for both in (pair, again))
-        if before == after:  # the ids may differ: a server may reorder logs of one timestamp in each answer
+        # The ids may differ: a server may reorder logs of one timestamp in each answer. The counts of the two ends may
+        # not: an outdated replica also shows other logs first.
+        if before == after and newest.count == oldest.count:
             return again
         if not _are_opposite(*again) or any(len(a.logs) != len(b.logs) for a, b in zip(pair, again, strict=True)):
             return None
