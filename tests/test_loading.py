@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
 from types import SimpleNamespace
@@ -60,7 +61,9 @@ def test_the_pandas_block(truth):
 
 def test_the_duckdb_block(truth):
     """The code with DuckDB reads all logs of all days, and no manifest."""
-    pytest.importorskip("duckdb")
+    duckdb = pytest.importorskip("duckdb")
+    with suppress(duckdb.Error):  # another test may have registered it in this process
+        duckdb.unregister_filesystem("s3")
     found = {}
     exec(compile(READERS["duckdb"], "loading.md", "exec"), found)
     logs = [json.loads(raw) for day in truth for raw in day]
@@ -69,6 +72,76 @@ def test_the_duckdb_block(truth):
     assert max(latest for *_, latest in found["what"]) == _moment(truth[1][-1])
     untouched = sorted((name, text.encode()) for name, text in found["untouched"])  # files come in any order
     assert untouched == sorted((json.loads(raw)["id"], raw) for day in truth for raw in day)
+
+
+MOMENT = '"logged_at":"2026-03-01T12:00:00Z"'
+#: Logs that JSON allows, and which readers of JSON lines refuse them: those of the table "Odd logs".
+ODD = {
+    "half a pair": (f'{{"id":"odd",{MOMENT},"performer_id":"\\ud83d"}}', {"duckdb", "duckdb typed"}),
+    "half a pair elsewhere": (f'{{"id":"odd",{MOMENT},"new":["\\udd86"]}}', {"duckdb", "duckdb typed"}),
+    "half a pair in metadata": (f'{{"id":"odd",{MOMENT},"metadata":{{"a":"\\udd86"}}}}', {"duckdb", "duckdb typed"}),
+    "long integer": (f'{{"id":"odd",{MOMENT},"new":18446744073709551616}}', {"pandas"}),
+    "very long integer": (f'{{"id":"odd",{MOMENT},"new":{"9" * 5000}}}', {"pandas", "json"}),
+    "leap second": ('{"id":"odd","logged_at":"2026-03-01T23:59:60Z"}', {"pandas", "duckdb typed"}),
+    "blank": ('{"id":"odd","logged_at":"2026-03-01 12:00:00 +00"}', {"duckdb typed"}),
+    "NUL": (f'{{"id":"odd",{MOMENT},"activity_type":"a\\u0000b"}}', set()),
+    "infinite": (f'{{"id":"odd",{MOMENT},"new":1e999}}', set()),
+    "name twice": (f'{{"id":"odd",{MOMENT},"new":1,"new":2}}', set()),
+    "other types": (f'{{"id":"odd",{MOMENT},"is_legacy":"no","performer_metadata":3,"created_at":7}}', set()),
+    "deep": (f'{{"id":"odd",{MOMENT},"new":{"[" * 150}{"]" * 150}}}', set()),
+}
+(_READ_RAW,) = re.findall("`(case when json_valid.* end)`", TEXT)
+LINES = 'with (logs / "2026-03-01.jsonl.gz")'
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_odd_logs(airflow, monkeypatch, name):
+    """The code of the page with a log that readers may refuse: Parquet is read, and lines as the page says."""
+    pytest.importorskip("pandas")
+    duckdb = pytest.importorskip("duckdb")
+    with suppress(duckdb.Error):  # another test may have registered it in this process
+        duckdb.unregister_filesystem("s3")
+    raw, refused_by = ODD[name]
+    folder = name.replace(" ", "_")
+    server = s3_server.serve()
+    monkeypatch.setenv("AIRFLOW_CONN_MY_AWS", server.connection())
+    server.bucket("my-bucket")
+    raws = [raw.encode(), f'{{"id":"plain",{MOMENT},"activity_type":"update"}}'.encode()]
+    for suffix in ("parquet", "jsonl.gz"):
+        write_atomically(raws, f"s3://my_aws@my-bucket/{folder}/audit_logs/2026-03-01.{suffix}")
+    typed, _, lines = READERS["pandas"].replace("/secoda/", f"/{folder}/").partition(LINES)
+    what, _, untouched = READERS["duckdb"].replace("/secoda/", f"/{folder}/").partition("untouched =")
+    found = {}
+    _run(typed, found)
+    _run(what, found)
+    assert [text.encode() for text in found["typed"]["raw"]] == raws
+    assert sum(times for _, times, _ in found["what"]) == len(raws)
+    assert not found["typed"]["logged_at"].isna().any()
+    place = f"s3://my-bucket/{folder}/audit_logs/2026-03-01"
+    safe = _READ_RAW.replace("new_field", "id")
+    rows = duckdb.sql(f"select {safe}, raw from '{place}.parquet'").fetchall()
+    assert [text.encode() for _, text in rows] == raws
+    assert rows[0][0] == (None if "half a pair" in name else "odd")
+    columns = "columns={id: 'VARCHAR', logged_at: 'TIMESTAMPTZ'}"
+    readers = {
+        "pandas": lambda: _run(LINES + lines, found),
+        "duckdb": lambda: _run("untouched =" + untouched, found),
+        "duckdb typed": lambda: duckdb.sql(f"select * from read_ndjson('{place}.jsonl.gz', {columns})").fetchall(),
+        "json": lambda: [json.loads(each) for each in raws],
+    }
+    assert {reader for reader, read in readers.items() if _refused(read, (ValueError, duckdb.Error))} == refused_by
+
+
+def _run(code, names):
+    exec(compile(code, "loading.md", "exec"), names)
+
+
+def _refused(read, errors):
+    try:
+        read()
+    except errors:
+        return True
+    return False
 
 
 def _moment(raw):
