@@ -14,7 +14,7 @@ import common
 
 DAYS = 30
 #: A row group of Parquet has up to 64 MiB of logs, on disk while it is written; a part of that counts as memory.
-LIMIT = 128.0
+LIMIT = 160.0
 #: Between two sizes, memory that differs by less is the noise of the allocator.
 NOISE = 8.0
 OURS = "secoda_operator"
