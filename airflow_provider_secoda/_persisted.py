@@ -130,7 +130,7 @@ REPORT = _names("""
     files[].findings[].other_path files[].findings[].position files[].findings[].text files[].findings[].timestamp
     files[].format files[].manifest.count files[].manifest.file_sha256 files[].manifest.sha256 files[].path
     files[].records files[].series files[].sha256 files[].window.end files[].window.start paths provider_version
-    series[].base_url series[].connection_id series[].counts series[].end series[].filter
+    series[].base_url series[].connection_id series[].counts series[].dag_id series[].end series[].filter
     series[].findings[].created_at series[].findings[].id series[].findings[].kind series[].findings[].other_path
     series[].findings[].position series[].findings[].text series[].findings[].timestamp series[].format
     series[].records series[].start series[].timestamp_field series[].windows start status totals.files

@@ -17,6 +17,7 @@ With ``--json`` the command prints::
       "errors": ["..."],                              what could not be checked, and why
       "series": [{
         "connection_id": "...", "base_url": "...", "timestamp_field": "...", "filter": {...} | null, "format": "...",
+        "dag_id": "..." | null,                       if the windows of several DAGs overlap
         "start": iso | null, "end": iso | null, "windows": 3, "records": 870, "counts": {...}, "findings": [...]
       }],
       "files": [{
@@ -42,7 +43,8 @@ checksum           size or sha256 of the file are not the recorded ones
 reencoded          sha256 of the file is not the recorded one, but all its records are the listed ones
 damaged            the file cannot be read to its end
 altered            a record has other bytes than the manifest lists
-removed            a listed record is not in the file; ``position`` is its position in the manifest
+removed            a listed record is not in the file; ``position`` is its position in the manifest. Of a damaged file:
+                   one finding for all records that cannot be read, without ``position``
 added              a record is not listed in the manifest
 moved              the order of the records differs from the manifest, from ``position`` on
 column_mismatch    a typed column of a Parquet file differs from the original log in its column ``raw``

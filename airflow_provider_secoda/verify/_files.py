@@ -219,9 +219,10 @@ def read_lines(reader: DigestReader, file_format: str) -> Iterator[bytes]:
     :param file_format: ``jsonl`` or ``jsonl.gz``
     :raises DamagedError: after the records before the damage
     """
-    lines: IO[bytes] = io.BufferedReader(reader, PIECE_BYTES)
+    lines: io.BufferedReader | gzip.GzipFile = io.BufferedReader(reader, PIECE_BYTES)
     if file_format == "jsonl.gz":
-        lines = io.BufferedReader(gzip.GzipFile(fileobj=lines), PIECE_BYTES)
+        # Not in another buffer: that would lose what it has read when the bytes behind it turn out to be damaged.
+        lines = gzip.GzipFile(fileobj=lines)
     try:
         while line := lines.readline(_MAX_RECORD_BYTES + 2):
             if len(line) > _MAX_RECORD_BYTES:

@@ -52,6 +52,7 @@ def _series_lines(number: int, series: SeriesResult) -> Iterator[str]:
     key = series.key
     about = f"{escape(key.connection_id)}, {escape(key.base_url)}, by {key.timestamp_field}, {escape(key.format)}"
     about += ", no filter" if key.filter is None else f", filter {escape(key.filter)}"
+    about += "" if key.dag_id is None else f", DAG {escape(key.dag_id)}"
     yield from _wrap(f"Series {number}: {about}", "", "          ")
     if series.span is not None:
         counts = series.findings.counts

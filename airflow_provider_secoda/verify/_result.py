@@ -87,6 +87,8 @@ class SeriesKey:
     """What the files of one series have in common: their windows must not leave gaps or overlap.
 
     :param filter: canonical JSON; None without a filter
+    :param dag_id: of the DAG that wrote them, if another DAG wrote files of the same query with windows that overlap;
+        None: the windows of all DAGs are checked together
     """
 
     connection_id: str
@@ -94,6 +96,7 @@ class SeriesKey:
     timestamp_field: Literal["logged_at", "created_at"]
     filter: str | None
     format: str
+    dag_id: str | None = None
 
 
 @dataclass
@@ -103,6 +106,7 @@ class FileResult:
     :param records: how many records could be read from the file
     :param bytes: size of the file; None: it is missing
     :param series: as the manifest records it, like ``window`` and ``recorded_…``; None without a valid manifest
+    :param dag_id: of the DAG that wrote the file, if the manifest records it
     :param error: why the file could not be checked completely
     :param compared: whether its window was read again from the API
     """
@@ -118,6 +122,7 @@ class FileResult:
     window: Span | None = None
     recorded_sha256: str | None = None
     recorded_count: int | None = None
+    dag_id: str | None = None
     error: str | None = None
     compared: bool = False
 

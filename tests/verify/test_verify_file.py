@@ -173,6 +173,31 @@ def test_a_copy_of_a_record_is_named(path):
     assert found(check(path)) == [("duplicate", 18, IDS[16]), ("added", 18, IDS[16]), ("checksum", None, None)]
 
 
+@pytest.mark.parametrize("behind", [b"garbage", b"\x1f\x8b broken header", gzip.compress(b"x")[:12]])
+def test_bytes_behind_a_gzip_file_are_one_finding(tmp_path, behind):
+    """All records are read; the damage behind the last of them is the only finding."""
+    path = write(tmp_path / "logs.jsonl.gz", START, UNTIL)
+    path.write_bytes(path.read_bytes() + behind)
+    result = check(path)
+    count = len(logs_of(START, UNTIL))
+    assert found(result) == [("damaged", None, None)]
+    assert texts(result)[0].startswith(f"damaged after record {count}: ")
+    assert (result.records, result.exit_code) == (count, 1)
+
+
+def test_records_behind_a_damage_are_one_finding(tmp_path):
+    """The records that cannot be read are not listed one by one, in a truncated file and in one of another format."""
+    path = write(tmp_path / "logs.jsonl.gz", START, UNTIL)
+    path.write_bytes(path.read_bytes()[:-2000])
+    result = check(path)
+    read, count = result.records, len(logs_of(START, UNTIL))
+    assert 0 < read < count
+    assert [finding[0] for finding in found(result)] == ["damaged", "removed", "checksum"]
+    assert f"records {read + 1} to {count} of the manifest cannot be read" in texts(result)[1]
+    path.write_bytes(b"no gzip file")
+    assert [finding[0] for finding in found(check(path))] == ["damaged", "removed", "checksum"]
+
+
 # --- the same records, other bytes -----------------------------------------------------------------------------
 
 
@@ -427,7 +452,7 @@ def test_a_line_of_any_length_does_not_fill_the_memory(path, monkeypatch):
     monkeypatch.setattr("airflow_provider_secoda.verify._files._MAX_RECORD_BYTES", 10_000)
     path.write_bytes(path.read_bytes() + b"x" * 50_000)
     result = check(path)
-    assert [kind for kind, *_ in found(result)] == ["damaged", "checksum"]
+    assert [kind for kind, *_ in found(result)] == ["damaged"]
     assert "longer than 10,000 bytes" in texts(result)[0]
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_secoda.verify import verify
+from airflow_provider_secoda.verify._report import as_json, as_lines
 from tests.verify.output_files import DAY, SOURCE, START, UNTIL, found, log, manifest_of, write, write_days
 
 HOUR = timedelta(hours=1)
@@ -19,6 +20,10 @@ HOUR = timedelta(hours=1)
 def series_findings(result):
     """Return kind and text of every finding of every series."""
     return [(finding.kind, finding.text) for series in result.series for finding in series.findings.listed]
+
+
+def series_kinds(series):
+    return [finding.kind for finding in series.findings.listed]
 
 
 def kinds(result):
@@ -95,6 +100,42 @@ def test_an_id_in_two_windows_is_named(tmp_path):
     (finding,) = result.files[1].findings.listed
     assert finding.other_path == str(first)
     assert "record 2 of" in finding.text
+
+
+def test_two_dags_in_one_folder_are_two_series(tmp_path):
+    """Two DAGs that write the same windows under other names: each has its own series, checked by itself."""
+    for dag_id, days in (("one", (0, 1, 2)), ("other", (0, 2))):
+        for day in days:
+            start = START + day * DAY
+            records = [log(f"log {day}", start)]
+            write(tmp_path / f"{dag_id}-{day}.jsonl", start, start + DAY, records, run={"dag_id": dag_id})
+    result = verify([str(tmp_path)])
+    assert [(series.key.dag_id, series.windows, series_kinds(series)) for series in result.series] == [
+        ("one", 3, []),
+        ("other", 2, ["gap"]),
+    ]
+    assert found(result) == []
+    lines = list(as_lines(result))
+    assert [line.rpartition(", ")[2] for line in lines if line.startswith("Series")] == ["DAG one", "DAG other"]
+    assert [series["dag_id"] for series in json.loads(as_json(result))["series"]] == ["one", "other"]
+
+
+def test_two_dags_whose_windows_do_not_overlap_are_one_series(tmp_path):
+    """A DAG that was renamed, or one for the older windows, continues the series; an id in two files is a finding."""
+    write(tmp_path / "1.jsonl", START, START + DAY, [log("a", START)], run={"dag_id": "old"})
+    write(tmp_path / "2.jsonl", START + DAY, UNTIL, [log("a", START + DAY)], run={"dag_id": "new"})
+    result = verify([str(tmp_path)])
+    assert [(series.key.dag_id, series_kinds(series)) for series in result.series] == [(None, [])]
+    assert [finding[0] for finding in found(result)] == ["in_two_files"]
+
+
+@pytest.mark.parametrize("run", [{}, {"dag_id": None}, {"dag_id": 1}, None])
+def test_an_overlap_by_no_known_dag_is_a_finding(tmp_path, run):
+    """Without two names of DAGs, windows that overlap are a finding."""
+    write(tmp_path / "1.jsonl", START, UNTIL, [], run={"dag_id": "a"})
+    write(tmp_path / "2.jsonl", START, UNTIL, [], run=run)
+    result = verify([str(tmp_path)])
+    assert [series_kinds(series) for series in result.series] == [["overlap"]]
 
 
 def test_files_without_manifests_are_not_a_series(tmp_path):
@@ -178,7 +219,7 @@ def test_an_invalid_span_is_refused():
     """A span without a time zone, or that ends before it begins, is an error."""
     with pytest.raises(ValueError, match="before"):
         verify(["x"], start=UNTIL, end=START)
-    with pytest.raises(ValueError, match="aware"):
+    with pytest.raises(ValueError, match="has no time zone"):
         verify(["x"], start=datetime(2026, 1, 1))  # noqa: DTZ001
 
 

@@ -152,6 +152,12 @@ def compare_records(listed: Iterable[tuple[str, str]], found: Iterable[Record], 
     unreadable: list[Row] = []  # records without an id, at the positions of listed ones
     for row in rows:
         position, (entry, record) = row
+        if record is None and findings.counts["damaged"]:
+            last = position + sum(1 for _ in rows)
+            which = f"record {position:,}" if last == position else f"records {position:,} to {last:,}"
+            findings.add("removed", f"{which} of the manifest cannot be read, because the file is damaged")
+            _add_unreadable(unreadable, findings)
+            return False
         if entry is not None and record is not None:
             record_id, sha256 = entry
             if record_id == record.id:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import astuple
+from dataclasses import astuple, replace
 from typing import TYPE_CHECKING
 
 from airflow_provider_secoda._storage.scratch_database import ScratchDatabase, decode_text, encode_text
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from airflow_provider_secoda.verify._checks.records import Record
     from airflow_provider_secoda.verify._result import SeriesKey
 
+_NEVER = Span(0, 0)
 _SCHEMA = """
 CREATE TABLE first (series INTEGER, key BLOB, file INTEGER NOT NULL, position INTEGER NOT NULL,
   PRIMARY KEY (series, key)) WITHOUT ROWID;
@@ -34,19 +35,19 @@ class RecordIndex(ScratchDatabase):
     def __init__(self, *, hold: bool) -> None:
         super().__init__(_SCHEMA)
         self._hold = hold
-        self._paths: list[str] = []
+        self._files: list[FileResult] = []
         self._series: dict[SeriesKey | str, int] = {}
 
-    def start_file(self, path: str) -> None:
+    def start_file(self, file: FileResult) -> None:
         """Add a file; the records that follow are its."""
-        self._paths.append(path)
+        self._files.append(file)
         self.database.execute("DELETE FROM held")
 
     def add(self, file: FileResult, record: Record) -> None:
         """Add a record; that its id was added before is a finding."""
         if record.id is None:
             return
-        key, number = id_key(record.id), len(self._paths) - 1
+        key, number = id_key(record.id), len(self._files) - 1
         execute = self.database.execute
         if self._hold:
             held = (key, record.position, record.at, record.sha256, encode_text(record.id))
@@ -61,8 +62,8 @@ class RecordIndex(ScratchDatabase):
         text = f"has the same id as record {first_position}"
         if first_file == number:
             file.findings.add("duplicate", text, record.position, record.id)
-        else:
-            path = self._paths[first_file]
+        elif not are_apart(self._files[first_file], file):
+            path = self._files[first_file].path
             text += f" of {escape(path)}"
             file.findings.add("in_two_files", text, record.position, record.id, other_path=path)
 
@@ -80,6 +81,13 @@ class RecordIndex(ScratchDatabase):
             yield position, decode_text(blob), at
 
 
+def are_apart(one: FileResult, other: FileResult) -> bool:
+    """Return whether two files of a query are of different series: other DAGs wrote them, and the windows overlap."""
+    if None in (one.dag_id, other.dag_id) or one.dag_id == other.dag_id or one.window is None or other.window is None:
+        return False
+    return max(one.window.start, other.window.start) < min(one.window.end, other.window.end)
+
+
 def check_windows(
     files: Iterable[FileResult], start: int | None, end: int | None, max_findings: int
 ) -> list[SeriesResult]:
@@ -94,6 +102,7 @@ def check_windows(
     for file in files:
         if file.series is not None:
             series.setdefault(file.series, []).append(file)
+    _split_by_dag(series)
     results = []
     for key in sorted(series, key=lambda key: [part or "" for part in astuple(key)]):
         result = SeriesResult(key, Findings(max_findings))
@@ -109,6 +118,27 @@ def check_windows(
             result.findings.add("gap", "there are no windows: all files of this series are missing")
         results.append(result)
     return results
+
+
+def _split_by_dag(series: dict[SeriesKey, list[FileResult]]) -> None:
+    """Make files of one query that several DAGs have written a series for each DAG, if their windows overlap.
+
+    Otherwise they are one series: a DAG can have been renamed, or another one has written the older windows.
+    """
+    for key, files in list(series.items()):
+        latest: dict[str | None, FileResult] = {}
+        for file in sorted((file for file in files if file.window), key=lambda file: (file.window or _NEVER).start):
+            if any(are_apart(file, other) for other in latest.values()):
+                break
+            last = latest.get(file.dag_id)
+            if last is None or (last.window or _NEVER).end < (file.window or _NEVER).end:
+                latest[file.dag_id] = file
+        else:
+            continue
+        del series[key]
+        for file in files:
+            file.series = replace(key, dag_id=file.dag_id)
+            series.setdefault(file.series, []).append(file)
 
 
 def _check_adjacent(windows: list[tuple[Span, FileResult]], findings: Findings) -> None:
