@@ -14,7 +14,7 @@ from airflow_provider_secoda.verify._report import as_json, as_lines
 from airflow_provider_secoda.verify._verify import Progress, check_paths
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 _FAILED = 2
 _INTERRUPTED = 130
@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     progress = Progress(None if options.quiet else sys.stderr, options.progress_seconds)
     try:
         # Airflow may print when it is imported or used; only the result goes to standard output.
-        with contextlib.redirect_stdout(sys.stderr):
+        with contextlib.redirect_stdout(sys.stderr), _connections_of_database():
             result = check_paths(
                 options.paths,
                 progress,
@@ -51,6 +51,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         traceback.print_exc()
         return _FAILED
     return result.exit_code
+
+
+@contextlib.contextmanager
+def _connections_of_database() -> Iterator[None]:
+    """Let Airflow find the connections of its database, as its own commands do.
+
+    Since Airflow 3, a process that is neither a task nor marked like this reads connections from the environment only.
+    """
+    name = "_AIRFLOW_PROCESS_CONTEXT"
+    before = os.environ.get(name)
+    os.environ[name] = before or "server"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
 
 
 def _print(lines: Iterable[str], out: TextIO) -> None:

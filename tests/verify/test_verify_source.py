@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from datetime import datetime, timedelta, timezone
 
 import pytest
@@ -213,3 +216,45 @@ def test_the_key_is_in_no_output(sandbox, written, capsys):
         assert "comparing with the API" in err
         assert KEY not in out + err
         assert sandbox.url in out
+
+
+# --- connections of Airflow's database --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def stored(airflow, sandbox, monkeypatch):
+    """Store the connection of the sandbox in Airflow's database, and nowhere else; return a function that verifies."""
+    from airflow.cli import cli_parser
+
+    monkeypatch.setenv("_AIRFLOW_PROCESS_CONTEXT", os.environ.get("_AIRFLOW_PROCESS_CONTEXT", ""))
+
+    def run(*arguments):
+        known = cli_parser.get_parser().parse_args(["connections", *arguments])
+        known.func(known)
+
+    run("add", "in_database", "--conn-json", sandbox.connection_json)
+
+    def verify_in_shell(*arguments):
+        command = [sys.executable, "-m", "airflow_provider_secoda.verify", *arguments]
+        env = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW_CONN_", "_AIRFLOW"))}
+        return subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+
+    yield verify_in_shell
+    run("delete", "in_database")
+
+
+def test_the_command_finds_connections_of_the_database(written, stored):
+    """In a shell, with Airflow's settings, the connection is read from Airflow's database."""
+    ran = stored(str(written()), "--against-source", "--conn-id", "in_database")
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert "and the API" in ran.stdout
+    assert KEY not in ran.stdout + ran.stderr
+
+
+def test_a_connection_that_the_command_does_not_find_says_where_it_was_searched(written, stored):
+    """The error names the places of connections and what to do."""
+    ran = stored(str(written()), "--against-source", "--conn-id", "no_such")
+    assert ran.returncode == 2
+    text = " ".join(ran.stdout.split())
+    for part in ("connection 'no_such' does not exist", "AIRFLOW_CONN_NO_SUCH", "AIRFLOW_HOME", "--conn-id"):
+        assert part in text, text

@@ -79,13 +79,26 @@ class Source:
         file.compared = True
 
     def _hook(self, series: SeriesKey) -> SecodaHook:
+        from airflow.providers.common.compat.sdk import AirflowNotFoundException  # noqa: PLC0415 - only where it is used
+
         from airflow_provider_secoda.hooks.secoda import SecodaHook  # noqa: PLC0415 - it imports Airflow
 
         conn_id = self._conn_id or series.connection_id
         hook = self._hooks.get(conn_id)
         if hook is None:
             hook = SecodaHook(conn_id)
-            hook.get_conn()
+            try:
+                hook.get_conn()
+            except SecodaError as exc:
+                if not isinstance(exc.__cause__, AirflowNotFoundException):
+                    raise
+                raise SecodaError(
+                    f"connection {conn_id!r} does not exist. The command reads AIRFLOW_CONN_{conn_id.upper()}, the "
+                    "secrets backend, and Airflow's database by the settings of Airflow (AIRFLOW_HOME or "
+                    "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN): set them as on a machine of Airflow, or pass another "
+                    "connection with --conn-id. In Python outside of a task, `verify()` reads the environment and the "
+                    "secrets backend only"
+                ) from None
             self._hooks[conn_id] = hook
         host, recorded_host = (urlsplit(url).netloc.lower() for url in (hook.settings.base_url, series.base_url))
         if host != recorded_host and self._conn_id is None:
