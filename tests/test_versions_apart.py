@@ -29,7 +29,8 @@ NOT_VERSIONS = {
     ("operators/_prepare.py", "getattr(context.get('ti'), 'map_index')"): "a context made by hand has no task instance",
     ("links/secoda.py", "hasattr(instance, 'xcom_push')"): "a context made by hand has no task instance",
     ("sensors/secoda.py", "getattr(self, '_BaseOperator__from_mapped')"): "only unmapped operators have it",
-    ("sensors/_arguments.py", "getattr(value, 'resolve')"): "only arguments that come from other tasks have it",
+    ("operators/secoda.py", "getattr(self, '_BaseOperator__from_mapped')"): "only unmapped operators have it",
+    ("_arguments.py", "getattr(value, 'resolve')"): "only arguments that come from other tasks have it",
     ("sensors/secoda.py", "getattr(context.get('ti'), 'try_number')"): "a context made by hand has no task instance",
     (
         "_execution_timeout.py",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowTaskTimeout, BaseOperator
 
-from airflow_provider_secoda._arguments import check_duration, parse_datetime
+from airflow_provider_secoda._arguments import ArgumentError, check_duration, parse_datetime
 from airflow_provider_secoda._execution_timeout import (
     apply_execution_deadline,
     execution_deadline,
@@ -114,6 +114,7 @@ class SecodaAuditLogsOperator(BaseOperator):
         self.deferrable = deferrable
         #: What to write instead of a path that has the name of the run and not that of the window; None: nothing.
         self.suggested_path = warn_of_run_names(output_path) if start is None and end is None else None
+        self._given = {name: getattr(self, name) for name in self.template_fields}
         # A mapped task is created when it starts. No DAG is parsed then, and `prepare` checks the arguments.
         if not getattr(self, "_BaseOperator__from_mapped", False):
             check_arguments(vars(self))
@@ -132,6 +133,7 @@ class SecodaAuditLogsOperator(BaseOperator):
         """Wait until the window has settled, then write its logs to a file or return them."""
         context = context or {}  # a unit test may pass None
         deadline = execution_deadline(self)
+        self._keep_texts()
         with unwrap_errors_for_retry_policy(self):
             return self._fetch(self._resolve_window(context), context, deferrable=self.deferrable, deadline=deadline)
 
@@ -146,6 +148,7 @@ class SecodaAuditLogsOperator(BaseOperator):
         """
         del event
         apply_execution_deadline(None if deadline is None else parse_datetime("deadline", deadline), self._timed_out())
+        self._keep_texts()
         with unwrap_errors_for_retry_policy(self):
             # ``dag.test()`` and ``airflow tasks test`` drop the arguments. If `end` is a template that renders to the
             # present, the window settles later each time, so the task waits in place after one deferral.
@@ -182,6 +185,14 @@ class SecodaAuditLogsOperator(BaseOperator):
         push_link(SecodaOutputLink(), self.link_url(), context)
         _fetch.add_outlet_event_extra(self.outlets, self._summary, context)
         return self._summary if logs is None else logs
+
+    def _keep_texts(self) -> None:
+        from airflow_provider_secoda._native_templates import keep_texts  # noqa: PLC0415 - DAG files are parsed often
+
+        try:
+            keep_texts(self, self._given)
+        except ArgumentError as exc:
+            raise AirflowFailException(f"Task {self.task_id!r}: {exc}") from exc
 
     def _resolve_window(self, context: Context) -> Window:
         try:

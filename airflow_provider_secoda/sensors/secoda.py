@@ -19,6 +19,7 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider_secoda._arguments import (
+    ArgumentError,
     check_bool,
     check_count,
     check_match,
@@ -114,6 +115,7 @@ class SecodaVersionHistorySensor(ResourceLineage, BaseSensorOperator):
         self.deferrable = deferrable
         self.max_consecutive_failures = max_consecutive_failures
         self.wait_for_resource = wait_for_resource
+        self._given = {name: getattr(self, name) for name in self.template_fields}
         # A mapped task is created when it starts. No DAG is parsed then, and the first poll checks the arguments.
         is_parsing = not getattr(self, "_BaseOperator__from_mapped", False)
         if is_parsing:
@@ -127,12 +129,14 @@ class SecodaVersionHistorySensor(ResourceLineage, BaseSensorOperator):
         """Wait; return the new entries."""
         self._poller, self._started = None, time.monotonic()
         with unwrap_errors_for_retry_policy(self), apply_soft_fail(self):
+            self._keep_texts()
             return self._poll_and_defer(context) if self.deferrable else self._poll_until_found(context)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Continue after the triggerer; an error of the trigger is raised here as the same error."""
         kwargs = next_kwargs or {}
         with unwrap_errors_for_retry_policy(self), apply_soft_fail(self):
+            self._keep_texts()
             if next_method == "__fail__":
                 if timed_out(kwargs):
                     # The triggerer may have been down, so poll once more, unless there is no time for it.
@@ -288,6 +292,14 @@ class SecodaVersionHistorySensor(ResourceLineage, BaseSensorOperator):
         assert self._poller is not None
         waited = max(run_duration(), self._waited())
         return self._poller.pause(waited, self.timeout - waited)
+
+    def _keep_texts(self) -> None:
+        from airflow_provider_secoda._native_templates import keep_texts  # noqa: PLC0415 - DAG files are parsed often
+
+        try:
+            keep_texts(self, self._given)
+        except ArgumentError as error:
+            raise SecodaConfigurationError(str(error)) from None
 
     def _check_arguments(self) -> None:
         """Check arguments, except templates and results of other tasks: they are checked when the task starts.
