@@ -46,8 +46,8 @@ TRIGGERS = {
     ),
     "airflow_provider_secoda.triggers.secoda.SecodaVersionHistoryTrigger": _names("""
         consecutive_failures deadline end_task exponential_backoff first_poll_at last_error match
-        max_consecutive_failures max_wait page_order poke_interval resource_id secoda_conn_id since since_version_id
-        started_at wait_for_resource
+        max_consecutive_failures max_wait page_order poke_interval resource_id secoda_conn_id since since_from
+        since_version_id started_at wait_for_resource
         """),
 }
 

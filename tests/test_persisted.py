@@ -64,7 +64,7 @@ DIGESTS = {
     ("SUMMARY", 1): "58b2b8f9069877bd",
     ("airflow_provider_secoda.triggers.secoda.SecodaAuditLogEventTrigger", 1): "26cacbc9c9bca685",
     ("airflow_provider_secoda.triggers.secoda.SecodaVersionHistoryEventTrigger", 1): "e990ec2fd32ae788",
-    ("airflow_provider_secoda.triggers.secoda.SecodaVersionHistoryTrigger", 1): "406a1c57a471a894",
+    ("airflow_provider_secoda.triggers.secoda.SecodaVersionHistoryTrigger", 1): "a4ae072dbc82d22a",
 }
 DAG = """
 from datetime import datetime, timezone

@@ -46,9 +46,12 @@ class TriggerLoop(VersionPoller):
     ) -> None:
         state = SensorState(PageOrder.from_json(page_order), consecutive_failures, last_error)
         super().__init__(WaitSpec(**wait), log, state)
+        # The worker that deferred the task has logged it.
+        self._announced = started_at is not None
         self._started_at = _parse(started_at) or _now()
         self._first_poll_at = _parse(first_poll_at)
         self._deadline = _parse(deadline)
+        self._timeout = self._left()
         self._warned = False
 
     async def run(self) -> list[dict[str, Any]] | None:
@@ -88,6 +91,7 @@ class TriggerLoop(VersionPoller):
         if settings.endpoint.verify is False and not self._warned:
             self._warned = True
             self.log.warning(UNVERIFIED_WARNING, self.spec.secoda_conn_id)
+        self.announce(settings.base_url, self._timeout)
         try:
             return await self._request(client)
         except SecodaError as error:

@@ -15,7 +15,7 @@ import msgspec
 
 from airflow_provider_secoda._arguments import check_match, check_text, parse_datetime
 from airflow_provider_secoda._storable import storable_result
-from airflow_provider_secoda.client._api.timestamps import to_instant
+from airflow_provider_secoda.client._api.timestamps import format_instant, to_instant
 from airflow_provider_secoda.client._http.retry import Backoff
 from airflow_provider_secoda.client._http.retry_log import LONG_PAUSE, describe_pause
 from airflow_provider_secoda.client._versions.history import Baseline, Match, VersionEntry
@@ -44,6 +44,7 @@ class WaitSpec:
     :param poke_interval: the pause in seconds; with ``exponential_backoff`` the first pause
     :param max_wait: the longest pause in seconds, before jitter
     :param max_consecutive_failures: number of consecutive failed polls that ends the wait; None: unlimited
+    :param since_from: where ``since`` came from, for messages
     :raises SecodaConfigurationError: when an argument is wrong; the message names it
     """
 
@@ -60,6 +61,7 @@ class WaitSpec:
         exponential_backoff: bool,
         max_wait: float | None,
         max_consecutive_failures: int | None,
+        since_from: str = "`since`",
     ) -> None:
         try:
             self.secoda_conn_id = check_text("secoda_conn_id", secoda_conn_id)
@@ -76,6 +78,16 @@ class WaitSpec:
         self.exponential_backoff = exponential_backoff
         self.max_wait = max_wait
         self.max_consecutive_failures = max_consecutive_failures
+        self._since_from = since_from
+
+    def __str__(self) -> str:
+        """Return what is waited for, such as ``new version of resource R since 2026-03-01T00:00:00Z (`since`)``."""
+        what = "new version" if self.baseline.match == "new_version" else "activity in a version"
+        if self.baseline.version_id is None:
+            since = f"{format_instant(self.baseline.since)} ({self._since_from})"
+        else:
+            since = f"version {self.baseline.version_id} (`since_version_id`)"
+        return f"{what} of resource {self.resource_id} since {since}"
 
 
 class SensorState(msgspec.Struct, frozen=True):
@@ -111,6 +123,24 @@ class VersionPoller:
         #: What to keep for the next poll: another value after each decision.
         self.state = state
         self.log = log
+        self._announced = False
+
+    def announce(self, base_url: str, timeout: float) -> None:
+        """Log once what is waited for.
+
+        :param timeout: seconds; infinity: no timeout
+        """
+        if self._announced:
+            return
+        self._announced = True
+        spec = self.spec
+        backoff = ", with exponential backoff" if spec.exponential_backoff else ""
+        article = "a " if spec.baseline.match == "new_version" else ""
+        limit = "none" if math.isinf(timeout) else f"{timeout:.15g} s"
+        self.log.info(
+            "Waiting for %s%s, with connection %r (%s); poll interval: %.15g s%s; timeout: %s",
+            article, spec, spec.secoda_conn_id, base_url, spec.poke_interval, backoff, limit,
+        )  # fmt: skip
 
     def should_reread(self, error: SecodaError) -> bool:
         """Return whether to read the connection again, and to poll once more if it has changed (a rotated key)."""

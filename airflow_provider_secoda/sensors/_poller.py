@@ -21,12 +21,15 @@ class WorkerPoller(VersionPoller):
     """The polls of one process; it continues with the state of an earlier one.
 
     :param wait: the arguments of :class:`WaitSpec`
+    :param timeout: of the sensor, in seconds
     :param store: Airflow's task state store, or None
     :param try_number: the task's try
     :raises SecodaConfigurationError: when an argument is wrong; the message names it
     """
 
-    def __init__(self, wait: Mapping[str, Any], log: Any, *, store: Any, try_number: int | None) -> None:
+    def __init__(
+        self, wait: Mapping[str, Any], log: Any, *, timeout: float, store: Any, try_number: int | None
+    ) -> None:
         spec = WaitSpec(**wait)
         waiting_for = [spec.secoda_conn_id, spec.resource_id, spec.baseline.version_id]
         self.store = StateStore(store, waiting_for, try_number)
@@ -34,6 +37,8 @@ class WorkerPoller(VersionPoller):
         #: Address of the resource's page in Secoda's web app, once the connection was read.
         self.link: str | None = None
         self._hook = SecodaHook(spec.secoda_conn_id)
+        self._timeout = timeout
+        self._announced = self.store.continues
 
     @property
     def must_keep_process(self) -> bool:
@@ -69,6 +74,7 @@ class WorkerPoller(VersionPoller):
 
     def _request(self) -> Poll:
         self.link = self._hook.resource_url(self.spec.resource_id)
+        self.announce(self._hook.settings.base_url, self._timeout)
         return self._hook.poll_versions(self.spec.resource_id, self.spec.baseline, self.state.page_order)
 
 
@@ -85,6 +91,8 @@ class StateStore:
         self._store = store
         self._task = {"waiting_for": waiting_for, "try_number": try_number}
         self._saved: dict[str, Any] | None = None
+        #: Whether an earlier process of this try has polled.
+        self.continues = False
 
     def load(self) -> SensorState:
         """Return the state that an earlier process saved, or an empty one."""
@@ -99,6 +107,7 @@ class StateStore:
             return SensorState()
         if saved.get("try_number") != self._task["try_number"]:
             return SensorState(state.page_order, retry_at=state.retry_at)
+        self.continues = True
         return state
 
     def save(self, state: SensorState) -> None:

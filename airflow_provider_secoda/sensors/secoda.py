@@ -141,7 +141,7 @@ class SecodaVersionHistorySensor(ResourceLineage, BaseSensorOperator):
                 if timed_out(kwargs):
                     # The triggerer may have been down, so poll once more, unless there is no time for it.
                     may_poll = not self._execution_timeout_is_shorter()
-                    return (may_poll and self._poll(context)) or self._end_deferral()
+                    return (may_poll and self._poll(context)) or self._end_deferral(context)
                 error = raised_in_trigger(kwargs)
                 if error is not None:
                     raise error
@@ -155,8 +155,7 @@ class SecodaVersionHistorySensor(ResourceLineage, BaseSensorOperator):
         """
         from airflow_provider_secoda._polling.wait import read_event  # noqa: PLC0415
 
-        del context
-        return read_event(event) or self._end_deferral()
+        return read_event(event) or self._end_deferral(context)
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Poll once."""
@@ -199,6 +198,7 @@ class SecodaVersionHistorySensor(ResourceLineage, BaseSensorOperator):
         return WorkerPoller(
             self._wait_arguments(run_due_at(context) if self.since is None else self.since),
             self.log,
+            timeout=self.timeout,
             store=context.get("task_state_store") if self.reschedule and not self.deferrable else None,
             try_number=getattr(context.get("ti"), "try_number", None),
         )
@@ -219,7 +219,7 @@ class SecodaVersionHistorySensor(ResourceLineage, BaseSensorOperator):
                     # Airflow's messages for a timeout and for soft_fail differ from those of a deferred sensor.
                     if end.__cause__ is not None:
                         raise end.__cause__ from end.__cause__.__cause__
-                    self._time_out()
+                    self._time_out(context)
         except AirflowRescheduleException:
             raise
         except Exception:
@@ -242,7 +242,7 @@ class SecodaVersionHistorySensor(ResourceLineage, BaseSensorOperator):
         if entries:
             return entries
         if self._waited() > self.timeout:
-            self._time_out()
+            self._time_out(context)
         assert self._poller is not None
         progress = self._poller.state.to_json()
         del progress["retry_at"]  # the first pause obeys it
@@ -260,15 +260,20 @@ class SecodaVersionHistorySensor(ResourceLineage, BaseSensorOperator):
         )
         return None  # type: ignore[unreachable,unused-ignore]
 
-    def _time_out(self) -> NoReturn:
-        raise AirflowSensorTimeout(f"No new version of resource {self.resource_id} within {self.timeout:.15g} s")
+    def _time_out(self, context: Context) -> NoReturn:
+        raise AirflowSensorTimeout(f"No {self._waited_for(context)} within {self.timeout:.15g} s")
 
-    def _end_deferral(self) -> NoReturn:
+    def _waited_for(self, context: Context) -> str:
+        from airflow_provider_secoda._polling.wait import WaitSpec  # noqa: PLC0415 - DAG files are parsed often
+
+        return str(WaitSpec(**self._wait_arguments(run_due_at(context or {}) if self.since is None else self.since)))
+
+    def _end_deferral(self, context: Context) -> NoReturn:
         """Raise the error of the timeout that ended a deferral, as in the other modes."""
         if self._execution_timeout_is_shorter():
             limit = self.execution_timeout
-            raise AirflowTaskTimeout(f"No new version of resource {self.resource_id} within execution_timeout, {limit}")
-        self._time_out()
+            raise AirflowTaskTimeout(f"No {self._waited_for(context)} within execution_timeout, {limit}")
+        self._time_out(context)
 
     def _execution_timeout_is_shorter(self) -> bool:
         """Return whether a deferred sensor reaches ``execution_timeout`` before ``timeout``; both start together."""
@@ -327,6 +332,7 @@ class SecodaVersionHistorySensor(ResourceLineage, BaseSensorOperator):
             "secoda_conn_id": self.secoda_conn_id,
             "resource_id": self.resource_id,
             "since": since,
+            "since_from": "`since`" if self.since is not None else "when the run was due",
             "since_version_id": self.since_version_id,
             "match": self.match,
             "wait_for_resource": self.wait_for_resource,

@@ -43,6 +43,7 @@ class SecodaVersionHistoryTrigger(BaseTrigger):
     :param secoda_conn_id: the Airflow connection
     :param resource_id: the resource in Secoda
     :param since: ISO 8601; entries created at or after it are new
+    :param since_from: where ``since`` came from, for messages
     :param since_version_id: instead: versions newer than this one are new
     :param match: ``new_version`` or ``any_activity``
     :param wait_for_resource: whether to wait for a resource that does not exist yet
@@ -75,6 +76,7 @@ class SecodaVersionHistoryTrigger(BaseTrigger):
     consecutive_failures: int = 0
     last_error: str = ""
     page_order: dict[str, Any] | None = None
+    since_from: str = "`since`"
     end_task: bool = False
 
     def __post_init__(self) -> None:

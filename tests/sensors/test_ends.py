@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import time
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 
 import pytest
 
@@ -16,6 +17,7 @@ from airflow_provider_secoda.client.errors import (
     SecodaResponseError,
     SecodaServerError,
 )
+from airflow_provider_secoda.triggers.secoda import SecodaVersionHistoryTrigger
 from tests.helpers import airflow_runs, timestamps
 from tests.sensors.sensor_runs import (
     MEMBER,
@@ -64,8 +66,48 @@ def test_a_timeout(sandbox, mode, how, end):
     ended, error = outcome(make(mode, timeout=0.15, **({} if how == "plain" else {how: True})))
     assert ended == end
     assert isinstance(error, AirflowSensorTimeout) == (end == "failed")
-    assert str(error).endswith("No new version of resource R within 0.15 s")
+    since = r"since 20\d\d-\d\d-\d\dT[\d:.]+Z \(when the run was due\)"
+    assert re.search(rf"No new version of resource R {since} within 0\.15 s$", str(error))
     assert 0.15 <= time.monotonic() - began < 1.5
+
+
+@modes
+@pytest.mark.parametrize(
+    ("arguments", "since"),
+    [
+        ({"since": "2100-03-01"}, "since 2100-03-01T00:00:00Z (`since`)"),
+        ({"since_version_id": "old-10"}, "since version old-10 (`since_version_id`)"),
+        ({}, "since 2100-04-01T00:00:00Z (when the run was due)"),
+    ],
+)
+def test_a_wait_says_what_it_waits_for(sandbox, mode, arguments, since):
+    """The log begins with resource, baseline, connection, host, interval and timeout; the timeout has the same text."""
+    task = make(mode, timeout=0.15, exponential_backoff=mode == "poke", **arguments)
+    with recorded() as lines:
+        _, error = outcome(task, context(Store(), run_after=datetime(2100, 4, 1, tzinfo=timezone.utc)))
+    backoff = ", with exponential backoff" if mode == "poke" else ""
+    line = (
+        f"Waiting for a new version of resource R {since}, with connection 'secoda_default' ({sandbox.url}); "
+        f"poll interval: 0.05 s{backoff}; timeout: 0.15 s"
+    )
+    assert [found for found in lines if found.startswith("Waiting")] == [line]
+    assert str(error) == f"No new version of resource R {since} within 0.15 s"
+
+
+def test_a_trigger_that_starts_the_task_says_what_it_waits_for(sandbox):
+    """Without a worker, the trigger logs the line."""
+    trigger = SecodaVersionHistoryTrigger(
+        secoda_conn_id="secoda_default",
+        resource_id="R",
+        since="2100-03-01T00:00:00Z",
+        since_from="when the run was due",
+        match="any_activity",
+        deadline=timestamps.write(datetime.now(timezone.utc)),
+    )
+    with recorded() as lines:
+        assert asyncio.run(first(trigger)).payload == {"status": "timeout"}
+    said = "Waiting for activity in a version of resource R since 2100-03-01T00:00:00Z (when the run was due), with"
+    assert [line for line in lines if line.startswith(f"{said} connection 'secoda_default' ({sandbox.url}); poll")]
 
 
 @modes
@@ -102,7 +144,7 @@ def test_the_deferral_has_the_shorter_time(sandbox, timeout, execution_timeout):
     task = make("deferrable", timeout=timeout)
     task.execution_timeout = None if execution_timeout is None else timedelta(seconds=execution_timeout)
     steps = Steps()
-    with pytest.raises(BaseException, match=r"No new version of resource R within (execution_timeout|0\.5 s)"):
+    with pytest.raises(BaseException, match=r"No new version of resource R since .* within (execution_timeout|0\.5 s)"):
         execute(task, steps=steps)
     (deferred,) = steps.deferrals
     trigger = deferred.trigger
@@ -136,7 +178,7 @@ def test_an_execution_timeout_is_not_a_sensor_timeout(sandbox, start_from_trigge
     arguments = {} if how == "plain" else {how: True}
     task = make("deferrable", timeout=3600, start_from_trigger=start_from_trigger, **arguments)
     task.execution_timeout = timedelta(seconds=0.2)
-    with pytest.raises(AirflowTaskTimeout, match="No new version of resource R within execution_timeout"):
+    with pytest.raises(AirflowTaskTimeout, match=r"No new version of resource R since .* within execution_timeout"):
         execute(task, airflow_gives_up=airflow_gives_up)
 
 

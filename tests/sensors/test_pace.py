@@ -195,12 +195,13 @@ def test_a_state_of_another_since_version_id_is_ignored(sandbox):
 
 @modes
 def test_polls_without_new_entries_are_not_logged(sandbox, mode):
-    """Ten polls without new entries log nothing; new entries are one line."""
+    """Ten polls without new entries log nothing after the first line; new entries are one line."""
     timer = soon(0.6, lambda: sandbox.workspace.add_version("R", id="new"))
     with recorded() as said:
         execute(make(mode), context(Store()))
     timer.join()
     assert len(sandbox.requests) >= 8
+    assert said.pop(0).startswith("Waiting for ")
     assert said == ["Resource R has a new version: new"]
 
 
@@ -212,6 +213,7 @@ def test_failures_and_recoveries_are_logged_once(sandbox, mode):
     with recorded() as said:
         execute(make(mode), context(Store()))
     timer.join()
+    assert said.pop(0).startswith("Waiting for ")
     about = "resource 'R' by connection 'secoda_default': "
     assert [line.partition(" to http")[0].partition(": ")[2].partition(":")[0] or line for line in said] == [
         "Secoda answered 500",
@@ -245,6 +247,7 @@ def test_failures_from_the_start_are_logged_once(sandbox, mode):
     with recorded() as said:
         execute(make(mode), context(Store()))
     timer.join()
+    assert said.pop(0).startswith("Waiting for ")
     assert len(said) == 3
     assert "Secoda answered 500" in said[0]
     assert "polling continues" in said[0]

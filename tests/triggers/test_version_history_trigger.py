@@ -71,6 +71,7 @@ def test_serialize_gives_back_every_argument():
         "secoda_conn_id": "c",
         "resource_id": "r",
         "since": "2026-01-01T00:00:00Z",
+        "since_from": "when the run was due",
         "since_version_id": "v",
         "match": "any_activity",
         "wait_for_resource": True,
