@@ -14,7 +14,7 @@ def get_provider_info():  # type: ignore[no-untyped-def]  # noqa: ANN201 - an an
     return {
         "package-name": "airflow-provider-secoda",
         "name": "Secoda",
-        "description": "`Secoda <https://www.secoda.co/>`__ data catalog: audit logs and version histories.",
+        "description": "Audit logs and version histories of the data catalog `Secoda <https://www.secoda.co/>`__",
         "versions": [__version__],
         "integrations": [
             {
@@ -76,6 +76,33 @@ def get_provider_info():  # type: ignore[no-untyped-def]  # noqa: ANN201 - an an
                         "description": "Empty or true: verify; the path of a CA bundle: verify with it; "
                         "false: do not verify",
                         "schema": {"type": ["string", "null"]},
+                    },
+                    "workspace": {
+                        "label": "Workspace",
+                        "description": "A name of your choice, if one host serves several workspaces. It is used in "
+                        "assets",
+                        "schema": {"type": ["string", "null"]},
+                    },
+                    "max_body_bytes": {
+                        "label": "Largest response",
+                        "description": "In bytes, as it is sent (32 MiB when left empty)",
+                        "schema": {"type": ["integer", "null"], "minimum": 1},
+                    },
+                    "max_decompressed_bytes": {
+                        "label": "Largest decompressed response",
+                        "description": "In bytes (64 MiB when left empty)",
+                        "schema": {"type": ["integer", "null"], "minimum": 1},
+                    },
+                    "max_nesting": {
+                        "label": "Deepest JSON",
+                        "description": "Levels of nesting in a response (200 when left empty), up to 500",
+                        "schema": {"type": ["integer", "null"], "minimum": 1, "maximum": 500},
+                    },
+                    "max_answer_seconds": {
+                        "label": "Longest response",
+                        "description": "Seconds that one response may take in total (600 when left empty, or the "
+                        "timeout if that is longer)",
+                        "schema": {"type": ["number", "null"], "exclusiveMinimum": 0},
                     },
                     "proxy": {
                         "label": "Proxy",

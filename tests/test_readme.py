@@ -6,7 +6,10 @@ import ast
 import importlib
 import inspect
 import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -87,6 +90,40 @@ def test_the_arguments_table_is_the_class(document, module, class_name):
             assert default == "required"
         elif default.strip("` ") not in ("1 minute", "Airflow's `default_deferrable", "the provider's"):
             assert ast.literal_eval(default.strip("` ")) == arguments[name]
+
+
+@pytest.mark.parametrize("class_name", ["SecodaVersionHistoryEventTrigger", "SecodaAuditLogEventTrigger"])
+def test_the_arguments_table_is_the_trigger(class_name):
+    """The table of an event trigger names each argument with its default."""
+    pytest.importorskip("airflow")
+    documented = getattr(importlib.import_module("airflow_provider_secoda.triggers.secoda"), class_name)
+    text = (ROOT / "docs" / "events.md").read_text().split(f"\n`{class_name}`:\n")[1].split("\n\n")[0]
+    rows = re.findall(r"^\| (`[a-z_`, ]+`) \| ([^|]+) \|", text, re.MULTILINE)
+    table = {
+        name: default
+        for names, defaults in rows
+        for name, default in zip(re.findall(r"`(\w+)`", names), defaults.split(", "), strict=True)
+    }
+    signature = inspect.signature(documented.__init__).parameters
+    arguments = {name: p.default for name, p in signature.items() if name != "self"}
+    assert set(table) == set(arguments)
+    for name, default in table.items():
+        if arguments[name] is inspect.Parameter.empty:
+            assert default == "required"
+        else:
+            assert ast.literal_eval(default.strip("`")) == arguments[name]
+
+
+def test_the_pytest_example_runs(tmp_path):
+    """The example of a test in the README is complete: pytest runs it as it is."""
+    pytest.importorskip("airflow")
+    (block,) = [block for block in blocks(ROOT / "README.md") if "secoda_sandbox" in block]
+    (tmp_path / "test_my_dag.py").write_text(block)
+    environment = os.environ | {"AIRFLOW_HOME": str(tmp_path / "airflow")}
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_my_dag.py"]
+    ran = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert "1 passed" in ran.stdout
 
 
 def test_the_connection_line_is_a_connection():

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import os
 import shlex
 import signal
 import sys
+import textwrap
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from airflow_provider_secoda.sandbox._faults import Faults
+from airflow_provider_secoda.sandbox._server.control_api import CONTROL
 from airflow_provider_secoda.sandbox._workspace.timestamps import datetime_of, parse_nanoseconds
 from airflow_provider_secoda.sandbox._workspace.workspace import Workspace
 
@@ -46,6 +49,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m airflow_provider_secoda.sandbox",
         description="Serve an invented workspace through Secoda's API, on loopback only.",
+        epilog="\n".join(("control API, without a key:", *_control_lines(), "", *_fault_lines())),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
     add("--host", default="127.0.0.1", help="a loopback address (default: %(default)s)")
@@ -67,6 +72,16 @@ def _parser() -> argparse.ArgumentParser:
         help="file for URL, API key and connection as JSON, written when the server is ready",
     )
     return parser
+
+
+def _control_lines() -> list[str]:
+    return [f"  {request:<27} {does}" for request, does in CONTROL.items()]
+
+
+def _fault_lines() -> list[str]:
+    """Return the faults that ``PUT /sandbox/faults`` and ``--faults`` take."""
+    names = ", ".join(field.name for field in dataclasses.fields(Faults))
+    return textwrap.wrap(f"faults: {names}", 100, subsequent_indent="  ")
 
 
 def _datetime(text: str) -> datetime:
@@ -102,6 +117,9 @@ def _announce(sandbox: Sandbox, ready_file: Path | None) -> None:
         f"Secoda sandbox at {sandbox.url} with {len(sandbox.workspace):,} invented logs",
         f"API key: {sandbox.api_key}",
         f"export AIRFLOW_CONN_SECODA_DEFAULT={shlex.quote(sandbox.connection_json)}",
+        "Control API, without a key:",
+        *_control_lines(),
+        f"Example: curl -X PUT -d '{{\"latency\": 1}}' {sandbox.url}/sandbox/faults",
         "Press Ctrl-C to stop.",
     )
     sys.stdout.write("\n".join(lines) + "\n")

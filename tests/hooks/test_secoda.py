@@ -1,10 +1,12 @@
 """The hook with Airflow: connections, messages of the connection test, errors, listings, and its form."""
 
 import json
+import re
 import warnings
 from datetime import datetime, timezone
 from functools import cache
 from importlib.resources import files
+from pathlib import Path
 
 import pytest
 
@@ -457,14 +459,27 @@ def test_the_provider_info_is_valid():
         jsonschema.Draft202012Validator.check_schema(field["schema"])
 
 
+def test_the_description_reads_well():
+    """Airflow's API and CLI remove the markup of reStructuredText; what remains is a sentence."""
+    description = get_provider_info()["description"]
+    plain = re.sub(r"[`_<>]", "", description)
+    assert plain == "Audit logs and version histories of the data catalog Secoda https://www.secoda.co/"
+    if airflow_runs.version() >= (3,):
+        from airflow.api_fastapi.core_api.services.public.providers import _remove_rst_syntax
+
+        assert _remove_rst_syntax(description) == plain
+
+
 def test_the_form_has_the_extras_that_are_read():
-    """The form shows the extras that the hook reads, except those that only few users need."""
+    """The form shows each extra that the documents list and the hook reads; one is of another package only."""
     from airflow_provider_secoda.client._api.base_url import ON_PREMISE, REGIONS
     from airflow_provider_secoda.hooks._connection import KNOWN_EXTRAS
 
     fields = get_provider_info()["connection-types"][0]["conn-fields"]
-    limits = {"max_body_bytes", "max_decompressed_bytes", "max_nesting", "max_answer_seconds"}
-    assert set(KNOWN_EXTRAS) - set(fields) == {"workspace", "integration_id"} | limits
+    assert set(KNOWN_EXTRAS) - set(fields) == {"integration_id"}
+    text = (Path(__file__).parents[2] / "docs" / "connection.md").read_text()
+    rows = re.findall(r"^\| extra (.+?) \|", text, re.MULTILINE)
+    assert {name for row in rows for name in re.findall(r"`(\w+)`", row)} == set(fields)
     assert set(fields) <= set(KNOWN_EXTRAS)
     assert set(fields["region"]["schema"]["enum"]) == {*REGIONS, ON_PREMISE}
 

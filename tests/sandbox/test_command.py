@@ -54,6 +54,8 @@ def test_serve_until_a_signal(tmp_path, number):
     assert page["results"][0]["logged_at"] < "2026-10-14"
     assert f"AIRFLOW_CONN_SECODA_DEFAULT='{ready['connection']}'" in printed
     assert ready["url"] in printed
+    assert "POST /sandbox/versions" in printed
+    assert f"{ready['url']}/sandbox/faults" in printed
     assert not ready_file.exists()
 
 
@@ -88,3 +90,15 @@ def test_nothing_but_the_sandbox_is_imported():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=dict(os.environ)
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_the_help_describes_the_control_api():
+    """``--help`` lists each request of the control API, and each fault."""
+    import dataclasses
+
+    from airflow_provider_secoda.sandbox import Faults
+    from airflow_provider_secoda.sandbox._server.control_api import CONTROL
+
+    shown = subprocess.run([*COMMAND, "--help"], capture_output=True, text=True, check=True).stdout
+    assert [request for request in CONTROL if request not in shown] == []
+    assert [field.name for field in dataclasses.fields(Faults) if field.name not in shown] == []

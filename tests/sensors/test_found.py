@@ -291,3 +291,12 @@ def test_new_entries_are_found_in_any_order(sandbox, mode):
         timer = soon(0.15, add)
         assert ids(execute(make(mode, resource_id="S", since=at))) == [f"30-{order}"]
         timer.join()
+
+
+@pytest.mark.parametrize("nested", [True, False])
+def test_a_sensor_is_not_a_nested_operator(sandbox, nested):
+    """Airflow 2 warns of, or refuses, an operator that another one executes; the loop of the sensor is not one."""
+    sandbox.workspace.add_version("R", id="new", latest_activity_logged_at=now() + HOUR)
+    ran = run("poke", allow_nested_operators=nested)
+    assert ran.tasks["wait"] == "success"
+    assert "cannot be called outside" not in ran.log

@@ -10,6 +10,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from airflow_provider_secoda.sandbox._faults import Faults
+from airflow_provider_secoda.sandbox._server.control_api import CONTROL
 from airflow_provider_secoda.sandbox._workspace.timestamps import datetime_of, parse_nanoseconds
 
 if TYPE_CHECKING:
@@ -22,15 +23,7 @@ if TYPE_CHECKING:
 _ABOUT = {
     "what": "A sandbox with the listings of Secoda's API. All data is invented.",
     "serves": ["/api/v1/activity_log/audit_logs/", "/api/v1/activity_log/resource_logs/", "/healthcheck"],
-    "control": {
-        "POST /sandbox/logs": "add a log (an object with its fields; {} invents one), or a list of logs",
-        "POST /sandbox/versions": "add a version (an object with resource_id)",
-        "PUT /sandbox/faults": "replace all faults; {} turns them off",
-        "GET /sandbox/window": "the logs of a window as JSON lines, in ascending (timestamp, id); "
-        "parameters: start, end (excluded), timestamp_field",
-        "GET /sandbox/stats": "requests by path and status, peak of concurrent requests, number of logs",
-        "POST /sandbox/reset-stats": "clear the requests",
-    },
+    "control": CONTROL,
 }
 
 
