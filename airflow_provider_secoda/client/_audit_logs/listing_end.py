@@ -11,7 +11,6 @@ from airflow_provider_secoda.client.errors import SecodaIncompleteError
 if TYPE_CHECKING:
     from airflow_provider_secoda.client._api.audit_log_page import Page
     from airflow_provider_secoda.client._api.flow import Flow
-    from airflow_provider_secoda.client._api.timestamps import Instant
     from airflow_provider_secoda.client._audit_logs.listing import Listing
     from airflow_provider_secoda.client._audit_logs.read_direction import DirectionResult
 
@@ -23,11 +22,11 @@ class ListingEnd:
     """What the end of a listing means.
 
     :param truncated: why the listing must have more logs than it showed; empty when its end is the end of the history
-    :param opposite: the timestamp of the first log in the opposite order, where it was requested
+    :param opposite: page 1 in the opposite order, where it was requested; it has logs
     """
 
     truncated: str = ""
-    opposite: Instant | None = None
+    opposite: Page | None = None
 
 
 def check_listing_end(listing: Listing, result: DirectionResult) -> Flow[ListingEnd]:
@@ -77,23 +76,24 @@ def compare_with_opposite(listing: Listing, result: DirectionResult) -> Flow[Lis
     end, ids = result.last_logs[-1].at, {log.id for log in result.last_logs}
     # Before the window, more logs of the last timestamp may be on earlier pages; they need not be read.
     all_ids_known = listing.position(end) >= result.emitted_before
-    opposite, number, begin = listing.reversed(), 1, None
+    opposite, number, first_page = listing.reversed(), 1, None
     while True:
         (page,) = yield from opposite.read_pages([number])
         if page is None:
             raise SecodaIncompleteError(
                 f"the listing counts {last.count} logs, but in the opposite order it shows no page {number}. {_ADVICE}"
             )
-        if begin is None:
-            listing.report.history_from = begin = page.logs[0].at
+        if first_page is None:
+            first_page = page
+            listing.report.history_from = page.logs[0].at
         if any(listing.position(log.at) > listing.position(end) for log in page.logs):
             return ListingEnd(
                 f"it ends at {format_instant(end)} after {shown} logs, but in the opposite order it begins at "
                 f"{format_instant(page.logs[0].at)}",
-                begin,
+                first_page,
             )
         if all_ids_known and any(log.at == end and log.id not in ids for log in page.logs):
-            return ListingEnd(f"it ends between logs of the same timestamp, {format_instant(end)}", begin)
+            return ListingEnd(f"it ends between logs of the same timestamp, {format_instant(end)}", first_page)
         number += 1
         if page.logs[-1].at != end or page.total_pages < number:
-            return ListingEnd(opposite=begin)
+            return ListingEnd(opposite=first_page)

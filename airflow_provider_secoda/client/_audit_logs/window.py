@@ -97,7 +97,7 @@ class _WindowRead:
                 break
             end = yield from check_listing_end(listing, result)
             if end.opposite is not None:
-                self._set_oldest(end.opposite)
+                self._set_oldest(end.opposite.logs[0].at)
             if not end.truncated:
                 remaining = (log for log in result.last_logs if listing.position(log.at) >= result.emitted_before)
                 yield from self._emitted.emit(remaining)
@@ -133,13 +133,8 @@ class _WindowRead:
         :param shown: what the listing showed before its end
         """
         self._listing = replace(self._listing, count_may_be_capped=True)
-        if shown.last_logs and not (yield from compare_with_opposite(self._listing, shown)).truncated:
-            raise SecodaIncompleteError(
-                f"the listing is truncated ({reason}), and in the opposite order it begins with logs that it showed "
-                "already: the server shows the oldest logs in neither order. Use a `filter` that matches fewer logs"
-            )
+        first_page = yield from self._first_page_of_other_end(shown, reason)
         opposite = self._listing.reversed()
-        first_page = yield from opposite.read_page(1)
         self._report.order = "both_ends"
         self._report.warn(f"the listing is truncated ({reason}): the rest is read in the opposite order")
         result = yield from self._read_from(opposite, first_page, window)
@@ -150,6 +145,18 @@ class _WindowRead:
                 f"{format_instant(missing[0])}: logs of {format_window(*missing)} cannot be reached. Use a `filter` "
                 "that matches fewer logs; it is sent unchanged, so it may use any operator that Secoda supports"
             )
+
+        # The page before the read may have come from an outdated replica.
+        yield from self._first_page_of_other_end(shown, reason)
+
+    def _first_page_of_other_end(self, shown: DirectionResult, reason: str) -> Flow[Page]:
+        end = yield from compare_with_opposite(self._listing, shown)
+        if end.truncated and end.opposite is not None:
+            return end.opposite
+        raise SecodaIncompleteError(
+            f"the listing is truncated ({reason}), and in the opposite order it begins with logs that it showed "
+            "already: the server shows the oldest logs in neither order. Use a `filter` that matches fewer logs"
+        )
 
     def _read_unordered(self, reason: str) -> Flow[None]:
         first_page = self._opened.first_page
