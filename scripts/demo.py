@@ -157,7 +157,10 @@ def start_workspace(folder: Path) -> tuple[dict[str, Any], subprocess.Popen[byte
             sandbox.kill()
             raise DemoError("the sandbox did not start", log)
         time.sleep(0.05)
-    return json.loads(json.loads(ready.read_text())["connection"]), sandbox
+    connection = json.loads(json.loads(ready.read_text())["connection"])
+    # What the web UI links to in place of the resource's page in Secoda.
+    link = f"{connection['host']}/sandbox/versions?resource_id={{resource_id}}"
+    return {**connection, "extra": json.dumps({"resource_url": link})}, sandbox
 
 
 def store_connection(connection: dict[str, Any]) -> None:

@@ -34,6 +34,7 @@ RUN_NAMES_MESSAGE = (
     "`output_path` contains values of the run, such as its logical date, but not the window: a file can have the name "
     "of another day than that of its logs."
 )
+_CLOUD = re.compile(r"(?!(?:file|local):)[A-Za-z][A-Za-z0-9+.-]+:/", re.IGNORECASE)
 _TEMPLATE_END = re.compile(r"\}\}|%\}|#\}")
 _KNOWN = (
     "Placeholders are {start} and {end}, the start and the end of the window in UTC, and {start_local} and "
@@ -70,6 +71,13 @@ def check_placeholders(path: str) -> None:
         form = (found[3] or _DEFAULT_FORMAT).replace("%%", "")
         if not _DIRECTIVE.search(form) or "%" in _DIRECTIVE.sub("", form):
             raise ArgumentError(f"`output_path`: {found[0]!r} in {path!r} does not have a valid format. {_KNOWN}")
+
+
+def may_have_console(path: Any) -> bool:
+    """Return whether a web page may show the file, as the consoles of clouds do; a local file has none."""
+    if path is None:
+        return False
+    return not isinstance(path, str) or not is_known(path) or _CLOUD.match(path) is not None
 
 
 def warn_of_run_names(path: Any) -> str | None:

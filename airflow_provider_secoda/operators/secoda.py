@@ -16,7 +16,7 @@ from airflow_provider_secoda._execution_timeout import (
 from airflow_provider_secoda.links.secoda import SecodaOutputLink, push_link
 from airflow_provider_secoda.operators._arguments import check_arguments
 from airflow_provider_secoda.operators._missing_windows import missing_windows
-from airflow_provider_secoda.operators._output_path import check_shared_path, warn_of_run_names
+from airflow_provider_secoda.operators._output_path import check_shared_path, may_have_console, warn_of_run_names
 from airflow_provider_secoda.retries import DEFAULT_POLICY, retry_policy_kwargs, unwrap_errors_for_retry_policy
 from airflow_provider_secoda.windows import Window, WindowError, resolve_window
 
@@ -74,7 +74,7 @@ class SecodaAuditLogsOperator(BaseOperator):
 
     template_fields: Sequence[str] = ("secoda_conn_id", "start", "end", "filter", "output_path")
     template_fields_renderers: ClassVar[dict[str, str]] = {"filter": "json"}
-    operator_extra_links = (SecodaOutputLink(),)
+    operator_extra_links: Sequence[SecodaOutputLink] = (SecodaOutputLink(),)
     ui_color = "#e6e9f7"
 
     def __init__(
@@ -115,6 +115,8 @@ class SecodaAuditLogsOperator(BaseOperator):
         #: What to write instead of a path that has the name of the run and not that of the window; None: nothing.
         self.suggested_path = warn_of_run_names(output_path) if start is None and end is None else None
         self._given = {name: getattr(self, name) for name in self.template_fields}
+        if not may_have_console(output_path):
+            self.operator_extra_links = ()  # the web UI would show their heading without a link
         # A mapped task is created when it starts. No DAG is parsed then, and `prepare` checks the arguments.
         if not getattr(self, "_BaseOperator__from_mapped", False):
             check_arguments(vars(self))

@@ -230,3 +230,28 @@ def test_the_warning_is_in_the_log_of_the_task(airflow, sandbox, tmp_path):
     assert ran.state == "success", ran.log
     assert "is the file of [2026-02-24T00:00:00Z, 2026-02-25T00:00:00Z). Write output_path=" in ran.log
     assert f"{tmp_path}/{{start:%Y-%m-%d}}.jsonl" in ran.log
+
+
+@pytest.mark.parametrize(
+    ("path", "links"),
+    [
+        (None, 0),
+        ("/logs/{start}.jsonl", 0),
+        ("logs/{start}.jsonl", 0),
+        ("file:///logs/{start}.jsonl", 0),
+        ("FILE:///logs/{start}.jsonl", 0),
+        ("s3://my_conn@bucket/{start}.jsonl", 1),
+        ("gs://bucket/{start}.jsonl", 1),
+        ("{{ params.path }}", 1),
+    ],
+)
+def test_only_a_file_that_a_console_can_show_has_a_link(path, links):
+    """The web UI would show a heading without a link for a local file, also of a deserialized DAG."""
+    operator = SecodaAuditLogsOperator(task_id="fetch", output_path=path)
+    assert len(operator.operator_extra_links) == links
+    with DAG("d", schedule=None, start_date=UNTIL) as dag:
+        dag.add_task(operator)
+    from airflow.serialization import serialized_objects
+
+    serializer = getattr(serialized_objects, "DagSerialization", serialized_objects.SerializedDAG)  # before 3.2
+    assert ("SecodaOutputLink" in str(serializer.to_dict(dag))) == bool(links)

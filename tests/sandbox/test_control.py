@@ -24,6 +24,14 @@ def test_the_front_page(reader):
     assert "PUT /sandbox/faults" in page["control"]
 
 
+def test_the_versions_of_a_resource(reader):
+    """The versions that were added are listed; an unknown resource has none."""
+    added = [call(reader, "POST", "versions", json={"resource_id": "r/ö"}).json() for _ in range(2)]
+    listed = call(reader, "GET", "versions", params={"resource_id": "r/ö"}).json()
+    assert [version["id"] for version in listed] == [version["id"] for version in added]
+    assert call(reader, "GET", "versions", params={"resource_id": "other"}).json() == []
+
+
 def test_add_logs(reader):
     """One log, several logs, or an invented one can be added; the response is the complete log."""
     one = call(reader, "POST", "logs", json={"id": "X", "logged_at": "2026-10-14T13:00:00Z"})

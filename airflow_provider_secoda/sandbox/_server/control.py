@@ -41,6 +41,9 @@ def routes(state: ServerState) -> list[Route]:
     async def versions(request: Request) -> Response:
         return _respond(state.workspace.add_version(**(await _body(request))), 201)
 
+    async def history(request: Request) -> Response:
+        return _respond(state.workspace.versions(request.query_params.get("resource_id", "")))
+
     async def faults(request: Request) -> Response:
         state.set_faults(Faults.from_json(await _body(request)))
         return _respond(state.faults)
@@ -63,6 +66,7 @@ def routes(state: ServerState) -> list[Route]:
         Route("/sandbox/", about),
         Route("/sandbox/logs", _report_errors(logs), methods=["POST"]),
         Route("/sandbox/versions", _report_errors(versions), methods=["POST"]),
+        Route("/sandbox/versions", _report_errors(history)),
         Route("/sandbox/faults", _report_errors(faults), methods=["PUT"]),
         Route("/sandbox/window", _report_errors(window)),
         Route("/sandbox/stats", stats),

@@ -6,6 +6,7 @@ from __future__ import annotations
 CONTROL = {
     "POST /sandbox/logs": "add a log (an object with its fields; {} invents one), or a list of logs",
     "POST /sandbox/versions": "add a version (an object with resource_id)",
+    "GET /sandbox/versions": "the versions of a resource; parameter: resource_id",
     "PUT /sandbox/faults": "replace all faults; {} turns them off",
     "GET /sandbox/window": "the logs of a window as JSON lines, in ascending (timestamp, id); "
     "parameters: start, end (excluded), timestamp_field",

@@ -147,6 +147,12 @@ class Workspace:
             document: dict[str, Any] = decode_raw(msgspec.json.encode(version.document(datetime.now(UTC))))
             return document
 
+    def versions(self, resource_id: str) -> list[dict[str, Any]]:
+        """Return the versions of a resource as they are served, in insertion order."""
+        with self.lock:
+            history, now = self.histories.get(resource_id, History()), datetime.now(UTC)
+            return [decode_raw(msgspec.json.encode(version.document(now))) for version in history.versions.values()]
+
     def expire(self, n: int = 1) -> None:
         """Remove the ``n`` logs with the oldest ``logged_at``; versions keep their logs."""
         with self.lock:
