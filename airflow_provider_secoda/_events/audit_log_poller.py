@@ -12,7 +12,7 @@ from airflow_provider_secoda._events.catch_up import CatchUp, distribute, laggin
 from airflow_provider_secoda._events.resource_poller import ResourcePoller, now_instant
 from airflow_provider_secoda._events.version_watcher import VersionWatcher
 from airflow_provider_secoda.client._api.timestamps import format_instant
-from airflow_provider_secoda.client._audit_logs.follow import AuditLogFollower
+from airflow_provider_secoda.client._following.follower import AuditLogFollower
 from airflow_provider_secoda.client.errors import SecodaIncompleteError, SecodaPermissionError
 from airflow_provider_secoda.client.filters import Filter
 from airflow_provider_secoda.hooks._metrics import record_log_metrics
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_secoda._events.watchers import Watcher
     from airflow_provider_secoda.client._api.timestamps import Instant
-    from airflow_provider_secoda.client._audit_logs.follow import PollResult
+    from airflow_provider_secoda.client._following.follower import PollResult
     from airflow_provider_secoda.hooks._shared_client import SharedClient
 
 log = logging.getLogger(__name__)

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_secoda._events.background import FailureBackoff
 from airflow_provider_secoda._events.watchers import MAX_PENDING, read_log_fields
-from airflow_provider_secoda.client._audit_logs.follow import read_span
 from airflow_provider_secoda.client._audit_logs.output import TooManyLogsError, WindowReport
 from airflow_provider_secoda.client._audit_logs.window import format_window
+from airflow_provider_secoda.client._following.follower import read_span
 from airflow_provider_secoda.client.errors import SecodaIncompleteError
 from airflow_provider_secoda.hooks._metrics import record_log_metrics
 

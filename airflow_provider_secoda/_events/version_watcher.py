@@ -14,7 +14,7 @@ from airflow_provider_secoda._events.background import FailureBackoff
 from airflow_provider_secoda._events.watchers import Event, LogFields, Watcher
 from airflow_provider_secoda._storable import storable, storable_result
 from airflow_provider_secoda.client._api.timestamps import parse_optional_instant
-from airflow_provider_secoda.client._audit_logs.known_logs import LATE
+from airflow_provider_secoda.client._following.known_logs import LATE
 from airflow_provider_secoda.client._versions.history import Baseline, Match, VersionEntry
 from airflow_provider_secoda.client._versions.poll import poll_versions
 

@@ -18,7 +18,7 @@ from airflow_provider_secoda._events.cursors import MAX_DELIVERED, Cursor, Curso
 from airflow_provider_secoda._storable import storable, storable_result
 from airflow_provider_secoda.client._api.fields import participant
 from airflow_provider_secoda.client._api.json_checks import load
-from airflow_provider_secoda.client._audit_logs.known_logs import LATE
+from airflow_provider_secoda.client._following.known_logs import LATE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping

@@ -145,7 +145,7 @@ def write_parquet(local_path: str | Path, records: Iterable[bytes]) -> dict[str,
                     group = pa.ipc.open_stream(pa.py_buffer(sink.mapped)).read_all()
                     writer.write_table(group, row_group_size=GROUP_ROWS)
                     group = sink.mapped = None
-                    # Otherwise Arrow's allocator keeps memory that is no longer used.
+                    # Otherwise Arrow's allocator keeps unused memory.
                     pa.default_memory_pool().release_unused()
     counts: dict[str, dict[str, int]] = {}
     for (path, reason), count in sorted((+untyped).items()):

@@ -130,7 +130,7 @@ class LocalTarget:
             self._copy(source, os.replace)
 
     def create(self, source: Path) -> None:
-        """Copy a local file here, completely or not at all, if there is no file.
+        """Copy a local file here, completely or not at all, unless a file exists.
 
         Where the storage has no such operation (a file system without hard links, an old client of an object store), an
         existing file is replaced.

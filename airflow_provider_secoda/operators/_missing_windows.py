@@ -26,8 +26,8 @@ def missing_windows(
     """Return the windows whose file has not been written yet, oldest first, for runs that have no window.
 
     The windows follow one another from ``start`` on, and all have the length ``every``, measured in UTC. A window is
-    returned as soon as it is over, as long as there is no manifest of a file at its path. So the files have no gap and
-    no overlap, however often, in which order and by what runs are started: the only state is the files. The result is
+    returned once it is over, until a file at its path has a manifest. So the files have neither gaps nor overlaps,
+    however often, in which order and by what runs are started: the only state is the files. The result is
     what ``expand_kwargs`` takes::
 
         PATH = "s3://my_conn@my-bucket/audit_logs/{start:%Y-%m-%d}.jsonl"

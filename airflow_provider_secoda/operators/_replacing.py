@@ -79,7 +79,7 @@ class ReplaceCheck:
 
     @contextmanager
     def _manifest(self) -> Iterator[tuple[Mapping[str, Any], Iterator[tuple[str, str]]] | None]:
-        """Read the manifest of the file: its header and records; None if there is no manifest."""
+        """Read the manifest of the file: its header and records; None without a manifest."""
         manifest = manifest_path(self.path)
         file = resolve_target(manifest).open_if_exists()
         if file is None:

@@ -140,7 +140,7 @@ class SecodaVersionHistorySensor(ResourceLineage, BaseSensorOperator):
             self._keep_texts()
             if next_method == "__fail__":
                 if timed_out(kwargs):
-                    # The triggerer may have been down, so poll once more, unless there is no time for it.
+                    # The triggerer may have been down, so poll once more if time is left.
                     may_poll = not self._execution_timeout_is_shorter()
                     return (may_poll and self._poll(context)) or self._end_deferral(context)
                 error = raised_in_trigger(kwargs)

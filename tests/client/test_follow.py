@@ -10,10 +10,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_secoda.client._api.flow import Response
-from airflow_provider_secoda.client._audit_logs import follow, known_logs
-from airflow_provider_secoda.client._audit_logs.follow import AuditLogFollower, PollResult, read_span
-from airflow_provider_secoda.client._audit_logs.known_logs import LATE, OVERLAP, SWEEP_ANYHOW, SWEEP_EVERY
 from airflow_provider_secoda.client._audit_logs.output import TooManyLogsError, WindowReport
+from airflow_provider_secoda.client._following import follower as following
+from airflow_provider_secoda.client._following import known_logs
+from airflow_provider_secoda.client._following.follower import AuditLogFollower, PollResult, read_span
+from airflow_provider_secoda.client._following.known_logs import LATE, OVERLAP, SWEEP_ANYHOW, SWEEP_EVERY
 from airflow_provider_secoda.client.errors import SecodaError, SecodaIncompleteError, SecodaServerError
 from airflow_provider_secoda.client.filters import Filter, exact
 from tests.client.model import Model, drive, instant, log
@@ -137,7 +138,7 @@ def test_what_stays_unreadable_is_given_up_with_a_reason():
     """A tie that comes in another order each time cannot be read: after five tries the follower says so and goes on."""
     model = Model(with_a_tie(), page_size=5, ties="shuffled", sort="tie_breaker_refused")
     followed = AuditLogFollower()
-    for _ in range(follow.MAX_INCOMPLETE):
+    for _ in range(following.MAX_INCOMPLETE):
         with pytest.raises(SecodaIncompleteError) as error:
             run(followed.poll(BEGIN), model)
     result = run(followed.poll(BEGIN), model)
@@ -155,7 +156,7 @@ def test_a_sweep_that_stays_incomplete_is_given_up_with_a_reason():
     for _ in range(23):
         add(model, BEGIN + 600 * SECOND)
     model.ties = "shuffled"
-    for turn in range(follow.MAX_INCOMPLETE):
+    for turn in range(following.MAX_INCOMPLETE):
         with pytest.raises(SecodaIncompleteError):
             run(followed.poll(BEGIN + SWEEP_ANYHOW), model, seed=turn)
     result = run(followed.poll(BEGIN + SWEEP_ANYHOW), model)
@@ -437,7 +438,7 @@ def test_a_failure_during_a_burst_loses_nothing():
 @pytest.mark.parametrize("sort", ["honoured", "ignored"])
 def test_many_logs_are_read_in_pieces(monkeypatch, sort):
     """If there are more logs than may be kept in memory, the poll returns where they begin, and continues."""
-    monkeypatch.setattr(follow, "MAX_LOGS", 50)
+    monkeypatch.setattr(following, "MAX_LOGS", 50)
     monkeypatch.setattr(known_logs, "MAX_SWEPT", 25)
     model = Model(spaced(100), page_size=10, sort=sort)
     follower = Follower(model)

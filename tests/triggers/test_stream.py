@@ -262,8 +262,8 @@ async def test_a_long_backlog_is_read_in_pieces(sandbox, supervisor, monkeypatch
     monkeypatch.setattr(catch_up, "MAX_PENDING", 30)
     monkeypatch.setattr(catch_up, "_FIRST", 1_000_000)
     monkeypatch.setattr(catch_up, "_FEW", 5)
-    monkeypatch.setattr("airflow_provider_secoda.client._audit_logs.follow.MAX_LOGS", 40)
-    monkeypatch.setattr("airflow_provider_secoda.client._audit_logs.known_logs.MAX_SWEPT", 20)
+    monkeypatch.setattr("airflow_provider_secoda.client._following.follower.MAX_LOGS", 40)
+    monkeypatch.setattr("airflow_provider_secoda.client._following.known_logs.MAX_SWEPT", 20)
 
     async with Triggerer(supervisor) as triggerer:
         triggerer.start(1, logs(), "one")
@@ -311,8 +311,8 @@ async def test_a_watcher_with_a_full_queue_catches_up_later(sandbox, supervisor,
 async def test_many_logs_between_two_polls(sandbox, supervisor, monkeypatch):
     """More logs between two polls than fit into memory are read in pieces, each delivered once."""
     monkeypatch.setattr(catch_up, "_FIRST", 1_000_000)
-    monkeypatch.setattr("airflow_provider_secoda.client._audit_logs.follow.MAX_LOGS", 150)
-    monkeypatch.setattr("airflow_provider_secoda.client._audit_logs.known_logs.MAX_SWEPT", 75)
+    monkeypatch.setattr("airflow_provider_secoda.client._following.follower.MAX_LOGS", 150)
+    monkeypatch.setattr("airflow_provider_secoda.client._following.known_logs.MAX_SWEPT", 75)
 
     async with Triggerer(supervisor) as triggerer:
         triggerer.start(1, logs(), "one")

@@ -21,7 +21,7 @@ from airflow_provider_secoda._events.watchers import LogFields, LogWatcher
 from airflow_provider_secoda.client._api.audit_log_page import Log
 from airflow_provider_secoda.client._api.flow import Response
 from airflow_provider_secoda.client._api.timestamps import format_instant, parse_instant
-from airflow_provider_secoda.client._audit_logs.known_logs import LATE
+from airflow_provider_secoda.client._following.known_logs import LATE
 from airflow_provider_secoda.client._http.exchange import exchange
 from airflow_provider_secoda.client._http.retry import RetryPolicy
 from airflow_provider_secoda.client.errors import SecodaIncompleteError, SecodaTimeoutError

@@ -1,1 +1,1 @@
-"""Read a time window of the audit logs from numbered pages, and follow the log. Nothing in this package sends."""
+"""Read a time window of the audit logs from numbered pages. Nothing in this package sends."""

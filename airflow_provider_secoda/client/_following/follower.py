@@ -13,7 +13,7 @@ found in two ways:
 
 When nothing happens, a poll is **one request**: page 1. It suffices when it is in order and shows a log older than the
 time down to which the poll reads, or is the complete listing: one answer is one instant. What it does not show is read
-like a window (:mod:`.read_direction`, :mod:`.window`).
+like a window (``_audit_logs/read_direction.py``, ``_audit_logs/window.py``).
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from airflow_provider_secoda.client._audit_logs.consistency import (
     check_only_page,
     check_page_order,
 )
-from airflow_provider_secoda.client._audit_logs.known_logs import LATE, KnownLogs
 from airflow_provider_secoda.client._audit_logs.listing import Listing
 from airflow_provider_secoda.client._audit_logs.open_listing import open_listing
 from airflow_provider_secoda.client._audit_logs.output import EmittedLogs, TooManyLogsError, WindowReport, collect_logs
 from airflow_provider_secoda.client._audit_logs.read_direction import read_in_direction
 from airflow_provider_secoda.client._audit_logs.window import WindowQuery, read_window
+from airflow_provider_secoda.client._following.known_logs import LATE, KnownLogs
 from airflow_provider_secoda.client.errors import (
     SecodaError,
     SecodaIncompleteError,

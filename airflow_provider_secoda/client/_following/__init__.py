@@ -1,0 +1,1 @@
+"""Follow the audit log: at each poll, return the logs that were stored since the last one. Nothing here sends."""
