@@ -14,7 +14,7 @@ from tests.helpers.crash_checks import Bucket, Directory, check, check_complete,
 # Parts of all bytes that are received: before the first answer, in the search, during pages that are read concurrently.
 READ = [("received", part) for part in (0, 0.02, 0.6)]
 # What is about to be sent, or how much of all was.
-UPLOAD = [("before", rb"DELETE "), ("sent", 0.5), ("before", rb"PUT \S+\.manifest\.json ")]
+UPLOAD = [("before", rb"DELETE "), ("sent", 0.5), ("before", rb"PUT \S+\.manifest ")]
 UPLOAD_OF_PARTS = [("sent", 0.6)]
 MANY = tuple(n / 40 for n in range(40))
 

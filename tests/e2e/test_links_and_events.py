@@ -79,10 +79,10 @@ def test_a_sensor_links_to_its_resource(standalone, linked, task_id):
 
 
 def test_no_link_rather_than_a_wrong_one(standalone, linked):
-    """There is no link if the connection has no URL of pages, and for a file on a worker's disk."""
+    """A connection without a URL of pages has an empty link, and a file on a worker's disk has none."""
     run_id, _, _ = linked
     assert standalone.links("linked", run_id, "unlinked") == {RESOURCE: None}
-    assert standalone.links("linked", run_id, "fetch") == {"Output": None}
+    assert standalone.links("linked", run_id, "fetch") == {}
 
 
 def test_the_event_of_an_outlet_contains_the_summary(standalone, linked):
@@ -106,10 +106,7 @@ def test_the_documented_dag_is_run_by_the_event(standalone, linked):
 
 
 def test_a_link_without_a_url_is_not_pushed(standalone, linked):
-    """For a link without a URL, no XCom is pushed on Airflow 2; Airflow 3 itself pushes an empty one."""
+    """For a file on a worker's disk, no XCom with a link is pushed."""
     run_id, _, _ = linked
-    if airflow_runs.version() < (3,):
-        with pytest.raises(LookupError):
-            standalone.xcom("linked", run_id, "fetch", "_link_SecodaOutputLink")
-    else:
-        assert not standalone.xcom("linked", run_id, "fetch", "_link_SecodaOutputLink")
+    with pytest.raises(LookupError):
+        standalone.xcom("linked", run_id, "fetch", "_link_SecodaOutputLink")
