@@ -45,7 +45,7 @@ TASKS = {
         "AirflowSensorTimeout",
     ),
     # Airflow applies `execution_timeout` to each process of a task that is rescheduled.
-    "reschedule": ("sensor({0!r}, 25, 15, mode='reschedule')", "AirflowSensorTimeout"),
+    "reschedule": ("sensor({0!r}, 45, 35, mode='reschedule')", "AirflowSensorTimeout"),
 }
 
 

@@ -200,9 +200,9 @@ def test_a_directory_without_permission_is_found_before_the_window_is_read(tmp_p
 @pytest.mark.parametrize(
     ("url", "package", "libraries"),
     [
-        ("s3://my_conn@bucket/logs.jsonl", "apache-airflow-providers-amazon[s3fs]", ["s3fs"]),
+        ("s3://used_here_only@bucket/logs.jsonl", "apache-airflow-providers-amazon[s3fs]", ["s3fs"]),
         ("gs://bucket/logs.jsonl", "apache-airflow-providers-google", ["gcsfs"]),
-        ("abfs://my_conn@container/logs.jsonl", "apache-airflow-providers-microsoft-azure", ["adlfs"]),
+        ("abfs://used_here_only@container/logs.jsonl", "apache-airflow-providers-microsoft-azure", ["adlfs"]),
         ("hdfs://host/logs.jsonl", "of Airflow that supports its scheme", []),
         ("wasb://container/logs.jsonl", "of Airflow that supports its scheme", []),
     ],

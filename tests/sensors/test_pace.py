@@ -38,10 +38,11 @@ def ids(entries):
 def test_poke_interval_is_honoured(sandbox, mode):
     """Pauses are never shorter than poke_interval, and not much more than a tenth longer."""
     outcome(make(mode, poke_interval=1, timeout=2.5))
-    *pauses, last = gaps(sandbox)
-    assert len(pauses) == 2
-    assert all(1 <= pause < 1.1 + SLACK for pause in pauses)
-    assert last < 1
+    first, second, *rest = gaps(sandbox)
+    assert all(1 <= pause < 1.1 + SLACK for pause in (first, second))
+    # The last poll is at the timeout. Airflow measures with another clock, by which that may be a moment too early.
+    assert sum(rest) < 1
+    assert len(rest) in {1, 2}
 
 
 def pauses_after(seconds, task):
