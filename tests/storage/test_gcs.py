@@ -72,7 +72,7 @@ def test_a_refused_upload_changes_nothing(bucket, refuse, records, pattern, nth)
         assert len(found) >= nth
     assert {key: bucket.read(key) for key in bucket.keys("refused/")} == before
     assert not bucket.unfinished()
-    assert sorted(before) == ["refused/a.jsonl", "refused/_manifests/_a.jsonl.manifest"]
+    assert sorted(before) == ["refused/_manifests/_a.jsonl.manifest", "refused/a.jsonl"]
 
 
 def test_permission_to_create_is_enough(bucket, refuse):
