@@ -78,6 +78,9 @@ def settings(home: Path, port: int) -> dict[str, str]:
             # A scheduler that was killed counts as gone after the threshold; only then are its tasks started again.
             "scheduler_health_check_threshold": 10,
             "orphaned_tasks_check_interval": 2,
+            # Before Airflow 3, the worker of a task that ends schedules the next task, too. SQLite cannot lock rows, so
+            # the worker may overwrite what the scheduler has done in the meantime, and the next task runs twice.
+            "schedule_after_task_execution": False,
         },
         "dag_processor": {"refresh_interval": 1, "bundle_refresh_check_interval": 1},
         # A triggerer that was killed counts as away after the threshold; only then are its triggers taken over.
