@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.helpers import airflow_runs
+from tests.helpers.file_size_limit import file_size_limit
 
 DAGS = """
 from datetime import datetime, timezone
@@ -112,17 +113,15 @@ def run(dags: dict[str, Any], job: dict[str, Any]) -> int:
     from tests.crash.crash_points import Points, die, interrupt
 
     points = Points(job["at"] and tuple(job["at"]), {"die": die, "interrupt": interrupt}[job["act"]])
-    if job["file_size"]:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (job["file_size"], resource.RLIM_INFINITY))
     if job["watch"]:
         points.watch()
     try:
-        ran = airflow_runs.run_dag(dags[job["dag"]], run_conf=job["conf"])
+        with file_size_limit(job["file_size"] or resource.RLIM_INFINITY):
+            ran = airflow_runs.run_dag(dags[job["dag"]], run_conf=job["conf"])
         left = {"state": ran.state, "log": ran.log, "returned": ran.xcoms.get("task")}
     except BaseException:  # noqa: BLE001 - some versions raise what the task raised
         left = {"state": "failed", "log": traceback.format_exc(), "returned": None}
     sys.settrace(None)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     left |= {"points": [[*line, times] for line, times in points.seen.items()], "turns": points.turns}
     Path(job["report"]).write_text(json.dumps(left))
     return 0 if left["state"] == "success" else 1

@@ -44,8 +44,8 @@ TASKS = {
         "sensor({0!r}, 6, 3600, deferrable=True, start_from_trigger=True)",
         "AirflowSensorTimeout",
     ),
-    # Airflow applies `execution_timeout` to each process of a task that is rescheduled.
-    "reschedule": ("sensor({0!r}, 45, 35, mode='reschedule')", "AirflowSensorTimeout"),
+    # Airflow applies `execution_timeout` to each process of a task that is rescheduled. This one takes longest.
+    "reschedule": ("sensor({0!r}, 45, 35, mode='reschedule', priority_weight=2)", "AirflowSensorTimeout"),
 }
 
 

@@ -34,6 +34,7 @@ with DAG("linked", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=timezon
         end=END,
         output_path=OUTPUT,
         outlets=[Asset("file:///audit_logs")],
+        settle=12,
     )
 """
 PAGE = "https://secoda.example.com/metric/metric%2F1/history"

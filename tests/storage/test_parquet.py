@@ -1,7 +1,6 @@
 """Parquet files: documented fields as typed columns, and every record as it was sent."""
 
 import json
-import resource
 import subprocess
 import sys
 from datetime import datetime, timedelta, timezone
@@ -15,6 +14,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_secoda._storage import parquet
 from airflow_provider_secoda._storage.formats import write_local_file
+from tests.helpers.file_size_limit import file_size_limit
 
 LOG = {
     "id": "log-1",
@@ -264,11 +264,6 @@ def test_memory_is_flat(tmp_path):
 
 def test_full_disk(tmp_path):
     """A full disk is an error, also where the rows of a row group wait, and leaves no temporary file."""
-    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, limit[1]))
-    try:
-        with pytest.raises(OSError, match="too large"):
-            write_local_file(tmp_path / "x.parquet", "parquet", [b'{"id":"%s"}' % bytes(1500).hex().encode()] * 1_000)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    with pytest.raises(OSError, match="too large"), file_size_limit(1 << 20):
+        write_local_file(tmp_path / "x.parquet", "parquet", [b'{"id":"%s"}' % bytes(1500).hex().encode()] * 1_000)
     assert [path.name for path in tmp_path.iterdir()] == ["x.parquet"]

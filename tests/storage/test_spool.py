@@ -1,7 +1,6 @@
 """The spool: order, each record once, no record lost, no file left, bounded memory."""
 
 import pickle
-import resource
 import sqlite3
 import subprocess
 import sys
@@ -12,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_secoda._storage.spool import ContradictionError, Spool
+from tests.helpers.file_size_limit import file_size_limit
 
 # Ids that a wrong sort would order differently: NUL, lone surrogates, code points beyond 16 bits.
 ANY_TEXT = st.text("\0 aZé\u2028\ud800\udfff\uffff\U0001f600")
@@ -105,11 +105,5 @@ def test_memory_is_flat():
 
 def test_full_disk():
     """A full disk is an error, not an incomplete result."""
-    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
-    with Spool() as spool:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, limit[1]))
-        try:
-            with pytest.raises(sqlite3.Error):
-                spool.add((at, str(at), bytes(1500)) for at in range(20_000))
-        finally:
-            resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    with Spool() as spool, pytest.raises(sqlite3.Error), file_size_limit(1 << 20):
+        spool.add((at, str(at), bytes(1500)) for at in range(20_000))

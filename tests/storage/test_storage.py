@@ -4,7 +4,6 @@ import gzip
 import hashlib
 import json
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 
 from airflow_provider_secoda._storage.spool import Spool
 from airflow_provider_secoda._storage.write import WrittenFile, write_atomically
+from tests.helpers.file_size_limit import file_size_limit
 
 RECORDS = [b'{"id":"%d","n":2.50}' % n for n in range(1000)]
 LINES = b"".join(record + b"\n" for record in RECORDS)
@@ -165,13 +165,8 @@ def test_a_directory_at_the_path(tmp_path):
 
 def test_full_disk(tmp_path):
     """A full disk raises its own error and leaves no file."""
-    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (len(LINES) // 2, limit[1]))
-    try:
-        with pytest.raises(OSError, match="File too large"):
-            write_atomically(RECORDS, str(tmp_path / "today.jsonl"))
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    with pytest.raises(OSError, match="File too large"), file_size_limit(len(LINES) // 2):
+        write_atomically(RECORDS, str(tmp_path / "today.jsonl"))
     assert list(tmp_path.iterdir()) == []
 
 
