@@ -196,6 +196,23 @@ def test_a_trigger_that_is_started_too_late(sandbox):
     assert time.monotonic() - began < 1
 
 
+@pytest.mark.parametrize("found", [False, True])
+def test_the_timeout_of_airflow_at_the_moment_of_the_event(sandbox, found):
+    """Airflow's timeout and the trigger's event can be written to one task: the event counts, as if it came first."""
+    steps = Steps()
+    assert outcome(make("deferrable", timeout=0.3), steps=steps)[0] == "failed"
+    if found:
+        sandbox.workspace.add_version("R", id="new")
+    event = asyncio.run(first(instance(json.dumps(steps.deferrals[0].trigger.serialize())))).payload
+    task = make("deferrable", timeout=0.3)
+    if found:
+        assert ids(task.resume_execution("__fail__", {"event": event}, context())) == ["new"]
+        return
+    with pytest.raises(Exception, match="No new version of resource R since") as raised:
+        task.resume_execution("__fail__", {"event": event}, context())
+    assert type(raised.value).__name__ == "AirflowSensorTimeout"
+
+
 def test_other_failures_of_airflow_are_not_changed(sandbox):
     """Failures in the triggerer that are not Secoda's keep Airflow's exception, and may be retried."""
     task = make("deferrable")
