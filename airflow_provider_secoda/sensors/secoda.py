@@ -139,8 +139,8 @@ class SecodaVersionHistorySensor(ResourceLineage, BaseSensorOperator):
         with unwrap_errors_for_retry_policy(self), apply_soft_fail(self):
             self._keep_texts()
             if next_method == "__fail__" and "event" in kwargs:
-                # The trigger's deadline and Airflow's timeout are the same moment. Airflow does not lock the task, so it
-                # can have the method of the timeout and the arguments of the event.
+                # The trigger's deadline and Airflow's timeout are the same moment, and Airflow does not lock the task.
+                # So it can have the method of the timeout and the arguments of the event.
                 next_method = "execute_complete"
             if next_method == "__fail__":
                 if timed_out(kwargs):
