@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+import tempfile
 import time
 import urllib.request
 from datetime import datetime, timedelta
@@ -28,17 +29,17 @@ def main(job: dict[str, Any], folder: Path) -> dict[str, Any]:
     url = job["sandbox"]["url"]
     read = import_module(f"readers.{job['reader']}").make(job)
     start, end = (datetime.fromisoformat(job[edge]) for edge in ("start", "end"))
-    output = folder / f"out.{job.get('format', 'jsonl')}"
+    output = _new_output(folder, job)
     if job.get("warm_up", True):
         head = datetime.fromisoformat(job["head"])
         read(head - timedelta(minutes=1), head, output)
-        output.unlink(missing_ok=True)
     _ask(url, "/sandbox/stats")
     began = memory_usage.start()
     walls, busy, notes, requests = [], [], [], 0
     for _ in range(job["runs"]):
         time.sleep(0.2)  # what the last run still had under way is over
         _ask(url, "/sandbox/reset-stats", b"")
+        output = _new_output(folder, job)
         clock, processor = time.perf_counter(), time.process_time()
         note = read(start, end, output)
         walls.append(time.perf_counter() - clock)
@@ -53,6 +54,11 @@ def main(job: dict[str, Any], folder: Path) -> dict[str, Any]:
         "start": began, "peak": peak, "records": records, "notes": notes,
         "ids": ids if job.get("keep_ids", True) else None,
     }  # fmt: skip
+
+
+def _new_output(folder: Path, job: dict[str, Any]) -> Path:
+    """Return the path of a file in a directory of its own: no run replaces the file of another one."""
+    return Path(tempfile.mkdtemp(dir=folder), f"out.{job.get('format', 'jsonl')}")
 
 
 def _ids(path: Path) -> list[str]:

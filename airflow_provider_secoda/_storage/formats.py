@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import importlib.util
+import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,8 @@ _SUFFIXES = {
     ".ndjson.gz": "jsonl.gz",
     ".parquet": "parquet",
 }
+
+_BUFFER_BYTES = 1 << 17
 
 
 def format_of(path: str) -> str:
@@ -68,13 +71,16 @@ def write_local_file(
 
         return write_parquet(local_path, records)
     lines = (_one_line(raw) + b"\n" for raw in records)
-    with Path(local_path).open("wb") as file:
+    with Path(local_path).open("wb", buffering=_BUFFER_BYTES) as file:
         if file_format == "jsonl":
             file.writelines(lines)
         else:
             # The header contains neither a time nor a file name: two writes must give equal bytes.
-            with gzip.GzipFile("", "wb", compresslevel=6, fileobj=file, mtime=0) as packed:
-                packed.writelines(lines)
+            with (
+                gzip.GzipFile("", "wb", compresslevel=6, fileobj=file, mtime=0) as packed,
+                io.BufferedWriter(packed, _BUFFER_BYTES) as buffer,
+            ):
+                buffer.writelines(lines)
     return None
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
+from json.encoder import encode_basestring_ascii
 from typing import IO, TYPE_CHECKING, Any
 
 from airflow_provider_secoda._persisted import MANIFEST_VERSION
@@ -68,7 +69,6 @@ class ManifestBuilder:
     def __init__(self, file_format: str) -> None:
         self._format = file_format
         self._lines = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `__exit__`
-        self._count = 0
 
     def __enter__(self) -> Self:
         return self
@@ -81,21 +81,23 @@ class ManifestBuilder:
 
         :param records: (timestamp, id, the record as JSON bytes), as :class:`~.spool.Spool` yields them
         """
+        separator = ""
         for _, log_id, raw in records:
             digest = hashlib.sha256(stored(self._format, raw)).hexdigest()
-            line = f"    {json.dumps([log_id, digest])}"  # a lone surrogate stays an escape
-            self._lines.write((",\n" if self._count else "").encode() + line.encode())
-            self._count += 1
+            # As `json.dumps` encodes them: a lone surrogate stays an escape.
+            self._lines.write(f'{separator}    [{encode_basestring_ascii(log_id)}, "{digest}"]'.encode())
+            separator = ",\n"
             yield raw
 
     def manifest(self, header: Mapping[str, Any]) -> Iterator[bytes]:
         """Yield the manifest of the collected records in chunks."""
         head = json.dumps({"manifest_version": MANIFEST_VERSION, **header}, indent=2).encode()
         yield head.removesuffix(b"\n}") + b",\n" + _OPEN
+        empty = self._lines.tell() == 0
         self._lines.seek(0)
         while chunk := self._lines.read(1 << 20):
             yield chunk
-        yield (b"\n" if self._count else b"") + _CLOSE
+        yield (b"" if empty else b"\n") + _CLOSE
 
 
 def read_manifest(file: IO[bytes]) -> tuple[dict[str, Any], Iterator[tuple[str, str]]]:

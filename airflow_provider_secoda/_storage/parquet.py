@@ -1,121 +1,31 @@
-"""Write records as Parquet: the documented fields as typed columns, and the record as it was sent in column ``raw``.
+"""Write records as Parquet, with the columns of :mod:`.columns`.
 
-The columns are those of :data:`~airflow_provider_secoda.client._api.fields.AUDIT_LOG`. Import this module only to
-write: it needs pyarrow, which is an extra.
+Import this module only to write: it needs pyarrow, which is an extra.
 """
 
 from __future__ import annotations
 
-import json
 import mmap
-import re
 import tempfile
 from collections import Counter
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import IO, TYPE_CHECKING
 
-import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from airflow_provider_secoda.client._api.decoding import decode_instant
-from airflow_provider_secoda.client._api.fields import AUDIT_LOG
-from airflow_provider_secoda.client._api.json_checks import load, replace_half_pairs
+from airflow_provider_secoda._storage.columns import SCHEMA, batch_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator
 
-    _Json: TypeAlias = bytes | msgspec.Raw
-
-#: How many values of a column are not as they were sent, by the path of the field and the reason.
-Untyped: TypeAlias = "Counter[tuple[str, str]]"
+    from airflow_provider_secoda._storage.columns import Untyped
 
 # Python objects need about ten times the memory that Arrow needs for the same values, so few rows are objects at a
 # time. A record may be large, so bytes count too.
 _BATCH_ROWS, _BATCH_BYTES = 256, 1 << 20
 #: The size of a row group, in rows and in bytes of ``raw``, whichever is reached first.
 GROUP_ROWS, GROUP_BYTES = 100_000, 64 << 20
-_HALF_PAIR = re.compile("[\ud800-\udfff]")
-
-
-class _Column(NamedTuple):
-    """A column or a part of one: its type, how to read its value from JSON, and the path of the field.
-
-    ``read`` raises :class:`msgspec.DecodeError` for a value of another type.
-    """
-
-    type: pa.DataType
-    read: Callable[[_Json, Untyped], Any]
-    path: str
-
-
-def _value(column: _Column, value: _Json | None, untyped: Untyped) -> Any:
-    """Return a value, or None if it is missing or cannot be typed: ``raw`` still contains it."""
-    if value is None:
-        return None
-    try:
-        return column.read(value, untyped)
-    except msgspec.DecodeError:
-        untyped[column.path, "wrong_type"] += 1
-    except ValueError:
-        untyped[column.path, "not_a_timestamp"] += 1
-    return None
-
-
-_string_or_null = msgspec.json.Decoder(str | None).decode
-_boolean_or_null = msgspec.json.Decoder(bool | None).decode
-_object_or_null = msgspec.json.Decoder(dict[str, msgspec.Raw] | None).decode
-_array_or_null = msgspec.json.Decoder(list[msgspec.Raw] | None).decode
-
-
-def _instant_or_null(value: _Json) -> int | None:
-    return None if bytes(value) == b"null" else decode_instant(value)
-
-
-def _json_text(value: _Json) -> str | None:
-    text = bytes(value).decode()
-    return None if text == "null" else text
-
-
-_READERS: dict[str, tuple[pa.DataType, Callable[[_Json], Any]]] = {
-    "string": (pa.string(), _string_or_null),
-    "boolean": (pa.bool_(), _boolean_or_null),
-    "date-time": (pa.timestamp("us", tz="UTC"), _instant_or_null),
-    "object": (pa.string(), _json_text),
-}
-
-
-def _column(kind: Any, path: str) -> _Column:
-    """Return the column of a documented type: the name of a type, a mapping of fields, or a list of one type."""
-    if isinstance(kind, dict):
-        return _struct({name: _column(inner, f"{path}.{name}".lstrip(".")) for name, inner in kind.items()}, path)
-    if isinstance(kind, list):
-        return _list(_column(kind[0], f"{path}[]"), path)
-    data_type, read = _READERS[kind]
-    return _Column(data_type, lambda value, _: read(value), path)
-
-
-def _struct(columns: Mapping[str, _Column], path: str) -> _Column:
-    def read(value: _Json, untyped: Untyped) -> dict[str, Any] | None:
-        fields = _object_or_null(value)
-        if fields is None:
-            return None
-        return {name: _value(each, fields.get(name), untyped) for name, each in columns.items()}
-
-    return _Column(pa.struct([(name, each.type) for name, each in columns.items()]), read, path)
-
-
-def _list(item: _Column, path: str) -> _Column:
-    def read(value: _Json, untyped: Untyped) -> list[Any] | None:
-        items = _array_or_null(value)
-        return None if items is None else [_value(item, each, untyped) for each in items]
-
-    return _Column(pa.list_(item.type), read, path)
-
-
-_RECORD = _column(AUDIT_LOG, "")
-#: The columns of a file, and their types.
-SCHEMA = pa.schema([*_RECORD.type, ("raw", pa.string())])
 
 
 def write_parquet(local_path: str | Path, records: Iterable[bytes]) -> dict[str, dict[str, int]]:
@@ -202,26 +112,3 @@ def _batches(records: Iterable[bytes]) -> Iterator[list[bytes]]:
             waiting, size = [], 0
     if waiting:
         yield waiting
-
-
-def batch_of(records: list[bytes], untyped: Untyped) -> pa.RecordBatch:
-    """Return records as rows of a file, and count the values that are not as they were sent."""
-    rows = []
-    for raw in records:
-        text = replace_half_pairs(raw)
-        row = _value(_RECORD, text, untyped) or {}
-        if text != raw:
-            _count_half_pairs(load(raw), AUDIT_LOG, "", untyped)
-        rows.append(row | {"raw": raw.decode()})
-    return pa.RecordBatch.from_pylist(rows, SCHEMA)
-
-
-def _count_half_pairs(value: Any, kind: Any, path: str, untyped: Untyped) -> None:
-    if isinstance(kind, dict):
-        for name, inner in kind.items() if isinstance(value, dict) else ():
-            _count_half_pairs(value.get(name), inner, f"{path}.{name}".lstrip("."), untyped)
-    elif isinstance(kind, list):
-        for item in value if isinstance(value, list) else ():
-            _count_half_pairs(item, kind[0], f"{path}[]", untyped)
-    elif kind == "object" or (kind == "string" and isinstance(value, str)):
-        untyped[path, "half_surrogate_pair"] += bool(_HALF_PAIR.search(json.dumps(value, ensure_ascii=False)))

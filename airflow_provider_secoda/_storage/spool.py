@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from typing import TYPE_CHECKING
 
 from airflow_provider_secoda._storage.scratch_database import ScratchDatabase, decode_text, encode_text
@@ -17,7 +18,8 @@ CREATE TABLE record (at INTEGER NOT NULL, id BLOB NOT NULL, raw BLOB NOT NULL);
 CREATE UNIQUE INDEX by_id ON record (id);
 CREATE INDEX by_time ON record (at, id);
 """
-_INSERT = "INSERT INTO record VALUES (?, ?, ?) ON CONFLICT (id) DO NOTHING"
+# No timestamp may be NULL: an id that comes with another timestamp is an error, one with the same is ignored.
+_INSERT = "INSERT INTO record VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE SET at = NULL WHERE at <> excluded.at"
 # Two subqueries: SQLite finds a lone min or max in the index, but reads all rows for both.
 _TIME_RANGE = "SELECT (SELECT min(at) FROM record), (SELECT max(at) FROM record)"
 
@@ -46,21 +48,27 @@ class Spool(ScratchDatabase):
         :return: how many were dropped because their id had been added before
         :raises ContradictionError: an id was added before with another timestamp. The records before it are kept.
         """
-        duplicates = 0
-        for at, log_id, raw in records:
-            key = encode_text(log_id)
-            if self.database.execute(_INSERT, (at, key, raw)).rowcount:
-                self.count += 1
-                continue
-            ((first,),) = self.database.execute("SELECT at FROM record WHERE id = ?", (key,))
-            if first != at:
-                raise ContradictionError(
-                    f"Log {log_id!r} was returned with two different timestamps, {format_instant(first)} and "
-                    f"{format_instant(at)}: ids are not unique, or the log was edited during the read. Run the task "
-                    "again"
-                )
-            duplicates += 1
-        return duplicates
+        given, at, log_id = 0, 0, ""
+
+        def rows() -> Iterator[tuple[int, bytes, bytes]]:
+            nonlocal given, at, log_id
+            for at, log_id, raw in records:
+                given += 1
+                yield at, encode_text(log_id), raw
+
+        before = self.database.total_changes
+        try:
+            self.database.executemany(_INSERT, rows())
+        except sqlite3.IntegrityError:
+            ((first,),) = self.database.execute("SELECT at FROM record WHERE id = ?", (encode_text(log_id),))
+            raise ContradictionError(
+                f"Log {log_id!r} was returned with two different timestamps, {format_instant(first)} and "
+                f"{format_instant(at)}: ids are not unique, or the log was edited during the read. Run the task again"
+            ) from None
+        finally:
+            added = self.database.total_changes - before
+            self.count += added
+        return given - added
 
     def __iter__(self) -> Iterator[tuple[int, str, bytes]]:
         """Yield (timestamp, id, raw) in ascending order; can be repeated, but not while :meth:`add` runs."""

@@ -58,7 +58,8 @@ def counting_logs(batches: Iterable[list[Log]], secoda_conn_id: str) -> Iterator
     try:
         for batch in batches:
             count += len(batch)
-            lag = max((value for value in (lag, *(log.lag for log in batch)) if value is not None), default=None)
+            lags = [log.lag for log in batch if log.lag is not None]
+            lag = max(lags if lag is None else [lag, *lags], default=None)
             yield batch
     finally:
         _count("logs", count, secoda_conn_id)

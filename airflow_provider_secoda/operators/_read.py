@@ -64,8 +64,8 @@ class WindowRead:
             concurrency=self.concurrency,
             report=self.report,
         ):
-            lags = (self.max_lag, *(log.lag for log in batch))
-            self.max_lag = max((lag for lag in lags if lag is not None), default=None)
+            lags = [log.lag for log in batch if log.lag is not None]
+            self.max_lag = max(lags if self.max_lag is None else [self.max_lag, *lags], default=None)
             count += len(batch)
             yield batch
             now = time.monotonic()

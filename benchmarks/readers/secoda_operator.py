@@ -87,6 +87,7 @@ def make(job: dict[str, Any]) -> Callable[[datetime, datetime, Path], dict[str, 
     before = memory_usage.now()
     if job.get("format") == "parquet":
         import_module("airflow_provider_secoda._storage.parquet")
+        import_module("pyarrow").array([])  # which imports pandas, if it is installed
     pyarrow = memory_usage.now() - before
     watch = _Watch() if job.get("watch") else None
 

@@ -169,7 +169,7 @@ def test_each_dataset_has_its_schema(lineage):
 
 def test_the_schema_of_a_parquet_file_is_its_own(lineage):
     """The schema of a Parquet file has the names and types of its columns."""
-    from airflow_provider_secoda._storage.parquet import SCHEMA
+    from airflow_provider_secoda._storage.columns import SCHEMA
 
     (written,) = lineage.of("to_bucket")["outputs"]
     reported = written["facets"]["schema"]["fields"]

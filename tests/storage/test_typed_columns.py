@@ -168,6 +168,28 @@ def test_typed_columns_are_what_another_reader_finds(tmp_path_factory, records, 
     }
 
 
+def test_a_wrong_type_changes_no_other_column(tmp_path):
+    """A record with one value of another type has the columns of the same record without it, also next to others."""
+    fields = {"id": "a", "is_legacy": True, "logged_at": "2026-03-01T12:00:00Z", "metadata": {"n": [1.50, None]}}
+    fields |= {"resource_metadata": {"name": "t"}, "event_blocks": [{"value": "v"}, None], "related_resource_ids": []}
+    given = [
+        fields,
+        fields | {"is_legacy": "no"},
+        {"id": "b"},
+        fields | {"resource_metadata": {"name": "t", "type": 1}},
+    ]
+    records = [json.dumps(record).encode() for record in [*given, *given]]
+    counted = write_local_file(tmp_path / "x.parquet", "parquet", records)
+    rows = [{name: value for name, value in row.items() if name != "raw"} for row in columns(tmp_path / "x.parquet")]
+    assert rows[1] == rows[0] | {"is_legacy": None}
+    assert rows[3] == rows[0]
+    assert rows[0]["event_blocks"] == [{"type": None, "style": None, "value": "v"}, None]
+    assert (rows[0]["related_resource_ids"], rows[0]["resource_metadata"]["name"]) == ([], "t")
+    assert {name for name, value in rows[2].items() if value is not None} == {"id"}
+    assert rows[:4] == rows[4:]
+    assert counted == {"is_legacy": {"wrong_type": 2}, "resource_metadata.type": {"wrong_type": 2}}
+
+
 def test_half_a_pair_costs_its_own_value_only(tmp_path):
     """A truncated emoji in a field, in metadata, in an unknown field: all other columns have their values."""
     record = (

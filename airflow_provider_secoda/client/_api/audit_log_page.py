@@ -6,7 +6,7 @@ A log stays the bytes that the API sent: only ``id`` and the timestamps are read
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import msgspec
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 TimestampField: TypeAlias = Literal["logged_at", "created_at"]
 
 
-class Log(NamedTuple):
+class Log(msgspec.Struct, frozen=True, gc=False):
     """One audit log.
 
     :ivar at: the timestamp that was chosen
@@ -61,7 +61,7 @@ class Page:
 _MISSING = msgspec.Raw()
 
 
-class LogHead(msgspec.Struct):
+class LogHead(msgspec.Struct, gc=False):
     """What decisions need of a log; the timestamps may be any JSON, and are empty if they are missing."""
 
     id: str
@@ -84,22 +84,25 @@ def read_audit_logs(response: Response, number: int, field: TimestampField) -> P
     body, (records,) = decode_page(decode_audit_logs, response, "results")
     if is_other_page(body, number):
         return Page(number, (), body.count, body.total_pages)
-    places = (Place("log", number, f"$.results[{index}]") for index in range(len(records)))
-    logs = tuple(_read_log(raw, field, place, response) for raw, place in zip(records, places, strict=True))
-    return Page(number, logs, body.count, body.total_pages)
+    logs = [
+        _read_log(raw, field, Place("log", number, "results", index), response) for index, raw in enumerate(records)
+    ]
+    return Page(number, tuple(logs), body.count, body.total_pages)
 
 
 def _read_log(raw: bytes, field: TimestampField, place: Place, response: Response) -> Log:
     head = decode_record(_decode_head, raw, place, response)
-    times = [head.logged_at, head.created_at, head.updated_at]
-    if name := ambiguous_name_of_log(raw, head.id, sum(time is not _MISSING for time in times)):
+    times = (head.logged_at is not _MISSING) + (head.created_at is not _MISSING) + (head.updated_at is not _MISSING)
+    if name := ambiguous_name_of_log(raw, head.id, times):
         raise place.error(raw, f"gives `{name}` twice, with different values", f".{name}")
+    chosen, other = (head.logged_at, head.created_at) if field == "logged_at" else (head.created_at, head.logged_at)
     try:
-        at = decode_instant(head.logged_at if field == "logged_at" else head.created_at)
+        at = decode_instant(chosen)
     except ValueError as exc:
         raise place.error(raw, f"has no usable `{field}`: {exc}", f".{field}") from None
     try:
-        lag = decode_instant(head.created_at) - decode_instant(head.logged_at)
+        later = decode_instant(other) - at
+        lag = later if field == "logged_at" else -later
     except ValueError:
         lag = None
     return Log(at, _identity(raw, head.id), raw, lag)

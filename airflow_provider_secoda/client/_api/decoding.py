@@ -7,8 +7,8 @@ Shapes: ``v1_ActivityLogOutPaginated`` and ``v1_ResourceActivityLogOutPaginated`
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, TypeAlias
 
 import msgspec
 
@@ -20,7 +20,7 @@ from airflow_provider_secoda.client._api.json_checks import (
     without_records,
 )
 from airflow_provider_secoda.client._api.text import printable_line
-from airflow_provider_secoda.client._api.timestamps import Instant, parse_instant
+from airflow_provider_secoda.client._api.timestamps import Instant, parse_instant, to_instant
 from airflow_provider_secoda.client.errors import SecodaError, SecodaResponseError
 
 if TYPE_CHECKING:
@@ -55,18 +55,23 @@ class ResourceLogs(msgspec.Struct):
     meta: _Meta | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """Where a record is, for errors.
 
     :param kind: what the record is: ``log`` or ``version history``
     :param page: the number of the page that was requested
-    :param path: the JSON path in the response
+    :param listing: the member of the response that contains the record, and ``position`` where it is in there
     """
 
     kind: str
     page: int
-    path: str
+    listing: str
+    position: int
+
+    @property
+    def path(self) -> str:
+        """The JSON path in the response."""
+        return f"$.{self.listing}[{self.position}]"
 
     def error(self, raw: bytes, problem: str, name: str = "") -> SecodaResponseError:
         """Return the error for a record that cannot be used; it names the record's id, page and path.
@@ -91,6 +96,9 @@ decode_audit_logs = msgspec.json.Decoder(AuditLogs)
 decode_resource_logs = msgspec.json.Decoder(ResourceLogs)
 _decode_string = msgspec.json.Decoder(str).decode
 _decode_object = msgspec.json.Decoder(dict[str, Any])
+_decode_datetime = msgspec.json.Decoder(datetime).decode
+#: The decoder rounds digits beyond the microsecond, which no timestamp in UTC of this length has.
+_EXACT_BYTES = len(b'"2026-10-01T12:00:00.123456Z"')
 
 #: What decoders raise.
 UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
@@ -136,11 +144,17 @@ def decode_instant(value: bytes | msgspec.Raw) -> Instant:
     :param value: JSON in which half surrogate pairs were replaced; empty: missing
     :raises ValueError: it is not a timestamp
     """
+    text = bytes(value)
+    if len(text) <= _EXACT_BYTES and text.endswith(b'Z"'):
+        try:
+            return to_instant(_decode_datetime(text))
+        except msgspec.DecodeError:  # a leap second, or not a timestamp
+            pass
     try:
-        return parse_instant(_decode_string(value))
+        return parse_instant(_decode_string(text))
     except msgspec.DecodeError:
-        text = bytes(value)[:80].decode(errors="replace")
-        raise ValueError(f"not a timestamp: {text}" if text else "it is missing") from None
+        shown = text[:80].decode(errors="replace")
+        raise ValueError(f"not a timestamp: {shown}" if shown else "it is missing") from None
 
 
 def optional_string(value: bytes | msgspec.Raw) -> str | None:

@@ -96,7 +96,7 @@ def read_resource_logs(response: Response, number: int) -> VersionPage:
     if is_other_page(body, number):
         return VersionPage(number, (), body.count, body.total_pages)
     versions = tuple(
-        _read_version(raw, Place("version history", number, f"$.version_histories[{index}]"), response)
+        _read_version(raw, Place("version history", number, "version_histories", index), response)
         for index, raw in enumerate(histories)
     )
     logged = tuple(map(_read_logged, others))

@@ -68,7 +68,8 @@ def to_instant(moment: datetime) -> Instant:
     :raises TypeError: if the datetime has no time zone
     """
     # Of the base class: pendulum's datetimes, which Airflow passes to tasks, subtract to a type that cannot be divided.
-    return datetime.__sub__(moment, _EPOCH) // timedelta(microseconds=1)
+    since = datetime.__sub__(moment, _EPOCH)
+    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
 
 
 _FIRST = to_instant(datetime.min.replace(tzinfo=timezone.utc))

@@ -134,15 +134,16 @@ class EmittedLogs:
         while batch := list(islice(rest, BATCH)):
             for log in batch:
                 digest = _digest(log)
-                if self._repeated is None and self._has(digest):
+                group = self._digests[digest[:2]]
+                if digest in group and self._repeated is None:
                     self._repeated = log
-                self._digests[digest[:2]] += digest
+                group += digest
             yield Emit(batch)
 
     def emit_new(self, logs: Iterable[Log]) -> Flow[int]:
         """Emit the logs that were not emitted before; return how many of them were."""
         batch = list(logs)
-        new = [log for log in batch if not self._has(_digest(log))]
+        new = [log for log in batch if (digest := _digest(log)) not in self._digests[digest[:2]]]
         yield from self.emit(new)
         return len(batch) - len(new)
 
@@ -156,9 +157,6 @@ class EmittedLogs:
                 f"log {self._repeated.id!r} was returned with two different timestamps, the second time "
                 f"{format_instant(self._repeated.at)}: {NOT_UNIQUE}"
             )
-
-    def _has(self, digest: bytes) -> bool:
-        return digest in self._digests.get(digest[:2], b"")
 
 
 def collect_logs(flow: Flow[R], logs: list[Log], max_logs: int, max_bytes: int) -> Flow[R]:

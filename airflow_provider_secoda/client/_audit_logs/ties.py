@@ -38,9 +38,13 @@ def complete_ties(
     :param same_ids: whether each of these pages was read more than once and always showed the same ids
     :raises SecodaIncompleteError: when a tie cannot be completed
     """
-    ties = _Ties(listing, [by_number[number] for number in sorted(by_number)], page_size, same_ids=same_ids)
+    pages = [by_number[number] for number in sorted(by_number)]
+    logs = [log for page in pages for log in page.logs]
+    if len({log.id for log in logs}) == len(logs):
+        return logs  # nearly always
+    ties = _Ties(listing, pages, page_size, same_ids=same_ids)
     if not ties.split:
-        return ties.logs
+        return logs
     # Ties that may go on outside the page range are not emitted from it, so they need not be complete.
     needed = {at for at in ties.split if listing.position(at) < end}
     needed -= {ties.logs[0].at} if min(by_number) > 1 else set()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from airflow_provider_secoda._storage.parquet import SCHEMA
+from airflow_provider_secoda._storage.columns import SCHEMA
 from airflow_provider_secoda.verify._checks.typed_values import read_typed, same_json
 from airflow_provider_secoda.verify._files import PIECE_BYTES, DamagedError
 from airflow_provider_secoda.verify._messages import quote
