@@ -527,7 +527,8 @@ class Shrinking(Scripted):
     """A listing in which logs are deleted, anywhere."""
 
     def delete(self, share):
-        self.expired.add(self.logs.pop(int(len(self.logs) * share))["id"])
+        if self.logs:
+            self.expired.add(self.logs.pop(int(len(self.logs) * share))["id"])
 
 
 @pytest.mark.parametrize("how_many", [1, 12])

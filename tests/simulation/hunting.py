@@ -25,7 +25,7 @@ HERE = Path(__file__).parent
 CLIENT = HERE.parents[1] / "airflow_provider_secoda" / "client"
 PACKAGE = "airflow_provider_secoda"
 OWN = "tests.simulation."
-_EXAMPLES = ("test_found_by_simulation", "test_rules_of_reading", "test_ties")
+_EXAMPLES = ("test_found_by_simulation", "test_rules_of_reading", "test_ties", "test_unordered")
 
 
 class _Loader(importlib.machinery.SourceFileLoader):
