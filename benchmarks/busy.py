@@ -125,11 +125,19 @@ def main() -> None:
         reads = [read(busy, seed) for seed in range(1 if options.quick else SEEDS)]
         ratio = [requests / (busy.pages + 2) for requests, _, error in reads if not error]
         failed = sum(bool(error) for *_, error in reads)
-        rows.append([
-            what, size, f"{rate:g}", f"{statistics.median(ratio):.1f}" if ratio else "-",
-            f"{statistics.median(seconds for _, seconds, _ in reads):.1f}", f"{failed} of {len(reads)}",
-        ])
-    sys.stdout.write(table(["what changes", "page size", "logs a second", "requests / (pages + 2)", "seconds", "failed"], rows))
+        rows.append(
+            [
+                what,
+                size,
+                f"{rate:g}",
+                f"{statistics.median(ratio):.1f}" if ratio else "-",
+                f"{statistics.median(seconds for _, seconds, _ in reads):.1f}",
+                f"{failed} of {len(reads)}",
+            ]
+        )
+    sys.stdout.write(
+        table(["what changes", "page size", "logs a second", "requests / (pages + 2)", "seconds", "failed"], rows)
+    )
     sys.stdout.write("\n")
 
 

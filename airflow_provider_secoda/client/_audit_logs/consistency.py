@@ -43,18 +43,6 @@ def make_snapshot(listing: Listing, pages: tuple[Page, ...], logs: Iterable[Log]
     return Snapshot(pages, tuple({log.id: log for log in logs}.values()), at_end)
 
 
-def counts_are_monotonic(listing: Listing, pages: Iterable[Page]) -> bool:
-    """Return whether ``count`` changed in the harmless direction only, in all answers since the oldest of these pages.
-
-    Newest first, ``count`` falls when logs expire behind the pages that are read; oldest first, it grows when logs
-    arrive there. When it changes in the other direction, logs before these pages changed, or replicas that disagree
-    have answered. Answers that show other pages count, too: a page may be much older than the others, when the search
-    has read it, and a deletion may have been made up for by an arrival since.
-    """
-    counts = listing.counts_since(pages)
-    return counts == sorted(counts, reverse=not listing.oldest_first)
-
-
 def same_places(before: Sequence[Log], after: Sequence[Log]) -> bool:
     """Return whether two reads of a page show the same logs in the same places.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from airflow_provider_secoda.client._api.audit_log_page import Log, Page, TimestampField, read_audit_logs
 from airflow_provider_secoda.client._api.flow import Call, Flow, Request, Response, once, several
@@ -22,6 +22,17 @@ if TYPE_CHECKING:
 AUDIT_LOGS_PATH = "/api/v1/activity_log/audit_logs/"
 
 
+class Answer(NamedTuple):
+    """What an answer says of the complete listing.
+
+    :ivar total: its ``count``
+    :ivar after: how many answers had arrived when the request was made; only those are certainly older
+    """
+
+    total: int
+    after: int
+
+
 @dataclass(frozen=True)
 class Listing:
     """The listing under one filter and one sort, and how to read it.
@@ -32,7 +43,7 @@ class Listing:
     :param report: where every page is counted; only written
     :param order_shown: whether the server was seen to honour the sort; a listing of one page does not show it
     :param count_may_be_capped: whether ``count`` may be a limit of the server. Then deletions do not change it
-    :param counts: the ``count`` of every answer, in the order in which they arrived; all copies of a listing share it,
+    :param answers: every answer so far, in the order in which they arrived; all copies of a listing share it,
         also the one in the opposite order, because a change of the listing shows in any of them
     """
 
@@ -42,13 +53,16 @@ class Listing:
     sort: Sort | None = None
     order_shown: bool = True
     count_may_be_capped: bool = False
-    counts: list[int] = field(default_factory=list)
+    answers: list[Answer] = field(default_factory=list)
 
     # --- getting pages
 
     def call(self, number: int) -> Call:
         """Return the call that reads one page; :meth:`accept` takes its outcome."""
-        return Call(Request(AUDIT_LOGS_PATH, (*self._params, ("page", str(number)))), partial(self._read, number))
+        return Call(
+            Request(AUDIT_LOGS_PATH, (*self._params, ("page", str(number)))),
+            partial(self._read, number, len(self.answers)),
+        )
 
     @cached_property
     def _params(self) -> tuple[tuple[str, str], ...]:
@@ -59,16 +73,33 @@ class Listing:
             params.append(("sort", self.sort.text))
         return tuple(params)
 
-    def _read(self, number: int, response: Response) -> Page:
+    def _read(self, number: int, after: int, response: Response) -> Page:
         """Decode an answer and number it: every page that arrives passes here, including those that are not used."""
         page = read_audit_logs(response, number=number, field=self.timestamp_field)
         self.report.pages += 1
-        self.counts.append(page.count)
-        return replace(page, sequence=len(self.counts))
+        self.answers.append(Answer(page.count, after))
+        return replace(page, sequence=len(self.answers))
 
-    def counts_since(self, pages: Iterable[Page]) -> list[int]:
-        """Return the ``count`` of every answer from the oldest of these pages to the last answer of all."""
-        return self.counts[min(page.sequence for page in pages) - 1 :]
+    def count_changed(self, pages: Iterable[Page]) -> bool:
+        """Return whether ``count`` changed in any answer since the oldest of these pages."""
+        return len({answer.total for answer in self.answers[_first(pages) :]}) > 1
+
+    def count_changed_harmfully(self, pages: Iterable[Page]) -> bool:
+        """Return whether ``count`` changed in the harmful direction in any answer since the oldest of these pages.
+
+        Newest first, ``count`` falls when logs expire behind the pages that are read; oldest first, it grows when logs
+        arrive there. When it changes in the other direction, logs before these pages changed, or replicas that disagree
+        have answered. Answers that show other pages count, too: a page may be much older than the others, when the
+        search has read it, and a deletion may have been made up for by an arrival since. Answers to requests that were
+        in flight at the same time are in no known order, so two of them may show ``count`` in either order.
+        """
+        first, sign = _first(pages), -1 if self.oldest_first else 1
+        lowest: list[int] = []
+        for total, after in self.answers[first:]:
+            if after > first and sign * total > lowest[after - first - 1]:
+                return True
+            lowest.append(min([sign * total, *lowest[-1:]]))
+        return False
 
     def accept(self, outcome: Any, number: int) -> Page | None:
         """Return the page, or None when the server does not show it: it is empty, or its number is refused.
@@ -134,3 +165,8 @@ class Listing:
         """Return whether the logs are in the order of this listing."""
         positions = [self.position(log.at) for log in logs]
         return positions == sorted(positions)
+
+
+def _first(pages: Iterable[Page]) -> int:
+    """Return the index of the answer that is the oldest of these pages."""
+    return min(page.sequence for page in pages) - 1

@@ -12,7 +12,6 @@ from airflow_provider_secoda.client._audit_logs.consistency import (
     Snapshot,
     check_page_order,
     check_page_sizes,
-    counts_are_monotonic,
     make_snapshot,
     same_places,
 )
@@ -94,7 +93,7 @@ def _find_fitting(listing: Listing, history: list[Page]) -> tuple[Page, Page, in
             and len(reads) >= 4  # noqa: PLR2004
             and all(same_places(newest.logs, page.logs) for page in ours)
             and all(same_places(others[-1].logs, page.logs) for page in others)
-            and counts_are_monotonic(listing, reads)
+            and not listing.count_changed_harmfully(reads)
             and (len({page.count for page in reads}) == 1 or len({page.ids for page in reads}) == 2)  # noqa: PLR2004
             and (len(reads) > 4 or len(history) == 4)  # noqa: PLR2004
         ):

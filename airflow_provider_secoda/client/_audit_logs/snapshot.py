@@ -34,7 +34,6 @@ from airflow_provider_secoda.client._audit_logs.consistency import (
     check_only_page,
     check_page_order,
     check_page_sizes,
-    counts_are_monotonic,
     make_snapshot,
     same_places,
 )
@@ -114,9 +113,9 @@ def _confirm(listing: Listing, pages: Sequence[Page], *, next_missing: bool) -> 
         return None  # the page that was missing exists now
     again = [page for page in answers if page is not None]
     unchanged = all(same_places(by_number[page.number].logs, page.logs) for page in again)
-    if len(again) < len(ends) or not unchanged or not counts_are_monotonic(listing, (*pages, *again)):
+    if len(again) < len(ends) or not unchanged or listing.count_changed_harmfully(pages):
         return None
-    if not listing.count_may_be_capped and len({page.count for page in (*pages, *again)}) == 1:
+    if not listing.count_may_be_capped and not listing.count_changed(pages):
         return again[-1]
     # The first and the last page once more, too: they were requested in parallel, so between the two responses an
     # arrival and an expiry may have moved the logs back to where one of them had been.
@@ -126,7 +125,7 @@ def _confirm(listing: Listing, pages: Sequence[Page], *, next_missing: bool) -> 
     # Where logs of one timestamp are on two pages, a deletion looks like a server that reorders them. Only ``count``
     # differs, so the ids must be the same as well.
     same = len(twice) == len(numbers) and all(page.ids == by_number[page.number].ids for page in (*again, *twice))
-    return twice[-1] if same and counts_are_monotonic(listing, (*pages, *again, *twice)) else None
+    return twice[-1] if same and not listing.count_changed_harmfully(pages) else None
 
 
 def _read_page_range(

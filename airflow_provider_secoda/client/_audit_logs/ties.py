@@ -151,7 +151,7 @@ class _Ties:
                     return False
                 answers[after.number] = after
             self._add(answers.values())
-        return len(set(self._listing.counts_since(self._pages))) == 1
+        return not self._listing.count_changed(self._pages)
 
     def _read_opposite(self, ties: Iterable[Instant]) -> Flow[None]:
         """Read ties in the opposite order, on the pages where ``count`` says that they are.

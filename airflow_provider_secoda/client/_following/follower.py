@@ -117,7 +117,9 @@ class AuditLogFollower:
     def _poll(self, now: Instant, report: WindowReport) -> Flow[PollResult]:
         listing, page, reason = self._listing, None, ""
         if listing is not None:
-            listing = replace(listing, report=report, count_may_be_capped=False, counts=[])  # those are of another poll
+            listing = replace(
+                listing, report=report, count_may_be_capped=False, answers=[]
+            )  # those are of another poll
         if listing is not None or self._failed:
             # After a failure one request, sent once, finds out whether the server answers again.
             unsorted = Listing("created_at", self.filter, report)
