@@ -109,16 +109,15 @@ METRICS = _names("secoda.lag secoda.logs secoda.pages secoda.requests secoda.ret
 #: The manifest. Its version is also in the manifest.
 MANIFEST = _names(
     """
-    file.bytes file.count file.format file.name file.sha256 file.untyped_values listing.count
-    listing.newest_timestamp listing.oldest_timestamp listing.sort listing.total_pages manifest_version query.end
-    query.filter query.start
+    file.bytes file.count file.format file.name file.sha256 file.untyped_values listing.count listing.newest_timestamp
+    listing.oldest_timestamp listing.sort listing.total_pages manifest_version query.end query.filter query.start
     query.timestamp_field query.window_rule read.duplicates_dropped read.finished_at read.first_timestamp
     read.last_timestamp read.max_lag_seconds read.order read.page_ranges[].first_page read.page_ranges[].last_page
     read.page_ranges[].listing_count read.page_ranges[].newest_timestamp read.page_ranges[].oldest_timestamp
-    read.page_ranges[].sort read.pages read.requests read.rereads read.retries read.settle_seconds read.started_at
-    read.throttled read.warnings run.dag_id run.logical_date run.map_index run.run_id run.task_id run.try_number
-    source.base_url source.connection_id versions.airflow versions.airflow_provider_secoda versions.pyarrow
-    versions.python
+    read.page_ranges[].sort read.pages read.requests read.reread_reasons read.rereads read.retries read.settle_seconds
+    read.started_at read.throttled read.turns read.warnings run.dag_id run.logical_date run.map_index run.run_id
+    run.task_id run.try_number source.base_url source.connection_id versions.airflow versions.airflow_provider_secoda
+    versions.pyarrow versions.python
     """,
     MANIFEST_VERSION,
 )

@@ -103,6 +103,8 @@ def report(worlds: dict[str, Any], figures: dict[str, Counter[str]], seconds: fl
             f"{crash['lost']} lost, {crash['twice']} twice, {crash['altered']} altered",
         ],
     ]
+    costs = figures["costs"]
+    families = sorted(name.removesuffix(" requests") for name in costs if name.endswith(" requests"))
     excused = sum(worlds["excused"].values())
     lines = [
         "# What the tests did to lose, repeat or alter a log",
@@ -116,6 +118,21 @@ def report(worlds: dict[str, Any], figures: dict[str, Counter[str]], seconds: fl
         "Reads of a window in which each kind of fault happened:",
         "",
         common.table(["fault", "reads"], [[kind, f"{count:,}"] for kind, count in sorted(faults.items())]),
+        "",
+        "Costs in requests over (the pages that hold the window + 2); false alarms: nothing in the window moved.",
+        "",
+        common.table(
+            ["what changes, up to twice with each answer", "reads", "requests", "false alarms"],
+            [
+                [
+                    name,
+                    f"{costs[f'{name} reads']:,}",
+                    f"{costs[f'{name} requests'] / costs[f'{name} pages']:.2f}",
+                    f"{costs[f'{name} alarms']:,}",
+                ]
+                for name in families
+            ],
+        ),
         "",
         f"In {excused:,} of the {worlds['interleavings']:,} reads a log was missed that no reader of the listing can "
         "detect, or that is [not guaranteed](../docs/completeness.md#what-is-not-guaranteed): "

@@ -43,6 +43,7 @@ OPAQUE = {
     "newest_times",
     "delivered",
     "query.filter",
+    "read.reread_reasons",
     "series[].filter",
 }
 OPAQUE |= {"series[].counts", "files[].counts", "untyped_values", "file.untyped_values"}
@@ -55,7 +56,7 @@ DIGESTS = {
     ("ENTRY", 1): "0fe41f7bdcd2be6b",
     ("FINDING_KINDS", 1): "ba76a96697655375",
     ("LINKS", 1): "655d2b43bfd34435",
-    ("MANIFEST", 1): "be379c767e1bfd62",
+    ("MANIFEST", 1): "6a52ef5cee40b758",
     ("METRICS", 1): "9dd64b24cf30e066",
     ("PAGE_ORDER", 1): "c1bcbbe85ffd43ae",
     ("SUMMARY_OF_RETURNED_LOGS", 1): "bd0d43e64bd2fd46",

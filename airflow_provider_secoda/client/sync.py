@@ -124,7 +124,7 @@ class SecodaClient(ClientBase):
         concurrency: int = 4,
         report: WindowReport | None = None,
     ) -> Iterator[list[Log]]:
-        """Stream the logs of ``[start, end)`` in batches, newest first, each once; raise rather than omit one.
+        """Stream the logs of ``[start, end)`` in batches, each once, in any order; raise rather than omit one.
 
         Logs of a truncated or unordered listing come in the order in which they could be read.
 

@@ -138,10 +138,7 @@ class SecodaHook(BaseHook):
         *,
         concurrency: int = 4,
     ) -> Iterator[dict[str, Any]]:
-        """Stream the logs of the half-open window ``[start, end)``, newest first, each once.
-
-        A part of the window that the listing shows only oldest first, or in no order, is streamed in the order in which
-        it was read.
+        """Stream the logs of the half-open window ``[start, end)``, each once, in any order.
 
         :param start: an aware datetime, or an ISO 8601 string (UTC if it has no offset); likewise ``end``
         :param concurrency: how many requests may be in flight

@@ -85,11 +85,10 @@ def fails(driver, url, kind, *, key=KEY, **options):
 
 
 def test_a_window(driver, month):
-    """A window that is read over real sockets is exactly what the workspace contains, newest first."""
+    """A window that is read over real sockets is exactly what the workspace contains."""
     with driver(month.api_key, month.url, policy=QUICK) as client:
         logs = [log for batch in client.emitted(window(4), concurrency=4) for log in batch]
     assert sorted(log.raw for log in logs) == sorted(month.workspace.window(START, END))
-    assert [log.at for log in logs] == sorted((log.at for log in logs), reverse=True)
 
 
 def test_values_emissions_and_parameters(driver, month):

@@ -396,12 +396,11 @@ def test_one_page(month):
 
 @pytest.mark.parametrize("timestamp_field", ["logged_at", "created_at"])
 def test_a_window(month, timestamp_field):
-    """A window is streamed newest first, as dicts, each log once, exactly what the workspace holds."""
+    """A window is streamed as dicts, each log once, exactly what the workspace holds."""
     logs = SecodaHook().iter_audit_logs(START, END, timestamp_field=timestamp_field)
     assert iter(logs) is logs
     found = list(logs)
     expected = [json.loads(raw) for raw in month.workspace.window(START, END, timestamp_field)]
-    assert [log[timestamp_field] for log in found] == sorted((log[timestamp_field] for log in expected), reverse=True)
     assert sorted(found, key=lambda log: log["id"]) == sorted(expected, key=lambda log: log["id"])
 
 

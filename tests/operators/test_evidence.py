@@ -109,7 +109,7 @@ def test_the_contents_of_a_manifest(airflow, sandbox, workspace, tmp_path):
     assert manifest.pop("source") == {"connection_id": "secoda_default", "base_url": sandbox.url}
     listing, read = manifest.pop("listing"), manifest.pop("read")
     users = [log for log in workspace.logs if log["performer_type"] == "USER"]
-    assert read["order"] == "newest_first"
+    assert (read["order"], read["turns"], read["rereads"]) == ("oldest_first", [], 0)
     assert json.loads(listing["sort"])["field"] == "logged_at"
     assert listing["count"] == len(users)
     assert listing["oldest_timestamp"] < timestamps.write(START) < timestamps.write(END) <= listing["newest_timestamp"]

@@ -118,14 +118,39 @@ class ExpectedLogs:
     def balanced(self, item: Any, pieces: Sequence[Any]) -> bool:
         """Return whether a deletion within what was read around a log was made up for by an arrival beyond the log."""
         at = item.at(self.field)
+        if self._undone(pieces):
+            return True
         around = [piece for piece in pieces if piece.oldest <= at <= piece.newest]
         within = [(gone, when) for gone, when in self.deletions if any(p.oldest <= gone <= p.newest for p in around)]
         return any(
-            (new <= at <= gone or gone <= at <= new) and not self._seen_between(*sorted((when, then)))
+            (new <= at <= gone or gone <= at <= new) and self._unseen(when, then)
             for gone, when in within
             for new, then in self.arrivals
         )
 
-    def _seen_between(self, first: int, last: int) -> bool:
-        """Return whether the reader received an answer that was sent between two changes."""
-        return any(first < number <= last for number in self.received)
+    def _undone(self, pieces: Sequence[Any]) -> bool:
+        """Return whether a deletion in front of what was read oldest first was undone by a late arrival there.
+
+        Each of them was made up for by another change between the same two answers that were received.
+        """
+        oldest = min((piece.oldest for piece in pieces if piece.sort == "asc"), default=0)
+        gaps = [{self._gap(when) for at, when in moves if at < oldest} for moves in (self.deletions, self.arrivals)]
+        balanced = [{gap for gap in found if self._is_balanced(gap)} for found in gaps]
+        return any(gone != new for gone in balanced[0] for new in balanced[1])
+
+    def _is_balanced(self, gap: int) -> bool:
+        stored, removed = (
+            sum(self._gap(when) == gap for _, when in moves) for moves in (self.arrivals, self.deletions)
+        )
+        return stored == removed
+
+    def _unseen(self, *changes: int) -> bool:
+        """Return whether changes, after these numbers of answers, are between the same two answers that were received.
+
+        And whether as many logs were stored as removed there: otherwise ``count`` shows it.
+        """
+        gaps = {self._gap(when) for when in changes}
+        return len(gaps) == 1 and self._is_balanced(*gaps)
+
+    def _gap(self, answers: int) -> int:
+        return sum(number <= answers for number in self.received)

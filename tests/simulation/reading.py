@@ -166,6 +166,9 @@ class SimulatedRead:
     def _capped_away(self) -> set[bytes]:
         """Return the logs, as sent, that a cap hides from the count and from both sort orders now."""
         world, manners, name = self.world, self.world.manners, self.query.timestamp_field
+        if manners.cap is not None and manners.cap_newest and name != "logged_at":
+            newest = {item.raw for item in world._newest(world.rows, manners.cap)}
+            return {item.raw for item in world.rows} - newest  # they are missing in the middle of the listing
         if manners.cap is None or not (manners.cap_counts or (manners.cap_first and self.query.filter is not None)):
             return set()
         filter_ = "" if self.query.filter is None else self.query.filter.text

@@ -51,11 +51,15 @@ def read(
 
 
 def exact(reading: SimulatedRead, order: str = "") -> None:
-    """Assert that a read returned all logs that it must; no loss is excused."""
+    """Assert that a read returned all logs that it must; no loss is excused.
+
+    :param order: how the listing was read: ``sorted`` is newest first or oldest first
+    """
     assert reading.error is None, reading.error
     assert not reading.expected.contradicts(reading.got, failed=False)
     assert not reading.expected.lost(reading.got)
-    assert not order or reading.report.order == order
+    orders = {"sorted": {"newest_first", "oldest_first"}}.get(order, {order})
+    assert not order or reading.report.order in orders, reading.report.order
 
 
 def refused(reading: SimulatedRead, words: str = "") -> None:

@@ -84,22 +84,35 @@ class Listing:
         """Return whether ``count`` changed in any answer since the oldest of these pages."""
         return len({answer.total for answer in self.answers[_first(pages) :]}) > 1
 
-    def count_changed_harmfully(self, pages: Iterable[Page]) -> bool:
-        """Return whether ``count`` changed in the harmful direction in any answer since the oldest of these pages.
+    def arrived_first(self, page: Page, others: Iterable[Page]) -> bool:
+        """Return whether a page had arrived before each of the others was requested."""
+        return all(self.answers[other.sequence - 1].after >= page.sequence for other in others)
 
-        Newest first, ``count`` falls when logs expire behind the pages that are read; oldest first, it grows when logs
-        arrive there. When it changes in the other direction, logs before these pages changed, or replicas that disagree
-        have answered. Answers that show other pages count, too: a page may be much older than the others, when the
-        search has read it, and a deletion may have been made up for by an arrival since. Answers to requests that were
-        in flight at the same time are in no known order, so two of them may show ``count`` in either order.
+    def moves_harmfully(self, since: int) -> bool:
+        """Return whether logs move to later pages, as ``count`` shows since a number of answers.
+
+        Newest first, arrivals at the head move all logs; oldest first, logs that expire do.
         """
-        first, sign = _first(pages), -1 if self.oldest_first else 1
-        lowest: list[int] = []
+        later = [total for total, after in self.answers[since:] if after > since]
+        grown = later[-1] - self.answers[since].total if later else 0
+        return grown < 0 if self.oldest_first else grown > 0
+
+    def count_went_both_ways(self, pages: Iterable[Page]) -> bool:
+        """Return whether ``count`` grew and also fell in the answers since the oldest of these pages.
+
+        Then logs were removed and others arrived, or replicas that disagree have answered. Answers that show other
+        pages count, too: a page may be much older than the others, when the search has read it. Answers to requests
+        that were in flight at the same time are in no known order, so two of them may show ``count`` in either order.
+        """
+        first, lowest, highest = _first(pages), list[int](), list[int]()
+        grew = fell = False
         for total, after in self.answers[first:]:
-            if after > first and sign * total > lowest[after - first - 1]:
-                return True
-            lowest.append(min([sign * total, *lowest[-1:]]))
-        return False
+            if after > first:
+                grew |= total > lowest[after - first - 1]
+                fell |= total < highest[after - first - 1]
+            lowest.append(min([total, *lowest[-1:]]))
+            highest.append(max([total, *highest[-1:]]))
+        return grew and fell
 
     def accept(self, outcome: Any, number: int) -> Page | None:
         """Return the page, or None when the server does not show it: it is empty, or its number is refused.

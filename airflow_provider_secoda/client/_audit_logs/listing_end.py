@@ -83,9 +83,7 @@ def compare_with_opposite(listing: Listing, result: DirectionResult) -> Flow[Lis
             raise SecodaIncompleteError(
                 f"the listing counts {last.count} logs, but in the opposite order it shows no page {number}. {_ADVICE}"
             )
-        if first_page is None:
-            first_page = page
-            listing.report.history_from = page.logs[0].at
+        first_page = first_page or page
         if any(listing.position(log.at) > listing.position(end) for log in page.logs):
             return ListingEnd(
                 f"it ends at {format_instant(end)} after {shown} logs, but in the opposite order it begins at "

@@ -54,12 +54,15 @@ def open_listing(timestamp_field: TimestampField, filter_: Filter | None, report
             continue
         newest, oldest = _raise_errors(ends)
         listing = _with_counts(listing, newest)
-        if newest.total_pages <= 1 and oldest.total_pages <= 1 and set(newest.ids) == set(oldest.ids):
+        short = next(
+            (page for page in (newest, oldest) if page.total_pages <= 1 and 0 < len(page.logs) < page.count), None
+        )
+        if short is None and max(newest.total_pages, oldest.total_pages) <= 1 and set(newest.ids) == set(oldest.ids):
             # One page holds the complete listing, so its order does not matter as long as it stays one page.
             return OpenedListing(replace(listing, order_shown=False), newest, oldest)
         if not listing.in_order(newest.logs) or not listing.reversed().in_order(oldest.logs):
             unordered = f"the server does not sort by {timestamp_field}"
-        elif short := next((p for p in (newest, oldest) if p.total_pages <= 1 and len(p.logs) < p.count), None):
+        elif short is not None:
             unordered = f"the only page has {len(short.logs)} logs, but `count` is {short.count}"
         elif min(newest.total_pages, oldest.total_pages) > 1 and len(newest.logs) != len(oldest.logs):
             unordered = f"page 1 has {len(newest.logs)} logs newest first, but {len(oldest.logs)} oldest first"

@@ -60,10 +60,14 @@ class WindowReport:
     pages: int = 0
     #: Logs that were returned again because the listing changed, and dropped by their id.
     repeats_dropped: int = 0
-    #: Reads that were repeated because the listing changed during the read.
+    #: Reads that were repeated because the listing changed during the read: how many, and how many for which reason.
     rereads: int = 0
-    #: How the listing was read: ``newest_first``, ``both_ends`` or ``everything``.
+    reread_reasons: dict[str, int] = field(default_factory=dict)
+    #: How the listing was read: ``newest_first``, ``oldest_first``, ``both_ends`` (a part of the window in each order)
+    #: or ``everything``.
     order: str = "newest_first"
+    #: To which order the read turned, and why, in the order in which it happened.
+    turns: list[str] = field(default_factory=list)
     #: The timestamps of the oldest log in the listing and of the newest log seen; None when there is no log.
     history_from: Instant | None = None
     history_to: Instant | None = None
@@ -88,6 +92,12 @@ class WindowReport:
             order = None if sort is None else sort.order
             self.verified_pages.append(VerifiedPages(order, pages[0].number, pages[-1].number, oldest, newest, count))
             self.history_to = max(self.history_to or newest, newest)
+
+    def record_rereads(self, number: int, reason: str) -> None:
+        """Record reads that were repeated."""
+        if number:
+            self.rereads += number
+            self.reread_reasons[reason] = self.reread_reasons.get(reason, 0) + number
 
     def record_listed_twice(self, id_: str, page: int) -> None:
         """Record a log that a page shows more than once with the same content."""

@@ -29,18 +29,24 @@ if TYPE_CHECKING:
 MAX_PAIR_READS = 24
 
 
-def read_page_pair(listing: Listing, first: int, end: int, *, page_size: int) -> Flow[Snapshot | None]:
+def read_page_pair(
+    listing: Listing, first: int, end: int, *, page_size: int, known: Page | None
+) -> Flow[Snapshot | None]:
     """Read a page and its neighbour in turn until two of the answers are proven to fit together.
 
     :param end: the position at which the window ends
+    :param page_size: how many logs a full page has
+    :param known: the first of the two pages, as it was read before
     :return: both pages; only the first where the second is not needed or not shown; None when the first is not shown
     :raises SecodaIncompleteError: when the two pages keep changing
     """
-    history: deque[Page] = deque(maxlen=8)
+    history: deque[Page] = deque([] if known is None else [known], maxlen=8)
     second_missing = 0
-    for turn in range(MAX_PAIR_READS):
+    for turn in range(len(history), MAX_PAIR_READS):
         # Reading one page twice now and then breaks the rhythm of a listing that changes at every second request.
         number = first if turn % 2 == 0 or turn % 7 == 6 else first + 1  # noqa: PLR2004
+        if second_missing:  # once more at once, for the same reason, and then the first page
+            number = first + 1 if second_missing == 1 else first
         (page,) = yield from listing.read_pages([number])
         if page is None:
             if number == first:
@@ -69,7 +75,7 @@ def read_page_pair(listing: Listing, first: int, end: int, *, page_size: int) ->
                 listing.report.repeats_dropped += overlap
                 check_page_sizes((upper, lower), page_size, at_end=at_end)
                 return make_snapshot(listing, (upper, lower), logs, at_end=at_end)
-        listing.report.rereads += turn > 1
+        listing.report.record_rereads(int(turn > 1), "pages changed")
     raise SecodaIncompleteError(
         f"pages {first} and {first + 1} changed in each of {MAX_PAIR_READS} reads: the listing changes too fast, or "
         "replicas of the server disagree. Run the task again later"
@@ -85,7 +91,8 @@ def _find_fitting(listing: Listing, history: list[Page]) -> tuple[Page, Page, in
             overlap = _overlap(upper, lower)
             if overlap:
                 return upper, lower, overlap
-    # Both the same twice in turn; three times after a recent change, because a replica may be outdated.
+    # Both the same twice in turn; three times after a recent change, because a replica may be outdated, and while
+    # ``count`` changes, because logs may have moved back and forth.
     for reads in (history[-4:], history[-6:]):
         ours, others = reads[1::2], reads[0::2]
         if (
@@ -93,9 +100,9 @@ def _find_fitting(listing: Listing, history: list[Page]) -> tuple[Page, Page, in
             and len(reads) >= 4  # noqa: PLR2004
             and all(same_places(newest.logs, page.logs) for page in ours)
             and all(same_places(others[-1].logs, page.logs) for page in others)
-            and not listing.count_changed_harmfully(reads)
-            and (len({page.count for page in reads}) == 1 or len({page.ids for page in reads}) == 2)  # noqa: PLR2004
-            and (len(reads) > 4 or len(history) == 4)  # noqa: PLR2004
+            and not listing.count_went_both_ways(reads)
+            and (not listing.count_changed(reads) or len({page.ids for page in reads}) == 2)  # noqa: PLR2004
+            and (len(reads) > 4 or (len(history) == 4 and not listing.count_changed(reads)))  # noqa: PLR2004
         ):
             upper, lower = sorted((others[-1], newest), key=lambda page: page.number)
             return upper, lower, 0

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_secoda.client._audit_logs.consistency import Snapshot, UnreliableOrderError
 from airflow_provider_secoda.client._audit_logs.page_pairs import read_page_pair
-from airflow_provider_secoda.client._audit_logs.search import find_first_page
+from airflow_provider_secoda.client._audit_logs.search import Landmark, TurnError, check_direction, find_first_page
 from airflow_provider_secoda.client._audit_logs.snapshot import read_snapshot
 from airflow_provider_secoda.client.errors import SecodaIncompleteError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from airflow_provider_secoda.client._api.audit_log_page import Log, Page
     from airflow_provider_secoda.client._api.flow import Flow
     from airflow_provider_secoda.client._api.timestamps import Instant
@@ -39,8 +41,10 @@ class DirectionResult:
 
     #: Every log of the window before this position is emitted.
     emitted_before: int
-    #: Whether all of the window is read; otherwise the listing ended first.
+    #: Whether all of the window is read; otherwise the listing ended first, or ``turn`` is set.
     complete: bool = False
+    #: Why the rest is better read in the opposite order.
+    turn: TurnError | None = None
     #: The last page of the listing, when it ended first.
     last_page: Page | None = None
     #: The logs of the last timestamp in the listing; all of them, if it is in the window. Those from ``emitted_before``
@@ -56,59 +60,87 @@ def read_in_direction(
     emitted: EmittedLogs,
     *,
     concurrency: int,
-    last_position: int | None = None,
+    landmarks: Sequence[Landmark] = (),
+    may_turn: bool = False,
+    pairs: bool = False,
 ) -> Flow[DirectionResult]:
     """Emit the logs of a window, from the first page of the listing as far as the listing goes.
 
     :param window: half-open ``[start, end)``
-    :param last_position: the position of the last log in the listing, when it is known; makes the search faster
+    :param landmarks: about where some logs are; makes the search faster
+    :param may_turn: whether to return when the opposite order is better
+    :param pairs: whether to begin with pairs of pages
     """
     emitted_before, end = listing.position_range(*window)
     if not first_page.logs:
         return DirectionResult(emitted_before, last_page=first_page)
-    number, known = yield from find_first_page(listing, first_page, emitted_before, last_position)
-    reader = PageRangeReader(listing, first_page, known, concurrency)
-    del known
-    steps_back = 0
-    while True:
-        snapshot = yield from reader.read(number, end)
-        if snapshot is None:
-            first_page = yield from listing.read_page(1)
-            if not first_page.logs:
-                return DirectionResult(emitted_before, last_page=first_page)
-            number, reader.known = yield from find_first_page(listing, first_page, emitted_before)
-            continue
-        logs = snapshot.logs
-        if number > 1 and listing.position(logs[0].at) >= emitted_before:
-            steps_back += 1
-            if steps_back > MAX_STEPS_BACK:
-                raise SecodaIncompleteError(
-                    f"logs move to pages before page {number} faster than pages can be read. Run the task again, when "
-                    "fewer logs are being deleted"
-                )
-            number, reader.known = number - 1, {}
-            continue
-        last = listing.position(logs[-1].at)
-        emit_before = min(end, last)
-        listing.report.record_verified(listing.sort, snapshot.pages)
-        yield from emitted.emit(log for log in logs if emitted_before <= listing.position(log.at) < emit_before)
-        if last >= end:
-            return DirectionResult(end, complete=True)
-        progress, emitted_before = emit_before > emitted_before, max(emitted_before, emit_before)
-        if snapshot.at_end:
-            last_logs = tuple(log for log in logs if listing.position(log.at) == last)
-            return DirectionResult(
-                emitted_before, last_page=snapshot.pages[-1], last_logs=last_logs, page_size=len(first_page.logs)
-            )
-        next_page = max(
-            (page for page in snapshot.pages if listing.position(page.logs[0].at) < emitted_before),
-            key=lambda page: page.number,
-            default=None,
+    since = first_page.sequence - 1 if may_turn else None
+    try:
+        number, known = yield from find_first_page(
+            listing, first_page, emitted_before, concurrency=concurrency, landmarks=landmarks, since=since
         )
-        next_number = number if next_page is None else next_page.number
-        reader.adapt(progress=progress, moved_on=next_number > number)
-        number, reader.known = next_number, {} if next_page is None else {next_number: next_page}
-        del snapshot, logs, next_page  # or two page ranges would be held in memory at once
+        reader = PageRangeReader(listing, first_page, known, concurrency, since, pairs=pairs)
+        del known
+        steps_back = 0
+        while True:
+            snapshot = yield from reader.read(number, end)
+            if snapshot is None:
+                first_page = yield from listing.read_page(1)
+                if not first_page.logs:
+                    return DirectionResult(emitted_before, last_page=first_page)
+                number, reader.known = yield from find_first_page(
+                    listing, first_page, emitted_before, concurrency=concurrency, since=since
+                )
+                continue
+            logs = snapshot.logs
+            if _begins_late(listing, snapshot.pages[0], emitted_before, may_turn=may_turn):
+                steps_back += 1
+                if steps_back > MAX_STEPS_BACK:
+                    raise SecodaIncompleteError(
+                        f"logs move to pages before page {number} faster than pages can be read. Run the task again "
+                        "when fewer logs are being deleted"
+                    )
+                number, reader.known = number - 1, {}
+                continue
+            last = listing.position(logs[-1].at)
+            emit_before = min(end, last)
+            listing.report.record_verified(listing.sort, snapshot.pages)
+            yield from emitted.emit(log for log in logs if emitted_before <= listing.position(log.at) < emit_before)
+            if last >= end:
+                return DirectionResult(end, complete=True)
+            progress, emitted_before = emit_before > emitted_before, max(emitted_before, emit_before)
+            if snapshot.at_end:
+                last_logs = tuple(log for log in logs if listing.position(log.at) == last)
+                return DirectionResult(
+                    emitted_before, last_page=snapshot.pages[-1], last_logs=last_logs, page_size=len(first_page.logs)
+                )
+            next_page = max(
+                (page for page in snapshot.pages if listing.position(page.logs[0].at) < emitted_before),
+                key=lambda page: page.number,
+                default=None,
+            )
+            next_number = number if next_page is None else next_page.number
+            reader.adapt(snapshot, progress=progress, moved_on=next_number > number)
+            number, reader.known = next_number, {} if next_page is None else {next_number: next_page}
+            del snapshot, logs, next_page  # or two page ranges would be held in memory at once
+    except TurnError as turn:
+        return DirectionResult(emitted_before, turn=turn)
+
+
+def _begins_late(listing: Listing, page: Page, emitted_before: int, *, may_turn: bool) -> bool:
+    """Return whether logs between the last position and a page range may be on an earlier page.
+
+    :param page: the first page of the page range
+    :raises TurnError: oldest first, when logs expire, or when there is no earlier page: then only the end of the
+        listing in the opposite order shows whether the history begins there or the listing is truncated
+    """
+    if listing.position(page.logs[0].at) < emitted_before:
+        return False
+    if may_turn and listing.oldest_first:
+        if page.number == 1:
+            raise TurnError("the listing begins within the window", [page])
+        raise TurnError("logs moved to earlier pages", [page], busy=True, pairs=True)
+    return page.number > 1
 
 
 class PageRangeReader:
@@ -116,19 +148,33 @@ class PageRangeReader:
 
     :param known: pages that were read already and can be used in the next page range, by number
     :param concurrency: how many requests may be in flight
+    :param since: how many answers had arrived before those that show how the listing moves; None: do not turn
+    :param pairs: whether to begin with pairs of pages
     """
 
-    def __init__(self, listing: Listing, first_page: Page, known: dict[int, Page], concurrency: int) -> None:
+    def __init__(
+        self,
+        listing: Listing,
+        first_page: Page,
+        known: dict[int, Page],
+        concurrency: int,
+        since: int | None = None,
+        *,
+        pairs: bool = False,
+    ) -> None:
         self.known = known
         self._listing = listing
         self._concurrency = concurrency
+        self._since = since
         self._page_size = len(first_page.logs)
         page_bytes = sum(len(log.raw) for log in first_page.logs)
         self._max_pages = max(2, min(MAX_PAGES, MAX_BYTES // page_bytes))
         #: How many pages the next page range has at most.
         self._pages = self._max_pages
         #: How many page ranges are still read as pairs.
-        self._pairs = 0
+        self._pairs = PAIRS if pairs else 0
+        #: How many page ranges were not accepted, and how many of them because they were out of order.
+        self._rejected = 0
         self._order_errors = 0
         self._without_progress = 0
 
@@ -137,11 +183,13 @@ class PageRangeReader:
 
         :param end: the position at which the window ends
         :return: None when the first page does not exist any more
+        :raises TurnError: when the opposite order is better
         """
         while True:
+            check_direction(self._listing, self._since, self.known.values())
             if self._pairs:
-                self.known = {}
-                return (yield from read_page_pair(self._listing, number, end, page_size=self._page_size))
+                known, self.known = self.known.get(number), {}
+                return (yield from read_page_pair(self._listing, number, end, page_size=self._page_size, known=known))
             try:
                 snapshot = yield from read_snapshot(
                     self._listing,
@@ -151,6 +199,7 @@ class PageRangeReader:
                     concurrency=self._concurrency,
                     known=self.known,
                     page_size=self._page_size,
+                    since=self._since,
                 )
             except UnreliableOrderError:
                 # Once may be an incomplete page or an outdated replica; twice is the listing.
@@ -160,22 +209,30 @@ class PageRangeReader:
                 snapshot = None
             self.known = {}
             if snapshot is not None:
+                self._since = None if self._since is None else len(self._listing.answers)
                 return snapshot
+            self._rejected += 1
+            if self._rejected > 1 and self._since is not None and self._listing.oldest_first:
+                # Newest first, logs that arrive make two pages overlap; oldest first, logs that expire do not.
+                pairs = not self._listing.reversed().moves_harmfully(self._since)
+                raise TurnError("pages changed", busy=True, pairs=pairs)
             if self._pages <= 2:  # noqa: PLR2004
                 self._pairs = PAIRS
             else:
                 self._pages = max(2, self._pages // 4)
 
-    def adapt(self, *, progress: bool, moved_on: bool) -> None:
+    def adapt(self, snapshot: Snapshot, *, progress: bool, moved_on: bool) -> None:
         """Choose the length of the next page range from what the last one achieved.
 
+        :param snapshot: the last page range
         :param progress: whether it emitted logs or moved the position
         :param moved_on: whether the next page range begins with a later page
         :raises SecodaIncompleteError: when too many page ranges in a row made no progress
         """
         if self._pairs:
             # When one timestamp fills both pages, only a longer page range shows where it ends.
-            self._pairs = self._pairs - 1 if progress or moved_on else 0
+            left = PAIRS if len(snapshot.logs) < sum(len(page.logs) for page in snapshot.pages) else self._pairs - 1
+            self._pairs = left if progress or moved_on else 0
         elif progress or moved_on:
             self._pages = min(self._pages * 2, self._max_pages)
         else:

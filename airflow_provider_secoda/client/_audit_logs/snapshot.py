@@ -37,6 +37,7 @@ from airflow_provider_secoda.client._audit_logs.consistency import (
     make_snapshot,
     same_places,
 )
+from airflow_provider_secoda.client._audit_logs.search import check_direction
 from airflow_provider_secoda.client._audit_logs.ties import complete_ties
 
 if TYPE_CHECKING:
@@ -55,16 +56,19 @@ def read_snapshot(
     concurrency: int,
     known: Mapping[int, Page],
     page_size: int,
+    since: int | None = None,
 ) -> Flow[Snapshot | None]:
     """Read pages from ``first`` on, up to the end of the window, of the listing, or ``max_pages`` pages.
 
     :param end: the position at which the window ends
     :param known: pages that were read before, by number; they are not requested again if they still fit
     :param page_size: how many logs a full page has
+    :param since: how many answers had arrived before those that show how the listing moves; None: do not turn
     :return: None when the listing changed, so that the caller can try again with fewer pages
+    :raises TurnError: when the opposite order is better
     :raises UnreliableOrderError: when the order is wrong although nothing changed
     """
-    by_number = yield from _read_page_range(listing, first, end, max_pages, concurrency, known)
+    by_number = yield from _read_page_range(listing, first, end, max_pages, concurrency, known, since)
     if not by_number:
         return None
     pages = [by_number[number] for number in sorted(by_number)]
@@ -80,7 +84,7 @@ def read_snapshot(
     next_missing = _next_page_missing(listing, pages, end, max_pages)
     last = yield from _confirm(listing, pages, next_missing=next_missing)
     if last is None:
-        listing.report.rereads += len(pages)
+        listing.report.record_rereads(len(pages), "pages changed")
         return None
     at_end = next_missing or last.number >= last.total_pages
     check_page_sizes(pages, page_size, at_end=at_end)
@@ -101,41 +105,57 @@ def read_snapshot(
 
 
 def _confirm(listing: Listing, pages: Sequence[Page], *, next_missing: bool) -> Flow[Page | None]:
-    """Read the first and the last page again, and then all pages once more where ``count`` demands it.
+    """Read the first and the last page again, and the others, too, where ``count`` demands it.
 
     :param next_missing: whether the server did not show the page after the last; it is requested again, too
     :return: the last page as it is now; None when a page changed
     """
+    if next_missing and (yield from listing.read_pages([pages[-1].number + 1])) != [None]:
+        return None  # the page that was missing exists now
     by_number = {page.number: page for page in pages}
     ends = sorted({pages[0].number, pages[-1].number})
-    answers = yield from listing.read_pages([*ends, pages[-1].number + 1] if next_missing else ends)
-    if next_missing and answers.pop() is not None:
-        return None  # the page that was missing exists now
-    again = [page for page in answers if page is not None]
-    unchanged = all(same_places(by_number[page.number].logs, page.logs) for page in again)
-    if len(again) < len(ends) or not unchanged or listing.count_changed_harmfully(pages):
+    calm = not listing.count_may_be_capped and not listing.count_changed(pages)
+    # When all pages are to be read again, the first page arrives before the last is requested, and the last before
+    # those between them: then a change that is undone later is noticed.
+    again: list[Page] = []
+    for numbers in [ends] if calm else [[number] for number in ends]:
+        for page in (yield from listing.read_pages(numbers)):
+            if page is None or not same_places(by_number[page.number].logs, page.logs):
+                return None
+            again.append(page)
+    if listing.count_went_both_ways(pages):
         return None
-    if not listing.count_may_be_capped and not listing.count_changed(pages):
+    if calm and not listing.count_changed(pages):
         return again[-1]
-    # The first and the last page once more, too: they were requested in parallel, so between the two responses an
-    # arrival and an expiry may have moved the logs back to where one of them had been.
-    numbers = [page.number for page in pages]
-    listing.report.rereads += len(numbers)
-    twice = [page for page in (yield from listing.read_pages(numbers)) if page is not None]
+    # If ``count`` has changed only now, the ends were requested in parallel, so the last page is read once more. So is
+    # the first page, unless it had arrived before all others were requested.
+    first = [] if listing.arrived_first(pages[0], pages[1:]) else ends[:1]
+    last = ends[-1:] if calm and ends[-1:] != first else []
+    numbers = first + [page.number for page in pages[1:-1]] + last
+    listing.report.record_rereads(len(numbers), "`count` changed, or may be limited")
+    again += [page for page in (yield from listing.read_pages(numbers)) if page is not None]
     # Where logs of one timestamp are on two pages, a deletion looks like a server that reorders them. Only ``count``
     # differs, so the ids must be the same as well.
-    same = len(twice) == len(numbers) and all(page.ids == by_number[page.number].ids for page in (*again, *twice))
-    return twice[-1] if same and not listing.count_changed_harmfully(pages) else None
+    same = len(again) == len(ends) + len(numbers) and all(page.ids == by_number[page.number].ids for page in again)
+    latest = max((page for page in again if page.number == ends[-1]), key=lambda page: page.sequence)
+    return latest if same and not listing.count_went_both_ways(pages) else None
 
 
 def _read_page_range(
-    listing: Listing, first: int, end: int, max_pages: int, concurrency: int, known: Mapping[int, Page]
+    listing: Listing,
+    first: int,
+    end: int,
+    max_pages: int,
+    concurrency: int,
+    known: Mapping[int, Page],
+    since: int | None,
 ) -> Flow[dict[int, Page]]:
     """Read pages in parallel from ``first`` on, not further ahead than the timestamps suggest."""
     found = {number: page for number, page in known.items() if first <= number < first + max_pages}
     in_flight: dict[Call, int] = {}
     not_shown: set[int] = set()
     while True:
+        check_direction(listing, since, found.values())
         last = min([first + max_pages - 1, *(number - 1 for number in not_shown)])
         for number, page in found.items():
             reached_end = listing.position(page.logs[-1].at) >= end

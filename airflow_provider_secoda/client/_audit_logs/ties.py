@@ -143,7 +143,7 @@ class _Ties:
         same_ids = self._listing.count_may_be_capped and (self._same_ids or bool(self._opposite))
         for listing, answers in ((self._listing, self._answers), (self._listing.reversed(), self._opposite)):
             again = yield from listing.read_pages(list(answers))
-            self._listing.report.rereads += len(again)
+            self._listing.report.record_rereads(len(again), "logs of one timestamp are on several pages")
             for before, after in zip(list(answers.values()), again, strict=True):
                 if after is None or not same_places(before.logs, after.logs):
                     return False

@@ -19,18 +19,24 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_secoda.client._api.timestamps import Instant, format_instant
 from airflow_provider_secoda.client._audit_logs.consistency import UnreliableOrderError
-from airflow_provider_secoda.client._audit_logs.listing_end import check_listing_end, compare_with_opposite
+from airflow_provider_secoda.client._audit_logs.listing_end import ListingEnd, check_listing_end, compare_with_opposite
 from airflow_provider_secoda.client._audit_logs.open_listing import OpenedListing, open_listing
 from airflow_provider_secoda.client._audit_logs.output import EmittedLogs, WindowReport
 from airflow_provider_secoda.client._audit_logs.read_direction import DirectionResult, read_in_direction
+from airflow_provider_secoda.client._audit_logs.search import Landmark
 from airflow_provider_secoda.client._audit_logs.unordered import read_everything
 from airflow_provider_secoda.client.errors import SecodaIncompleteError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from airflow_provider_secoda.client._api.audit_log_page import Page, TimestampField
     from airflow_provider_secoda.client._api.flow import Flow
     from airflow_provider_secoda.client._audit_logs.listing import Listing
     from airflow_provider_secoda.client.filters import Filter
+
+#: How often the order of reading is reversed at most.
+MAX_TURNS = 3
 
 __all__ = ["WindowQuery", "format_window", "read_window"]
 
@@ -82,22 +88,25 @@ class _WindowRead:
         self._emitted.check_unique()
 
     def _read_in_order(self) -> Flow[None]:
-        first_page, opposite = self._opened.first_page, self._opened.opposite
+        opened, opposite = self._opened.first_page, self._opened.opposite
         if opposite is not None and opposite.logs:
             self._set_oldest(opposite.logs[0].at)
-        if first_page.logs:
-            self._report.history_to = first_page.logs[0].at
+        if opened.logs:
+            self._report.history_to = opened.logs[0].at
         self._report.sort = None if self._listing.sort is None else self._listing.sort.text
-        listing, rest = self._listing, (self._query.start, self._query.end)
+        rest = (self._query.start, self._query.end)
+        first_page: Page | None = None
         # A late log at the end makes a complete listing appear truncated; read once more before believing it.
         for last_attempt in (False, True):
-            last_position = None if self._oldest is None else listing.position(self._oldest)
-            result = yield from self._read_from(listing, first_page, rest, last_position)
+            if first_page is None:
+                result, rest = yield from self._read_and_turn(rest)
+            else:
+                result = yield from self._read_from(self._listing, first_page, rest)
             if result.complete:
                 break
+            listing = self._listing
             end = yield from check_listing_end(listing, result)
-            if end.opposite is not None:
-                self._set_oldest(end.opposite.logs[0].at)
+            self._see_other_end(end)
             if not end.truncated:
                 remaining = (log for log in result.last_logs if listing.position(log.at) >= result.emitted_before)
                 yield from self._emitted.emit(remaining)
@@ -111,12 +120,57 @@ class _WindowRead:
             first_page = yield from listing.read_page(1)
         if self._begins_before_history() and self._query.filter is not None:
             # The oldest log that matches the filter says nothing about the history of the workspace.
-            page = yield from replace(listing, filter=None).reversed().read_page(1)
+            listing = replace(self._listing, filter=None)
+            page = yield from (listing if listing.oldest_first else listing.reversed()).read_page(1)
             self._set_oldest(page.logs[0].at if page.logs else None)
         self._warn_of_missing_history()
 
+    def _read_and_turn(self, rest: tuple[Instant, Instant]) -> Flow[tuple[DirectionResult, tuple[Instant, Instant]]]:
+        """Read from one end of the listing; turn round when the other end is better.
+
+        :return: the result in the last order, and the part of the window that was to be read in it
+        """
+        newest = first_page = self._opened.first_page
+        opposite = self._opened.opposite
+        pages: tuple[Page, ...] = () if opposite is None else (opposite,)
+        turns, pairs = 0, False
+        if opposite is not None and may_turn(self._query, self._listing, opposite):
+            turns = MAX_TURNS
+            if shows_end(self._query, newest):
+                self._listing, self._report.order = self._listing.reversed(), "oldest_first"
+                first_page, pages = opposite, (newest,)
+        while True:
+            listing = self._listing
+            landmarks = [Landmark.of_opposite(listing, page) for page in pages if page.logs]
+            result = yield from self._read_from(listing, first_page, rest, landmarks, may_turn=turns > 0, pairs=pairs)
+            if result.turn is None:
+                return result, rest
+            turns, pairs = 0 if result.turn.busy else turns - 1, result.turn.pairs
+            pages = (first_page, *result.turn.pages)
+            before, rest = rest, listing.window_from(result.emitted_before, *rest)
+            if self._report.turns or not listing.oldest_first:
+                newest = yield from (listing.reversed() if listing.oldest_first else listing).read_page(1)
+            first_page = newest
+            if not listing.oldest_first:
+                if not shows_end(self._query, newest):
+                    turns, pages = 0, ()
+                    continue
+                pages = (*pages, newest)
+                first_page = yield from listing.reversed().read_page(1)
+            self._listing = listing.reversed()
+            order = "oldest_first" if self._listing.oldest_first else "newest_first"
+            self._report.turns.append(f"{order.replace('_', ' ')}: {result.turn}")
+            self._report.order = order if rest == before and self._report.order != "both_ends" else "both_ends"
+
     def _read_from(
-        self, listing: Listing, first_page: Page, window: tuple[Instant, Instant], last_position: int | None = None
+        self,
+        listing: Listing,
+        first_page: Page,
+        window: tuple[Instant, Instant],
+        landmarks: Sequence[Landmark] = (),
+        *,
+        may_turn: bool = False,
+        pairs: bool = False,
     ) -> Flow[DirectionResult]:
         return read_in_direction(
             listing,
@@ -124,7 +178,9 @@ class _WindowRead:
             window,
             self._emitted,
             concurrency=self._query.concurrency,
-            last_position=last_position,
+            landmarks=landmarks,
+            may_turn=may_turn,
+            pairs=pairs,
         )
 
     def _read_from_other_end(self, window: tuple[Instant, Instant], shown: DirectionResult, reason: str) -> Flow[None]:
@@ -151,11 +207,12 @@ class _WindowRead:
 
     def _first_page_of_other_end(self, shown: DirectionResult, reason: str) -> Flow[Page]:
         end = yield from compare_with_opposite(self._listing, shown)
+        self._see_other_end(end)
         if end.truncated and end.opposite is not None:
             return end.opposite
         raise SecodaIncompleteError(
             f"the listing is truncated ({reason}), and in the opposite order it begins with logs that it showed "
-            "already: the server shows the oldest logs in neither order. Use a `filter` that matches fewer logs"
+            "already: the server shows the other logs in neither order. Use a `filter` that matches fewer logs"
         )
 
     def _read_unordered(self, reason: str) -> Flow[None]:
@@ -175,6 +232,10 @@ class _WindowRead:
         self._set_oldest(oldest)
         self._warn_of_missing_history()
 
+    def _see_other_end(self, end: ListingEnd) -> None:
+        if end.opposite is not None and not self._listing.oldest_first:
+            self._set_oldest(end.opposite.logs[0].at)
+
     def _set_oldest(self, at: Instant | None) -> None:
         """Note where the history begins."""
         self._oldest = self._report.history_from = at
@@ -190,6 +251,26 @@ class _WindowRead:
                 f"{format_window(self._query.start, self._query.end)}: the workspace is newer, or older logs have "
                 "expired"
             )
+
+
+def may_turn(query: WindowQuery, listing: Listing, oldest: Page) -> bool:
+    """Return whether the window may be read in either order.
+
+    Where the window has the oldest logs, only the end of the listing newest first shows whether it is truncated.
+
+    :param oldest: page 1 oldest first
+    """
+    if listing.count_may_be_capped or not listing.order_shown or not oldest.logs:
+        return False
+    return oldest.logs[0].at < query.start
+
+
+def shows_end(query: WindowQuery, newest: Page) -> bool:
+    """Return whether a log is as new as the end of the window: otherwise more logs may arrive within the window.
+
+    :param newest: page 1 newest first
+    """
+    return bool(newest.logs) and newest.logs[0].at >= query.end
 
 
 def format_window(start: Instant, end: Instant) -> str:

@@ -196,7 +196,7 @@ class AuditLogFollower:
         try:
             yield from read_span(start, end, self.filter, logs, report)
         except TooManyLogsError:
-            newest_first = report.order != "both_ends"  # otherwise some in the middle are missing
+            newest_first = report.order in {"newest_first", "everything"}  # otherwise newer ones are missing
             return logs, (min if newest_first else max)(log.at for log in logs) + 1
         return logs, start
 

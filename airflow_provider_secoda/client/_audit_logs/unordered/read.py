@@ -49,7 +49,7 @@ def read_everything(
             break
         if number == MAX_PASSES or seen.is_unchanged():
             raise _never_complete(seen, number, pages.latest)
-        listing.report.rereads += number > 1
+        listing.report.record_rereads(int(number > 1), "the order is not reliable")
         if not missing:
             yield from pages.find_moment()
     # Logs that arrived since are not mistaken for logs that the listing does not show.
