@@ -14,7 +14,7 @@ import statistics
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -27,10 +27,14 @@ from airflow_provider_secoda.client._http.exchange import exchange
 from airflow_provider_secoda.client.errors import SecodaError
 from tests.simulation.rows import BEGIN, SECOND, row
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 LATENCY = 0.3
 SEEDS = 5
 #: Requests after which a read is given up.
-TOO_MANY = 4000
+TOO_MANY = 6000
+COLUMNS = ("what changes", "page size", "logs a second", "seconds", "failed")
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,8 @@ class Busy:
 
     :param arrivals: logs a second that arrive at the head during the read
     :param expiries: logs a second that are removed from the tail during the read
+    :param place: where the window begins: from 0, the oldest log, to 1, so that it ends with the newest one
+    :param sorts: whether the server honours a sort; otherwise it returns the newest logs first
     """
 
     page_size: int
@@ -47,6 +53,8 @@ class Busy:
     concurrency: int = 4
     pages: int = 6
     logs: int = 20_000
+    sorts: bool = True
+    place: float = 0.5
 
 
 class Listing:
@@ -64,7 +72,7 @@ class Listing:
         if number > total:
             return Response(404, {}, b'{"detail": "Invalid page."}')
         begin, stop = (number - 1) * size, min(number * size, count)
-        newest_first = '"asc"' not in params.get("sort", "")
+        newest_first = not self.busy.sorts or '"asc"' not in params.get("sort", "")
         serials = [end - 1 - i if newest_first else first + i for i in range(begin, stop)]
         results = b", ".join(row(serial, BEGIN + serial * 60 * SECOND).raw for serial in serials)
         rest = {"total_pages": total, "count": count, "meta": {"page": number, "count": count, "total_pages": total}}
@@ -72,13 +80,14 @@ class Listing:
         return Response(200, {"content-type": "application/json"}, body, received_at=now)
 
 
-def read(busy: Busy, seed: int) -> tuple[float, float, str]:
+def read(busy: Busy, seed: int) -> tuple[int, int, float, str]:
     """Read a window in the middle of the history.
 
-    :return: requests over (the pages that hold the window at first + 2), virtual seconds, and the error if it failed
+    :return: requests, the pages that hold the window at first, virtual seconds, and the error if it failed
     """
     rng, listing = random.Random(seed), Listing(busy)
-    begin = busy.logs // 2 + rng.randrange(busy.page_size)
+    begin = int((busy.logs - busy.pages * busy.page_size) * busy.place)
+    begin = max(0, begin - rng.randrange(busy.page_size))
     wanted = range(begin, begin + busy.pages * busy.page_size)
     newer = busy.logs - wanted.stop
     pages = (newer + len(wanted) - 1) // busy.page_size - newer // busy.page_size + 1
@@ -108,10 +117,29 @@ def read(busy: Busy, seed: int) -> tuple[float, float, str]:
             answer = attempt, response
     except StopIteration:
         assert len(got) == len(set(got)) == len(wanted), "a log is missing"
-        return requests / (pages + 2), now, ""
+        return requests, pages, now, ""
     except SecodaError as error:
-        return requests / (pages + 2), now, str(error)
-    return requests / (pages + 2), now, "too many requests"
+        return requests, pages, now, str(error)
+    return requests, pages, now, "too many requests"
+
+
+def measure(what: str, rate: float, busy: Busy, reads: int, cost: Callable[[int, int, int], float]) -> list[Any]:
+    """Return a line of a table: the median of some reads.
+
+    :param cost: of requests, the pages that hold the window at first, and all pages
+    """
+    done = [read(busy, seed) for seed in range(reads)]
+    total = -(-busy.logs // busy.page_size)
+    costs = [cost(requests, pages, total) for requests, pages, _, error in done if not error]
+    failed = sum(bool(error) for *_, error in done)
+    return [
+        what,
+        busy.page_size,
+        f"{rate:g}",
+        f"{statistics.median(costs):.1f}" if costs else "-",
+        f"{statistics.median(seconds for _, _, seconds, _ in done):.1f}",
+        f"{failed} of {reads}",
+    ]
 
 
 def main() -> None:
@@ -126,29 +154,40 @@ def main() -> None:
         for width in (1, 4)
     ]
     worlds += [("arrivals and expiries", 50, rate, Busy(50, arrivals=rate, expiries=rate)) for rate in rates[1:]]
-    rows = []
-    for what, size, rate, busy in worlds:
-        reads = [read(busy, seed) for seed in range(1 if options.quick else SEEDS)]
-        ratio = [requests for requests, _, error in reads if not error]
-        failed = sum(bool(error) for *_, error in reads)
-        rows.append(
+    rows = [
+        measure(what, rate, busy, 1 if options.quick else SEEDS, lambda requests, pages, _: requests / (pages + 2))
+        for what, _, rate, busy in worlds
+    ]
+    unsorted = [
+        ("arrivals", rate, Busy(50, arrivals=rate, logs=22_500, sorts=False))
+        for rate in ((0,) if options.quick else (0, 0.3, 1, 3, 10))
+    ]
+    unsorted += [
+        ("expiries", rate, Busy(50, expiries=rate, logs=22_500, sorts=False))
+        for rate in (() if options.quick else (0.3, 1, 3))
+    ]
+    places = [
+        measure(place, 0, Busy(50, place=share, logs=50_000), 1 if options.quick else SEEDS, lambda *_: 0)
+        for place, share in (("head", 1), ("middle", 0.5), ("far end", 0.003))
+    ]
+    print(
+        "# A window that is read while the workspace is busy",
+        "Made by `python benchmarks/busy.py`; [README.md](README.md#busypy) explains it. Virtual time.",
+        table([*COLUMNS[:3], "requests / (pages + 2)", *COLUMNS[3:]], rows),
+        "At rest, among 50,000 logs; one round trip is 0.3 s:",
+        table(
+            ["place", "round trips"], [[place, f"{float(seconds) / LATENCY:.1f}"] for place, *_, seconds, _ in places]
+        ),
+        "A server that ignores the sort, and 450 pages:",
+        table(
+            [*COLUMNS[:3], "requests / 450", *COLUMNS[3:]],
             [
-                what,
-                size,
-                f"{rate:g}",
-                f"{statistics.median(ratio):.1f}" if ratio else "-",
-                f"{statistics.median(seconds for _, seconds, _ in reads):.1f}",
-                f"{failed} of {len(reads)}",
-            ]
-        )
-    sys.stdout.write(
-        "# A window that is read while the workspace is busy\n\nMade by `python benchmarks/busy.py`; "
-        "[README.md](README.md#busypy) explains it. Virtual time.\n\n"
+                measure(what, rate, busy, 1, lambda requests, _, total: requests / total)
+                for what, rate, busy in unsorted
+            ],
+        ),
+        sep="\n\n",
     )
-    sys.stdout.write(
-        table(["what changes", "page size", "logs a second", "requests / (pages + 2)", "seconds", "failed"], rows)
-    )
-    sys.stdout.write("\n")
 
 
 if __name__ == "__main__":
