@@ -81,12 +81,12 @@ class ManifestBuilder:
 
         :param records: (timestamp, id, the record as JSON bytes), as :class:`~.spool.Spool` yields them
         """
-        separator = ""
+        opening = "    ["
         for _, log_id, raw in records:
             digest = hashlib.sha256(stored(self._format, raw)).hexdigest()
             # As `json.dumps` encodes them: a lone surrogate stays an escape.
-            self._lines.write(f'{separator}    [{encode_basestring_ascii(log_id)}, "{digest}"]'.encode())
-            separator = ",\n"
+            self._lines.write(f'{opening}{encode_basestring_ascii(log_id)}, "{digest}"]'.encode())
+            opening = ",\n    ["
             yield raw
 
     def manifest(self, header: Mapping[str, Any]) -> Iterator[bytes]:
