@@ -15,9 +15,10 @@ JSON, FOLD = "//*[@role='code']", "//*[contains(@class, 'codicon-folding-collaps
 
 
 @pytest.fixture(scope="session")
-def run(page, saved):
+def run(page, airflow_ui, saved):
     """Return the path of a successful run that was started with the button."""
     run = page.trigger(DAILY)
+    airflow_ui.unpause(DAILY)  # the button does so as well, but its request may be lost while SQLite is locked
     page.read("Success", "SecodaAuditLogsOperator")
     return run
 
@@ -82,9 +83,10 @@ def test_the_event_contains_the_summary(page, run, summary):
     page.picture("asset-event.png")
 
 
-def test_a_wait_ends_with_an_edit(page, saved, sandbox, edit):
+def test_a_wait_ends_with_an_edit(page, airflow_ui, saved, sandbox, edit):
     """A sensor waits in the triggerer, links to the resource in Secoda, and returns the new version."""
     run = page.trigger(WAITING)
+    airflow_ui.unpause(WAITING)
     page.open_task(run, WAIT, "details")
     page.read("Deferred")
     page.picture("sensor-waiting.png", (1200, 480))

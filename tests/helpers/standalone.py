@@ -230,6 +230,17 @@ class Standalone:
         """Return a DAG's runs as the REST API shows them, oldest first: ``dag_run_id``, ``run_type``, ``state``."""
         return self._request("GET", f"dags/{dag_id}/dagRuns", params={"order_by": "id", "limit": 1000})["dag_runs"]
 
+    def unpause(self, dag_id: str) -> None:
+        """Unpause a DAG."""
+        self.start()
+
+        def unpaused() -> bool:
+            # SQLite may be locked; then Airflow responds with 503.
+            given = self._rest.send("PATCH", f"dags/{dag_id}", json={"is_paused": False})
+            return not given.is_server_error and given.raise_for_status().json()["is_paused"] is False
+
+        self.until(unpaused, f"{dag_id} is not paused", RUN_SECONDS)
+
     def asset_events(self, name: str) -> list[dict[str, Any]]:
         """Return the events of an asset, by its name or URI, as the REST API shows them, oldest first: ``extra``."""
         self.start()
