@@ -45,7 +45,10 @@ WORDS = {
     r"told|tells?|telling": "reports, says, is passed, is recorded, distinguish",
     r"asked|asks?|asking": "requests, queries, reads, checks",
     r"look(s|ed|ing)?(?! (like|for|up|as if|it up|them up)\b)": "polls, reads",
-    r"signs?(?! (in|up|out|of|that)\b)": "character(s)",
+    # The noun: "sign" as a verb is the term for what a private key does.
+    r"(an?|the|no|any|all|other|each|every|these|those|such|some|more|control|holds?|two|\d) signs?(?! (of|that)\b)": (
+        "character(s)"
+    ),
     r"that (is|are) not empty": "non-empty",
     r"a text|texts": "a string, strings",
     r"(?<!there )(is|are|was|were|be) no(?! (longer|more than|less than|later|earlier|older|newer)\b)\b": "is not a(n)",
@@ -224,6 +227,7 @@ def test_every_exception_is_needed():
         ('raise ValueError("it is" f" no key {y}")', ["message"]),
         ('log.warning("Was told %s", x)', ["message"]),
         ('parser.add_argument("x", help="must be a text")', ["message"]),
+        ('"""Reject the other signs; a manifest that the task signs is not one."""', ["docstring"]),
     ],
 )
 def test_every_kind_of_text_is_searched(source, kinds):

@@ -64,6 +64,18 @@ from airflow_provider_secoda.retries import SecodaRetryPolicy
 from airflow_provider_secoda.sandbox import Faults, RequestRecord, Sandbox, Workspace
 from airflow_provider_secoda.sandbox.pytest_plugin import SandboxFactory  # noqa: TC001 - as users import it
 from airflow_provider_secoda.sensors.secoda import SecodaVersionHistorySensor
+from airflow_provider_secoda.signing import (
+    BadSignatureError,
+    KeyFormatError,
+    PrivateKeySigner,
+    Signer,
+    UnknownKeyError,
+    generate_key,
+    key_id,
+    load_public_keys,
+    sign,
+    verify_signature,
+)
 from airflow_provider_secoda.triggers.secoda import (
     SecodaAuditLogEventTrigger,
     SecodaVersionHistoryEventTrigger,
@@ -324,6 +336,32 @@ def verification() -> None:
     assert_type(result.exit_code, int)
 
     verify("logs", start=1)  # type: ignore[arg-type]
+
+
+class KeyService:
+    """A signer of a user, who does not import the protocol."""
+
+    public_key = b"-----BEGIN PUBLIC KEY-----"
+
+    def sign(self, data: bytes) -> bytes:
+        return data
+
+
+def signing() -> None:
+    pem = generate_key("p256")
+    assert_type(pem, bytes)
+    key = PrivateKeySigner.from_pem(pem)
+    signers: list[Signer] = [key, KeyService()]
+    assert_type(sign(signers[0], b"data"), bytes)
+    public_keys = load_public_keys(["key.pub.pem", "-----BEGIN PUBLIC KEY-----"])
+    assert_type(public_keys, dict[str, bytes])
+    assert_type(key_id(key.public_key), str)
+    verify_signature(public_keys, key_id(key.public_key), b"data", b"signature")
+    errors: list[type[Exception]] = [BadSignatureError, KeyFormatError, UnknownKeyError]
+    del errors
+
+    generate_key("rsa")  # type: ignore[arg-type]
+    sign(pem, b"data")  # type: ignore[arg-type]
 
 
 def sandbox(factory: SandboxFactory) -> None:

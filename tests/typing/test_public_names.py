@@ -32,6 +32,7 @@ MODULES = (
     "airflow_provider_secoda.client.sync",
     "airflow_provider_secoda.sandbox",
     "airflow_provider_secoda.sandbox.pytest_plugin",
+    "airflow_provider_secoda.signing",
     "airflow_provider_secoda.verify",
 )
 #: Modules that Airflow or Python loads by this name.
