@@ -135,7 +135,7 @@ def report(worlds: dict[str, Any], figures: dict[str, Counter[str]], seconds: fl
         ),
         "",
         f"In {excused:,} of the {worlds['interleavings']:,} reads a log was missed that no reader of the listing can "
-        "detect, or that is [not guaranteed](../docs/completeness.md#what-is-not-guaranteed): "
+        "detect, or that is [not guaranteed](../docs/explanation/completeness.md#what-is-not-guaranteed): "
         + ", ".join(f"{reason} {count:,}" for reason, count in sorted(worlds["excused"].items()))
         + ". `tests/simulation/expected_logs.py` explains each.",
     ]

@@ -1,4 +1,4 @@
-"""The diagrams in docs/architecture.md show the imports between the packages, and nothing else."""
+"""The diagrams in docs/contributing/architecture.md show the imports between the packages, and nothing else."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "airflow_provider_secoda"
-TEXT = (ROOT / "docs" / "architecture.md").read_text()
+TEXT = (ROOT / "docs" / "contributing" / "architecture.md").read_text()
 #: Modules that every package may import: left out of the diagrams, listed below them.
 SHARED = frozenset(re.findall(r"`(\w+)`", TEXT.split("Modules that any package may import")[1].split("\n\n")[0]))
 
@@ -115,7 +115,7 @@ def test_shared_modules_import_the_client_only():
         assert real.get(name, set()) <= {*SHARED, "client"}, name
 
 
-@pytest.mark.parametrize("document", ["docs/architecture.md", "CONTRIBUTING.md"])
+@pytest.mark.parametrize("document", ["docs/contributing/architecture.md", "CONTRIBUTING.md"])
 def test_modules_that_a_document_names_exist(document):
     """Every module in backticks is in the repository, and contains the function or class after ``::``."""
     prose = re.sub(r"```.*?```", "", (ROOT / document).read_text(), flags=re.DOTALL)

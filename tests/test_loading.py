@@ -1,4 +1,4 @@
-"""The code in docs/loading.md: readers read the files, and templates of the DAGs name the right objects."""
+"""The code in docs/how-to/load.md: readers read the files, and templates of the DAGs name the right objects."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from airflow_provider_secoda._storage.write import write_atomically
 from airflow_provider_secoda.sandbox import Workspace
 from tests.helpers import s3_server
 
-TEXT = (Path(__file__).parent.parent / "docs" / "loading.md").read_text()
+TEXT = (Path(__file__).parent.parent / "docs" / "how-to" / "load.md").read_text()
 BLOCKS = re.findall(r"^```python\n(.*?)^```$", TEXT, re.DOTALL | re.MULTILINE)
 READERS = {name: block for block in BLOCKS for name in ("pandas", "duckdb") if f"import {name}\n" in block}
 DAGS = {found[1]: block for block in BLOCKS if (found := re.search(r'dag_id="(\w+)"', block))}

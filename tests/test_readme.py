@@ -18,8 +18,8 @@ from tests.helpers import airflow_runs
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
-DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/*.md")), *sorted(ROOT.glob("benchmarks/*.md"))]
-TESTED_FEATURES = (ROOT / "docs" / "tested_features.md").read_text()
+DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/**/*.md")), *sorted(ROOT.glob("benchmarks/*.md"))]
+TESTED_FEATURES = (ROOT / "docs" / "contributing" / "tested_features.md").read_text()
 FEATURES = [row for row in TESTED_FEATURES.splitlines() if re.match(r"\| (?!feature )[^-]", row)]
 
 
@@ -50,7 +50,7 @@ def test_a_quoted_example_is_the_example(name, quoted):
     [
         block
         for document in DOCUMENTS
-        if document.name != "loading.md"  # its blocks are run as DAG files, where what they import is installed
+        if document.name != "load.md"  # its blocks are run as DAG files, where what they import is installed
         for block in blocks(document)
     ],
 )
@@ -70,8 +70,8 @@ def test_python_blocks_are_python(block):
 @pytest.mark.parametrize(
     ("document", "module", "class_name"),
     [
-        ("audit_logs.md", "operators", "SecodaAuditLogsOperator"),
-        ("sensor.md", "sensors", "SecodaVersionHistorySensor"),
+        ("reference/operator.md", "operators", "SecodaAuditLogsOperator"),
+        ("reference/sensor.md", "sensors", "SecodaVersionHistorySensor"),
     ],
 )
 def test_the_arguments_table_is_the_class(document, module, class_name):
@@ -97,7 +97,7 @@ def test_the_arguments_table_is_the_trigger(class_name):
     """The table of an event trigger names each argument with its default."""
     pytest.importorskip("airflow")
     documented = getattr(importlib.import_module("airflow_provider_secoda.triggers.secoda"), class_name)
-    text = (ROOT / "docs" / "events.md").read_text().split(f"\n`{class_name}`:\n")[1].split("\n\n")[0]
+    text = (ROOT / "docs" / "reference" / "triggers.md").read_text().split(f"\n`{class_name}`:\n")[1].split("\n\n")[0]
     rows = re.findall(r"^\| (`[a-z_`, ]+`) \| ([^|]+) \|", text, re.MULTILINE)
     table = {
         name: default
@@ -163,7 +163,7 @@ def test_there_are_features():
 @pytest.mark.parametrize("row", FEATURES, ids=lambda row: row.split("|")[1].strip()[:40])
 def test_every_feature_has_a_test(row):
     """Each row of the table of features names at least one test that exists."""
-    proofs = re.findall(r"\[`(test_\w+)`\]\(\.\./(tests/[\w/]+\.py)\)", row.rsplit("|", 2)[1])
+    proofs = re.findall(r"\[`(test_\w+)`\]\(\.\./\.\./(tests/[\w/]+\.py)\)", row.rsplit("|", 2)[1])
     assert proofs
     for name, file in proofs:
         assert name in {node.name for node in ast.parse((ROOT / file).read_text()).body if hasattr(node, "name")}
@@ -173,7 +173,9 @@ def test_the_example_of_a_date_filter_is_a_filter():
     """The filter with templates in the document about completeness is one that the client sends."""
     from airflow_provider_secoda.client.filters import Filter
 
-    (block,) = [each for each in blocks(ROOT / "docs" / "completeness.md") if "data_interval_start" in each]
+    (block,) = [
+        each for each in blocks(ROOT / "docs" / "explanation" / "completeness.md") if "data_interval_start" in each
+    ]
     (call,) = [node for node in ast.walk(ast.parse(block)) if isinstance(node, ast.Call) and node.keywords]
     (value,) = [keyword.value for keyword in call.keywords if keyword.arg == "filter"]
     assert Filter.parse(ast.literal_eval(value)) is not None

@@ -476,7 +476,7 @@ def test_the_form_has_the_extras_that_are_read():
 
     fields = get_provider_info()["connection-types"][0]["conn-fields"]
     assert set(KNOWN_EXTRAS) - set(fields) == {"integration_id"}
-    text = (Path(__file__).parents[2] / "docs" / "connection.md").read_text()
+    text = (Path(__file__).parents[2] / "docs" / "reference" / "connection.md").read_text()
     rows = re.findall(r"^\| extra (.+?) \|", text, re.MULTILINE)
     assert {name for row in rows for name in re.findall(r"`(\w+)`", row)} == set(fields)
     assert set(fields) <= set(KNOWN_EXTRAS)

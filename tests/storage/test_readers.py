@@ -23,7 +23,7 @@ IDS = sorted(json.loads(raw)["id"] for logs in LOGS for raw in logs)
 PARTITIONS = {"2026-03-01": len(LOGS[0]), "2026-03-02": len(LOGS[1])}
 (HIVE,) = re.findall(
     r'output_path="s3://my_aws@my-bucket/secoda/audit_logs/(dt=.*?)\.jsonl\.gz"',
-    (Path(__file__).parents[2] / "docs" / "loading.md").read_text(),
+    (Path(__file__).parents[2] / "docs" / "how-to" / "load.md").read_text(),
 )
 
 

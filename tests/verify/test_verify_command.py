@@ -76,7 +76,7 @@ def test_findings_are_below_their_file(run, tmp_path):
 
 
 def test_the_documented_example(run, tmp_path, monkeypatch):
-    """The output that docs/verify.md shows is the output for such files, except for digests, ids and numbers."""
+    """The output that docs/reference/verify.md shows is the output for such files, except for digests, ids and numbers."""
     monkeypatch.chdir(tmp_path)
     directory = Path("audit_logs")
     source = {"connection_id": "secoda_default", "base_url": "https://api.secoda.co"}
@@ -90,7 +90,7 @@ def test_the_documented_example(run, tmp_path, monkeypatch):
     lines[16] = lines[16].replace(b'"is_legacy":false', b'"is_legacy":null')
     paths[1].write_bytes(b"".join(lines[:40] + lines[41:]))
     status, out, _ = run("audit_logs", "--start", "2026-02-24", "--end", "2026-03-01")
-    document = (Path(__file__).parent.parent.parent / "docs" / "verify.md").read_text()
+    document = (Path(__file__).parent.parent.parent / "docs" / "reference" / "verify.md").read_text()
     (shown,) = re.findall(r"^```text\n(Secoda audit logs, checked .*?)^```", document, re.DOTALL | re.MULTILINE)
     assert status == 1
     assert _normalized(shown) == _normalized(out)
