@@ -110,13 +110,23 @@ def test_every_accepted_advisory_has_a_date_and_a_reason():
             assert reason
 
 
+#: The jobs that may write, and what: all others may read the repository.
+MAY_WRITE = {
+    ("release", "publish"): {"id-token: write"},
+    ("release", "create"): {"contents: write", "id-token: write", "attestations: write"},
+}
+
+
 @pytest.mark.parametrize("file", WORKFLOWS, ids=lambda file: file.stem)
 def test_workflows_may_read_and_no_more(file):
-    """A workflow has read permissions only, keeps no credentials, and pins each action to a full commit."""
+    """A job has read permission only, or what MAY_WRITE lists; no credentials are kept, each action is pinned."""
     text = file.read_text()
     assert re.search(r"^permissions: \{\}$", text, re.MULTILINE)
-    granted = re.findall(r"^\s+[a-z-]+: (read|write|write-all|read-all)\b.*$", text, re.MULTILINE)
-    assert set(granted) == {"read"}
+    jobs = re.split(r"^  (\w+):$", text.partition("\njobs:\n")[2], flags=re.MULTILINE)
+    assert len(jobs) > 2
+    for name, job in zip(jobs[1::2], jobs[2::2], strict=True):
+        granted = re.findall(r"^\s+([a-z-]+: (?:read|write|write-all|read-all))\b.*$", job, re.MULTILINE)
+        assert set(granted) == MAY_WRITE.get((file.stem, name), {"contents: read"}), name
     uses = re.findall(r"uses: (\S+)", text)
     assert uses
     assert all(re.fullmatch(r"[\w.-]+/[\w.-]+@[0-9a-f]{40}", one) for one in uses)
@@ -126,6 +136,19 @@ def test_workflows_may_read_and_no_more(file):
     for script in re.findall(r"run: (?:sh )?(\S+/\S+)", text):
         if not script.startswith(".venv"):
             assert os.access(ROOT / script, os.X_OK), script
+
+
+def test_a_person_decides_on_an_upload():
+    """Nothing is uploaded or released before a person approves, and all tests have passed."""
+    text = (ROOT / ".github" / "workflows" / "release.yml").read_text()
+    jobs = re.split(r"^  (\w+):$", text.partition("\njobs:\n")[2], flags=re.MULTILINE)
+    jobs = dict(zip(jobs[1::2], jobs[2::2], strict=True))
+    assert re.search(r"^    environment: release\b", jobs["publish"], re.MULTILINE)
+    assert "needs: [test, build]" in jobs["publish"]
+    assert "needs: publish" in jobs["create"]
+    assert "secrets." not in text
+    assert ".ci/run" in jobs["test"]
+    assert 'scripts/build --tag "$GITHUB_REF_NAME"' in jobs["build"]
 
 
 def test_the_security_rules_hold_for_the_package():
