@@ -21,7 +21,7 @@ def urls():
 
 def test_the_version_is_in_one_place():
     """Only get_provider_info.py states the version; the build and Airflow read it there."""
-    assert 'dynamic = ["version"]' in PROJECT
+    assert 'dynamic = ["readme", "version"]' in PROJECT
     assert get_provider_info()["versions"] == [__version__]
 
 

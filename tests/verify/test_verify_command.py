@@ -76,7 +76,7 @@ def test_findings_are_below_their_file(run, tmp_path):
 
 
 def test_the_documented_example(run, tmp_path, monkeypatch):
-    """The output that docs/reference/verify.md shows is the output for such files, except for digests, ids and numbers."""
+    """The output in docs/reference/verify.md is the output for such files, except for digests, ids and numbers."""
     monkeypatch.chdir(tmp_path)
     directory = Path("audit_logs")
     source = {"connection_id": "secoda_default", "base_url": "https://api.secoda.co"}
