@@ -76,7 +76,7 @@ LINKS = _names("_link_SecodaOutputLink _link_SecodaResourceLink")
 #: What the operator returns with ``output_path``, which is also the ``extra`` of asset events.
 SUMMARY = _names("""
     bytes count duplicates_dropped end first_timestamp format history_from last_timestamp manifest manifest_sha256
-    max_lag_seconds pages path requests sha256 start timestamp_field untyped_values window_rule
+    max_lag_seconds pages path requests sha256 signature signing_key start timestamp_field untyped_values window_rule
     """)
 
 #: What the ``extra`` of asset events has without ``output_path``.

@@ -7,6 +7,7 @@ ECDSA, as ``openssl`` reads them. A key is named by its id, the SHA-256 of the p
 from __future__ import annotations
 
 import hashlib
+import mmap
 import os
 import re
 from pathlib import Path
@@ -25,6 +26,7 @@ __all__ = [
     "key_id",
     "load_public_keys",
     "sign",
+    "sign_file",
     "verify_signature",
 ]
 
@@ -96,14 +98,14 @@ class PrivateKeySigner:
         """The public key as PEM."""
         return self._public_key
 
-    def sign(self, data: bytes, /) -> bytes:
+    def sign(self, data: bytes | mmap.mmap, /) -> bytes:
         """Return the signature of some bytes."""
         from cryptography.hazmat.primitives import hashes  # noqa: PLC0415
         from cryptography.hazmat.primitives.asymmetric import ec  # noqa: PLC0415
 
         if isinstance(self._key, ec.EllipticCurvePrivateKey):
-            return self._key.sign(data, ec.ECDSA(hashes.SHA256()))
-        signature: bytes = self._key.sign(data)
+            return self._key.sign(memoryview(data), ec.ECDSA(hashes.SHA256()))
+        signature: bytes = self._key.sign(memoryview(data))
         return signature
 
     def __repr__(self) -> str:
@@ -156,14 +158,14 @@ def load_public_keys(keys: Iterable[str | os.PathLike[str]]) -> dict[str, bytes]
     return found
 
 
-def sign(signer: Signer, data: bytes) -> bytes:
+def sign(signer: Signer, data: bytes | mmap.mmap) -> bytes:
     """Return the signature of some bytes, after verifying it with the public key of the signer.
 
     :raises BadSignatureError: the signer returned something else
     :raises KeyFormatError: its public key is not one of a kind that is used
     """
     name = key_id(signer.public_key)
-    signature = signer.sign(data)
+    signature = signer.sign(data) if isinstance(signer, PrivateKeySigner) else signer.sign(bytes(data))
     try:
         verify_signature({name: signer.public_key}, name, data, signature)
     except BadSignatureError:
@@ -174,8 +176,17 @@ def sign(signer: Signer, data: bytes) -> bytes:
     return signature
 
 
+def sign_file(signer: Signer, path: str | os.PathLike[str]) -> bytes:
+    """Return the signature of a non-empty file, as :func:`sign` does; a private key does not copy it to memory.
+
+    :param path: on this machine
+    """
+    with Path(path).open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        return sign(signer, data)
+
+
 def verify_signature(
-    public_keys: Mapping[str, str | bytes], signing_key: str | None, data: bytes, signature: bytes
+    public_keys: Mapping[str, str | bytes], signing_key: str | None, data: bytes | mmap.mmap, signature: bytes
 ) -> None:
     """Verify the signature of some bytes.
 
@@ -193,9 +204,9 @@ def verify_signature(
     key = _read_public(public_keys[signing_key])
     try:
         if isinstance(key, ec.EllipticCurvePublicKey):
-            key.verify(signature, data, ec.ECDSA(hashes.SHA256()))
+            key.verify(signature, memoryview(data), ec.ECDSA(hashes.SHA256()))
         else:
-            key.verify(signature, data)
+            key.verify(signature, memoryview(data))
     except (InvalidSignature, TypeError, ValueError):
         raise BadSignatureError(f"the signature is not one of these bytes by key {signing_key}") from None
 

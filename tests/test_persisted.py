@@ -62,7 +62,7 @@ DIGESTS = {
     ("SUMMARY_OF_RETURNED_LOGS", 1): "bd0d43e64bd2fd46",
     ("REPORT", 1): "4bdb1829417dccc3",
     ("SENSOR_STATE", 1): "bb67cdc91dd5f004",
-    ("SUMMARY", 1): "58b2b8f9069877bd",
+    ("SUMMARY", 1): "eecae47611db1533",
     ("airflow_provider_secoda.triggers.secoda.SecodaAuditLogEventTrigger", 1): "26cacbc9c9bca685",
     ("airflow_provider_secoda.triggers.secoda.SecodaVersionHistoryEventTrigger", 1): "e990ec2fd32ae788",
     ("airflow_provider_secoda.triggers.secoda.SecodaVersionHistoryTrigger", 1): "a4ae072dbc82d22a",

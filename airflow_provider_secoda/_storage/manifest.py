@@ -27,6 +27,7 @@ MAX_HEADER_BYTES = 64 << 20
 #: The longest line that is read: one id.
 MAX_LINE_BYTES = 64 << 20
 _SUFFIX, _ADJACENT_SUFFIX = ".manifest", ".manifest.json"
+_SIGNATURE_SUFFIX = ".sig"
 _OPEN, _CLOSE = b'  "records": [\n', b"  ]\n}\n"
 
 
@@ -47,6 +48,11 @@ def manifest_path(path: str) -> str:
 def adjacent_manifest_path(path: str) -> str:
     """Return where versions before the first release wrote the manifest: next to the file."""
     return f"{path}{_ADJACENT_SUFFIX}"
+
+
+def signature_path(manifest: str) -> str:
+    """Return the path or URL of the signature of a manifest, or of another file that is signed."""
+    return f"{manifest}{_SIGNATURE_SUFFIX}"
 
 
 def described_path(manifest: str) -> str | None:
@@ -117,13 +123,29 @@ def read_manifest(file: IO[bytes]) -> tuple[dict[str, Any], Iterator[tuple[str, 
     if not text.endswith(b",\n"):
         raise ManifestError("`records` is not its last member")
     try:
-        header = json.loads(text[:-2] + b"\n}")
+        # Decoded here: for bytes, `json` guesses the encoding, and accepts a byte order mark.
+        header = json.loads(text[:-2].decode() + "\n}", object_pairs_hook=_object, parse_constant=_reject_constant)
     except (ValueError, RecursionError) as exc:
         raise ManifestError(f"its header is not valid JSON: {exc}") from None
+    if isinstance(header, dict) and "records" in header:
+        raise ManifestError("its header is not valid JSON: it has the name 'records' twice")
     version = header.get("manifest_version") if isinstance(header, dict) else None
     if version != MANIFEST_VERSION:
         raise ManifestError(f"its version is {version!r}, but only version {MANIFEST_VERSION} is supported")
     return header, _pairs(file)
+
+
+def _object(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object of the header; refuse one with a name twice, of which programs read either value."""
+    found = dict(members)
+    if len(found) < len(members):
+        twice = next(name for number, (name, _) in enumerate(members) if name in dict(members[:number]))
+        raise ValueError(f"it has the name {twice!r:.80} twice")
+    return found
+
+
+def _reject_constant(name: str) -> None:
+    raise ValueError(f"{name} is not a number of JSON")
 
 
 def _pairs(file: IO[bytes]) -> Iterator[tuple[str, str]]:

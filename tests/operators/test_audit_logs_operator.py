@@ -89,6 +89,8 @@ def test_the_file_contains_every_log_of_the_window_as_sent(sandbox, workspace, t
         "manifest": f"{path.parent}/_manifests/_logs.jsonl.manifest",
         "manifest_sha256": hashlib.sha256(Path(summary["manifest"]).read_bytes()).hexdigest(),
         "untyped_values": None,
+        "signature": None,
+        "signing_key": None,
     }
     assert summary["count"] > 50
     assert 0 < summary["pages"] <= len(sandbox.requests)

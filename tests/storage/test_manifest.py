@@ -105,6 +105,27 @@ def test_invalid_json_is_refused():
             read(junk)
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b'"query": {', b'"query": {},\n  "query": {'),
+        (b'"name": "a.jsonl"', b'"name": "a.jsonl", "n\\u0061me": "b.jsonl"'),
+        (b'"query": {', b'"records": [],\n  "query": {'),
+        (b'"query": {', b'"count": NaN,\n  "query": {'),
+        (b'"query": {', b'"count": -Infinity,\n  "query": {'),
+        (b"{", b"\xef\xbb\xbf{"),
+        (b'"a.jsonl"', b'"\xff.jsonl"'),
+    ],
+    ids=["name twice", "name twice inside, escaped", "records twice", "NaN", "infinity", "byte order mark", "encoding"],
+)
+def test_a_header_that_programs_read_differently_is_refused(old, new):
+    """A header is refused if two readers of JSON may find different values in it."""
+    manifest = written()
+    assert read(manifest)
+    with pytest.raises(ManifestError, match="its header is not valid JSON"):
+        read(manifest.replace(old, new, 1))
+
+
 # --- next to its file -------------------------------------------------------------------------------------------
 
 

@@ -253,6 +253,8 @@ def test_the_result_is_plain_data(tmp_path):
         "manifest": None,
         "manifest_sha256": None,
         "untyped_values": None,
+        "signature": None,
+        "signing_key": None,
     }
 
 
