@@ -52,7 +52,7 @@ def test_the_pandas_block(truth):
     """The code with pandas reads the logs of one day, typed and as lines."""
     pytest.importorskip("pandas")
     found = {}
-    exec(compile(READERS["pandas"], "loading.md", "exec"), found)
+    exec(compile(READERS["pandas"], "load.md", "exec"), found)
     assert [text.encode() for text in found["typed"]["raw"]] == truth[0]
     for frame in (found["typed"], found["lines"]):
         assert list(frame["logged_at"]) == [_moment(raw) for raw in truth[0]]
@@ -65,7 +65,7 @@ def test_the_duckdb_block(truth):
     with suppress(duckdb.Error):  # another test may have registered it in this process
         duckdb.unregister_filesystem("s3")
     found = {}
-    exec(compile(READERS["duckdb"], "loading.md", "exec"), found)
+    exec(compile(READERS["duckdb"], "load.md", "exec"), found)
     logs = [json.loads(raw) for day in truth for raw in day]
     assert sum(times for _, times, _ in found["what"]) == len(logs)
     assert {kind for kind, _, _ in found["what"]} == {log["activity_type"] for log in logs}
@@ -133,7 +133,7 @@ def test_odd_logs(airflow, monkeypatch, name):
 
 
 def _run(code, names):
-    exec(compile(code, "loading.md", "exec"), names)
+    exec(compile(code, "load.md", "exec"), names)
 
 
 def _refused(read, errors):

@@ -170,11 +170,11 @@ def test_every_feature_has_a_test(row):
 
 
 def test_the_example_of_a_date_filter_is_a_filter():
-    """The filter with templates in the document about completeness is one that the client sends."""
+    """The filter with templates in the page about truncated listings is one that the client sends."""
     from airflow_provider_secoda.client.filters import Filter
 
     (block,) = [
-        each for each in blocks(ROOT / "docs" / "explanation" / "completeness.md") if "data_interval_start" in each
+        each for each in blocks(ROOT / "docs" / "how-to" / "truncated_listing.md") if "data_interval_start" in each
     ]
     (call,) = [node for node in ast.walk(ast.parse(block)) if isinstance(node, ast.Call) and node.keywords]
     (value,) = [keyword.value for keyword in call.keywords if keyword.arg == "filter"]

@@ -39,7 +39,7 @@ with DAG("linked", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=timezon
 """
 PAGE = "https://secoda.example.com/metric/metric%2F1/history"
 LINKED = ("deferred", "poking")
-DOCUMENTED = (Path(__file__).parents[2] / "docs" / "reference" / "airflow.md").read_text()
+DOCUMENTED = (Path(__file__).parents[2] / "docs" / "reference" / "results.md").read_text()
 CONSUMER = next(
     block for block in re.findall(r"```python\n(.*?)```", DOCUMENTED, re.DOTALL) if "load_audit_logs" in block
 )

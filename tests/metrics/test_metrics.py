@@ -27,7 +27,7 @@ from airflow_provider_secoda.triggers.secoda import SecodaAuditLogEventTrigger, 
 
 UNTIL = datetime(2026, 3, 1, tzinfo=timezone.utc)
 START, END = UNTIL - timedelta(days=5), UNTIL - timedelta(days=4)
-DOCUMENTED = Path(__file__).parent.parent.parent / "docs" / "reference" / "airflow.md"
+DOCUMENTED = Path(__file__).parent.parent.parent / "docs" / "reference" / "metrics.md"
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ requested in parallel, fits together when
 In short: by (4) logs only move towards the last page, as others arrive and expire. When they do so between the reads of
 two consecutive pages, a log is on both, which (2) excludes; by (1) they did not between the reads of the first and of
 the last page. So no log is missing between two pages.
-``docs/contributing/architecture.md`` ("Read a window") has the proof.
+``docs/explanation/how_a_window_is_read.md`` has the proof.
 
 While ``count`` falls, or when it may be capped, a deletion may move logs the other way: all pages are read once more
 after that, and must be the same again. When ``count`` changes in the other direction, replicas that disagree have
