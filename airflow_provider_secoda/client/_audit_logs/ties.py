@@ -3,7 +3,7 @@
 A *tie* is a group of logs with one timestamp. Without a tie breaker a server may return a tie in another order in each
 answer, or in another order on each page and the same at each try, as PostgreSQL does with LIMIT and OFFSET. Then one of
 its logs is on two pages and another one on none. A log that is listed twice is on two pages as well.
-``docs/explanation/how_a_window_is_read.md`` ("Ties, and logs that are listed twice") has the proof of what is done here.
+``docs/explanation/how_a_window_is_read.md`` ("Ties, and logs that are listed twice") has the proof of what this does.
 """
 
 from __future__ import annotations
