@@ -15,7 +15,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from airflow_provider_secoda._persisted import MANIFEST_VERSION
 from airflow_provider_secoda._storage.formats import stored
-from airflow_provider_secoda._storage.target import HIDDEN_FOLDER
+from airflow_provider_secoda._storage.targets.local import HIDDEN_FOLDER
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

@@ -19,7 +19,7 @@ STAGES = {
     "client/_audit_logs/snapshot.py": "read",
     "_storage/spool.py": "spool",
     "_storage/formats.py": "write",
-    "_storage/target.py": "put",
+    "_storage/targets/local.py": "put",
     "shutil.py": "put",
     "_storage/write.py": "land",
     "_storage/manifest.py": "manifest",
@@ -38,7 +38,7 @@ def chosen(ended, sample, part=""):
     if EVERY_POINT:
         lines = [point for point in ended.points if point[0].startswith(part)]
         return [(file, line, n) for file, line, times in lines for n in sorted({1, times})]
-    found = [point for point in dict.fromkeys(ended.turns) if point[0] in ("_storage/target.py", "_storage/write.py")]
+    found = [point for point in dict.fromkeys(ended.turns) if point[0] in ("_storage/targets/local.py", "_storage/write.py")]
     for stage, number in sample.items():
         lines = [point for point in ended.points if STAGES.get(point[0], "around") == stage]
         assert lines, f"no line of stage {stage!r} was run: did a file get another name?"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_secoda._storage.console import console_url
 from airflow_provider_secoda._storage.target import resolve_target
+from airflow_provider_secoda._storage.targets.console import console_url
 
 PATH = "bucket/secoda/2026-11-22 #1.jsonl"
 

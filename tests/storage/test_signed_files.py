@@ -7,7 +7,7 @@ import json
 import pytest
 
 from airflow_provider_secoda._storage.manifest import ManifestBuilder, manifest_path, signature_path
-from airflow_provider_secoda._storage.target import LocalTarget
+from airflow_provider_secoda._storage.targets.local import LocalTarget
 from airflow_provider_secoda._storage.write import write_atomically
 from airflow_provider_secoda.signing import (
     BadSignatureError,
