@@ -100,7 +100,7 @@ AUDIT_LOG_PAYLOAD = _names("""
 #: Extras of a connection.
 CONNECTION_EXTRAS = _names("""
     customer_domain integration_id max_answer_seconds max_body_bytes max_decompressed_bytes max_nesting proxy region
-    resource_url timeout verify workspace
+    resource_url signing_conn_id timeout verify workspace
     """)
 
 #: Airflow's metrics.
@@ -116,8 +116,8 @@ MANIFEST = _names(
     read.page_ranges[].listing_count read.page_ranges[].newest_timestamp read.page_ranges[].oldest_timestamp
     read.page_ranges[].sort read.pages read.requests read.reread_reasons read.rereads read.retries read.settle_seconds
     read.started_at read.throttled read.turns read.warnings run.dag_id run.logical_date run.map_index run.run_id
-    run.task_id run.try_number source.base_url source.connection_id versions.airflow versions.airflow_provider_secoda
-    versions.pyarrow versions.python
+    run.task_id run.try_number signing_key source.base_url source.connection_id versions.airflow
+    versions.airflow_provider_secoda versions.pyarrow versions.python
     """,
     MANIFEST_VERSION,
 )

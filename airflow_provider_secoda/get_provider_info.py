@@ -23,7 +23,12 @@ def get_provider_info():  # type: ignore[no-untyped-def]  # noqa: ANN201 - an an
                 "tags": ["service"],
             }
         ],
-        "hooks": [{"integration-name": "Secoda", "python-modules": ["airflow_provider_secoda.hooks.secoda"]}],
+        "hooks": [
+            {
+                "integration-name": "Secoda",
+                "python-modules": ["airflow_provider_secoda.hooks.secoda", "airflow_provider_secoda.hooks.signing_key"],
+            }
+        ],
         "operators": [{"integration-name": "Secoda", "python-modules": ["airflow_provider_secoda.operators.secoda"]}],
         "sensors": [{"integration-name": "Secoda", "python-modules": ["airflow_provider_secoda.sensors.secoda"]}],
         "triggers": [{"integration-name": "Secoda", "python-modules": ["airflow_provider_secoda.triggers.secoda"]}],
@@ -104,12 +109,32 @@ def get_provider_info():  # type: ignore[no-untyped-def]  # noqa: ANN201 - an an
                         "timeout if that is longer)",
                         "schema": {"type": ["number", "null"], "exclusiveMinimum": 0},
                     },
+                    "signing_conn_id": {
+                        "label": "Signing connection",
+                        "description": "Id of a connection of type Secoda signing key, with which manifests are signed "
+                        "(not signed when left empty)",
+                        "schema": {"type": ["string", "null"]},
+                    },
                     "proxy": {
                         "label": "Proxy",
                         "description": "URL of an HTTP proxy for all requests; may contain a user and a password",
                         "schema": {"type": ["string", "null"], "format": "password"},
                     },
                 },
-            }
+            },
+            {
+                "connection-type": "secoda_signing_key",
+                "hook-class-name": "airflow_provider_secoda.hooks.signing_key.SecodaSigningKeyHook",
+                "hook-name": "Secoda signing key",
+                "ui-field-behaviour": {
+                    "hidden-fields": ["host", "login", "schema", "extra"],
+                    "relabeling": {"password": "Private key (PEM)"},
+                    "placeholders": {
+                        "password": "paste the file; it is complete also if the line breaks are lost",
+                        "port": "443 (to test it, Airflow 3.3 needs a port)",
+                    },
+                },
+                "conn-fields": {},
+            },
         ],
     }

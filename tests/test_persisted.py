@@ -27,6 +27,7 @@ from airflow_provider_secoda.operators.secoda import SecodaAuditLogsOperator
 from airflow_provider_secoda.sandbox import Workspace
 from airflow_provider_secoda.sensors._poller import StateStore
 from airflow_provider_secoda.sensors.secoda import SecodaVersionHistorySensor
+from airflow_provider_secoda.signing import generate_key
 from airflow_provider_secoda.triggers import secoda as triggers
 from airflow_provider_secoda.verify._cli import main as verify
 from airflow_provider_secoda.windows import Window
@@ -50,13 +51,13 @@ OPAQUE |= {"series[].counts", "files[].counts", "untyped_values", "file.untyped_
 #: The digest of each version of each group. A version that was released keeps its line; a new version gets a new one.
 DIGESTS = {
     ("AUDIT_LOG_PAYLOAD", 1): "1d8a1be6f5ab5a79",
-    ("CONNECTION_EXTRAS", 1): "0009b730e8b0b6ab",
+    ("CONNECTION_EXTRAS", 1): "9a3a51da8ef442f1",
     ("CURSOR", 1): "93dcbf489ae3a17d",
     ("DEFERRALS", 1): "3433a9e2c550d12f",
     ("ENTRY", 1): "0fe41f7bdcd2be6b",
     ("FINDING_KINDS", 1): "ba76a96697655375",
     ("LINKS", 1): "655d2b43bfd34435",
-    ("MANIFEST", 1): "6a52ef5cee40b758",
+    ("MANIFEST", 1): "5882006aced049ed",
     ("METRICS", 1): "9dd64b24cf30e066",
     ("PAGE_ORDER", 1): "c1bcbbe85ffd43ae",
     ("SUMMARY_OF_RETURNED_LOGS", 1): "bd0d43e64bd2fd46",
@@ -74,7 +75,8 @@ from airflow_provider_secoda.operators.secoda import SecodaAuditLogsOperator
 
 with DAG("persisted", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=timezone.utc)):
     SecodaAuditLogsOperator(
-        task_id="fetch", start="2026-03-01", end="2026-03-02", output_path="{path}/logs.parquet", retries=0
+        task_id="fetch", start="2026-03-01", end="2026-03-02", output_path="{path}/logs.parquet", retries=0,
+        signing_conn_id="{{ 'my' }}_key"
     )
 """
 
@@ -205,6 +207,9 @@ def written(airflow, tmp_path_factory):
 
         with Sandbox(Workspace.generate(seed=1, logs=50, days=10, until=START + 2 * DAY)) as sandbox:
             patch.setenv("AIRFLOW_CONN_SECODA_DEFAULT", sandbox.connection_json)
+            patch.setenv(
+                "AIRFLOW_CONN_MY_KEY", json.dumps({"conn_type": "generic", "password": generate_key().decode()})
+            )
             ran = airflow_runs.run_dag(DAG.replace("{path}", str(folder)))
     assert ran.state == "success", ran.log
     return folder, ran.xcoms["fetch"], json.loads((folder / "_manifests" / "_logs.parquet.manifest").read_text())

@@ -40,6 +40,7 @@ KNOWN_EXTRAS = (
     "proxy",
     "workspace",
     "resource_url",
+    "signing_conn_id",
     *(f"max_{limit.name}" for limit in fields(Limits)),
     "integration_id",  # only the vendor's own package uses it
 )
@@ -55,12 +56,14 @@ class ConnectionSettings:
     :param unknown_extras: names of extras that this provider does not use
     :param workspace: name of the workspace, where one host has several; it is part of assets and of lineage
     :param resource_url: template of the address of a resource's page in the web app
+    :param signing_conn_id: of the connection whose private key signs manifests, unless a task names another
     """
 
     endpoint: Endpoint
     unknown_extras: tuple[str, ...] = ()
     workspace: str | None = None
     resource_url: str | None = None
+    signing_conn_id: str | None = None
 
     @property
     def base_url(self) -> str:
@@ -128,6 +131,7 @@ def _read(connection: Connection) -> ConnectionSettings:
         unknown_extras=tuple(sorted(name for name in extra if name not in KNOWN_EXTRAS)),
         workspace=_text(extra, "workspace"),
         resource_url=page,
+        signing_conn_id=_text(extra, "signing_conn_id"),
     )
 
 

@@ -5,6 +5,7 @@ DAG files import this module, so it imports nothing that takes long to load.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_secoda._arguments import (
@@ -35,9 +36,29 @@ def check_arguments(arguments: Mapping[str, Any]) -> None:
     for name, value in arguments.items():
         if name == "output_path" or (name in _CHECKS and is_known(value)):
             _CHECKS[name](value)
+    _check_signing(arguments)
     has_both = "start" in arguments and "end" in arguments
     if has_both and (edges := (arguments["start"], arguments["end"])) != (None, None) and is_known(edges):
         resolve_window({}, start=edges[0], end=edges[1])
+
+
+def _check_signing(arguments: Mapping[str, Any]) -> None:
+    given = [name for name in ("signing_conn_id", "signer") if arguments.get(name) is not None]
+    if len(given) > 1:
+        raise ArgumentError("pass `signing_conn_id` or `signer`, not both")
+    for name in given:
+        if arguments.get("write_manifest") is False:
+            raise ArgumentError(f"`{name}` signs the manifest, but write_manifest=False: remove one of them")
+        if "output_path" in arguments and arguments["output_path"] is None:
+            raise ArgumentError(f"`{name}` signs the manifest of a file: pass `output_path`, or remove `{name}`")
+
+
+def _check_signer(value: Any) -> None:
+    if value is not None and (not isinstance(value, str) or not _DOTTED.fullmatch(value)):
+        raise ArgumentError(
+            f"`signer` must be the dotted path of a function that returns a signer, such as "
+            f"'my_company.keys.kms_signer', not {value!r:.80}"
+        )
 
 
 def _check_edge(name: str) -> Callable[[Any], object]:
@@ -51,6 +72,7 @@ def _check_filter(value: Any) -> None:
         raise ArgumentError(str(error)) from None
 
 
+_DOTTED = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+")
 _CHECKS: Mapping[str, Callable[[Any], object]] = {
     "secoda_conn_id": lambda value: check_text("secoda_conn_id", value),
     "start": _check_edge("start"),
@@ -65,5 +87,7 @@ _CHECKS: Mapping[str, Callable[[Any], object]] = {
     "require_history": lambda value: check_bool("require_history", value),
     "xcom_limit_bytes": lambda value: check_count("xcom_limit_bytes", value),
     "write_manifest": lambda value: check_bool("write_manifest", value),
+    "signing_conn_id": lambda value: None if value is None else check_text("signing_conn_id", value),
+    "signer": _check_signer,
     "deferrable": lambda value: check_bool("deferrable", value),
 }

@@ -27,12 +27,19 @@ if TYPE_CHECKING:
     from airflow_provider_secoda.client._api.audit_log_page import Log
     from airflow_provider_secoda.operators._read import WindowRead
     from airflow_provider_secoda.operators._replacing import ReplaceCheck
+    from airflow_provider_secoda.signing import Signer
 
 
 def write_file(
-    read: WindowRead, replace: ReplaceCheck, context: Context, *, settle: timedelta, write_manifest: bool
+    read: WindowRead,
+    replace: ReplaceCheck,
+    context: Context,
+    *,
+    settle: timedelta,
+    write_manifest: bool,
+    signer: Signer | None,
 ) -> dict[str, Any]:
-    """Write the logs of a window to a file, and its manifest; return the summary.
+    """Write the logs of a window to a file, its manifest and the signature of that; return the summary.
 
     :param replace: the path of the file, and what may be replaced there
     :param settle: how long after the end of the window the task waited, for the manifest
@@ -51,12 +58,14 @@ def write_file(
             builder.watch(spool),
             path,
             manifest=manifest if write_manifest else None,
+            signer=signer,
             check=lambda: replace.before_write(spool),
         )
     read.log.info(
-        "Wrote %d logs of %s (%s) to %s: %d bytes, sha256 %s, %d pages, %d requests; manifest: sha256 %s",
+        "Wrote %d logs of %s (%s) to %s: %d bytes, sha256 %s, %d pages, %d requests; manifest: sha256 %s, "
+        "signing key %s",
         read.count, read.window, read.window.rule, written.path, written.bytes, written.sha256,
-        read.report.pages, read.stats.requests, written.manifest_sha256,
+        read.report.pages, read.stats.requests, written.manifest_sha256, written.signing_key,
     )  # fmt: skip
     for field, reasons in (written.untyped_values or {}).items():
         read.log.warning(

@@ -73,6 +73,7 @@ def manifest_header(written: WrittenFile, read: WindowRead, *, settle: timedelta
         },
         "run": _run(context),
         "versions": _versions(written.format),
+        **({} if written.signing_key is None else {"signing_key": written.signing_key}),
     }
 
 

@@ -18,18 +18,23 @@ from airflow_provider_secoda.operators._arguments import check_arguments
 from airflow_provider_secoda.operators._output_path import RUN_NAMES_MESSAGE, replace_placeholders
 from airflow_provider_secoda.operators._read import WindowRead
 from airflow_provider_secoda.operators._replacing import ReplaceCheck
+from airflow_provider_secoda.operators._signing import find_signer
 from airflow_provider_secoda.windows import local_zone
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_secoda.operators.secoda import SecodaAuditLogsOperator
+    from airflow_provider_secoda.signing import Signer
     from airflow_provider_secoda.windows import Window
 
 
-def prepare(task: SecodaAuditLogsOperator, window: Window, context: Context) -> tuple[WindowRead, ReplaceCheck | None]:
-    """Check filter, path and connection; return what to read, and where to write (None: return the logs).
+def prepare(
+    task: SecodaAuditLogsOperator, window: Window, context: Context
+) -> tuple[WindowRead, ReplaceCheck | None, Signer | None]:
+    """Check filter, path, connection and key; return what to read, where to write it, and what signs the manifest.
 
+    :return: without ``output_path``, only what to read
     :raises AirflowFailException: one of them cannot be used, or there is a file of another query at the path
     """
     hook = SecodaHook(task.secoda_conn_id)
@@ -49,6 +54,7 @@ def prepare(task: SecodaAuditLogsOperator, window: Window, context: Context) -> 
         raise AirflowFailException(f"`output_path`: {exc}") from exc
     except OSError as exc:
         raise AirflowFailException(f"`output_path`: cannot write {path!r}: {exc.strerror}: {exc.filename!r}") from exc
+    signer = None if path is None else _find_signer(task, hook)
     read = WindowRead(
         hook=hook,
         window=window,
@@ -60,7 +66,7 @@ def prepare(task: SecodaAuditLogsOperator, window: Window, context: Context) -> 
         log=task.log,
     )
     if path is None:
-        return read, None
+        return read, None, None
     if task.suggested_path is not None:
         task.log.warning(
             "%s %s is the file of %s. Write output_path=%r", RUN_NAMES_MESSAGE, path, window, task.suggested_path
@@ -69,4 +75,11 @@ def prepare(task: SecodaAuditLogsOperator, window: Window, context: Context) -> 
     is_mapped = isinstance(map_index, int) and map_index >= 0  # in a unit test, `ti` may be a mock
     replace = ReplaceCheck(path, read, overwrite=task.overwrite, is_mapped=is_mapped)
     replace.before_read()
-    return read, replace
+    return read, replace, signer
+
+
+def _find_signer(task: SecodaAuditLogsOperator, hook: SecodaHook) -> Signer | None:
+    try:
+        return find_signer(task, hook.settings)
+    except (ArgumentError, SecodaConfigurationError) as exc:
+        raise AirflowFailException(str(exc)) from exc

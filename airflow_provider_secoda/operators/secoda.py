@@ -45,9 +45,10 @@ class SecodaAuditLogsOperator(BaseOperator):
     ``timestamp_field``, ``first_timestamp`` and ``last_timestamp`` (of the first and the last log, or None), ``pages``,
     ``requests``, ``duplicates_dropped``, ``max_lag_seconds`` (largest ``created_at - logged_at``, or None),
     ``history_from`` (timestamp of the oldest log that the API returns, or None), ``bytes``, ``sha256``, ``manifest``,
-    ``manifest_sha256`` and ``untyped_values`` (of Parquet: how many values are not as they were sent, by field and
-    reason). Without ``output_path`` the task returns the list of logs; a log with
-    values that Airflow cannot store lists those that were replaced in ``_replaced``.
+    ``manifest_sha256``, ``signature`` and ``signing_key`` (path of the manifest's signature and id of its key, or None)
+    and ``untyped_values`` (of Parquet: how many values are not as they were sent, by field and reason). Without
+    ``output_path`` the task returns the list of logs; a log with values that Airflow cannot store lists those that were
+    replaced in ``_replaced``.
 
     :param secoda_conn_id: the Airflow connection (templated)
     :param start: start of the window, inclusive: an aware datetime or an ISO 8601 string; requires ``end`` (templated)
@@ -67,12 +68,17 @@ class SecodaAuditLogsOperator(BaseOperator):
     :param xcom_limit_bytes: without ``output_path``: how many bytes of logs the task may return
     :param write_manifest: whether to write ``_manifests/_<file>.manifest`` after the file. It records what the file
         contains and where the logs came from; ``python -m airflow_provider_secoda.verify`` checks the file against it
+    :param signing_conn_id: the Airflow connection whose password is the private key that signs the manifest: Ed25519 or
+        ECDSA P-256, as PEM. With None it is the one that the extra ``signing_conn_id`` of the Secoda connection names,
+        and without that the manifest is not signed (templated)
+    :param signer: instead, for a key that a key management service keeps: the dotted path of a function without
+        arguments that returns a :class:`~airflow_provider_secoda.signing.Signer`
     :param deferrable: whether to wait for ``settle`` in the triggerer if the wait is long
     :param retry_policy: which errors are retried, and when (Airflow 3.3 and later; ignored before). With None, errors
         that a retry cannot fix fail the task at once, and all others are retried as the DAG says
     """
 
-    template_fields: Sequence[str] = ("secoda_conn_id", "start", "end", "filter", "output_path")
+    template_fields: Sequence[str] = ("secoda_conn_id", "start", "end", "filter", "output_path", "signing_conn_id")
     template_fields_renderers: ClassVar[dict[str, str]] = {"filter": "json"}
     operator_extra_links: Sequence[SecodaOutputLink] = (SecodaOutputLink(),)
     ui_color = "#e6e9f7"
@@ -93,6 +99,8 @@ class SecodaAuditLogsOperator(BaseOperator):
         require_history: bool = False,
         xcom_limit_bytes: int = 1_000_000,
         write_manifest: bool = True,
+        signing_conn_id: str | None = None,
+        signer: str | None = None,
         deferrable: bool = True,
         retry_policy: RetryPolicy | None = DEFAULT_POLICY,
         **kwargs: Any,
@@ -111,6 +119,8 @@ class SecodaAuditLogsOperator(BaseOperator):
         self.require_history = require_history
         self.xcom_limit_bytes = xcom_limit_bytes
         self.write_manifest = write_manifest
+        self.signing_conn_id = signing_conn_id
+        self.signer = signer
         self.deferrable = deferrable
         #: What to write instead of a path that has the name of the run and not that of the window; None: nothing.
         self.suggested_path = warn_of_run_names(output_path) if start is None and end is None else None
@@ -172,7 +182,7 @@ class SecodaAuditLogsOperator(BaseOperator):
         from airflow_provider_secoda.operators._prepare import prepare  # noqa: PLC0415 - DAG files are parsed often
         from airflow_provider_secoda.operators._settling import wait_until_settled  # noqa: PLC0415
 
-        read, replace = prepare(self, window, context)
+        read, replace, signer = prepare(self, window, context)
         self._read, self._summary = read, None
         wait_until_settled(self, window, deferrable=deferrable, deadline=deadline)
         from airflow_provider_secoda.operators import _fetch  # noqa: PLC0415 - a task that is deferred does not need it
@@ -182,7 +192,7 @@ class SecodaAuditLogsOperator(BaseOperator):
             logs, self._summary = _fetch.return_logs(read, limit_bytes=self.xcom_limit_bytes)
         else:
             self._summary = _fetch.write_file(
-                read, replace, context, settle=self.settle, write_manifest=self.write_manifest
+                read, replace, context, settle=self.settle, write_manifest=self.write_manifest, signer=signer
             )
         push_link(SecodaOutputLink(), self.link_url(), context)
         _fetch.add_outlet_event_extra(self.outlets, self._summary, context)

@@ -58,6 +58,7 @@ from airflow_provider_secoda.client.filters import (
     one_of,
 )
 from airflow_provider_secoda.hooks.secoda import SecodaHook
+from airflow_provider_secoda.hooks.signing_key import SecodaSigningKeyHook
 from airflow_provider_secoda.links.secoda import SecodaOutputLink, SecodaResourceLink
 from airflow_provider_secoda.operators.secoda import SecodaAuditLogsOperator, missing_windows
 from airflow_provider_secoda.retries import SecodaRetryPolicy
@@ -74,6 +75,7 @@ from airflow_provider_secoda.signing import (
     key_id,
     load_public_keys,
     sign,
+    sign_file,
     verify_signature,
 )
 from airflow_provider_secoda.triggers.secoda import (
@@ -103,6 +105,8 @@ def operator(context: Context) -> None:
         require_history=True,
         xcom_limit_bytes=1_000,
         write_manifest=False,
+        signing_conn_id="audit_key",
+        signer="my_company.keys.KmsSigner",
         deferrable=False,
         retry_policy=SecodaRetryPolicy(),
         retries=3,
@@ -353,6 +357,10 @@ def signing() -> None:
     key = PrivateKeySigner.from_pem(pem)
     signers: list[Signer] = [key, KeyService()]
     assert_type(sign(signers[0], b"data"), bytes)
+    assert_type(sign_file(signers[1], "manifest"), bytes)
+    hook = SecodaSigningKeyHook(signing_conn_id="audit_key")
+    assert_type(hook.get_conn(), PrivateKeySigner)
+    assert_type(hook.test_connection(), tuple[bool, str])
     public_keys = load_public_keys(["key.pub.pem", "-----BEGIN PUBLIC KEY-----"])
     assert_type(public_keys, dict[str, bytes])
     assert_type(key_id(key.public_key), str)

@@ -15,6 +15,7 @@ PACKAGE = ROOT / "airflow_provider_secoda"
 OF_AIRFLOW = (
     "airflow_provider_secoda.assets.secoda",
     "airflow_provider_secoda.hooks.secoda",
+    "airflow_provider_secoda.hooks.signing_key",
     "airflow_provider_secoda.links.secoda",
     "airflow_provider_secoda.operators.secoda",
     "airflow_provider_secoda.retries",
