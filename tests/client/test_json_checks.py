@@ -13,10 +13,38 @@ from airflow_provider_secoda.client._api.flow import Response
 from airflow_provider_secoda.client._api.json_checks import ambiguous_name, nested_deeper_than
 from airflow_provider_secoda.client._api.resource_log_page import read_resource_logs
 from airflow_provider_secoda.client.errors import SecodaLimitError, SecodaResponseError
+from tests.fuzz.fuzzing import fuzzed
 
 AT, LATER = "2026-10-14T12:00:00Z", "2026-10-15T12:00:00Z"
 LOG = f'{{"id": "a", "logged_at": "{AT}", "created_at": "{AT}", "updated_at": "{AT}"}}'
 VERSION = '{"id": "v", "resource_id": "r"}'
+
+
+#: A log that is not read together with the other logs of its page.
+ALONE = f'{{"id": "alone", "logged_at": "{AT}", "created_at": "{AT}"}}'
+
+texts = st.sampled_from(
+    [
+        *['"a"', '"b"', '"é"', '"\\u0061"', '"a\\"b"', '"\\ud800"', '"\\ufffd"', '"_at\\":"', '"logged_at"', "null"],
+        *[f'"{AT}"', f'"{LATER}"', '"2026-10-14T12:00:00.1234567Z"', '"2026-10-14T12:00:00.9999999Z"', '"now"'],
+        *['"2026-10-14T12:00:00.123456Z"', '"2026-10-14T12:00:00+02:00"', '"2026-10-14T12:00:00.1234567"'],
+        *['"2026-10-14T12:00:0\\u0030Z"', '"2026-10-14T12:00:0\\\\u0030Z"', '"2016-12-31T23:59:60Z"', '"Z\\",\\"Z"'],
+        *["[" * 150 + "]" * 150, "[" * 199 + "]" * 199, '{"id": "c", "logged_at": 1}', '{"x_at" : "_at"}', '"\\\\"'],
+    ]
+)
+names = st.sampled_from(["id", "logged_at", "created_at", "logged_at", "logged\\u005fat", "\\u0069d", "deleted_at"])
+colons = st.sampled_from([":", ":", ": ", " :\n"])
+times = texts.filter(lambda text: text.startswith('"2'))
+
+
+@st.composite
+def plain_logs(draw):
+    """Return a log with the documented members, and sometimes with others."""
+    members = [("id", draw(texts)), *((name, draw(times)) for name in ("logged_at", "created_at", "updated_at"))]
+    for name, value in draw(st.lists(st.tuples(names, texts), max_size=2)):
+        members.insert(draw(st.integers(0, len(members))), (name, value))
+    colon = draw(colons)
+    return "{" + ", ".join(f'"{name}"{colon}{value}' for name, value in members) + "}"
 
 
 def page_of(*records):
@@ -55,6 +83,29 @@ def test_a_log_with_contradicting_names(record, name):
     with pytest.raises(SecodaResponseError, match="twice") as error:
         read(page_of(LOG, record))
     assert (error.value.path, error.value.retriable) == (f"$.results[1].{name}", True)
+
+
+def read_or_error(*records):
+    """Return the logs of a page, or the text of the error."""
+    try:
+        return read(page_of(*records)).logs
+    except (SecodaResponseError, SecodaLimitError) as error:
+        return str(error)
+
+
+@fuzzed(500)
+@given(st.lists(st.just(LOG) | plain_logs() | plain_logs(), min_size=1, max_size=3))
+@example([LOG, LOG[:-1] + f', "logged_at" : "{LATER}"}}'])
+@example(
+    [f'{{"id": "a", "logged\\u005fat": "{AT}", "created_at": "{AT}", "updated_at": "{AT}", "logged_at": "{LATER}"}}']
+)
+@example([LOG.replace("00Z", "0\\\\u0030Z")])
+@example([LOG.replace("00Z", "00.9999999Z")])
+@example([LOG[:-1] + f', "x": {"[" * 198}{"]" * 198}}}'])
+def test_logs_that_are_read_together(records):
+    """The logs of a page are the same, or the error is, whether all are read at once or each by itself."""
+    together, alone = read_or_error(*records), read_or_error(*records, ALONE)
+    assert together == (alone if isinstance(alone, str) else alone[:-1])
 
 
 @pytest.mark.parametrize(

@@ -6,19 +6,29 @@ A log stays the bytes that the API sent: only ``id`` and the timestamps are read
 from __future__ import annotations
 
 from dataclasses import dataclass
+from operator import sub
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import msgspec
 
 from airflow_provider_secoda.client._api.decoding import (
+    RECORD_DEPTH,
+    UNREADABLE,
     Place,
     decode_audit_logs,
     decode_instant,
     decode_page,
+    decode_plain_instants,
     decode_record,
     is_other_page,
 )
-from airflow_provider_secoda.client._api.json_checks import ambiguous_name_of_log, load, replace_half_pairs
+from airflow_provider_secoda.client._api.json_checks import (
+    ambiguous_name_of_log,
+    are_shallow,
+    is_any_log_ambiguous,
+    load,
+    replace_half_pairs,
+)
 
 if TYPE_CHECKING:
     from airflow_provider_secoda.client._api.flow import Response
@@ -70,6 +80,20 @@ class LogHead(msgspec.Struct, gc=False):
     updated_at: msgspec.Raw = _MISSING
 
 
+class _PlainHead(msgspec.Struct, gc=False):
+    """The members that every documented log has."""
+
+    id: str
+    logged_at: str
+    created_at: str
+    updated_at: msgspec.Raw
+
+
+class _PlainHeads(msgspec.Struct):
+    results: list[_PlainHead]
+
+
+_decode_plain_heads = msgspec.json.Decoder(_PlainHeads).decode
 _decode_head = msgspec.json.Decoder(LogHead)
 
 
@@ -82,12 +106,29 @@ def read_audit_logs(response: Response, number: int, field: TimestampField) -> P
         values
     """
     body, (records,) = decode_page(decode_audit_logs, response, "results")
-    if is_other_page(body, number):
+    if is_other_page(body, number) or not records:
         return Page(number, (), body.count, body.total_pages)
-    logs = [
+    logs = _read_plain_logs(records, field, response) or [
         _read_log(raw, field, Place("log", number, "results", index), response) for index, raw in enumerate(records)
     ]
     return Page(number, tuple(logs), body.count, body.total_pages)
+
+
+def _read_plain_logs(records: list[bytes], field: TimestampField, response: Response) -> list[Log] | None:
+    """Read all logs of a page at once, as nearly all pages can be read; None if :func:`_read_log` must read them."""
+    try:
+        heads = _decode_plain_heads(response.json).results
+        ids = [head.id for head in heads]
+        if not are_shallow(records, response.limits.nesting - RECORD_DEPTH) or is_any_log_ambiguous(
+            response.json, records, ids, times=3
+        ):
+            return None
+        logged_at = decode_plain_instants([head.logged_at for head in heads])
+        created_at = decode_plain_instants([head.created_at for head in heads])
+    except (*UNREADABLE, ValueError):
+        return None
+    lags = map(sub, created_at, logged_at)
+    return list(map(Log, logged_at if field == "logged_at" else created_at, ids, records, lags))
 
 
 def _read_log(raw: bytes, field: TimestampField, place: Place, response: Response) -> Log:

@@ -21,6 +21,8 @@ _SURROGATES = re.compile(
     rb"(\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})|\\u[dD][89a-fA-F][0-9a-fA-F]{2}"
 )
 _FIRST_ID = re.compile(rb'\s*\{\s*"id"\s*:\s*"([^"\\]*)"')
+#: The end of the name of a timestamp. Text may end like this too, but no colon follows it.
+_TIME = re.compile(rb'_at"\s*:')
 #: A letter or an underscore as an escape, which makes a name look like another one.
 _ESCAPED_LETTER = re.compile(rb"\\u00[4-7]")
 _ALL_BUT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
@@ -95,10 +97,33 @@ def ambiguous_name_of_log(text: bytes, id_: str, times: int) -> str | None:
     :param times: how many of ``logged_at``, ``created_at`` and ``updated_at`` were decoded
     """
     first = _FIRST_ID.match(text)
-    plain = first is not None and first[1] == id_.encode() and text.count(b'ed_at"') <= times
+    plain = first is not None and first[1] == id_.encode()
+    plain = plain and len(_TIME.findall(text)) <= times
     if plain and not (b"\\" in text and _ESCAPED_LETTER.search(text)):
         return None
     return ambiguous_name(text, ("id", "logged_at", "created_at"))
+
+
+def are_shallow(records: Iterable[bytes], levels: int) -> bool:
+    """Return whether all records have too few brackets to be nested deeper than this many levels."""
+    # `replace` finds a byte four times as fast as `count`.
+    return all(2 * len(raw) - len(raw.replace(b"{", b"")) - len(raw.replace(b"[", b"")) <= levels for raw in records)
+
+
+def is_any_log_ambiguous(body: bytes, records: Sequence[bytes], ids: Sequence[str], times: int) -> bool:
+    """Return whether :func:`ambiguous_name_of_log` finds a name in one of the logs of a page.
+
+    :param body: the body that contains the records
+    :param times: how many of ``logged_at``, ``created_at`` and ``updated_at`` were decoded of each
+    """
+    first = _FIRST_ID.match(records[0])
+    begin = b"" if first is None else records[0][: first.start(1)]
+    plain = len(_TIME.findall(body)) <= times * len(records)
+    if plain and begin and not (b"\\" in body and _ESCAPED_LETTER.search(body)):
+        starts = [f'{id_}"'.encode() for id_ in ids]
+        if all(map(bytes.startswith, records, [begin + start for start in starts])):
+            return False
+    return any(ambiguous_name_of_log(raw, id_, times) for raw, id_ in zip(records, ids, strict=True))
 
 
 def repeated_name(text: bytes, names: Collection[str]) -> str | None:
@@ -126,8 +151,7 @@ def without_records(body: bytes, lists: Iterable[Sequence[bytes]]) -> bytes:
     :param lists: the records of each list, as they are in the body
     """
     for records in lists:
-        if records:
-            begin, end = body.find(records[0]), body.rfind(records[-1]) + len(records[-1])
-            if body[begin:end] in (b",".join(records), b", ".join(records)):
-                body = body[:begin] + body[end:]
+        begin = body.find(records[0]) if records else -1
+        joined = next((text for text in (b",".join(records), b", ".join(records)) if body.startswith(text, begin)), b"")
+        body = body[:begin] + body[begin + len(joined) :] if joined else body
     return body
