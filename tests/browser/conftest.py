@@ -33,7 +33,7 @@ CHANGED = {
 }
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser():
     """Skip or fail without a browser; skip in versions of Airflow with other pages."""
     if airflow_runs.version() < (3, 3):
@@ -45,7 +45,7 @@ def browser():
         (pytest.fail if os.environ.get("SECODA_BROWSER") == "required" else pytest.skip)(message)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def aws(browser):
     """Serve an S3 with one bucket under Amazon's host name, by a proxy; return the connection to it."""
     import boto3
@@ -68,7 +68,7 @@ def aws(browser):
     server.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def sandbox(browser):
     """Return a sandbox with an old version of one resource, the key of an admin and that of a member."""
     from airflow_provider_secoda.sandbox import Sandbox, Workspace
@@ -83,7 +83,7 @@ def sandbox(browser):
         yield sandbox
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def airflow_ui(browser, aws, sandbox, tmp_path_factory):
     """Return a running Airflow as newly installed: DAGs are paused, and there is no connection to Secoda."""
     from tests.helpers.standalone import Standalone
@@ -110,7 +110,7 @@ def airflow_ui(browser, aws, sandbox, tmp_path_factory):
         airflow.end()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def page(airflow_ui):
     """Return the browser window that all tests use."""
     from tests.browser.page import chromium
@@ -121,7 +121,7 @@ def page(airflow_ui):
         yield AirflowPage(driver, airflow_ui.url, Path(folder).resolve() if folder else None)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def saved(page, sandbox):
     """Return the id of a connection that was created in the form; the examples use it."""
     page.begin_connection("secoda_default", sandbox)

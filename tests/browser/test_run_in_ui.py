@@ -14,7 +14,7 @@ WATCHING, PRINT_CHANGES = "secoda_on_new_version", "print_changes"
 JSON, FOLD = "//*[@role='code']", "//*[contains(@class, 'codicon-folding-collapsed')]"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def run(page, airflow_ui, saved):
     """Return the path of a successful run that was started with the button."""
     run = page.trigger(DAILY)
@@ -23,7 +23,7 @@ def run(page, airflow_ui, saved):
     return run
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def summary(airflow_ui, run):
     """Return what the task returned."""
     return airflow_ui.xcom(DAILY, run.rpartition("/")[2], FETCH)

@@ -1,4 +1,4 @@
-"""Fixtures: the running Airflow that all tests in this folder share, and its sandbox."""
+"""Fixtures: the running Airflow that all tests in this folder share, and its sandbox. It ends with the last of them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: (item.path.stem == "test_key_nowhere", item.name == "test_the_key_is_in_no_file"))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def listener():
     """Return the StatsD server for the metrics of the provider in this Airflow."""
     pytest.importorskip("statsd")
@@ -24,7 +24,7 @@ def listener():
     server.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def standalone(tmp_path_factory, request):
     """Return a real Airflow, which starts when it is first used; see :class:`standalone.Standalone`."""
     pytest.importorskip("airflow")

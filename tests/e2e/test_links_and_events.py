@@ -45,7 +45,7 @@ CONSUMER = next(
 )
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def linked(standalone, tmp_path_factory):
     """Run two sensors whose connection has the URL of a resource's page, one without, and the operator."""
     end = datetime.now(timezone.utc).replace(microsecond=0)

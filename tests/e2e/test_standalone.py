@@ -33,7 +33,7 @@ with DAG(
 """
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def run(standalone):
     """Run a task that waits for its window to settle; the triggerer is down until then.
 
