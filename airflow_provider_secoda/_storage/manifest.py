@@ -11,14 +11,16 @@ import hashlib
 import json
 import tempfile
 from json.encoder import encode_basestring_ascii
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, cast
 
 from airflow_provider_secoda._persisted import MANIFEST_VERSION
 from airflow_provider_secoda._storage.formats import stored
+from airflow_provider_secoda._storage.target import resolve_target
 from airflow_provider_secoda._storage.targets.local import HIDDEN_FOLDER
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
+    from io import BufferedReader
 
     from typing_extensions import Self
 
@@ -64,6 +66,20 @@ def described_path(manifest: str) -> str | None:
     if last != HIDDEN_FOLDER or not name.startswith("_") or not name.endswith(_SUFFIX):
         return None
     return f"{parent}{slash}{name[1:].removesuffix(_SUFFIX)}"
+
+
+def open_manifest(path: str, *, may_be_forbidden: bool = True) -> IO[bytes] | None:
+    """Open the manifest of the file at a path or URL; None if it does not exist.
+
+    An empty one counts as none: it replaces a removed one where the storage does not permit to delete.
+
+    :param may_be_forbidden: as of :meth:`.LocalTarget.open_if_exists`
+    """
+    file = resolve_target(manifest_path(path)).open_if_exists(may_be_forbidden=may_be_forbidden)
+    if file is None or cast("BufferedReader", file).peek(1):
+        return file
+    file.close()
+    return None
 
 
 class ManifestBuilder:
@@ -116,6 +132,8 @@ def read_manifest(file: IO[bytes]) -> tuple[dict[str, Any], Iterator[tuple[str, 
     head, size = [], 0
     while (line := file.readline(MAX_LINE_BYTES)) != _OPEN:
         size += len(line)
+        if not size:
+            raise ManifestError("it is empty: a task was interrupted when it replaced the file. Clear the task")
         if not line or size > MAX_HEADER_BYTES:
             raise ManifestError("it has no `records`")
         head.append(line)

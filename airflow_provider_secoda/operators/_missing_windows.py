@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
@@ -94,22 +93,20 @@ def _is_written(path: str, window: Window) -> bool:
 
     :raises ValueError: it is that of another window, or cannot be read
     """
-    from airflow_provider_secoda._storage.manifest import ManifestError, manifest_path, read_manifest  # noqa: PLC0415
-    from airflow_provider_secoda._storage.target import resolve_target  # noqa: PLC0415 - not for parsing
+    from airflow_provider_secoda._storage import manifest  # noqa: PLC0415 - not for parsing
 
-    manifest = manifest_path(path)
-    target = resolve_target(manifest)
-    file = target.open_if_exists()
+    # An error is raised if it may exist, but not be read: all windows would be missing, in every run.
+    file = manifest.open_manifest(path, may_be_forbidden=False)
     if file is None:
-        with suppress(FileNotFoundError):  # any other error is raised: the manifest may exist, but not be read
-            target.open().close()
         return False
     with file:
         try:
-            query: dict[str, Any] = read_manifest(file)[0]["query"]
+            query: dict[str, Any] = manifest.read_manifest(file)[0]["query"]
             written = Window.from_dict(query)
-        except (ManifestError, LookupError, TypeError, ValueError) as exc:
-            raise ValueError(f"Cannot read manifest {manifest} ({exc}). Move or delete it and retry") from exc
+        except (manifest.ManifestError, LookupError, TypeError, ValueError) as exc:
+            raise ValueError(
+                f"Cannot read manifest {manifest.manifest_path(path)} ({exc}). Move or delete it and retry"
+            ) from exc
     if (written.start, written.end) != (window.start, window.end):
         raise ValueError(
             f"The file {path} has the window {written}, not {window}. Write windows of another start or length to "

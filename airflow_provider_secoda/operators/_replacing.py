@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_secoda._storage.existing import UnknownFileError, read_ids
-from airflow_provider_secoda._storage.manifest import manifest_path, read_manifest
+from airflow_provider_secoda._storage.manifest import manifest_path, open_manifest, read_manifest
 from airflow_provider_secoda._storage.target import resolve_target
 from airflow_provider_secoda.client._api.timestamps import format_datetime
 
@@ -81,7 +81,7 @@ class ReplaceCheck:
     def _manifest(self) -> Iterator[tuple[Mapping[str, Any], Iterator[tuple[str, str]]] | None]:
         """Read the manifest of the file: its header and records; None without a manifest."""
         manifest = manifest_path(self.path)
-        file = resolve_target(manifest).open_if_exists()
+        file = open_manifest(self.path)
         if file is None:
             yield None
             return

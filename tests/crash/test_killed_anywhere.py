@@ -22,8 +22,10 @@ STAGES = {
     "_storage/targets/local.py": "put",
     "shutil.py": "put",
     "_storage/write.py": "land",
+    "_storage/staged.py": "land",
     "_storage/manifest.py": "manifest",
 }
+_WRITES = ("_storage/targets/local.py", "_storage/staged.py", "_storage/write.py")
 SAMPLE = {"around": 1, "search": 1, "read": 1, "spool": 1, "write": 1, "put": 2, "land": 1, "manifest": 1}
 
 
@@ -38,7 +40,7 @@ def chosen(ended, sample, part=""):
     if EVERY_POINT:
         lines = [point for point in ended.points if point[0].startswith(part)]
         return [(file, line, n) for file, line, times in lines for n in sorted({1, times})]
-    found = [point for point in dict.fromkeys(ended.turns) if point[0] in ("_storage/targets/local.py", "_storage/write.py")]
+    found = [point for point in dict.fromkeys(ended.turns) if point[0] in _WRITES]
     for stage, number in sample.items():
         lines = [point for point in ended.points if STAGES.get(point[0], "around") == stage]
         assert lines, f"no line of stage {stage!r} was run: did a file get another name?"

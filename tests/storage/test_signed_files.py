@@ -72,8 +72,8 @@ def test_the_steps_are_in_an_order_in_which_nothing_else_passes_as_signed(tmp_pa
     def watched(name):
         method = getattr(LocalTarget, name)
 
-        def step(target, *arguments):
-            method(target, *arguments)
+        def step(target, *arguments, **options):
+            method(target, *arguments, **options)
             seen.append(f"{name} {target.local_path.suffix}")
             if is_signed(path):
                 described = json.loads((tmp_path / "_manifests" / "_a.jsonl.manifest").read_text())
@@ -87,7 +87,7 @@ def test_the_steps_are_in_an_order_in_which_nothing_else_passes_as_signed(tmp_pa
     if created:
         assert seen == ["create .jsonl", "create .manifest", "put .sig"]
     else:
-        assert seen == ["remove .sig", "remove .manifest", "put .jsonl", "put .manifest", "put .sig"]
+        assert seen == ["remove .sig", "remove .manifest", "put .jsonl", "create .manifest", "put .sig"]
 
 
 @pytest.mark.parametrize("records", [RECORDS, RECORDS[:2]], ids=["same records", "other records"])
@@ -97,10 +97,10 @@ def test_an_error_leaves_the_old_file_signed(tmp_path, monkeypatch, records):
     write(path)
     put = LocalTarget.put
 
-    def refuse(target, source):
+    def refuse(target, source, **options):
         if target.local_path == path:
             raise PermissionError("denied")
-        put(target, source)
+        put(target, source, **options)
 
     monkeypatch.setattr(LocalTarget, "put", refuse)
     before = {entry: entry.read_bytes() for entry in tmp_path.rglob("*.*")}

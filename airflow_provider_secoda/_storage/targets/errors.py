@@ -27,6 +27,8 @@ def naming(verb: str, name: str) -> Iterator[None]:
 
 def is_forbidden(exc: OSError) -> bool:
     """Return whether an object store answered that something is not permitted; gcsfs says so only in the text."""
+    if isinstance(exc.__cause__, OSError) and is_forbidden(exc.__cause__):
+        return True  # an error that :func:`naming` has named
     return isinstance(exc, PermissionError) or str(exc).startswith("Forbidden: ")
 
 

@@ -56,21 +56,36 @@ class LocalTarget:
         if number == errno.ENOTDIR or not os.access(existing, os.W_OK | os.X_OK):
             raise OSError(number, os.strerror(number), str(existing))
 
-    def put(self, source: Path) -> None:
-        """Copy a local file here, completely or not at all; an existing file is replaced."""
+    def put(self, source: Path, *, replacing: str | None = None) -> None:
+        """Copy a local file here, completely or not at all; an existing file is replaced.
+
+        :param replacing: what :meth:`version` returned of the file to replace; S3 checks it in the request that writes,
+            otherwise it is checked just before; None: any file is replaced
+        :raises FileExistsError: there is another file now
+        """
         with naming("write", self.name):
+            if replacing is not None and self.version() != replacing:
+                raise FileExistsError(errno.EEXIST, "There is another file now", self.name)
             self._copy(source, os.replace)
 
     def create(self, source: Path) -> None:
         """Copy a local file here, completely or not at all, unless a file exists.
 
-        Where the storage has no such operation (a file system without hard links, an old client of an object store), an
-        existing file is replaced.
+        Where the storage has no such operation (a file system without hard links, an old object store), an existing
+        file is replaced.
 
         :raises FileExistsError: there is one, even if it was written a moment ago
         """
         with naming("write", self.name):
             self._copy(source, _link)
+
+    def version(self) -> str | None:
+        """Return a text that differs between any two files here; None if there is none, or it may not be read."""
+        try:
+            found = self.local_path.stat()
+        except OSError:
+            return None
+        return f"{found.st_ino} {found.st_mtime_ns} {found.st_size}"
 
     def _copy(self, source: Path, give_name: Callable[[Path, Path], None]) -> None:
         parent = self.local_path.parent
@@ -95,8 +110,13 @@ class LocalTarget:
         """
         return self.local_path.open("rb")
 
-    def open_if_exists(self) -> IO[bytes] | None:
-        """Open the file for reading; None when it does not exist, or when the store does not permit to read it."""
+    def open_if_exists(self, *, may_be_forbidden: bool = True) -> IO[bytes] | None:
+        """Open the file for reading; None if it does not exist.
+
+        :param may_be_forbidden: whether to return None, too, if an object store does not permit to read it: some keys
+            may write, but not read
+        """
+        del may_be_forbidden
         with naming("read", self.name):
             try:
                 return self.open()
@@ -132,6 +152,10 @@ class LocalTarget:
     def remove(self) -> None:
         """Remove the file, if it exists."""
         self.local_path.unlink(missing_ok=True)
+
+    def discard(self) -> None:
+        """Remove the file; where only that is permitted, replace it by an empty one, which counts as none."""
+        self.remove()
 
     def console_url(self) -> str | None:
         """Return the address of the page of the cloud's console that shows the file; None where there is no page."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import inspect
 import io
+import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,14 +13,17 @@ from typing import IO, TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_secoda._storage.targets.console import console_url
 from airflow_provider_secoda._storage.targets.errors import is_forbidden, name_below, naming
+from airflow_provider_secoda._storage.targets.s3_upload import upload
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterator
+    from collections.abc import Callable, Hashable, Iterator
 
-# By default s3fs holds up to 100 MB of a file at once and ten parts of 50 MB, gcsfs 50 MB.
-_PUT_OPTIONS = {"chunksize": 8 << 20, "max_concurrency": 2}
+# By default gcsfs holds 50 MB of a file at once.
+_PUT_OPTIONS = {"chunksize": 8 << 20}
 # By default s3fs reads 50 MB ahead.
 _READ_AHEAD_BYTES = 4 << 20
+#: Error numbers of s3fs for 501 NotImplemented and 400 InvalidArgument.
+_UNKNOWN_CONDITION = (errno.ENOSYS, errno.EINVAL)
 
 
 @dataclass(frozen=True)
@@ -49,25 +53,56 @@ class ObjectTarget:
         except Exception:  # noqa: BLE001, S110 - many keys may write objects, but not read the bucket
             pass
 
-    def put(self, source: Path) -> None:
+    def put(self, source: Path, *, replacing: str | None = None) -> None:
         with naming("write", self.name):
-            self._put(source)
+            if replacing is None:
+                self._put(source)
+            elif self._is_s3:
+                self._put_if(source, lambda: self.version() != replacing, IfMatch=replacing)
+            elif self.version() == replacing:
+                self._put(source)
+            else:
+                raise FileExistsError(errno.EEXIST, "There is another object now", self.name)
 
     def create(self, source: Path) -> None:
         with naming("write", self.name):
-            try:
-                self._put(source, mode="create")
-            except Exception as exc:
-                # Each client has its own error for it, and some stores do not know the condition.
-                if not isinstance(exc, FileExistsError) and not self._may_exist():
-                    self._put(source)
-                    return
-                raise FileExistsError(errno.EEXIST, "There is an object", self.name) from exc
+            condition = {"IfNoneMatch": "*"} if self._is_s3 else {"mode": "create"}
+            self._put_if(source, self._may_exist, **condition)
 
-    def _put(self, source: Path, **options: str) -> None:
-        known = inspect.signature(self.store.put_file).parameters
-        chosen = {name: value for name, value in {**_PUT_OPTIONS, **options}.items() if name in known}
-        self.store.put_file(str(source), self.path, **chosen)
+    def _put_if(self, source: Path, is_violated: Callable[[], bool], **condition: str) -> None:
+        """Put a file on a condition, or without it if the store does not know it and it is not violated now."""
+        try:
+            self._put(source, **condition)
+        except Exception as exc:
+            # Each client has its own error for a condition that is violated.
+            if isinstance(exc, FileExistsError) or is_violated():
+                raise FileExistsError(errno.EEXIST, "There is another object now", self.name) from exc
+            if not isinstance(exc, OSError) or exc.errno not in _UNKNOWN_CONDITION:
+                raise
+            self._put(source)
+
+    def _put(self, source: Path, **condition: str) -> None:
+        if self._is_s3:
+            upload(self.store, self.path, source, **condition)
+        else:
+            known = inspect.signature(self.store.put_file).parameters
+            chosen = {name: value for name, value in {**_PUT_OPTIONS, **condition}.items() if name in known}
+            self.store.put_file(str(source), self.path, **chosen)
+        self.store.invalidate_cache()
+
+    @property
+    def _is_s3(self) -> bool:
+        return hasattr(self.store, "call_s3")
+
+    def version(self) -> str | None:
+        try:
+            self.store.invalidate_cache()
+            found = self.store.info(self.path)
+        except OSError as exc:
+            if isinstance(exc, FileNotFoundError) or is_forbidden(exc):
+                return None
+            raise
+        return found.get("ETag") or found.get("etag")  # type: ignore[no-any-return]
 
     def _may_exist(self) -> bool:
         try:
@@ -79,14 +114,14 @@ class ObjectTarget:
         # The `readline` of the store's own file does not take a limit.
         return io.BufferedReader(self.store.open(self.path, "rb", block_size=_READ_AHEAD_BYTES))
 
-    def open_if_exists(self) -> IO[bytes] | None:
+    def open_if_exists(self, *, may_be_forbidden: bool = True) -> IO[bytes] | None:
         with naming("read", self.name):
             try:
                 # The store keeps listings in memory, which do not have what another process has written since.
                 self.store.invalidate_cache()
                 return self.open()
             except OSError as exc:
-                if isinstance(exc, FileNotFoundError) or is_forbidden(exc):  # some keys may write, but not read
+                if isinstance(exc, FileNotFoundError) or (may_be_forbidden and is_forbidden(exc)):
                     return None
                 raise
 
@@ -107,6 +142,15 @@ class ObjectTarget:
         with suppress(FileNotFoundError):
             if self.store.exists(self.path):
                 self.store.rm_file(self.path)
+
+    def discard(self) -> None:
+        try:
+            self.remove()
+        except OSError as exc:
+            if not is_forbidden(exc):
+                raise
+            with naming("write", self.name), tempfile.NamedTemporaryFile() as empty:
+                self._put(Path(empty.name))
 
     def console_url(self) -> str | None:
         return console_url(self.store, self.path)
