@@ -138,16 +138,14 @@ def load_public_keys(keys: Iterable[str | os.PathLike[str]]) -> dict[str, bytes]
     """Read public keys, and return each as PEM by its id.
 
     :param keys: paths of PEM files, or PEM; each may contain several keys
-    :raises KeyFormatError: one contains no public key, or something else; the message names the path
-    :raises OSError: a file cannot be read
+    :raises KeyFormatError: one cannot be read, contains no public key, or something else; the message names the path
     """
     found: dict[str, bytes] = {}
     for key in keys:
         is_pem = isinstance(key, str) and "-----BEGIN " in key
-        text = str(key) if is_pem else Path(key).read_bytes()
         name = "public key" if is_pem else f"public key {os.fspath(key)!r}"
         try:
-            blocks = _pem_blocks(text)
+            blocks = _pem_blocks(str(key) if is_pem else Path(key).read_bytes())
             if not blocks:
                 raise KeyFormatError("it is not PEM; it must begin with -----BEGIN PUBLIC KEY-----")  # noqa: TRY301
             for _, block in blocks:
@@ -155,6 +153,8 @@ def load_public_keys(keys: Iterable[str | os.PathLike[str]]) -> dict[str, bytes]
                 found[key_id(pem)] = pem
         except KeyFormatError as exc:
             raise KeyFormatError(f"{name}: {exc}") from None
+        except OSError as exc:
+            raise KeyFormatError(f"{name} cannot be read: {exc.strerror}") from exc
     return found
 
 

@@ -57,6 +57,11 @@ def signature_path(manifest: str) -> str:
     return f"{manifest}{_SIGNATURE_SUFFIX}"
 
 
+def signed_path(signature: str) -> str | None:
+    """Return the path or URL of the file that a signature is for; None if the path is not a signature's."""
+    return signature.removesuffix(_SIGNATURE_SUFFIX) if signature.endswith(_SIGNATURE_SUFFIX) else None
+
+
 def described_path(manifest: str) -> str | None:
     """Return the path or URL of the file of a manifest, in either place; None if the path is not a manifest's."""
     if manifest.endswith(_ADJACENT_SUFFIX):

@@ -13,6 +13,7 @@ With ``--json`` the command prints::
       "paths": ["..."],                               as given
       "start": iso | null, "end": iso | null,         the span that each series has to cover
       "against_source": false,
+      "public_keys": ["id"] | null,                   with which manifests must be signed; null: not checked
       "totals": {"files": 3, "series": 1, "records": 870, "findings": 0, "notes": 0, "other_files": 0},
       "errors": ["..."],                              what could not be checked, and why
       "series": [{
@@ -25,6 +26,7 @@ With ``--json`` the command prints::
         "window": {"start": iso, "end": iso} | null,
         "records": 290, "bytes": 335528 | null, "sha256": "..." | null,        as found; null: the file is missing
         "manifest": {"sha256": "...", "file_sha256": "..." | null, "count": 290 | null} | null,
+        "signing_key": "id" | null,                                 by which the manifest's signature was verified
         "compared_with_source": false, "error": "..." | null, "counts": {"altered": 1}, "findings": [...]
       }]
     }
@@ -38,6 +40,9 @@ file_missing       the manifest has no file
 manifest_invalid   the manifest is truncated, malformed, or of an unknown version
 wrong_manifest     the manifest is for another file
 inconsistent       the manifest contradicts itself or the file: it was altered
+unsigned           public keys were passed, but the manifest has no signature
+bad_signature      the signature is not one of the manifest's bytes by the key that the manifest names
+unknown_key        the manifest names a key that is not one of the public keys
 early              the window was read before it ended, or before it had settled
 checksum           size or sha256 of the file are not the recorded ones
 reencoded          sha256 of the file is not the recorded one, but all its records are the listed ones

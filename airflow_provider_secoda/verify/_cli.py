@@ -10,6 +10,7 @@ import traceback
 from typing import TYPE_CHECKING, TextIO
 
 from airflow_provider_secoda.get_provider_info import __version__
+from airflow_provider_secoda.verify._keygen import keygen
 from airflow_provider_secoda.verify._report import as_json, as_lines
 from airflow_provider_secoda.verify._verify import Progress, check_paths
 
@@ -22,8 +23,11 @@ _INTERRUPTED = 130
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Check the files that the arguments name, print the result, and return the exit status."""
+    given = sys.argv[1:] if arguments is None else arguments
+    if given[:1] == ["keygen"]:
+        return keygen(given[1:])
     parser = _parser()
-    options = parser.parse_args(arguments)
+    options = parser.parse_args(given)
     if options.conn_id is not None and not options.against_source:
         parser.error("--conn-id requires --against-source")
     out = sys.stdout
@@ -38,6 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 end=options.end,
                 against_source=options.against_source,
                 conn_id=options.conn_id,
+                public_keys=options.public_key,
                 max_findings=options.max_findings,
             )
         _print(as_json(result).splitlines() if options.json else as_lines(result), out)
@@ -87,6 +92,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m airflow_provider_secoda.verify",
         description="Check audit log files against their manifests, the windows of each series for gaps and overlaps, "
         "and ids against each other. Exit status: 0 no findings, 1 findings, 2 something could not be checked.",
+        epilog="`keygen KEY.PEM` instead of paths makes a pair of keys to sign with; `keygen --help` describes it.",
     )
     add = parser.add_argument
     add(
@@ -99,6 +105,12 @@ def _parser() -> argparse.ArgumentParser:
     add("--end", help="a window of each series must end here, with no gap before it (ISO 8601)")
     add("--against-source", action="store_true", help="also read the windows again from the API, and compare")
     add("--conn-id", help="Airflow connection for --against-source (default: the one that each manifest names)")
+    add(
+        "--public-key",
+        action="append",
+        metavar="KEY.PEM",
+        help="each manifest must be signed with this key, or with another one that is passed (several times)",
+    )
     add(
         "--max-findings",
         type=int,

@@ -16,7 +16,13 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from airflow_provider_secoda._storage.formats import format_of
-from airflow_provider_secoda._storage.manifest import adjacent_manifest_path, described_path, manifest_path
+from airflow_provider_secoda._storage.manifest import (
+    adjacent_manifest_path,
+    described_path,
+    manifest_path,
+    signature_path,
+    signed_path,
+)
 from airflow_provider_secoda._storage.target import resolve_prefix
 from airflow_provider_secoda.client._api.endpoint import Limits
 from airflow_provider_secoda.verify._messages import escape
@@ -64,7 +70,7 @@ def _unreadable() -> Iterator[None]:
 
 @dataclass
 class Pair:
-    """A data file and its manifest, of which one may be missing.
+    """A data file and its manifest, of which one may be missing; both if only the signature of the manifest is left.
 
     :param path: the path or URL of the data file, as a caller writes it
     """
@@ -96,10 +102,10 @@ def find_pairs(paths: Iterable[str], errors: list[str]) -> tuple[list[Pair], int
             errors.append(f"{escape(path)}: no file to check (.jsonl, .ndjson, .jsonl.gz, .ndjson.gz, .parquet)")
         for data, target in sorted(halves, key=itemgetter(0)):
             store, place = target.identity
-            pair = pairs.setdefault((store, described_path(place) or place), Pair(data))
+            pair = pairs.setdefault((store, _data_path(place) or place), Pair(data))
             if data == target.name:
                 pair.file = target
-            elif pair.manifest is None or target.name == manifest_path(data):
+            elif target.name == manifest_path(data) or (pair.manifest is None and signed_path(target.name) is None):
                 pair.manifest = target
     for pair in pairs.values():
         _complete(pair, errors)
@@ -140,8 +146,8 @@ def _manifest_paths(data: str) -> tuple[str, str]:
 
 
 def _data_path(path: str) -> str | None:
-    """Return the path of the data file for the path of either half of a pair; None for any other path."""
-    data = described_path(path) or path
+    """Return the path of the data file for its own path or that of its manifest or signature; None for any other."""
+    data = described_path(signed_path(path) or path) or path
     try:
         format_of(data)
     except ValueError:
@@ -150,10 +156,14 @@ def _data_path(path: str) -> str | None:
 
 
 class DigestReader(io.RawIOBase):
-    """A stream that computes size and digest of what is read through it."""
+    """A stream that computes size and digest of what is read through it.
 
-    def __init__(self, source: IO[bytes]) -> None:
+    :param copy: gets what is read
+    """
+
+    def __init__(self, source: IO[bytes], copy: IO[bytes] | None = None) -> None:
         self._source = source
+        self._copy = copy
         self._digest = hashlib.sha256()
         self.size = 0
 
@@ -169,6 +179,8 @@ class DigestReader(io.RawIOBase):
             piece = self._source.read(len(buffer))
         buffer[: len(piece)] = piece
         self._digest.update(piece)
+        if self._copy is not None:
+            self._copy.write(piece)
         self.size += len(piece)
         return len(piece)
 
@@ -183,15 +195,30 @@ class DigestReader(io.RawIOBase):
 
 
 @contextmanager
-def open_digest_reader(target: StorageTarget) -> Iterator[DigestReader]:
+def open_digest_reader(target: StorageTarget, copy: IO[bytes] | None = None) -> Iterator[DigestReader]:
     """Open a file to read it once.
 
+    :param copy: gets what is read
     :raises UnreadableError: it cannot be opened
     """
     with _unreadable():
         source = target.open()
     with source:
-        yield DigestReader(source)
+        yield DigestReader(source, copy)
+
+
+def read_signature(manifest: StorageTarget, max_bytes: int) -> bytes | None:
+    """Return the first bytes of the signature of a manifest; None if there is none.
+
+    :raises UnreadableError: it cannot be read
+    """
+    with _unreadable():
+        try:
+            file = resolve_prefix(signature_path(manifest.name)).open()
+        except FileNotFoundError:
+            return None
+        with file:
+            return file.read(max_bytes)
 
 
 @contextmanager

@@ -30,6 +30,8 @@ def as_lines(result: Result) -> Iterator[str]:
     requested = [(name, edge) for name, edge in (("from", result.start), ("until", result.end)) if edge is not None]
     if requested:
         yield f"  requested span: {' '.join(f'{name} {format_instant(edge)}' for name, edge in requested)}"
+    for key in result.public_keys or ():
+        yield f"  signatures by key {key}"
     directory = _common_directory([file.path for file in result.files])
     if directory and [directory] != [f"{path.rstrip('/')}/" for path in result.paths]:
         yield from _wrap(f"directory of the files: {escape(directory, _PATH_CHARACTERS)}", "  ")
@@ -144,6 +146,7 @@ def as_json(result: Result) -> str:
         "start": None if result.start is None else format_instant(result.start),
         "end": None if result.end is None else format_instant(result.end),
         "against_source": result.against_source,
+        "public_keys": result.public_keys,
         "totals": {
             "files": len(result.files),
             "series": len(result.series),
@@ -183,6 +186,7 @@ def _file(file: FileResult, numbers: dict[SeriesKey, int]) -> dict[str, Any]:
         "bytes": file.bytes,
         "sha256": file.sha256,
         "manifest": None if file.manifest_sha256 is None else manifest,
+        "signing_key": file.signing_key,
         "compared_with_source": file.compared,
         "error": file.error,
         **_findings(file.findings),

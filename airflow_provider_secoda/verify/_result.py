@@ -107,6 +107,7 @@ class FileResult:
     :param bytes: size of the file; None: it is missing
     :param series: as the manifest records it, like ``window`` and ``recorded_…``; None without a valid manifest
     :param dag_id: of the DAG that wrote the file, if the manifest records it
+    :param signing_key: id of the public key that verified the manifest's signature; None: no signature was verified
     :param error: why the file could not be checked completely
     :param compared: whether its window was read again from the API
     """
@@ -123,6 +124,7 @@ class FileResult:
     recorded_sha256: str | None = None
     recorded_count: int | None = None
     dag_id: str | None = None
+    signing_key: str | None = None
     error: str | None = None
     compared: bool = False
 
@@ -152,6 +154,7 @@ class Result:
 
     :param checked_at: when the check began, ISO 8601, UTC
     :param provider_version: of this provider
+    :param public_keys: ids of the keys with which manifests must be signed; None: signatures were not checked
     :param errors: what could not be checked, and why
     :param other_files: how many files were ignored because their names have no known suffix
     :param start: of the span that each series has to cover, microseconds since the epoch
@@ -164,6 +167,7 @@ class Result:
     start: int | None = None
     end: int | None = None
     against_source: bool = False
+    public_keys: tuple[str, ...] | None = None
     files: list[FileResult] = field(default_factory=list)
     series: list[SeriesResult] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TextIO
 from airflow_provider_secoda._arguments import check_count, parse_datetime
 from airflow_provider_secoda.client._api.timestamps import to_instant
 from airflow_provider_secoda.get_provider_info import __version__
+from airflow_provider_secoda.signing import load_public_keys
 from airflow_provider_secoda.verify._checks.file import FileCheck
 from airflow_provider_secoda.verify._checks.series import RecordIndex, check_windows
 from airflow_provider_secoda.verify._checks.source import Source, SourceError
@@ -19,6 +20,7 @@ from airflow_provider_secoda.verify._messages import escape
 from airflow_provider_secoda.verify._result import Result
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Sequence
 
 
@@ -69,6 +71,7 @@ def verify(
     end: datetime | str | None = None,
     against_source: bool = False,
     conn_id: str | None = None,
+    public_keys: Sequence[str | os.PathLike[str]] | None = None,
     max_findings: int = 100,
 ) -> Result:
     """Check files against their manifests, the windows of each series for gaps, and ids against each other.
@@ -81,6 +84,8 @@ def verify(
     :param end: aware, or ISO 8601; the windows of each series must cover the time until here, and one end here
     :param against_source: also read each window again from the API, through the connection that its manifest names
     :param conn_id: id of the connection to use for that instead
+    :param public_keys: paths of PEM files, or PEM, of the keys with one of which each manifest must be signed; None:
+        signatures are not checked
     :param max_findings: how many findings of each kind are listed per file and series; all are counted
     :raises ValueError: an argument is invalid; what cannot be read is in ``errors`` of the result
     """
@@ -91,6 +96,7 @@ def verify(
         end=end,
         against_source=against_source,
         conn_id=conn_id,
+        public_keys=public_keys,
         max_findings=max_findings,
     )
 
@@ -103,6 +109,7 @@ def check_paths(
     end: datetime | str | None,
     against_source: bool,
     conn_id: str | None,
+    public_keys: Sequence[str | os.PathLike[str]] | None,
     max_findings: int,
 ) -> Result:
     """Do what :func:`verify` does, and report the progress."""
@@ -111,14 +118,16 @@ def check_paths(
     if first is not None and after is not None and first >= after:
         raise ValueError(f"`start` {start} must be before `end` {end}")
     check_count("max_findings", max_findings)
+    keys = _load_public_keys(public_keys)
     now = f"{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%SZ}"
     result = Result(tuple(paths), now, __version__, first, after, against_source)
+    result.public_keys = None if keys is None else tuple(keys)
     pairs, result.other_files = find_pairs(paths, result.errors)
     progress.total = len(pairs)
     with RecordIndex(hold=against_source) as index, closing(Source(conn_id, progress.write_if_due)) as source:
         for pair in pairs:
             progress.start("checking", pair.path)
-            file = FileCheck(pair, max_findings, index, progress.count_record).run()
+            file = FileCheck(pair, max_findings, keys, index, progress.count_record).run()
             result.files.append(file)
             if file.error is not None:
                 result.errors.append(f"{escape(file.path)}: {file.error}")
@@ -132,3 +141,12 @@ def check_paths(
             progress.count_file()
     result.series = check_windows(result.files, first, after, max_findings)
     return result
+
+
+def _load_public_keys(public_keys: Sequence[str | os.PathLike[str]] | None) -> dict[str, bytes] | None:
+    if public_keys is None:
+        return None
+    keys = load_public_keys(public_keys)
+    if not keys:
+        raise ValueError("`public_keys` must contain at least one key; with None, signatures are not checked")
+    return keys

@@ -335,7 +335,15 @@ def windows(context: dict[str, Any]) -> None:
 
 
 def verification() -> None:
-    result = verify(["logs"], start=NOW, end=NOW, against_source=True, conn_id="secoda_default", max_findings=10)
+    result = verify(
+        ["logs"],
+        start=NOW,
+        end=NOW,
+        against_source=True,
+        conn_id="secoda_default",
+        public_keys=["audit-key.pub.pem"],
+        max_findings=10,
+    )
     assert_type(result, Result)
     assert_type(result.exit_code, int)
 

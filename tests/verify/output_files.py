@@ -40,11 +40,13 @@ def write(
     field: str = "logged_at",
     filter: dict | None = None,  # noqa: A002
     source: dict = SOURCE,
+    signer=None,
     **header,
 ):
     """Write a file and its manifest; return the path as it was given.
 
     :param records: by default the logs of the workspace in the window
+    :param signer: signs the manifest; None: it is not signed
     :param header: other fields of the manifest's header, or other values of them
     """
     records = logs_of(start, end) if records is None else records
@@ -63,16 +65,17 @@ def write(
                 "count": len(triples),
             }
             query = {"start": start.isoformat(), "end": end.isoformat(), "timestamp_field": field, "filter": filter}
-            return builder.manifest({"file": file, "query": query, "source": source, **header})
+            key = {} if written.signing_key is None else {"signing_key": written.signing_key}
+            return builder.manifest({"file": file, "query": query, "source": source, **key, **header})
 
-        write_atomically(builder.watch(triples), name, manifest=manifest)
+        write_atomically(builder.watch(triples), name, manifest=manifest, signer=signer)
     return path
 
 
-def write_days(directory, suffix: str = "jsonl", days: int = 3) -> list:
+def write_days(directory, suffix: str = "jsonl", days: int = 3, signer=None) -> list:
     """Write the workspace's last days, a file each; return the paths in order."""
     starts = [UNTIL - number * DAY for number in range(days, 0, -1)]
-    return [write(directory / f"{start:%Y-%m-%d}.{suffix}", start, start + DAY) for start in starts]
+    return [write(directory / f"{start:%Y-%m-%d}.{suffix}", start, start + DAY, signer=signer) for start in starts]
 
 
 def manifest_of(path):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
@@ -14,6 +14,7 @@ from airflow_provider_secoda._storage.formats import format_of, require_format
 from airflow_provider_secoda._storage.manifest import ManifestError, read_manifest
 from airflow_provider_secoda.client._api.timestamps import parse_instant
 from airflow_provider_secoda.verify._checks.records import check_records, compare_records
+from airflow_provider_secoda.verify._checks.signature import check_signature, manifest_copy
 from airflow_provider_secoda.verify._files import (
     PIECE_BYTES,
     DigestReader,
@@ -26,7 +27,7 @@ from airflow_provider_secoda.verify._messages import escape, quote
 from airflow_provider_secoda.verify._result import FileResult, Findings, SeriesKey, Span
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from airflow_provider_secoda._storage.target import StorageTarget
     from airflow_provider_secoda.verify._checks.records import Record
@@ -74,12 +75,22 @@ class _Header(msgspec.Struct):
 class FileCheck:
     """The check of one file.
 
+    :param public_keys: by their ids; the manifest must be signed with one of them. None: signatures are not checked
     :param index: gets all records
     :param on_record: called after each record
     """
 
-    def __init__(self, pair: Pair, max_findings: int, index: RecordIndex, on_record: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        pair: Pair,
+        max_findings: int,
+        public_keys: Mapping[str, bytes] | None,
+        index: RecordIndex,
+        on_record: Callable[[], None],
+    ) -> None:
         self._pair = pair
+        self._public_keys = public_keys
+        self._signing_key: Any = None
         self._index = index
         self._on_record = on_record
         self._result = FileResult(pair.path, format_of(pair.path), Findings(max_findings))
@@ -96,20 +107,29 @@ class FileCheck:
                 self._findings.add("manifest_missing", text)
                 self._check_file(None)
             else:
-                with open_digest_reader(self._pair.manifest) as manifest:
-                    self._check_file(self._check_manifest(manifest))
-                    manifest.read_to_end()
-                    self._result.manifest_sha256 = manifest.sha256
+                self._check_signed_file(self._pair.manifest, self._public_keys)
         except UnreadableError as exc:
             self._result.error = f"could not be read: {exc}"
         except ModuleNotFoundError as exc:
             self._result.error = str(exc)
         return self._result
 
+    def _check_signed_file(self, target: StorageTarget, public_keys: Mapping[str, bytes] | None) -> None:
+        with nullcontext() if public_keys is None else manifest_copy() as copy:
+            with open_digest_reader(target, copy) as manifest:
+                self._check_file(self._check_manifest(manifest))
+                manifest.read_to_end()
+            self._result.manifest_sha256 = manifest.sha256
+            if copy is not None and public_keys is not None:
+                self._result.signing_key = check_signature(
+                    target, copy, manifest.size, self._signing_key, public_keys, self._findings
+                )
+
     def _check_manifest(self, manifest: DigestReader) -> Iterator[tuple[str, str]] | None:
         """Check the header of the manifest; return the records that follow, None if it is invalid."""
         try:
             header, listed = read_manifest(io.BufferedReader(manifest, PIECE_BYTES))
+            self._signing_key = header.get("signing_key")
             self._check_header(header)
         except ManifestError as exc:
             self._add_invalid_manifest(exc)
@@ -150,7 +170,8 @@ class FileCheck:
 
     def _check_file(self, listed: Iterator[tuple[str, str]] | None) -> None:
         if self._pair.file is None:
-            self._findings.add("file_missing", "file missing: only its manifest exists")
+            rest = "signature" if self._pair.manifest is None else "manifest"
+            self._findings.add("file_missing", f"file missing: only its {rest} exists")
             return
         result = self._result
         require_format(result.format)
