@@ -18,7 +18,7 @@ from tests.crash.crash_wire import Exchange
 from tests.helpers.crash_checks import Directory
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def tasks(tmp_path_factory):
     """Return the runner of tasks in processes of their own."""
     tasks = Tasks(tmp_path_factory.mktemp("tasks"))
@@ -26,7 +26,7 @@ def tasks(tmp_path_factory):
     tasks.end()
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def workspaces():
     """Return an earlier and the current workspace; the current one contains all logs of the earlier one."""
     return grown()
@@ -80,7 +80,7 @@ def content(truth):
     return b"".join(raw + b"\n" for raw in truth)
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def s3():
     """Serve S3 outside of the tasks' processes; return its port, a bucket, and a function that makes a connection."""
     server = s3_server.serve()

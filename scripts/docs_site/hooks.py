@@ -1,0 +1,108 @@
+"""What the site adds to MkDocs: pages of documents outside of docs/, links to the repository, copies as Markdown."""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mkdocs.structure.files import File, Files
+
+if TYPE_CHECKING:
+    from mkdocs.config.defaults import MkDocsConfig
+    from mkdocs.structure.pages import Page
+
+ROOT = Path(__file__).resolve().parents[2]
+REPOSITORY = "https://github.com/airflow-provider-secoda/airflow-provider-secoda"
+#: Documents of the repository that are pages of the site, too.
+DOCUMENTS = {
+    "SECURITY.md": "explanation/security.md",
+    "CONTRIBUTING.md": "contributing/index.md",
+    "CHANGELOG.md": "changelog.md",
+}
+#: The Markdown of each page as it is published, by the path of its source.
+published: dict[str, str] = {}
+
+
+def on_config(config: MkDocsConfig) -> None:
+    """Give the site the address of its version, and the list of versions, where several are published."""
+    published.clear()
+    version = os.environ.get("SECODA_DOCS_VERSION")
+    if version:
+        config.site_url = f"{config.site_url}{version}/"
+        config.extra["version"] = {"provider": "mike"}
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Add the documents of the repository."""
+    for document, page in DOCUMENTS.items():
+        files.append(File.generated(config, page, content=(ROOT / document).read_text(encoding="utf-8")))
+    return files
+
+
+def on_page_markdown(markdown: str, page: Page, **_: object) -> str:
+    """Point links that leave the site at the repository, and write diagrams as tables."""
+    text = re.sub(r"```mermaid\n(.*?)```", _table, markdown, flags=re.DOTALL)
+    text = re.sub(r"<!-- example: \S+ -->\n", "", text)
+    text = re.sub(r"(?<=\]\()(?!https?:|mailto:|#)([^)#\s]+)", lambda link: _target(link[1], page.file.src_uri), text)
+    published[page.file.src_uri] = text
+    return text
+
+
+def _target(link: str, page: str) -> str:
+    """Return the link of a page: within the site if the site has the file, otherwise in the repository."""
+    documents = {target: source for source, target in DOCUMENTS.items()}
+    source = documents.get(page, f"docs/{page}")
+    file = posixpath.normpath(posixpath.join(posixpath.dirname(source), link))
+    if not (ROOT / file).exists():
+        return link  # MkDocs reports it
+    if file in DOCUMENTS:
+        file = f"docs/{DOCUMENTS[file]}"
+    if not file.startswith("docs/"):
+        version = os.environ.get("SECODA_DOCS_VERSION", "dev")
+        commit = "main" if version == "dev" else f"v{version}"
+        return f"{REPOSITORY}/{'tree' if (ROOT / file).is_dir() else 'blob'}/{commit}/{file}"
+    return posixpath.relpath(file, posixpath.dirname(f"docs/{page}"))
+
+
+def _table(diagram: re.Match[str]) -> str:
+    """Return a diagram of imports as a table: drawing it would need a script of another host."""
+    rows = re.findall(r"^ +(\w+) --> (.+)$", diagram[1], re.MULTILINE)
+    lines = [f"| `{name}` | {', '.join(f'`{each}`' for each in targets.split(' & '))} |" for name, targets in rows]
+    return "\n".join(["| package | imports |", "|---|---|", *lines])
+
+
+def on_post_build(config: MkDocsConfig) -> None:
+    """Write each page as Markdown next to its folder, and llms.txt, which lists them."""
+    site = Path(config.site_dir)
+    for source, text in published.items():
+        path = site / source
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    (site / "llms.txt").write_text(_overview(config), encoding="utf-8")
+
+
+def _overview(config: MkDocsConfig) -> str:
+    """Return the list of pages for programs that read documentation (llmstxt.org)."""
+    lines = [f"# {config.site_name}", "", f"> {config.site_description}", ""]
+    for source in _in_order(config.nav or []):
+        if isinstance(source, str) and source.endswith(".md"):
+            title = re.search(r"^# (.+)$", published[source], re.MULTILINE)
+            lines.append(f"- [{title[1] if title else source}]({config.site_url}{source})")
+        else:
+            lines += ["", f"## {source}", ""]
+    return "\n".join(lines) + "\n"
+
+
+def _in_order(entries: list[object]) -> list[str]:
+    """Return the headings and pages of the navigation in the order of the site."""
+    found: list[str] = []
+    for entry in entries:
+        if isinstance(entry, dict):
+            for heading, inside in entry.items():
+                found += [heading, *_in_order(inside)]
+        else:
+            found.append(str(entry))
+    return found

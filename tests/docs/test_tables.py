@@ -1,0 +1,65 @@
+"""The tables of arguments are the signatures; the tables of modules, metrics and findings are those of the code."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import re
+
+import pytest
+
+from tests.helpers.documents import page, section
+
+#: Defaults that a table describes, because they are not literals.
+DESCRIBED = {"1 minute", "Airflow's `default_deferrable`", "the provider's"}
+
+
+def arguments(module, class_name):
+    """Return the class, and its arguments with their defaults."""
+    pytest.importorskip("airflow")
+    documented = getattr(importlib.import_module(f"airflow_provider_secoda.{module}.secoda"), class_name)
+    signature = inspect.signature(documented.__init__).parameters
+    return documented, {name: p.default for name, p in signature.items() if name not in ("self", "kwargs")}
+
+
+def check_defaults(table, signature):
+    """Compare a table of defaults, as they are written, with a signature."""
+    assert set(table) == set(signature)
+    for name, default in table.items():
+        if signature[name] is inspect.Parameter.empty:
+            assert default == "required", name
+        elif default not in DESCRIBED:
+            assert ast.literal_eval(default.strip("`")) == signature[name], name
+
+
+@pytest.mark.parametrize(
+    ("document", "module", "class_name"),
+    [
+        ("reference/operator.md", "operators", "SecodaAuditLogsOperator"),
+        ("reference/sensor.md", "sensors", "SecodaVersionHistorySensor"),
+    ],
+)
+def test_the_arguments_table_is_the_class(document, module, class_name):
+    """The table of arguments names each argument with its default, and which are templated."""
+    documented, signature = arguments(module, class_name)
+    rows = re.findall(r"^\| (`[a-z_`, ]+`)( ¹)? \| ([^|]+) \|", section(page(document), "## Arguments"), re.MULTILINE)
+    table = {name: (bool(mark), default) for names, mark, default in rows for name in re.findall(r"`(\w+)`", names)}
+    assert {name for name, (marked, _) in table.items() if marked} == set(documented.template_fields)
+    check_defaults({name: default for name, (_, default) in table.items()}, signature)
+
+
+@pytest.mark.parametrize("class_name", ["SecodaVersionHistoryEventTrigger", "SecodaAuditLogEventTrigger"])
+def test_the_arguments_table_is_the_trigger(class_name):
+    """The table of an event trigger names each argument with its default."""
+    _, signature = arguments("triggers", class_name)
+    text = page("reference/triggers.md").split(f"\n`{class_name}`:\n")[1].split("\n\n")[0]
+    rows = re.findall(r"^\| (`[a-z_`, ]+`) \| ([^|]+) \|", text, re.MULTILINE)
+    check_defaults(
+        {
+            name: default
+            for names, defaults in rows
+            for name, default in zip(re.findall(r"`(\w+)`", names), defaults.split(", "), strict=True)
+        },
+        signature,
+    )
