@@ -2,85 +2,197 @@
 
 from __future__ import annotations
 
-import sqlite3
-from typing import TYPE_CHECKING
+import heapq
+import marshal
+import os
+import tempfile
+from array import array
+from itertools import accumulate, chain, groupby, pairwise
+from operator import attrgetter, itemgetter
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from airflow_provider_secoda._storage.scratch_database import ScratchDatabase, decode_text, encode_text
+from airflow_provider_secoda._storage.scratch_database import ScratchDatabase, encode_text
 from airflow_provider_secoda.client._api.timestamps import format_instant
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-# Measured with 200,000 records of 1.5 KB: records in order of arrival next to two narrow indices took half the time and
-# 0.4 times the space of a table clustered by (at, id), and never make SQLite sort in files of its own.
-_SCHEMA = """
-CREATE TABLE record (at INTEGER NOT NULL, id BLOB NOT NULL, raw BLOB NOT NULL);
-CREATE UNIQUE INDEX by_id ON record (id);
-CREATE INDEX by_time ON record (at, id);
-"""
-# No timestamp may be NULL: an id that comes with another timestamp is an error, one with the same is ignored.
-_INSERT = "INSERT INTO record VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE SET at = NULL WHERE at <> excluded.at"
-# Two subqueries: SQLite finds a lone min or max in the index, but reads all rows for both.
-_TIME_RANGE = "SELECT (SELECT min(at) FROM record), (SELECT max(at) FROM record)"
+    from typing_extensions import Self
+
+#: Timestamp in microseconds since the epoch in UTC, id, the record as JSON bytes.
+Record: TypeAlias = "tuple[int, str, bytes]"
+
+#: How much memory a block of records needs, about, and how much of that is not the JSON of a record.
+BLOCK_BYTES, RECORD_BYTES = 1 << 18, 200
+#: How many blocks are read at the same time.
+OPEN_BLOCKS = 16
+#: How many hashes are compared at once.
+HASHES = 1 << 16
+
+_KEY = itemgetter(0, 1)
 
 
 class ContradictionError(ValueError):
     """One log was returned with two different timestamps, so at least one of the two records is wrong."""
 
 
-class Spool(ScratchDatabase):
+class _Block(NamedTuple):
+    """Sorted records that are next to each other in the file, after their timestamps, ids and lengths.
+
+    :ivar first: timestamp and id of the first record; ``last`` of the last one
+    :ivar offset: where the timestamps begin, and ``head`` how many bytes are before the records
+    :ivar size: how many bytes both have
+    :ivar hashes: of the ids
+    """
+
+    first: tuple[int, str]
+    last: tuple[int, str]
+    offset: int
+    head: int
+    size: int
+    hashes: array[int]
+
+
+class Spool:
     """Collect records, then return them in ascending order of (timestamp, id).
 
-    The temporary directory needs room for all records and a third more. Ids are compared by code point. Use it as a
-    context manager, in one thread. A full disk raises :class:`sqlite3.OperationalError`.
-
-    :ivar count: the number of records, each id counted once
+    Records come in the order of the listing, or nearly so: they are written to a file in sorted blocks, and blocks that
+    overlap are merged when they are read. The temporary directory needs room for all records and a tenth more. Ids are
+    compared by code point. Use it as a context manager, in one thread. A full disk raises :class:`OSError`.
     """
 
     def __init__(self) -> None:
-        super().__init__(_SCHEMA, page_bytes=8192, cache_kib=8192)
-        self.count = 0
+        # It has no name: no other process can read it, and it vanishes with the process, even with a killed one.
+        self._file = tempfile.TemporaryFile(prefix="secoda-")  # noqa: SIM115 - closed by `__exit__`
+        self._blocks: list[_Block] = []
+        #: How many blocks were checked, and how many of their records are not returned.
+        self._checked = self._dropped = 0
+        self._ids: ScratchDatabase | None = None
 
-    def add(self, records: Iterable[tuple[int, str, bytes]]) -> int:
-        """Add records; of those with the same id the first is kept, even if the others differ.
+    def __enter__(self) -> Self:
+        return self
 
-        :param records: (timestamp in microseconds since the epoch in UTC, id, the record as JSON bytes), in any order
+    def __exit__(self, *error: object) -> None:
+        self._file.close()
+        if self._ids is not None:
+            self._ids.database.close()
+
+    @property
+    def count(self) -> int:
+        """The number of records, each id counted once; raises what :meth:`check` raises."""
+        return sum(len(block.hashes) for block in self._blocks) - self.check()
+
+    def add(self, records: Iterable[Record]) -> None:
+        """Add records in any order; if their source raises an error, those before it are kept."""
+        self._write(records, self._blocks)
+
+    def check(self) -> int:
+        """Check that each id has one timestamp.
+
+        Of the records with the same id the first is kept, even if the others differ.
+
         :return: how many were dropped because their id had been added before
-        :raises ContradictionError: an id was added before with another timestamp. The records before it are kept.
+        :raises ContradictionError: an id was added with two timestamps
         """
-        given, at, log_id = 0, 0, ""
+        if self._checked == len(self._blocks):
+            return self._dropped
+        repeated, first, dropped = self._repeated_hashes(), dict[str, int](), 0
+        for at, log_id, _ in chain.from_iterable(map(self._read, self._blocks)) if repeated else ():
+            if hash(log_id) in repeated:
+                dropped += log_id in first
+                if first.setdefault(log_id, at) != at:
+                    raise ContradictionError(
+                        f"Log {log_id!r} was returned with two different timestamps, {format_instant(first[log_id])} "
+                        f"and {format_instant(at)}: ids are not unique, or the log was edited during the read. Run "
+                        "the task again"
+                    )
+        self._checked, self._dropped = len(self._blocks), dropped
+        return dropped
 
-        def rows() -> Iterator[tuple[int, bytes, bytes]]:
-            nonlocal given, at, log_id
-            for at, log_id, raw in records:
-                given += 1
-                yield at, encode_text(log_id), raw
+    def __iter__(self) -> Iterator[Record]:
+        """Yield (timestamp, id, raw) in ascending order; can be repeated, but not while :meth:`add` runs.
 
-        before = self.database.total_changes
-        try:
-            self.database.executemany(_INSERT, rows())
-        except sqlite3.IntegrityError:
-            ((first,),) = self.database.execute("SELECT at FROM record WHERE id = ?", (encode_text(log_id),))
-            raise ContradictionError(
-                f"Log {log_id!r} was returned with two different timestamps, {format_instant(first)} and "
-                f"{format_instant(at)}: ids are not unique, or the log was edited during the read. Run the task again"
-            ) from None
-        finally:
-            added = self.database.total_changes - before
-            self.count += added
-        return given - added
-
-    def __iter__(self) -> Iterator[tuple[int, str, bytes]]:
-        """Yield (timestamp, id, raw) in ascending order; can be repeated, but not while :meth:`add` runs."""
-        for at, key, raw in self.database.execute("SELECT at, id, raw FROM record INDEXED BY by_time ORDER BY at, id"):
-            yield at, decode_text(key), raw
+        :raises ContradictionError: what :meth:`check` raises
+        """
+        self.check()
+        groups: list[list[_Block]] = []
+        last = None
+        for block in sorted(self._blocks):
+            if last is not None and block.first <= last:
+                groups[-1].append(block)
+            else:
+                groups.append([block])
+            last = block.last if last is None else max(last, block.last)
+        for group in groups:
+            # In the order of arrival: of two records with one id, the first is kept.
+            group.sort(key=attrgetter("offset"))
+            records = self._merge([[block] for block in group])
+            yield from records if not self._dropped else (next(same) for _, same in groupby(records, _KEY))
 
     def __contains__(self, log_id: str) -> bool:
-        """Return whether there is a record with this id."""
-        found = self.database.execute("SELECT 1 FROM record WHERE id = ?", (encode_text(log_id),))
+        """Return whether there is a record with this id; call it after the last :meth:`add` only."""
+        if self._ids is None:
+            self._ids = ScratchDatabase("CREATE TABLE known (id BLOB PRIMARY KEY) WITHOUT ROWID;")
+            keys = ((encode_text(known),) for _, known, _ in chain.from_iterable(map(self._read, self._blocks)))
+            self._ids.database.executemany("INSERT OR IGNORE INTO known VALUES (?)", keys)
+        found = self._ids.database.execute("SELECT 1 FROM known WHERE id = ?", (encode_text(log_id),))
         return found.fetchone() is not None
 
     def time_range(self) -> tuple[int | None, int | None]:
         """Return the earliest and the latest timestamp in microseconds since the epoch, UTC; None without records."""
-        row: tuple[int | None, int | None] = self.database.execute(_TIME_RANGE).fetchone()
-        return row
+        first = min((block.first[0] for block in self._blocks), default=None)
+        return first, max((block.last[0] for block in self._blocks), default=None)
+
+    def _repeated_hashes(self) -> set[int]:
+        """Return the hashes of ids that were added more than once; two ids may have the same hash."""
+        repeated = set[int]()
+        parts = sum(len(block.hashes) for block in self._blocks) // HASHES + 1
+        for part in range(parts):
+            some = [value for block in self._blocks for value in block.hashes if value % parts == part]
+            if len(set(some)) < len(some):
+                some.sort()
+                repeated |= {value for value, following in pairwise(some) if value == following}
+        return repeated
+
+    def _write(self, records: Iterable[Record], blocks: list[_Block]) -> None:
+        """Write records to the end of the file, in blocks that are added to a list."""
+        waiting: list[Record] = []
+        size = 0
+        try:
+            for record in records:
+                waiting.append(record)
+                size += len(record[2]) + RECORD_BYTES
+                if size >= BLOCK_BYTES:
+                    block, waiting, size = waiting, [], 0
+                    blocks.append(self._write_block(block))
+        finally:
+            if waiting:
+                blocks.append(self._write_block(waiting))
+
+    def _write_block(self, records: list[Record]) -> _Block:
+        records.sort(key=_KEY)
+        times, ids, raws = zip(*records, strict=True)
+        head = marshal.dumps((times, ids, tuple(map(len, raws))))
+        content = b"".join((head, *raws))
+        offset = self._file.seek(0, os.SEEK_END)
+        self._file.write(content)
+        self._file.flush()
+        hashes = array("q", map(hash, ids))
+        return _Block(_KEY(records[0]), _KEY(records[-1]), offset, len(head), len(content), hashes)
+
+    def _read(self, block: _Block) -> Iterator[Record]:
+        self._file.seek(block.offset)
+        content = self._file.read(block.size)
+        times, ids, lengths = marshal.loads(content[: block.head])  # noqa: S302 - the file is this process's own
+        ends = list(accumulate(lengths, initial=block.head))
+        return zip(times, ids, [content[begin:end] for begin, end in pairwise(ends)], strict=True)
+
+    def _merge(self, runs: list[list[_Block]]) -> Iterator[Record]:
+        """Yield the records of runs in order; each run is blocks in order that do not overlap."""
+        while len(runs) > OPEN_BLOCKS:
+            merged: list[list[_Block]] = []
+            for begin in range(0, len(runs), OPEN_BLOCKS):
+                merged.append([])
+                self._write(self._merge(runs[begin : begin + OPEN_BLOCKS]), merged[-1])
+            runs = merged
+        return heapq.merge(*(chain.from_iterable(map(self._read, run)) for run in runs), key=_KEY)

@@ -48,7 +48,8 @@ def write_file(
     path = replace.path
     with Spool() as spool, ManifestBuilder(format_of(path)) as builder:
         for batch in read.batches():
-            read.report.repeats_dropped += spool.add((log.at, log.id, log.raw) for log in batch)
+            spool.add((log.at, log.id, log.raw) for log in batch)
+        read.report.repeats_dropped += spool.check()
         read.finish(spool.count, *spool.time_range())
 
         def manifest(file: WrittenFile) -> Iterator[bytes]:
