@@ -69,8 +69,10 @@ def _target(link: str, page: str) -> str:
 
 def _table(diagram: re.Match[str]) -> str:
     """Return a diagram of imports as a table: drawing it would need a script of another host."""
-    rows = re.findall(r"^ +(\w+) --> (.+)$", diagram[1], re.MULTILINE)
-    lines = [f"| `{name}` | {', '.join(f'`{each}`' for each in targets.split(' & '))} |" for name, targets in rows]
+    rows: dict[str, list[str]] = {}
+    for name, targets in re.findall(r"^ +(\w+) --> (.+)$", diagram[1], re.MULTILINE):
+        rows.setdefault(name, []).extend(f"`{each}`" for each in targets.split(" & "))
+    lines = [f"| `{name}` | {', '.join(targets)} |" for name, targets in rows.items()]
     return "\n".join(["| package | imports |", "|---|---|", *lines])
 
 

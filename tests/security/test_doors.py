@@ -112,6 +112,7 @@ def test_every_accepted_advisory_has_a_date_and_a_reason():
 
 #: The jobs that may write, and what: all others may read the repository.
 MAY_WRITE = {
+    ("docs", "publish"): {"pages: write", "id-token: write"},
     ("release", "publish"): {"id-token: write"},
     ("release", "create"): {"contents: write", "id-token: write", "attestations: write"},
 }
