@@ -18,6 +18,8 @@ CURSOR_KEY_PREFIX = "airflow_provider_secoda.cursor."
 REPLACED_KEY = "_replaced"
 #: Version of the manifest's layout and names. A reader rejects versions that it does not know.
 MANIFEST_VERSION = 1
+#: Version of the layout and names of the JSON file of a report. A reader rejects versions that it does not know.
+REPORT_VERSION = 1
 
 
 class Names(NamedTuple):

@@ -136,8 +136,13 @@ def _wrap(text: str, first_indent: str, indent: str | None = None) -> list[str]:
 
 def as_json(result: Result) -> str:
     """Return the result as JSON in ASCII; the docstring of the package describes it."""
+    return json.dumps(as_dict(result), indent=2)
+
+
+def as_dict(result: Result) -> dict[str, Any]:
+    """Return the result as :func:`as_json` does, as Python objects."""
     numbers = {series.key: number for number, series in enumerate(result.series)}
-    report = {
+    return {
         "status": result.status,
         "exit_code": result.exit_code,
         "checked_at": result.checked_at,
@@ -159,7 +164,6 @@ def as_json(result: Result) -> str:
         "series": [_series(series) for series in result.series],
         "files": [_file(file, numbers) for file in result.files],
     }
-    return json.dumps(report, indent=2)
 
 
 def _series(series: SeriesResult) -> dict[str, Any]:
