@@ -113,17 +113,18 @@ def check_bool(name: str, value: Any) -> bool:
 
 def check_match(value: Any) -> Match:
     """Return ``match``, one of :data:`MATCHES`."""
-    _check_choice("match", value, MATCHES)
+    check_choice("match", value, MATCHES)
     return value  # type: ignore[no-any-return]
 
 
 def check_timestamp_field(value: Any) -> TimestampField:
     """Return ``timestamp_field``, one of :data:`TIMESTAMP_FIELDS`."""
-    _check_choice("timestamp_field", value, TIMESTAMP_FIELDS)
+    check_choice("timestamp_field", value, TIMESTAMP_FIELDS)
     return value  # type: ignore[no-any-return]
 
 
-def _check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
+def check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
+    """Check that an argument is one of some strings."""
     if not isinstance(value, str) or value not in choices:
         raise ArgumentError(f"`{name}` must be {' or '.join(choices)}, not {value!r:.80}")
 

@@ -81,6 +81,11 @@ SUMMARY = _names("""
     max_lag_seconds pages path requests sha256 signature signing_key start timestamp_field untyped_values window_rule
     """)
 
+#: What these have in addition with ``on_change="supplement"``.
+SUMMARY_OF_WINDOW_FILES = _names("""
+    altered_logs.count altered_logs.ids expired_logs.count expired_logs.ids late_logs paths written
+    """)
+
 #: What the ``extra`` of asset events has without ``output_path``.
 SUMMARY_OF_RETURNED_LOGS = _names("""
     changed_logs count duplicates_dropped end first_timestamp history_from last_timestamp max_lag_seconds pages requests
@@ -123,6 +128,9 @@ MANIFEST = _names(
     """,
     MANIFEST_VERSION,
 )
+
+#: The member ``supplement`` of the manifest of a supplement.
+SUPPLEMENT = _names("number of previous_manifest_sha256")
 
 #: The output of ``python -m airflow_provider_secoda.verify --json``.
 REPORT = _names("""

@@ -63,6 +63,8 @@ DIGESTS = {
     ("SUMMARY_OF_RETURNED_LOGS", 1): "bd0d43e64bd2fd46",
     ("REPORT", 1): "ac60bc01b9f15533",
     ("SENSOR_STATE", 1): "bb67cdc91dd5f004",
+    ("SUMMARY_OF_WINDOW_FILES", 1): "f9aa90a13983906d",
+    ("SUPPLEMENT", 1): "4ac643fb6beaa2a0",
     ("SUMMARY", 1): "eecae47611db1533",
     ("airflow_provider_secoda.triggers.secoda.SecodaAuditLogEventTrigger", 1): "26cacbc9c9bca685",
     ("airflow_provider_secoda.triggers.secoda.SecodaVersionHistoryEventTrigger", 1): "e990ec2fd32ae788",
@@ -227,6 +229,21 @@ def test_manifest(written):
     assert all(len(record) == 2 for record in records)
     assert manifest["manifest_version"] == _persisted.MANIFEST.version
     assert names_of(manifest) == _persisted.MANIFEST.names
+
+
+def test_supplements(secoda_sandbox_factory, tmp_path):
+    """The summary of a task that adds supplements has these keys, too, and the supplement's manifest these names."""
+    known = secoda_sandbox_factory(Workspace()).workspace
+    for name in "ab":
+        known.add_log(id=name, logged_at=START)
+        task = SecodaAuditLogsOperator(
+            task_id="fetch", start=START, end=START + DAY, output_path=f"{tmp_path}/a.jsonl", on_change="supplement"
+        )
+        summary = task.execute({})
+    names = names_of(summary)
+    assert set(names) == {*_persisted.SUMMARY.names, *_persisted.SUMMARY_OF_WINDOW_FILES.names}
+    manifest = json.loads((tmp_path / "_manifests" / "_a.late-1.jsonl.manifest").read_text())
+    assert names_of(manifest["supplement"]) == _persisted.SUPPLEMENT.names
 
 
 def test_report(written, capsys):

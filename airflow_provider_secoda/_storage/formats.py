@@ -27,9 +27,17 @@ def format_of(path: str) -> str:
 
     :raises ValueError: the suffix is unknown
     """
-    for suffix, file_format in _SUFFIXES.items():
+    return _SUFFIXES[split_suffix(path)[1].lower()]
+
+
+def split_suffix(path: str) -> tuple[str, str]:
+    """Return a path or URL in two parts, of which the second is the suffix of a format: ``.jsonl.gz``.
+
+    :raises ValueError: the suffix is unknown
+    """
+    for suffix in _SUFFIXES:
         if path.lower().endswith(suffix):
-            return file_format
+            return path[: -len(suffix)], path[-len(suffix) :]
     raise ValueError(f"{path!r} does not end in the suffix of a known format; use one of {', '.join(_SUFFIXES)}.")
 
 

@@ -11,7 +11,7 @@ import hashlib
 import json
 import tempfile
 from json.encoder import encode_basestring_ascii
-from typing import IO, TYPE_CHECKING, Any, cast
+from typing import IO, TYPE_CHECKING, Any, Protocol, cast
 
 from airflow_provider_secoda._persisted import MANIFEST_VERSION
 from airflow_provider_secoda._storage.formats import stored
@@ -31,6 +31,16 @@ MAX_LINE_BYTES = 64 << 20
 _SUFFIX, _ADJACENT_SUFFIX = ".manifest", ".manifest.json"
 _SIGNATURE_SUFFIX = ".sig"
 _OPEN, _CLOSE = b'  "records": [\n', b"  ]\n}\n"
+
+
+class Readable(Protocol):
+    """What :func:`read_manifest` reads: a binary file, or a :class:`HashingReader`."""
+
+    def readline(self, size: int, /) -> bytes:
+        """Read a line of at most this size."""
+
+    def read(self, size: int, /) -> bytes:
+        """Read bytes."""
 
 
 class ManifestError(ValueError):
@@ -91,10 +101,13 @@ class ManifestBuilder:
     """Collect the id and the SHA-256 of each record that is written to a file, and build the manifest from them.
 
     They are kept on disk, so that memory does not grow with their number. Use it as a context manager.
+
+    :ivar count: the number of records
     """
 
     def __init__(self, file_format: str) -> None:
         self._format = file_format
+        self.count = 0
         self._lines = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `__exit__`
 
     def __enter__(self) -> Self:
@@ -114,6 +127,7 @@ class ManifestBuilder:
             # As `json.dumps` encodes them: a lone surrogate stays an escape.
             self._lines.write(f'{opening}{encode_basestring_ascii(log_id)}, "{digest}"]'.encode())
             opening = ",\n    ["
+            self.count += 1
             yield raw
 
     def manifest(self, header: Mapping[str, Any]) -> Iterator[bytes]:
@@ -127,7 +141,32 @@ class ManifestBuilder:
         yield (b"" if empty else b"\n") + _CLOSE
 
 
-def read_manifest(file: IO[bytes]) -> tuple[dict[str, Any], Iterator[tuple[str, str]]]:
+class HashingReader:
+    """Compute the SHA-256 of a manifest while :func:`read_manifest` reads it."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._digest = hashlib.sha256()
+
+    def readline(self, size: int) -> bytes:
+        """Read a line."""
+        return self._hashed(self._file.readline(size))
+
+    def read(self, size: int) -> bytes:
+        """Read bytes."""
+        return self._hashed(self._file.read(size))
+
+    def _hashed(self, piece: bytes) -> bytes:
+        self._digest.update(piece)
+        return piece
+
+    @property
+    def sha256(self) -> str:
+        """Of what was read; of the manifest when all its records were read."""
+        return self._digest.hexdigest()
+
+
+def read_manifest(file: Readable) -> tuple[dict[str, Any], Iterator[tuple[str, str]]]:
     """Read a manifest: the header at once, the records one by one.
 
     :param file: at its start; must stay open while the records are read
@@ -171,7 +210,7 @@ def _reject_constant(name: str) -> None:
     raise ValueError(f"{name} is not a number of JSON")
 
 
-def _pairs(file: IO[bytes]) -> Iterator[tuple[str, str]]:
+def _pairs(file: Readable) -> Iterator[tuple[str, str]]:
     more: bool | None = None
     while (line := file.readline(MAX_LINE_BYTES)) != _CLOSE[:4]:
         if more is False or not line.startswith(b'    ["'):

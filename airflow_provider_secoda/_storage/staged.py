@@ -70,7 +70,7 @@ class Staged:
         replaced, the new manifest is written, and the new signature. So a manifest or signature that is there is always
         of the file that is there, wherever the process is killed. "Discarded" means removed, or replaced by an empty
         object if the storage permits to overwrite, but not to delete: readers treat an empty manifest like a missing
-        one. (Without that, the old manifest would stay beside the new file until the new manifest is written: not a
+        one. (Without that, the old manifest would stay next to the new file until the new manifest is written: not a
         wrong statement, because ``verify`` compares the two, but a window that counts as written in the meantime.)
 
         If two tasks replace one file at the same time, the one that has replaced it last writes the manifest: the other

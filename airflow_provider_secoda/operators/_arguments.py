@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_secoda._arguments import (
     ArgumentError,
     check_bool,
+    check_choice,
     check_count,
     check_duration,
     check_text,
@@ -37,6 +38,7 @@ def check_arguments(arguments: Mapping[str, Any]) -> None:
         if name == "output_path" or (name in _CHECKS and is_known(value)):
             _CHECKS[name](value)
     _check_signing(arguments)
+    _check_on_change(arguments)
     has_both = "start" in arguments and "end" in arguments
     if has_both and (edges := (arguments["start"], arguments["end"])) != (None, None) and is_known(edges):
         resolve_window({}, start=edges[0], end=edges[1])
@@ -51,6 +53,23 @@ def _check_signing(arguments: Mapping[str, Any]) -> None:
             raise ArgumentError(f"`{name}` signs the manifest, but write_manifest=False: remove one of them")
         if "output_path" in arguments and arguments["output_path"] is None:
             raise ArgumentError(f"`{name}` signs the manifest of a file: pass `output_path`, or remove `{name}`")
+
+
+def _check_on_change(arguments: Mapping[str, Any]) -> None:
+    if arguments.get("on_change") != "supplement":
+        return
+    text = 'on_change="supplement"'
+    if arguments.get("overwrite") is True:
+        raise ArgumentError(f"`on_change`: {text} never replaces a file, but overwrite=True: remove one of them")
+    if arguments.get("write_manifest") is False:
+        raise ArgumentError(f"`on_change`: {text} needs manifests, but write_manifest=False: remove one of them")
+    if arguments.get("skip_if_empty") is True:
+        raise ArgumentError(
+            f"`on_change`: {text} begins with a file of each window, also of an empty one, but skip_if_empty=True: "
+            "remove one of them"
+        )
+    if "output_path" in arguments and arguments["output_path"] is None:
+        raise ArgumentError(f"`on_change`: {text} writes files: pass `output_path`, or remove `on_change`")
 
 
 def _check_signer(value: Any) -> None:
@@ -80,6 +99,7 @@ _CHECKS: Mapping[str, Callable[[Any], object]] = {
     "filter": _check_filter,
     "timestamp_field": check_timestamp_field,
     "output_path": check_output_path,
+    "on_change": lambda value: check_choice("on_change", value, ("replace", "supplement")),
     "overwrite": lambda value: check_bool("overwrite", value),
     "settle": lambda value: check_duration("settle", value, allow_zero=True),
     "concurrency": lambda value: check_count("concurrency", value),

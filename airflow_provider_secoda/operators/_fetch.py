@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +14,11 @@ from airflow_provider_secoda._storable import storable_record
 from airflow_provider_secoda._storage.formats import format_of
 from airflow_provider_secoda._storage.manifest import ManifestBuilder
 from airflow_provider_secoda._storage.spool import Spool
+from airflow_provider_secoda._storage.window_files import KnownLogs
 from airflow_provider_secoda._storage.write import write_atomically
 from airflow_provider_secoda.client._api.text import printable_line
 from airflow_provider_secoda.operators._manifest import manifest_header
+from airflow_provider_secoda.operators._supplements import WindowFiles
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -46,14 +49,11 @@ def write_file(
     :raises AirflowFailException: what :class:`.ReplaceCheck` or :meth:`.WindowRead.finish` raises
     """
     path = replace.path
-    with Spool() as spool, ManifestBuilder(format_of(path)) as builder:
-        for batch in read.batches():
-            spool.add((log.at, log.id, log.raw) for log in batch)
-        read.report.repeats_dropped += spool.check()
-        read.finish(spool.count, *spool.time_range())
+    with _read_all(read) as spool, ManifestBuilder(format_of(path)) as builder:
 
         def manifest(file: WrittenFile) -> Iterator[bytes]:
-            return builder.manifest(manifest_header(file, read, settle=settle, context=context))
+            header = manifest_header(file, read, count=builder.count, settle=settle, context=context)
+            return builder.manifest(header)
 
         written = write_atomically(
             builder.watch(spool),
@@ -68,13 +68,44 @@ def write_file(
         read.count, read.window, read.window.rule, written.path, written.bytes, written.sha256,
         read.report.pages, read.stats.requests, written.manifest_sha256, written.signing_key,
     )  # fmt: skip
-    for field, reasons in (written.untyped_values or {}).items():
+    _warn_of_untyped_values(read, written.untyped_values)
+    return {"path": written.path, "format": written.format, **read.summary(), **asdict(written)}
+
+
+def write_late_logs(
+    read: WindowRead, check: ReplaceCheck, context: Context, *, settle: timedelta, signer: Signer | None
+) -> dict[str, Any]:
+    """Write the logs of a window that its files lack, to a file of their own; return the summary.
+
+    :param check: the path of the first file; parameters as of :func:`write_file`
+    :raises AirflowFailException: what :class:`.WindowFiles` or :meth:`.WindowRead.finish` raises
+    """
+    with _read_all(read) as spool, KnownLogs() as known:
+        files = WindowFiles(read, check, spool, known, context, settle, signer)
+        summary = files.write()
+    if files.written:
+        _warn_of_untyped_values(read, summary["untyped_values"])
+    return summary
+
+
+@contextmanager
+def _read_all(read: WindowRead) -> Iterator[Spool]:
+    """Read the logs of a window into a spool."""
+    with Spool() as spool:
+        for batch in read.batches():
+            spool.add((log.at, log.id, log.raw) for log in batch)
+        read.report.repeats_dropped += spool.check()
+        read.finish(spool.count, *spool.time_range())
+        yield spool
+
+
+def _warn_of_untyped_values(read: WindowRead, untyped_values: Mapping[str, Mapping[str, int]] | None) -> None:
+    for field, reasons in (untyped_values or {}).items():
         read.log.warning(
             "The typed column of %s cannot contain %d values as they were sent (%s): they are null, or have U+FFFD for "
             "half a surrogate pair. The column raw has them",
             field, sum(reasons.values()), ", ".join(f"{reason}: {count}" for reason, count in reasons.items()),
         )  # fmt: skip
-    return {"path": written.path, "format": written.format, **read.summary(), **asdict(written)}
 
 
 def return_logs(read: WindowRead, *, limit_bytes: int) -> tuple[list[dict[str, Any]], dict[str, Any]]:

@@ -16,11 +16,14 @@ if TYPE_CHECKING:
     from airflow_provider_secoda.operators._read import WindowRead
 
 
-def manifest_header(written: WrittenFile, read: WindowRead, *, settle: timedelta, context: Context) -> dict[str, Any]:
+def manifest_header(
+    written: WrittenFile, read: WindowRead, *, count: int, settle: timedelta, context: Context
+) -> dict[str, Any]:
     """Return the header of the manifest of a file: JSON values.
 
     It does not contain the API key; of the connection it contains the id and the address of the API.
 
+    :param count: the number of records in the file
     :param settle: how long after the end of the window the task waited before it read
     """
     report, stats = read.report, read.stats
@@ -30,7 +33,7 @@ def manifest_header(written: WrittenFile, read: WindowRead, *, settle: timedelta
             "format": written.format,
             "bytes": written.bytes,
             "sha256": written.sha256,
-            "count": read.count,
+            "count": count,
             "untyped_values": written.untyped_values,
         },
         "query": read.query,

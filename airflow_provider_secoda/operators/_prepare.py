@@ -73,7 +73,7 @@ def prepare(
         )
     map_index = getattr(context.get("ti"), "map_index", -1)
     is_mapped = isinstance(map_index, int) and map_index >= 0  # in a unit test, `ti` may be a mock
-    replace = ReplaceCheck(path, read, overwrite=task.overwrite, is_mapped=is_mapped)
+    replace = ReplaceCheck(path, read, overwrite=task.overwrite, on_change=task.on_change, is_mapped=is_mapped)
     replace.before_read()
     return read, replace, signer
 

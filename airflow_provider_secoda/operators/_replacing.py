@@ -6,12 +6,12 @@ import json
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_secoda._storage.existing import UnknownFileError, read_ids
-from airflow_provider_secoda._storage.manifest import manifest_path, open_manifest, read_manifest
+from airflow_provider_secoda._storage.manifest import HashingReader, manifest_path, open_manifest, read_manifest
 from airflow_provider_secoda._storage.target import resolve_target
 from airflow_provider_secoda.client._api.timestamps import format_datetime
 
@@ -20,6 +20,40 @@ if TYPE_CHECKING:
 
     from airflow_provider_secoda._storage.spool import Spool
     from airflow_provider_secoda.operators._read import WindowRead
+
+
+class ExistingManifest(NamedTuple):
+    """The manifest of a file that exists.
+
+    :ivar records: (id, SHA-256) of each record; to be read before the file is closed
+    :ivar reader: has the SHA-256 of the manifest when all records were read
+    """
+
+    header: Mapping[str, Any]
+    records: Iterator[tuple[str, str]]
+    reader: HashingReader
+
+
+@contextmanager
+def existing_manifest(path: str, *, may_be_forbidden: bool = True) -> Iterator[ExistingManifest | None]:
+    """Read the manifest of the file at a path or URL; None without a manifest.
+
+    :param may_be_forbidden: as of :meth:`.LocalTarget.open_if_exists`
+    :raises AirflowFailException: it cannot be read, also while its records are read
+    """
+    file = open_manifest(path, may_be_forbidden=may_be_forbidden)
+    if file is None:
+        yield None
+        return
+    with file:
+        try:
+            reader = HashingReader(file)
+            yield ExistingManifest(*read_manifest(reader), reader)
+        except (LookupError, TypeError, ValueError) as exc:
+            raise AirflowFailException(
+                f"Cannot read manifest {manifest_path(path)} ({exc}); refusing to write. Move or delete the manifest "
+                "and retry"
+            ) from exc
 
 
 @dataclass(frozen=True)
@@ -31,12 +65,14 @@ class ReplaceCheck:
     that has all of its logs. With ``overwrite``, files of another query and files without a manifest are replaced, too.
 
     :param path: path or URL of the file
+    :param on_change: as of the operator; with ``supplement``, nothing is replaced, and the query is checked only
     :param is_mapped: whether the task is an instance of a mapped one
     """
 
     path: str
     read: WindowRead
     overwrite: bool = False
+    on_change: Literal["replace", "supplement"] = "replace"
     is_mapped: bool = False
 
     def before_read(self) -> None:
@@ -44,9 +80,9 @@ class ReplaceCheck:
 
         :raises AirflowFailException: the file is of another query, or its manifest cannot be read
         """
-        with self._manifest() as found:
+        with existing_manifest(self.path) as found:
             if found is not None:
-                self._is_same_query(found[0])
+                self.is_same_query(found.header)
 
     def before_write(self, spool: Spool) -> bool:
         """Check the query again, and that no log of the file is missing from what was read.
@@ -57,10 +93,10 @@ class ReplaceCheck:
         :return: whether there is a file or a manifest
         :raises AirflowFailException: as :meth:`before_read`; or the file contains logs that were not read
         """
-        with self._manifest() as found:
+        with existing_manifest(self.path) as found:
             if found is not None:
-                header, records = found
-                if self._is_same_query(header):
+                header, records, _ = found
+                if self.is_same_query(header):
                     self._check_missing((log_id for log_id, _ in records), spool, header["source"]["base_url"])
                 return True
         file = resolve_target(self.path).open_if_exists()
@@ -77,24 +113,7 @@ class ReplaceCheck:
                     ) from exc
         return True
 
-    @contextmanager
-    def _manifest(self) -> Iterator[tuple[Mapping[str, Any], Iterator[tuple[str, str]]] | None]:
-        """Read the manifest of the file: its header and records; None without a manifest."""
-        manifest = manifest_path(self.path)
-        file = open_manifest(self.path)
-        if file is None:
-            yield None
-            return
-        with file:
-            try:
-                yield read_manifest(file)
-            except (LookupError, TypeError, ValueError) as exc:
-                raise AirflowFailException(
-                    f"Cannot read manifest {manifest} ({exc}); refusing to replace the file. Move or delete the "
-                    "manifest and retry"
-                ) from exc
-
-    def _is_same_query(self, header: Mapping[str, Any]) -> bool:
+    def is_same_query(self, header: Mapping[str, Any]) -> bool:
         """Return whether a manifest records this query.
 
         :raises AirflowFailException: it records another one, without ``overwrite``
@@ -102,10 +121,11 @@ class ReplaceCheck:
         differences = self._differences(header)
         if not differences or self.overwrite:
             return not differences
+        options = [self._suggestion(header), "move the file and its manifest"]
+        options += ["replace it with overwrite=True"] if self.on_change == "replace" else []
         raise AirflowFailException(
-            f"Refusing to replace {self.path}: its manifest {manifest_path(self.path)} records "
-            f"{' and '.join(differences)}. {self._suggestion(header)}, move the file and its manifest, or replace it "
-            "with overwrite=True"
+            f"Refusing to {self.on_change} {self.path}: its manifest {manifest_path(self.path)} records "
+            f"{' and '.join(differences)}. {', '.join(options[:-1])}, or {options[-1]}"
         )
 
     def _differences(self, header: Mapping[str, Any]) -> list[str]:

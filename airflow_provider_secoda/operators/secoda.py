@@ -61,6 +61,10 @@ class SecodaAuditLogsOperator(BaseOperator):
     :param overwrite: whether to replace a file of another window, filter, timestamp field, connection or host, or one
         without a manifest; otherwise the task fails. A file of the same query is replaced by one that has all its logs,
         with ``overwrite`` or without
+    :param on_change: what to do if a window that was written before has logs that its file lacks: ``replace`` the file
+        by one that has all logs, or write these logs only to a ``supplement``, a file of its own with its own manifest:
+        ``2026-03-01.late-1.jsonl`` next to ``2026-03-01.jsonl``. Then nothing is ever replaced or removed, and the
+        summary also has ``paths``, ``written``, ``late_logs``, ``altered_logs`` and ``expired_logs``
     :param settle: how long to wait for late logs after the end of the window: a timedelta, or a number of seconds
     :param concurrency: how many pages to read at the same time
     :param skip_if_empty: skip the task, and write nothing, if the window contains no logs
@@ -93,6 +97,7 @@ class SecodaAuditLogsOperator(BaseOperator):
         timestamp_field: Literal["logged_at", "created_at"] = "logged_at",
         output_path: str | None = None,
         overwrite: bool = False,
+        on_change: Literal["replace", "supplement"] = "replace",
         settle: timedelta | float = timedelta(minutes=1),
         concurrency: int = 4,
         skip_if_empty: bool = False,
@@ -113,6 +118,7 @@ class SecodaAuditLogsOperator(BaseOperator):
         self.timestamp_field = timestamp_field
         self.output_path = output_path
         self.overwrite = overwrite
+        self.on_change = on_change
         self.settle = check_duration("settle", settle, allow_zero=True)
         self.concurrency = concurrency
         self.skip_if_empty = skip_if_empty
@@ -190,6 +196,8 @@ class SecodaAuditLogsOperator(BaseOperator):
         logs = None
         if replace is None:
             logs, self._summary = _fetch.return_logs(read, limit_bytes=self.xcom_limit_bytes)
+        elif self.on_change == "supplement":
+            self._summary = _fetch.write_late_logs(read, replace, context, settle=self.settle, signer=signer)
         else:
             self._summary = _fetch.write_file(
                 read, replace, context, settle=self.settle, write_manifest=self.write_manifest, signer=signer

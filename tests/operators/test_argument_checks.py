@@ -47,6 +47,8 @@ WRONG = [
     ("require_history", "false", "True or False"),
     ("write_manifest", 0, "True or False"),
     ("overwrite", "yes", "True or False"),
+    ("on_change", "overwrite", "must be replace or supplement, not 'overwrite'"),
+    ("on_change", None, "must be replace or supplement"),
     ("deferrable", None, "True or False"),
     ("xcom_limit_bytes", "1000", "an integer"),
     ("secoda_conn_id", "", "a non-empty string"),
@@ -85,6 +87,27 @@ def test_a_wrong_argument_is_an_import_error_of_the_dag(name, value, message):
     assert message in str(refused.value)
     with DAG("d", schedule=None), pytest.raises(ValueError, match=f"`{name}"):
         SecodaAuditLogsOperator.partial(task_id="fetch", **{name: value})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"overwrite": True}, "never replaces a file, but overwrite=True"),
+        ({"write_manifest": False}, "needs manifests, but write_manifest=False"),
+        ({"skip_if_empty": True}, "begins with a file of each window, also of an empty one"),
+        ({"output_path": None}, "writes files: pass `output_path`"),
+    ],
+)
+def test_arguments_that_contradict_supplements(arguments, message):
+    """What supplements cannot do is refused when the DAG is parsed, also in ``partial()``."""
+    given = {"output_path": "/logs/{start}.jsonl", "on_change": "supplement"}
+    operator(**given)
+    with pytest.raises(ValueError, match=f"`on_change`: .*{message}"):
+        operator(**given | arguments)
+    with DAG("d", schedule=None):
+        SecodaAuditLogsOperator.partial(task_id="other", on_change="supplement")
+        with pytest.raises(ValueError, match=f"`on_change`: .*{message}"):
+            SecodaAuditLogsOperator.partial(task_id="fetch", **given | arguments)
 
 
 @pytest.mark.parametrize(

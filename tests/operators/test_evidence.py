@@ -283,7 +283,22 @@ def test_fewer_logs_can_be_written_to_another_path_or_after_a_move(sandbox, work
     assert fetch(path)["count"] == left
 
 
-@pytest.mark.parametrize("broken", [b"", b"{}", b'{"manifest_version": 1,\n  "records": [\n  ]\n}\n', b"\xff"])
+def test_an_empty_manifest_counts_as_none(sandbox, workspace, tmp_path):
+    """Without permission to delete, an old manifest is emptied: the logs of the file decide whether it is replaced."""
+    path = tmp_path / "logs.jsonl"
+    count = fetch(path)["count"]
+    manifest_path_of(path).write_bytes(b"")
+    (finding,) = verify([str(path)]).files[0].findings.listed
+    assert (finding.kind, "Clear the task" in finding.text) == ("manifest_invalid", True)
+    assert fetch(path)["count"] == count
+    assert manifest_of(path)["file"]["count"] == count
+    manifest_path_of(path).write_bytes(b"")
+    expire(workspace, 3)
+    with pytest.raises(AirflowFailException, match="contains 3 logs, such as"):
+        fetch(path)
+
+
+@pytest.mark.parametrize("broken", [b"{}", b'{"manifest_version": 1,\n  "records": [\n  ]\n}\n', b"\xff"])
 def test_a_broken_manifest_is_not_replaced(sandbox, tmp_path, broken):
     """A manifest that cannot be read may list logs that have expired: it is not replaced."""
     path = tmp_path / "logs.jsonl"

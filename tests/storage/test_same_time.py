@@ -1,4 +1,4 @@
-"""Two tasks that write one path at the same time: afterwards the manifest is that of the file, in any order of steps."""
+"""Two tasks that write one path at the same time: the manifest is that of the file, in any order of steps."""
 
 from __future__ import annotations
 

@@ -99,6 +99,7 @@ def operator(context: Context) -> None:
         timestamp_field="created_at",
         output_path="s3://conn@bucket/{start}.jsonl",
         overwrite=True,
+        on_change="replace",
         settle=timedelta(minutes=1),
         concurrency=4,
         skip_if_empty=True,
@@ -130,6 +131,8 @@ def operator(context: Context) -> None:
     SecodaAuditLogsOperator(task_id="fetch", filter=["USER"])  # type: ignore[arg-type]
     SecodaAuditLogsOperator(task_id="fetch", output_path=b"logs.jsonl")  # type: ignore[arg-type]
     SecodaAuditLogsOperator(task_id="fetch", overwrite="no")  # type: ignore[arg-type]
+    SecodaAuditLogsOperator(task_id="fetch", on_change="supplement", output_path="logs/{start}.jsonl")
+    SecodaAuditLogsOperator(task_id="fetch", on_change="add")  # type: ignore[arg-type]
     SecodaAuditLogsOperator(task_id="fetch", retry_policy="never")  # type: ignore[arg-type]
 
 

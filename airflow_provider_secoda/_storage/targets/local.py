@@ -80,7 +80,7 @@ class LocalTarget:
             self._copy(source, _link)
 
     def version(self) -> str | None:
-        """Return a text that differs between any two files here; None if there is none, or it may not be read."""
+        """Return a string that differs between any two files here; None if there is none, or it may not be read."""
         try:
             found = self.local_path.stat()
         except OSError:
