@@ -102,20 +102,31 @@ class Staged:
 
         What was discarded is put back if the copy fails.
         """
-        old_signature = _move_aside(self.signature_target, self.file.local.with_name("old.sig"))
-        old_manifest = None
+        old_manifest, old_signature = (self.file.local.with_name(name) for name in ("old.json", "old.sig"))
         try:
+            _move_aside(self.signature_target, old_signature)
             if not _describes(self.path, self.file.sha256):
-                old_manifest = _move_aside(self.manifest_target, self.file.local.with_name("old.json"))
+                _move_aside(self.manifest_target, old_manifest)
             manifest_version = self.manifest_target.version()
             self.file.target.put(self.file.local, replacing=version)
         except BaseException:
             with suppress(Exception):  # the error above is raised
-                is_described = old_manifest is None or _put_back(old_manifest, self.manifest_target, self.file.target)
-                if is_described and old_signature is not None:
-                    self.signature_target.put(old_signature)
+                self._put_back(old_manifest, old_signature)
             raise
         return manifest_version
+
+    def _put_back(self, old_manifest: Path, old_signature: Path) -> None:
+        """Write back what was discarded, if the old file is still there: `put` may fail after it has replaced it."""
+        if old_manifest.exists():
+            file = self.file.target.open_if_exists()
+            if file is None:
+                return
+            with file, old_manifest.open("rb") as lines:
+                if read_manifest(lines)[0]["file"]["sha256"] != digest(file):
+                    return
+            self.manifest_target.put(old_manifest)
+        if old_signature.exists():
+            self.signature_target.put(old_signature)
 
     def _put_manifest(self, manifest: Copy, version: str | None) -> None:
         try:
@@ -171,29 +182,17 @@ def _describes(path: str, sha256: str) -> bool:
             return False
 
 
-def _move_aside(target: StorageTarget, copy: Path) -> Path | None:
-    """Discard a file, if it exists; return a copy of it on this machine."""
+def _move_aside(target: StorageTarget, copy: Path) -> None:
+    """Discard a file, if it exists; before that, keep a complete copy of it."""
     existing = target.open_if_exists()
     if existing is None:
-        return None
-    with existing, copy.open("wb") as file:
+        return
+    part = copy.with_suffix(".part")
+    with existing, part.open("wb") as file:
         shutil.copyfileobj(existing, file, _CHUNK_BYTES)
-    if not copy.stat().st_size:
-        return None  # it was discarded before
-    target.discard()
-    return copy
-
-
-def _put_back(old_manifest: Path, manifest_target: StorageTarget, target: StorageTarget) -> bool:
-    """Write a manifest back if the old file is still there: `put` may fail after it has replaced the file."""
-    file = target.open_if_exists()
-    if file is None:
-        return False
-    with file, old_manifest.open("rb") as lines:
-        if read_manifest(lines)[0]["file"]["sha256"] != digest(file):
-            return False
-    manifest_target.put(old_manifest)
-    return True
+    if part.stat().st_size:  # otherwise it was discarded before
+        part.replace(copy)
+        target.discard()
 
 
 def sha256_of(path: Path) -> str:

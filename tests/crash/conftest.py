@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from types import SimpleNamespace
 
 import pytest
@@ -15,7 +16,7 @@ from airflow_provider_secoda.sandbox import Sandbox
 from tests.crash.crash_tasks import Tasks
 from tests.crash.crash_window import END, START, grown
 from tests.crash.crash_wire import Exchange
-from tests.helpers.crash_checks import Directory
+from tests.helpers.crash_checks import SIGNING, Directory, signing_key
 
 
 @pytest.fixture(scope="session")
@@ -47,11 +48,16 @@ def truth(workspaces):
 
 @pytest.fixture
 def run(tasks, sandbox):
-    """Return a function that runs the operator in a process of its own; with ``begin`` it does not wait for the end."""
+    """Return a function that runs the operator in a process of its own; with ``begin`` it does not wait for the end.
+
+    The operator signs its manifest.
+    """
+    connection = json.loads(sandbox.connection_json) | {"extra": SIGNING}
+    connections = {"AIRFLOW_CONN_SECODA_DEFAULT": json.dumps(connection), **signing_key()}
 
     def run(target, dag="fetch_1", environment=None, begin=False, **how):
         conf = {"start": START.isoformat(), "end": END.isoformat(), "output_path": target.url}
-        environment = {"AIRFLOW_CONN_SECODA_DEFAULT": sandbox.connection_json, **(environment or {})}
+        environment = {**connections, **(environment or {})}
         return (tasks.begin if begin else tasks.run)(dag, conf, environment=environment, **how)
 
     run.wait = tasks.wait

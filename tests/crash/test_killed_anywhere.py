@@ -65,7 +65,7 @@ def undisturbed(run, truth, old, tmp_path, suffix):
 def state(landed, old_file):
     """Return the state of a target in short."""
     file = "old" if landed.file == old_file else "new"
-    return file if landed.manifest is None else f"{file}, manifest"
+    return ", ".join([file, *(name for name in ("manifest", "signature") if getattr(landed, name) is not None)])
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,8 @@ def test_killed_anywhere(run, old, undisturbed, truth, tmp_path, suffix):
         assert check_complete(target, content, truth) == hidden  # left alone: another task may be writing it
         shutil.rmtree(temporary)
         shutil.rmtree(target.path)
-    assert states.keys() == {"old, manifest", "old", "new", "new, manifest"}, "not all that others can see was seen"
+    steps = ("", ", manifest", ", manifest, signature")
+    assert states.keys() == {f"{file}{step}" for file in ("old", "new") for step in steps}, "a state was not seen"
     assert leftovers["hidden"]
     assert leftovers["directory"]
 

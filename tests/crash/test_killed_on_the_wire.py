@@ -9,7 +9,7 @@ import pytest
 
 from tests.crash.crash_window import END, EVERY_POINT, START, large
 from tests.crash.crash_wire import Exchange
-from tests.helpers.crash_checks import Bucket, Directory, check, check_complete, differences
+from tests.helpers.crash_checks import SIGNING, Bucket, Directory, check, check_complete, differences
 
 # Parts of all bytes that are received: before the first answer, in the search, during pages that are read concurrently.
 READ = [("received", part) for part in (0, 0.02, 0.6)]
@@ -22,7 +22,7 @@ MANY = tuple(n / 40 for n in range(40))
 def test_killed_during_the_pages(run, sandbox, truth, tmp_path):
     """A task that is killed during a page, with any number in flight, leaves no file; its retry writes all logs."""
     with Exchange(urlsplit(sandbox.url).port) as wire:
-        connection = json.dumps({**json.loads(sandbox.connection_json), "host": wire.url})
+        connection = json.dumps({**json.loads(sandbox.connection_json), "host": wire.url, "extra": SIGNING})
         environment = {"AIRFLOW_CONN_SECODA_DEFAULT": connection}
         undisturbed = Directory(tmp_path / "undisturbed")
         assert run(undisturbed, "fetch_4", environment).state == "success"

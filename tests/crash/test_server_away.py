@@ -14,7 +14,7 @@ import pytest
 from airflow_provider_secoda.sandbox import Workspace
 from tests.crash.crash_window import END, ONLY_WITH_ALL, START, UNTIL
 from tests.helpers.airflow_settings import free_port
-from tests.helpers.crash_checks import Directory, check, check_complete
+from tests.helpers.crash_checks import SIGNING, Directory, check, check_complete, signing_key
 
 ARGUMENTS = {"seed": 3, "logs": 900, "days": 5}
 AWAY_SECONDS = 1.0
@@ -57,7 +57,8 @@ class Server:
 
     @property
     def environment(self):
-        return {"AIRFLOW_CONN_SECODA_DEFAULT": json.loads(self.ready.read_text())["connection"]}
+        connection = json.loads(json.loads(self.ready.read_text())["connection"])
+        return {"AIRFLOW_CONN_SECODA_DEFAULT": json.dumps(connection | {"extra": SIGNING}), **signing_key()}
 
 
 def until(condition, what):

@@ -85,11 +85,13 @@ def warm(nothing: Any) -> None:
     """Run a task, so that everything that takes seconds the first time is done before the forks."""
     from airflow.providers.common.compat.sdk import ObjectStoragePath
 
-    for name in ("client.sync", "hooks.secoda", "_storage.write", "operators._fetch"):
+    for name in ("client.sync", "hooks.secoda", "_storage.write", "operators._fetch", "signing"):
         importlib.import_module(f"airflow_provider_secoda.{name}")
     for name in ("airflow.providers.amazon.aws.fs.s3", "s3fs", "pyarrow.parquet"):
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
+    signing = sys.modules["airflow_provider_secoda.signing"]
+    signing.PrivateKeySigner.from_pem(signing.generate_key())  # imports what signs
     ObjectStoragePath("s3://bucket/key")  # registers the file systems of all schemes
     airflow_runs.run_dag(nothing)
     if airflow_runs.version() >= (3,):

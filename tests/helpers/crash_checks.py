@@ -11,6 +11,9 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
 from tests.helpers import figures
 
 if TYPE_CHECKING:
@@ -19,14 +22,18 @@ if TYPE_CHECKING:
 
 _HIDDEN = re.compile(r"_manifests/\.secoda-[0-9a-f]+\.part")
 _TEMPORARY = re.compile(r"secoda-[^/]*")
+#: The key with which the tasks sign, and the extra of the connection to Secoda that names it.
+SIGNING_KEY = Ed25519PrivateKey.generate()
+SIGNING = {"signing_conn_id": "signing_key"}
 
 
 @dataclass(frozen=True)
 class OutputFiles:
-    """A file and its manifest; None for one that does not exist."""
+    """A file, its manifest and the signature of that; None for one that does not exist."""
 
     file: bytes | None = None
     manifest: bytes | None = None
+    signature: bytes | None = None
 
 
 class Target(Protocol):
@@ -84,10 +91,17 @@ class Bucket:
             self.bucket.put_object(Key=f"{self.prefix}/{name}", Body=held)
 
 
+def signing_key() -> dict[str, str]:
+    """Return the environment variable with the connection of the key."""
+    pem = SIGNING_KEY.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+    return {"AIRFLOW_CONN_SIGNING_KEY": json.dumps({"conn_type": "secoda_signing_key", "password": pem})}
+
+
 def read_target(target: Target) -> tuple[OutputFiles, list[str]]:
-    """Return the file with its manifest, and the names of all other files."""
+    """Return the file with its manifest and signature, and the names of all other files."""
     names = target.names()
-    found = OutputFiles(names.pop(target.name, None), names.pop(f"_manifests/_{target.name}.manifest", None))
+    manifest = f"_manifests/_{target.name}.manifest"
+    found = OutputFiles(*(names.pop(name, None) for name in (target.name, manifest, f"{manifest}.sig")))
     return found, sorted(names)
 
 
@@ -102,17 +116,21 @@ def check(target: Target, allowed: list[bytes | None]) -> tuple[OutputFiles, lis
     if found.manifest is not None:
         assert found.file is not None, "a manifest without its file"
         check_manifest(found.manifest, target.name, found.file)
+    if found.signature is not None:
+        assert found.manifest is not None, "a signature without its manifest"
+        SIGNING_KEY.public_key().verify(found.signature, found.manifest)
     return found, others
 
 
 def check_complete(target: Target, expected: bytes, truth: list[bytes]) -> list[str]:
-    """Check that a retry wrote the file, with its manifest; return the names of the hidden files.
+    """Check that a retry wrote the file, with its manifest and signature; return the names of the hidden files.
 
     :param expected: the file that an undisturbed run writes.
     :param truth: the records of the window; lost, repeated and altered ones are counted for the figures.
     """
     found, others = check(target, [expected])
     assert found.manifest is not None, "no manifest"
+    assert found.signature is not None, "no signature"
     counts = differences(target.name, target.names()[target.name], truth)
     assert counts == {"lost": 0, "twice": 0, "altered": 0}
     figures.record("crash", points=1, **counts)

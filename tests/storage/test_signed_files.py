@@ -110,6 +110,28 @@ def test_an_error_leaves_the_old_file_signed(tmp_path, monkeypatch, records):
     assert is_signed(path)
 
 
+@pytest.mark.parametrize("suffix", [".sig", ".manifest"])
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_an_interruption_leaves_the_old_file_signed(tmp_path, monkeypatch, suffix, when):
+    """An exception just before or after a signature or manifest is discarded, such as a timeout, puts both back."""
+    path = tmp_path / "a.jsonl"
+    write(path)
+    discard = LocalTarget.discard
+
+    def interrupted(target):
+        if target.local_path.suffix != suffix or when == "after":
+            discard(target)
+        if target.local_path.suffix == suffix:
+            raise TimeoutError
+
+    monkeypatch.setattr(LocalTarget, "discard", interrupted)
+    before = {entry: entry.read_bytes() for entry in tmp_path.rglob("*.*")}
+    with pytest.raises(TimeoutError):
+        write(path, RECORDS[:2], run=2)
+    assert {entry: entry.read_bytes() for entry in tmp_path.rglob("*.*")} == before
+    assert is_signed(path)
+
+
 def test_a_signer_that_fails_leaves_everything_as_it_was(tmp_path):
     """The manifest is signed before anything is replaced, and the signature is verified."""
     path = tmp_path / "a.jsonl"

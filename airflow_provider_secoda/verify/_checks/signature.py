@@ -43,7 +43,7 @@ def check_signature(
     :raises UnreadableError: the signature cannot be read
     """
     signature = read_signature(manifest, _MAX_SIGNATURE_BYTES)
-    if signature is None:
+    if not signature:  # an empty one was discarded, where the storage does not permit to delete
         findings.add("unsigned", "the manifest has no signature")
         return None
     if signing_key is None:
