@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import gzip
 import importlib.util
-import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 _SUFFIXES = {
     ".jsonl": "jsonl",
@@ -19,7 +18,7 @@ _SUFFIXES = {
     ".parquet": "parquet",
 }
 
-_BUFFER_BYTES = 1 << 17
+_PIECE_BYTES = 1 << 17
 
 
 def format_of(path: str) -> str:
@@ -78,18 +77,28 @@ def write_local_file(
         from airflow_provider_secoda._storage.parquet import write_parquet  # noqa: PLC0415 - pyarrow is optional
 
         return write_parquet(local_path, records)
-    lines = (_one_line(raw) + b"\n" for raw in records)
-    with Path(local_path).open("wb", buffering=_BUFFER_BYTES) as file:
+    with Path(local_path).open("wb") as file:
         if file_format == "jsonl":
-            file.writelines(lines)
+            file.writelines(_pieces(records))
         else:
             # The header contains neither a time nor a file name: two writes must give equal bytes.
-            with (
-                gzip.GzipFile("", "wb", compresslevel=6, fileobj=file, mtime=0) as packed,
-                io.BufferedWriter(packed, _BUFFER_BYTES) as buffer,
-            ):
-                buffer.writelines(lines)
+            with gzip.GzipFile("", "wb", compresslevel=6, fileobj=file, mtime=0) as packed:
+                for piece in _pieces(records):
+                    packed.write(piece)
     return None
+
+
+def _pieces(records: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield records as lines, many at once."""
+    lines: list[bytes] = []
+    size = 0
+    for raw in records:
+        lines.append(_one_line(raw))
+        size += len(raw)
+        if size >= _PIECE_BYTES:
+            yield b"\n".join([*lines, b""])
+            lines, size = [], 0
+    yield b"\n".join([*lines, b""]) if lines else b""
 
 
 def stored(file_format: str, raw: bytes) -> bytes:

@@ -30,6 +30,8 @@ MAX_HEADER_BYTES = 64 << 20
 MAX_LINE_BYTES = 64 << 20
 _SUFFIX, _ADJACENT_SUFFIX = ".manifest", ".manifest.json"
 _SIGNATURE_SUFFIX = ".sig"
+#: How many lines are written at once.
+_LINES = 256
 _OPEN, _CLOSE = b'  "records": [\n', b"  ]\n}\n"
 
 
@@ -121,14 +123,22 @@ class ManifestBuilder:
 
         :param records: (timestamp, id, the record as JSON bytes), as :class:`~.spool.Spool` yields them
         """
-        opening = "    ["
+        lines: list[str] = []
         for _, log_id, raw in records:
             digest = hashlib.sha256(stored(self._format, raw)).hexdigest()
             # As `json.dumps` encodes them: a lone surrogate stays an escape.
-            self._lines.write(f'{opening}{encode_basestring_ascii(log_id)}, "{digest}"]'.encode())
-            opening = ",\n    ["
-            self.count += 1
+            lines.append(f'    [{encode_basestring_ascii(log_id)}, "{digest}"]')
+            if len(lines) == _LINES:
+                self._write(lines)
+                lines = []
             yield raw
+        self._write(lines)
+
+    def _write(self, lines: list[str]) -> None:
+        if lines:
+            text = ",\n".join(lines)
+            self._lines.write((f",\n{text}" if self.count else text).encode())
+            self.count += len(lines)
 
     def manifest(self, header: Mapping[str, Any]) -> Iterator[bytes]:
         """Yield the manifest of the collected records in chunks."""

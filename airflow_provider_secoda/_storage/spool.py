@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-import marshal
+import json
 import os
 import tempfile
 from array import array
@@ -11,7 +11,7 @@ from itertools import accumulate, chain, groupby, pairwise
 from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from airflow_provider_secoda._storage.scratch_database import ScratchDatabase, encode_text
+from airflow_provider_secoda._storage.scratch_database import ScratchDatabase, decode_text, encode_text
 from airflow_provider_secoda.client._api.timestamps import format_instant
 
 if TYPE_CHECKING:
@@ -172,7 +172,7 @@ class Spool:
     def _write_block(self, records: list[Record]) -> _Block:
         records.sort(key=_KEY)
         times, ids, raws = zip(*records, strict=True)
-        head = marshal.dumps((times, ids, tuple(map(len, raws))))
+        head = encode_text(json.dumps([times, ids, list(map(len, raws))], ensure_ascii=False))
         content = b"".join((head, *raws))
         offset = self._file.seek(0, os.SEEK_END)
         self._file.write(content)
@@ -183,7 +183,7 @@ class Spool:
     def _read(self, block: _Block) -> Iterator[Record]:
         self._file.seek(block.offset)
         content = self._file.read(block.size)
-        times, ids, lengths = marshal.loads(content[: block.head])  # noqa: S302 - the file is this process's own
+        times, ids, lengths = json.loads(decode_text(content[: block.head]))
         ends = list(accumulate(lengths, initial=block.head))
         return zip(times, ids, [content[begin:end] for begin, end in pairwise(ends)], strict=True)
 

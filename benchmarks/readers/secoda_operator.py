@@ -8,13 +8,12 @@ import time
 from functools import wraps
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs, urlsplit
 
 import memory_usage
 from airflow.providers.common.compat.sdk import DAG
-from requests.adapters import HTTPAdapter
 
 from airflow_provider_secoda.client._audit_logs import open_listing, search
+from airflow_provider_secoda.client._http.requests_transport import Transport
 from airflow_provider_secoda.operators.secoda import SecodaAuditLogsOperator
 
 if TYPE_CHECKING:
@@ -22,7 +21,8 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-    from requests import PreparedRequest, Response
+    from airflow_provider_secoda.client._api.flow import Request
+    from airflow_provider_secoda.client._http.exchange import Outcome
 
     Step = Callable[..., Generator[Any, Any, Any]]
 
@@ -37,18 +37,18 @@ class _Watch:
     def __init__(self) -> None:
         self.requests: list[tuple[float, float, str, int]] = []
         self.searches: list[tuple[float, float]] = []
-        send = HTTPAdapter.send
+        send = Transport.send
 
         @wraps(send)
-        def watched(adapter: HTTPAdapter, request: PreparedRequest, **options: Any) -> Response:
+        def watched(transport: Transport, request: Request) -> Outcome:
             sent = time.perf_counter()
-            answer = send(adapter, request, **options)
-            query = {name: values[0] for name, values in parse_qs(urlsplit(request.url or "").query).items()}
+            answer = send(transport, request)
+            query = dict(request.params)
             order = json.loads(query["sort"])["order"]
             self.requests.append((sent, time.perf_counter(), order, int(query["page"])))
             return answer
 
-        HTTPAdapter.send = watched  # type: ignore[method-assign]
+        Transport.send = watched  # type: ignore[method-assign]
         for home, name in ((open_listing, "open_listing"), (search, "find_first_page")):
             step = getattr(home, name)
             timed = self._timed(step)

@@ -176,8 +176,14 @@ class Listing:
 
     def in_order(self, logs: Sequence[Log]) -> bool:
         """Return whether the logs are in the order of this listing."""
-        positions = [self.position(log.at) for log in logs]
-        return positions == sorted(positions)
+        times = [log.at for log in logs]
+        return times == sorted(times, reverse=not self.oldest_first)
+
+    def between(self, logs: Iterable[Log], first: int, end: int) -> list[Log]:
+        """Return the logs whose positions are in the half-open range ``[first, end)``."""
+        if self.oldest_first:
+            return [log for log in logs if first <= log.at < end]
+        return [log for log in logs if first <= -log.at < end]
 
 
 def _first(pages: Iterable[Page]) -> int:

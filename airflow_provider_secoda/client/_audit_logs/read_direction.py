@@ -105,7 +105,7 @@ def read_in_direction(
             last = listing.position(logs[-1].at)
             emit_before = min(end, last)
             listing.report.record_verified(listing.sort, snapshot.pages)
-            yield from emitted.emit(log for log in logs if emitted_before <= listing.position(log.at) < emit_before)
+            yield from emitted.emit(listing.between(logs, emitted_before, emit_before))
             if last >= end:
                 return DirectionResult(end, complete=True)
             progress, emitted_before = emit_before > emitted_before, max(emitted_before, emit_before)

@@ -11,10 +11,12 @@ from functools import partial
 from http import HTTPStatus
 from http.client import HTTPResponse, parse_headers
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
 from requests import PreparedRequest, exceptions
 from requests.adapters import HTTPAdapter
-from urllib3.exceptions import HTTPError, ReadTimeoutError
+from urllib3 import Timeout
+from urllib3.exceptions import HTTPError, ProxyError, ReadTimeoutError
 
 from airflow_provider_secoda.client._http.body import ACCEPT_ENCODING, Body
 from airflow_provider_secoda.client._http.error_translation import ErrorTranslator
@@ -24,7 +26,7 @@ from airflow_provider_secoda.client.errors import SecodaConnectionError, SecodaE
 if TYPE_CHECKING:
     from socket import socket
 
-    import requests
+    from urllib3 import BaseHTTPResponse, HTTPConnectionPool
 
     from airflow_provider_secoda.client._api.endpoint import Endpoint
     from airflow_provider_secoda.client._api.flow import Request, Response
@@ -33,46 +35,59 @@ if TYPE_CHECKING:
 _CHUNK = 1 << 16
 #: Bytes that headers may have in addition to the body; `http.client` accepts 100 lines of 64 KiB.
 _HEADERS = 8 << 20
-_TIMEOUTS = (exceptions.Timeout, ReadTimeoutError)
+_TIMEOUTS = (ReadTimeoutError,)
+_PROXY_ERRORS = (ProxyError,)
 _UNUSABLE = (exceptions.InvalidSchema, exceptions.InvalidProxyURL, exceptions.InvalidURL, UnicodeError)
 
 
 class Transport:
     """Sends requests to one endpoint; may be used from several threads.
 
-    It uses an adapter of `requests` without a session. A session would follow redirects, keep cookies and read
-    ``~/.netrc``, none of which is wanted, and takes as much processor time as sending the request.
+    The connections are those of an adapter of `requests`, which knows proxies and certificates. What `requests` does
+    around them (redirects, cookies, ``~/.netrc``, a search for the pool of connections of each URL) is not wanted, and
+    takes more processor time than they do.
     """
 
     def __init__(self, endpoint: Endpoint) -> None:
         settings = read_network_settings(endpoint)
         self._endpoint = endpoint
         self._adapter = _Adapter(endpoint, settings.proxy_headers)
-        self._headers = {
-            "Accept": "application/json",
-            "Accept-Encoding": ACCEPT_ENCODING,
-            "Connection": "keep-alive",
-            "User-Agent": endpoint.user_agent,
-        }
         self._proxies = {"http": settings.proxy, "https": settings.proxy} if settings.proxy else None
         self._verify = settings.verify
-        self._errors = ErrorTranslator(endpoint, _TIMEOUTS, (exceptions.ProxyError,), _UNUSABLE)
+        self._errors = ErrorTranslator(endpoint, _TIMEOUTS, _PROXY_ERRORS, _UNUSABLE)
+        self._opened: tuple[HTTPConnectionPool, str] | None = None
 
     def close(self) -> None:
         """Close the connections; new ones are opened when the transport is used again."""
+        self._opened = None
         self._adapter.close()
 
     def send(self, request: Request) -> Outcome:
         """Send one request; return the response, or the error with which it ended."""
         try:
-            with self._adapter.send(
-                self._prepare(request),
-                stream=True,
-                timeout=self._endpoint.timeout,
-                verify=self._verify,
-                proxies=self._proxies,
-            ) as answer:
+            pool, prefix = self._open()
+            answer = pool.urlopen(
+                "GET",
+                f"{prefix}{request.path}?{urlencode(request.params)}",
+                headers={
+                    "Accept": "application/json",
+                    "Accept-Encoding": ACCEPT_ENCODING,
+                    "Connection": "keep-alive",
+                    "User-Agent": self._endpoint.user_agent,
+                    "Authorization": self._endpoint.key.header(),
+                },
+                redirect=False,  # the library reads their complete bodies
+                retries=self._adapter.max_retries,  # none
+                timeout=Timeout(connect=self._endpoint.timeout, read=self._endpoint.timeout),
+                assert_same_host=False,
+                preload_content=False,
+                decode_content=False,
+            )
+            try:
                 return self._read(answer)
+            finally:
+                answer.close()
+                answer.release_conn()
         except SecodaError as error:
             error.__context__ = None
             return error.with_traceback(None)
@@ -81,20 +96,23 @@ class Transport:
         except Exception as exc:  # noqa: BLE001 - a library may raise anything, and no foreign error leaves
             return SecodaConnectionError(f"{self._endpoint.base_url}: {type(exc).__name__}")
 
-    def _prepare(self, request: Request) -> PreparedRequest:
-        prepared = PreparedRequest()
-        prepared.prepare_method("GET")
-        prepared.prepare_url(self._endpoint.base_url + request.path, list(request.params))
-        prepared.prepare_headers({**self._headers, "Authorization": self._endpoint.key.header()})
-        return prepared
+    def _open(self) -> tuple[HTTPConnectionPool, str]:
+        """Return the connections to the endpoint or its proxy, and what is sent to them before the path."""
+        if self._opened is None:
+            base = PreparedRequest()
+            base.prepare_url(self._endpoint.base_url, None)
+            pool = self._adapter.get_connection_with_tls_context(base, self._verify, proxies=self._proxies)
+            self._adapter.cert_verify(pool, base.url, self._verify, None)  # type: ignore[no-untyped-call]
+            self._opened = pool, self._adapter.request_url(base, self._proxies).rstrip("/")
+        return self._opened
 
-    def _read(self, answer: requests.Response) -> Response:
+    def _read(self, answer: BaseHTTPResponse) -> Response:
         endpoint, encoding = self._endpoint, answer.headers.get("content-encoding", "")
-        body = Body(endpoint.base_url, answer.status_code, encoding, endpoint.limits)
-        for piece in answer.raw.stream(_CHUNK, decode_content=False):
+        body = Body(endpoint.base_url, answer.status, encoding, endpoint.limits)
+        for piece in answer.stream(_CHUNK, decode_content=False):
             if not body.feed(piece):
                 break
-        return body.response(answer.headers.items(), endpoint.key)
+        return body.response(answer.headers.itermerged(), endpoint.key)
 
 
 class _Adapter(HTTPAdapter):
