@@ -65,7 +65,9 @@ os.environ["PATH"] = os.pathsep.join([*map(str, sorted(FOLDERS)), os.environ["PA
 def run_tests(session: nox.Session, paths: list[str]) -> None:
     """Run pytest on all processors, with the arguments after ``--`` or else on ``paths``."""
     distribution = ["-n", "auto", "--dist", "loadfile", "--no-loadscope-reorder", "-p", "no:cacheprovider"]
-    session.run("python", "-m", "pytest", *distribution, *(session.posargs or paths))
+    # Without bytecode, each process would compile Airflow again.
+    bytecode = {"PYTHONDONTWRITEBYTECODE": None, "PYTHONPYCACHEPREFIX": f"{session.virtualenv.location}/bytecode"}
+    session.run("python", "-m", "pytest", *distribution, *(session.posargs or paths), env=bytecode)
 
 
 def add_session(airflow: str, pythons: list[str]) -> None:
