@@ -35,7 +35,7 @@ def standalone(tmp_path_factory, request):
     # A random key, which no file contains by chance: tests search for it where it must not be.
     with Sandbox(Workspace.generate(logs=500, days=2), api_key=f"key-{secrets.token_hex(16)}") as sandbox:
         # At level DEBUG libraries log the most, and the logs are searched for the key.
-        chatty = {"AIRFLOW__LOGGING__LOGGING_LEVEL": "DEBUG"}
+        chatty = {"AIRFLOW__LOGGING__LOGGING_LEVEL": "DEBUG", "AIRFLOW__CORE__TEST_CONNECTION": "Enabled"}
         if find_spec("statsd"):
             metrics = request.getfixturevalue("listener")
             chatty |= metrics.settings(metrics_allow_list="secoda", statsd_influxdb_enabled=True)
