@@ -18,6 +18,8 @@ settings.load_profile("unhurried")
 
 #: The folders whose tests share one running Airflow per folder.
 RUNNING_AIRFLOW = ("e2e", "browser")
+#: The folders whose tests share processes that take long to start: these, and the one that starts tasks to be killed.
+ONE_WORKER = (*RUNNING_AIRFLOW, "crash")
 
 airflow_runs.isolate()  # now: the first import of Airflow fixes its home
 # Since 2026 gcsfs requests the type of each bucket by gRPC, which no emulator supports, and waits for minutes. It reads
@@ -40,7 +42,7 @@ def pytest_xdist_auto_num_workers() -> int:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Run the tests of a file, and all tests that share a running Airflow, on one worker and in order.
+    """Run the tests of a file, and all tests of a folder that shares processes, on one worker and in order.
 
     Marks and ``--dist loadgroup`` would do the same, but that of xdist 3.8 groups nothing on pytest 9.2.
     """
@@ -49,7 +51,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     class Scheduling(LoadFileScheduling):
         def _split_scope(self, nodeid: str) -> str:
             file: str = super()._split_scope(nodeid)
-            return next((folder for folder in RUNNING_AIRFLOW if folder in Path(file).parts), file)
+            return next((folder for folder in ONE_WORKER if folder in Path(file).parts), file)
 
     return Scheduling(config, log) if config.getvalue("dist") == "loadfile" else None
 

@@ -66,6 +66,18 @@ def test_the_paths_of_the_sessions_exist():
     assert [path for path in found["WITHOUT_AIRFLOW"] + found["ENGINES"] if not (ROOT / path).exists()] == []
 
 
+def test_what_needs_no_version_is_left_out_once():
+    """CI leaves out on the oldest Airflow what noxfile.py leaves out; these files do not use any other package."""
+    found = constants()
+    left_out = re.findall(r"--ignore=(\S+)", (ROOT / ".ci" / "run").read_text())
+    assert left_out == found["NEEDS_NO_VERSION"]
+    for path in left_out:
+        assert any(path.startswith(each) for each in found["WITHOUT_AIRFLOW"])
+        if path.endswith(".py"):
+            modules = re.findall(r"^\s*(?:import|from) (\w+)", (ROOT / path).read_text(), re.MULTILINE)
+            assert not {"airflow", "httpx", "requests", "pendulum", "pyarrow"} & set(modules), path
+
+
 def test_the_lower_bounds_are_tested():
     """The constraints of the oldest Airflow contain the lowest version of each requirement of the package."""
     project = (ROOT / "pyproject.toml").read_text().partition("[dependency-groups]")[0]

@@ -46,13 +46,13 @@ def test_the_worker_of_each_test(tmp_path):
     assert len(set(done.values())) == 2
 
 
-def test_a_running_airflow_ends_with_its_folder():
+def test_shared_processes_end_with_their_folder():
     """No fixture of these folders lasts for the session: an idle Airflow would slow down all other tests."""
-    from tests.conftest import RUNNING_AIRFLOW
+    from tests.conftest import ONE_WORKER
 
-    files = [file for folder in RUNNING_AIRFLOW for file in (HERE / folder).glob("*.py")]
-    assert len(files) > len(RUNNING_AIRFLOW)
+    files = [file for folder in ONE_WORKER for file in (HERE / folder).glob("*.py")]
+    assert len(files) > len(ONE_WORKER)
     assert [file.name for file in files if 'scope="session"' in file.read_text()] == []
     assert [
-        folder for folder in RUNNING_AIRFLOW if 'scope="package"' not in (HERE / folder / "conftest.py").read_text()
+        folder for folder in ONE_WORKER if 'scope="package"' not in (HERE / folder / "conftest.py").read_text()
     ] == []

@@ -19,7 +19,7 @@ from tests.crash.crash_wire import Exchange
 from tests.helpers.crash_checks import SIGNING, Directory, signing_key
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def tasks(tmp_path_factory):
     """Return the runner of tasks in processes of their own."""
     tasks = Tasks(tmp_path_factory.mktemp("tasks"))
@@ -27,7 +27,7 @@ def tasks(tmp_path_factory):
     tasks.end()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def workspaces():
     """Return an earlier and the current workspace; the current one contains all logs of the earlier one."""
     return grown()
@@ -86,7 +86,7 @@ def content(truth):
     return b"".join(raw + b"\n" for raw in truth)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def s3():
     """Serve S3 outside of the tasks' processes; return its port, a bucket, and a function that makes a connection."""
     server = s3_server.serve()
