@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import posixpath
 import re
@@ -74,6 +75,18 @@ def _table(diagram: re.Match[str]) -> str:
         rows.setdefault(name, []).extend(f"`{each}`" for each in targets.split(" & "))
     lines = [f"| `{name}` | {', '.join(targets)} |" for name, targets in rows.items()]
     return "\n".join(["| package | imports |", "|---|---|", *lines])
+
+
+def on_page_content(html: str, **_: object) -> str:
+    """Write the heading of its column into each cell: on a phone, the cells of a row are below each other."""
+    return re.sub(r"<table>.*?</table>", _labelled, html, flags=re.DOTALL)
+
+
+def _labelled(table: re.Match[str]) -> str:
+    """Return a table whose cells have the headings of their columns as ``data-label``."""
+    headings = [re.sub(r"<[^>]+>|\"", "", each) for each in re.findall(r"<th[^>]*>(.*?)</th>", table[0], re.DOTALL)]
+    columns = itertools.cycle(headings)
+    return re.sub(r"<td", lambda _: f'<td data-label="{next(columns)}"', table[0])
 
 
 def on_post_build(config: MkDocsConfig) -> None:
