@@ -160,6 +160,8 @@ def check_contents(wheel: Path, sdist: Path, files: list[str], wanted: str) -> N
         metadata = email.message_from_bytes(archive.read(f"{info}.dist-info/METADATA"))
     if (metadata["Name"], metadata["Version"]) != (NAME, wanted):
         raise BuildError(f"{wheel.name} is {metadata['Name']} {metadata['Version']}, expected {NAME} {wanted}")
+    if dead := re.findall(r"\]\((?!https?://|#)([^)]+)\)", metadata.get_payload()):
+        raise BuildError(f"the description in {wheel.name} has links that are dead on the package index: {dead}")
     expected = {f"{info}/{file}" for file in {*files, *ONLY_IN_SDIST} - ONLY_IN_CHECKOUT}
     with tarfile.open(sdist) as archive_of_source:
         members = archive_of_source.getmembers()

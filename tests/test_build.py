@@ -24,16 +24,16 @@ spec.loader.exec_module(script)
 CHANGELOG = "# Changelog\n\n## 0.2.0 (2026-03-01)\n\n- New.\n\n## 0.1.0 (2026-01-01)\n\n- Old.\n"
 FILES = ["README.md", "airflow_provider_secoda/__init__.py", "tests/test_it.py", ".gitattributes"]
 INFO = "airflow_provider_secoda-0.2.0"
-METADATA = "Metadata-Version: 2.4\nName: airflow-provider-secoda\nVersion: {}\n"
+METADATA = "Metadata-Version: 2.4\nName: airflow-provider-secoda\nVersion: {}\n\n[A]({})\n"
 
 
-def make_wheel(folder, *, missing=(), extra=(), version="0.2.0"):
+def make_wheel(folder, *, missing=(), extra=(), version="0.2.0", link="https://example.com"):
     """Write a wheel of FILES."""
     names = {"airflow_provider_secoda/__init__.py", *(f"{INFO}.dist-info/{name}" for name in script.METADATA)}
     wheel = folder / "it.whl"
     with zipfile.ZipFile(wheel, "w") as archive:
         for name in (names - set(missing)) | set(extra):
-            archive.writestr(name, METADATA.format(version) if name.endswith("/METADATA") else "")
+            archive.writestr(name, METADATA.format(version, link) if name.endswith("/METADATA") else "")
     return wheel
 
 
@@ -63,6 +63,7 @@ def test_the_expected_contents_pass(tmp_path):
         ({"extra": ["tests/test_it.py"]}, {}, "unexpected: tests/test_it.py"),
         ({"missing": [f"{INFO}.dist-info/licenses/LICENSE"]}, {}, "missing: .*LICENSE"),
         ({"version": "0.1.0"}, {}, "is airflow-provider-secoda 0.1.0, expected airflow-provider-secoda 0.2.0"),
+        ({"link": "docs/index.md"}, {}, r"links that are dead on the package index: \['docs/index.md'\]"),
         ({}, {"missing": ["tests/test_it.py"]}, "missing: .*tests/test_it.py"),
         ({}, {"extra": [".env"]}, "unexpected: .*/.env"),
         ({}, {"links": ["outside"]}, "neither files nor folders: .*outside"),
