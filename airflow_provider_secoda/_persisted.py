@@ -73,7 +73,7 @@ SENSOR_STATE = _names("consecutive_failures last_error page_order retry_at try_n
 CURSOR = _names("delivered since")
 
 #: XCom keys of links.
-LINKS = _names("_link_SecodaOutputLink _link_SecodaResourceLink")
+LINKS = _names("_link_SecodaOutputLink _link_SecodaReportLink _link_SecodaResourceLink")
 
 #: What the operator returns with ``output_path``, which is also the ``extra`` of asset events.
 SUMMARY = _names("""
@@ -90,6 +90,15 @@ SUMMARY_OF_WINDOW_FILES = _names("""
 SUMMARY_OF_RETURNED_LOGS = _names("""
     changed_logs count duplicates_dropped end first_timestamp history_from last_timestamp max_lag_seconds pages requests
     start timestamp_field window_rule
+    """)
+
+#: The key under which a verification that fails for its findings stores its summary.
+SUMMARY_KEY = "summary"
+
+#: What a verification returns, which is also the ``extra`` of asset events.
+SUMMARY_OF_VERIFICATION = _names("""
+    counts end files findings first_findings[].kind first_findings[].path first_findings[].text notes records report
+    report_sha256 signature signing_key start status supplements
     """)
 
 #: What the sensor returns for each entry. The payload of a version event has these and ``kind``.
@@ -111,7 +120,7 @@ CONNECTION_EXTRAS = _names("""
     """)
 
 #: Airflow's metrics.
-METRICS = _names("secoda.lag secoda.logs secoda.pages secoda.requests secoda.retries secoda.throttles")
+METRICS = _names("secoda.findings secoda.lag secoda.logs secoda.pages secoda.requests secoda.retries secoda.throttles")
 
 #: The manifest. Its version is also in the manifest.
 MANIFEST = _names(

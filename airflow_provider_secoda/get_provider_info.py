@@ -34,6 +34,7 @@ def get_provider_info():  # type: ignore[no-untyped-def]  # noqa: ANN201 - an an
         "triggers": [{"integration-name": "Secoda", "python-modules": ["airflow_provider_secoda.triggers.secoda"]}],
         "extra-links": [
             "airflow_provider_secoda.links.secoda.SecodaOutputLink",
+            "airflow_provider_secoda.links.secoda.SecodaReportLink",
             "airflow_provider_secoda.links.secoda.SecodaResourceLink",
         ],
         "asset-uris": [asset_uri],

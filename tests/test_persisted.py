@@ -56,9 +56,9 @@ DIGESTS = {
     ("DEFERRALS", 1): "3433a9e2c550d12f",
     ("ENTRY", 1): "0fe41f7bdcd2be6b",
     ("FINDING_KINDS", 1): "a30e64299cdd66fe",
-    ("LINKS", 1): "655d2b43bfd34435",
+    ("LINKS", 1): "ced7f25379e5f550",
     ("MANIFEST", 1): "5882006aced049ed",
-    ("METRICS", 1): "9dd64b24cf30e066",
+    ("METRICS", 1): "33dcbe07f0a615f8",
     ("PAGE_ORDER", 1): "c1bcbbe85ffd43ae",
     ("SUMMARY_OF_RETURNED_LOGS", 1): "bd0d43e64bd2fd46",
     ("REPORT", 1): "ac60bc01b9f15533",
@@ -66,6 +66,7 @@ DIGESTS = {
     ("SUMMARY_OF_WINDOW_FILES", 1): "f9aa90a13983906d",
     ("SUPPLEMENT", 1): "4ac643fb6beaa2a0",
     ("SUMMARY", 1): "eecae47611db1533",
+    ("SUMMARY_OF_VERIFICATION", 1): "2706f3c40b7d5459",
     ("airflow_provider_secoda.triggers.secoda.SecodaAuditLogEventTrigger", 1): "26cacbc9c9bca685",
     ("airflow_provider_secoda.triggers.secoda.SecodaVersionHistoryEventTrigger", 1): "e990ec2fd32ae788",
     ("airflow_provider_secoda.triggers.secoda.SecodaVersionHistoryTrigger", 1): "a4ae072dbc82d22a",
@@ -197,7 +198,7 @@ def test_connection_extras():
 def test_metrics():
     """Airflow's metrics have these names."""
     counters = {f"secoda.{name}" for name in _metrics._COUNTERS.values()}
-    assert tuple(sorted(counters | {"secoda.lag", "secoda.logs"})) == _persisted.METRICS.names
+    assert tuple(sorted(counters | {"secoda.findings", "secoda.lag", "secoda.logs"})) == _persisted.METRICS.names
 
 
 @pytest.fixture(scope="module")

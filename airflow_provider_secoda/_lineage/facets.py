@@ -12,6 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 from openlineage.client.generated.base import DatasetFacet, InputDataset, InputDatasetFacet, OutputDataset, RunFacet
+from openlineage.client.generated.data_quality_assertions_dataset import (
+    Assertion,
+    DataQualityAssertionsDatasetFacet,
+)
 from openlineage.client.generated.data_quality_metrics_input_dataset import (
     ColumnMetrics,
     DataQualityMetricsInputDatasetFacet,
@@ -26,7 +30,7 @@ from airflow_provider_secoda.assets.secoda import Address, authority_of
 from airflow_provider_secoda.client._api.fields import AUDIT_LOG
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from airflow_provider_secoda.hooks._connection import ConnectionSettings
 
@@ -108,6 +112,13 @@ def output_file(summary: Mapping[str, Any]) -> OutputDataset:
             )
         },
     )
+
+
+def verified_file(path: str, findings: Iterable[str]) -> InputDataset:
+    """Return a file or folder that was verified; each kind of findings is an assertion that failed."""
+    failed = [Assertion(kind, success=False) for kind in sorted(findings)]
+    facet = DataQualityAssertionsDatasetFacet([Assertion("verified", success=not failed), *failed])
+    return InputDataset(*file_names(path), inputFacets={"dataQualityAssertions": facet})
 
 
 def file_names(path: str) -> tuple[str, str]:

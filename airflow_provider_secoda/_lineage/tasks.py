@@ -1,4 +1,4 @@
-"""What the operator and the sensor report to OpenLineage. OpenLineage is imported only when it calls them.
+"""What the operators and the sensor report to OpenLineage. OpenLineage is imported only when it calls them.
 
 The audit logs are the operator's input, and the file is the output, with schema, counts and window. The manifest is not
 an output: it describes the file. Without ``output_path`` there is no output, because a return value is not a dataset.
@@ -11,11 +11,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from airflow.providers.openlineage.extractors import OperatorLineage
 
     from airflow_provider_secoda.hooks._connection import ConnectionSettings
+
+#: How many files a verification reports: some receivers of lineage events limit their size.
+_MAX_FILES = 500
 
 
 class ResourceLineage:
@@ -67,3 +70,18 @@ def lineage_on_complete(
         outputs=[output_file(summary)] if summary is not None and "path" in summary else [],
         run_facets={"executionParameters": parameters(query)},
     )
+
+
+def lineage_of_verification(findings: Mapping[str, Iterable[str]]) -> OperatorLineage[Any, Any] | None:
+    """Return files that were verified as inputs, those with findings first; None if OpenLineage is not installed.
+
+    :param findings: the kinds of findings of each path
+    """
+    try:
+        from airflow.providers.openlineage.extractors import OperatorLineage  # noqa: PLC0415
+    except ImportError:
+        return None
+    from airflow_provider_secoda._lineage.facets import verified_file  # noqa: PLC0415
+
+    paths = sorted(findings, key=lambda path: not findings[path])
+    return OperatorLineage(inputs=[verified_file(path, findings[path]) for path in paths[:_MAX_FILES]])

@@ -3,7 +3,8 @@
 Counters ``secoda.requests`` (retries included), ``secoda.retries``, ``secoda.throttles`` (429 responses),
 ``secoda.pages`` (those that were read ahead and not used included) and ``secoda.logs``; a timer ``secoda.lag``, the
 largest ``created_at - logged_at`` of the logs. They are reported at the end of each read and each poll, successful or
-not, each request once. Where the metrics have tags, ``secoda_conn_id`` is one. Errors in metrics never fail a task.
+not, each request once. Where the metrics have tags, ``secoda_conn_id`` is one. A verification reports the gauge
+``secoda.findings``, with the tags ``dag_id`` and ``task_id``. Errors in metrics never fail a task.
 """
 
 from __future__ import annotations
@@ -67,6 +68,13 @@ def counting_logs(batches: Iterable[list[Log]], secoda_conn_id: str) -> Iterator
             with _errors_logged():
                 # Two clocks that disagree can make it negative, which timers do not accept.
                 _stats().timing("secoda.lag", timedelta(microseconds=max(0, lag)), tags=_tags(secoda_conn_id))
+
+
+def record_finding_metrics(count: int, dag_id: str, task_id: str) -> None:
+    """Report how many findings a verification has."""
+    with _errors_logged():
+        tags = {"dag_id": _INVALID_IN_TAG.sub("_", dag_id), "task_id": _INVALID_IN_TAG.sub("_", task_id)}
+        _stats().gauge("secoda.findings", count, tags=tags)
 
 
 def prepare_metrics() -> None:

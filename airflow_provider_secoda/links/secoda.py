@@ -1,4 +1,4 @@
-"""Links of a task in Airflow's web UI: to its output file, to its resource in Secoda."""
+"""Links of a task in Airflow's web UI: to its output file or report, to its resource in Secoda."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from airflow_provider_secoda._compat import is_serialized, push_to_web_ui
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["SecodaOutputLink", "SecodaResourceLink"]
+__all__ = ["SecodaOutputLink", "SecodaReportLink", "SecodaResourceLink"]
 
 
 class _Link(BaseOperatorLink):
@@ -39,6 +39,12 @@ class SecodaOutputLink(_Link):
     """Link to the output file, in the console of its cloud."""
 
     name = "Output"
+
+
+class SecodaReportLink(_Link):
+    """Link to the report of a verification, in the console of its cloud."""
+
+    name = "Report"
 
 
 class SecodaResourceLink(_Link):

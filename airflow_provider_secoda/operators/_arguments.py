@@ -72,7 +72,8 @@ def _check_on_change(arguments: Mapping[str, Any]) -> None:
         raise ArgumentError(f"`on_change`: {text} writes files: pass `output_path`, or remove `on_change`")
 
 
-def _check_signer(value: Any) -> None:
+def check_signer(value: Any) -> None:
+    """Check the dotted path of a function that returns a signer; None: there is none."""
     if value is not None and (not isinstance(value, str) or not _DOTTED.fullmatch(value)):
         raise ArgumentError(
             f"`signer` must be the dotted path of a function that returns a signer, such as "
@@ -108,6 +109,6 @@ _CHECKS: Mapping[str, Callable[[Any], object]] = {
     "xcom_limit_bytes": lambda value: check_count("xcom_limit_bytes", value),
     "write_manifest": lambda value: check_bool("write_manifest", value),
     "signing_conn_id": lambda value: None if value is None else check_text("signing_conn_id", value),
-    "signer": _check_signer,
+    "signer": check_signer,
     "deferrable": lambda value: check_bool("deferrable", value),
 }

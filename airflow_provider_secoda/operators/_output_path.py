@@ -59,18 +59,19 @@ def check_output_path(path: Any) -> None:
         raise ArgumentError(f"`output_path`: {exc}") from None
 
 
-def check_placeholders(path: str) -> None:
+def check_placeholders(path: str, argument: str = "output_path") -> None:
     """Check that each brace in a path belongs to a placeholder, and that the placeholders have a format with a time.
 
     :param path: without templates, or rendered
+    :param argument: the name of the argument
     :raises ArgumentError: it names the first placeholder that is unknown or not complete, and lists the known ones
     """
     for found in _PLACEHOLDER.finditer(path):
         if found[1] is None:
-            raise ArgumentError(f"`output_path`: {found[0]!r} in {path!r} is not a placeholder. {_KNOWN}")
+            raise ArgumentError(f"`{argument}`: {found[0]!r} in {path!r} is not a placeholder. {_KNOWN}")
         form = (found[3] or _DEFAULT_FORMAT).replace("%%", "")
         if not _DIRECTIVE.search(form) or "%" in _DIRECTIVE.sub("", form):
-            raise ArgumentError(f"`output_path`: {found[0]!r} in {path!r} does not have a valid format. {_KNOWN}")
+            raise ArgumentError(f"`{argument}`: {found[0]!r} in {path!r} does not have a valid format. {_KNOWN}")
 
 
 def may_have_console(path: Any) -> bool:
@@ -125,23 +126,24 @@ def check_shared_path(path: Any, *, overwrite: Any) -> None:
         )
 
 
-def replace_placeholders(path: str, window: Window, zone: Callable[[], tzinfo] | None = None) -> str:
+def replace_placeholders(
+    path: str, window: Window, zone: Callable[[], tzinfo] | None = None, argument: str = "output_path"
+) -> str:
     """Replace the placeholders by the start and the end of the window.
 
     :param zone: returns the time zone of ``{start_local}`` and ``{end_local}``; called only for these. None: it is not
         known
+    :param argument: the name of the argument
     :raises ArgumentError: as :func:`check_placeholders`; or a time zone is needed
     """
-    check_placeholders(path)
+    check_placeholders(path, argument)
     edges = {"start": window.start, "end": window.end}
 
     def value(found: re.Match[str]) -> str:
         moment = edges[found[1]]
         if found[2]:
             if zone is None:
-                raise ArgumentError(
-                    f"`output_path`: {found[0]!r} needs the time zone of a schedule; use {{{found[1]}}}"
-                )
+                raise ArgumentError(f"`{argument}`: {found[0]!r} needs the time zone of a schedule; use {{{found[1]}}}")
             return moment.astimezone(zone()).strftime(found[3] or _DEFAULT_LOCAL_FORMAT)
         return moment.strftime(found[3] or _DEFAULT_FORMAT)
 

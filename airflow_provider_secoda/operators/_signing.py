@@ -33,9 +33,20 @@ def find_signer(task: SecodaAuditLogsOperator, settings: ConnectionSettings) -> 
                 "write_manifest=False, so nothing would be signed: remove write_manifest=False, or use a connection "
                 "without this extra"
             )
-    if conn_id is not None:
-        return _tested(SecodaSigningKeyHook(conn_id).get_conn(), f"connection {conn_id!r}")
-    return None if task.signer is None else _tested(_load(task.signer), f"`signer` {task.signer!r}")
+    return load_signer(conn_id, task.signer)
+
+
+def load_signer(signing_conn_id: str | None, signer: str | None) -> Signer | None:
+    """Return what signs, after a test; None without either.
+
+    :param signing_conn_id: the Airflow connection of a private key
+    :param signer: the dotted path of a function that returns a signer
+    :raises ArgumentError: the signer cannot be used
+    :raises SecodaConfigurationError: the connection cannot be used
+    """
+    if signing_conn_id is not None:
+        return _tested(SecodaSigningKeyHook(signing_conn_id).get_conn(), f"connection {signing_conn_id!r}")
+    return None if signer is None else _tested(_load(signer), f"`signer` {signer!r}")
 
 
 def _load(path: str) -> Any:

@@ -1,4 +1,4 @@
-"""The operator that reads the audit logs of a run's window."""
+"""The operators that read the audit logs of a run's window, and verify files of them."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from airflow_provider_secoda.links.secoda import SecodaOutputLink, push_link
 from airflow_provider_secoda.operators._arguments import check_arguments
 from airflow_provider_secoda.operators._missing_windows import missing_windows
 from airflow_provider_secoda.operators._output_path import check_shared_path, may_have_console, warn_of_run_names
+from airflow_provider_secoda.operators._verification.operator import SecodaVerifyOperator
 from airflow_provider_secoda.retries import DEFAULT_POLICY, retry_policy_kwargs, unwrap_errors_for_retry_policy
 from airflow_provider_secoda.windows import Window, WindowError, resolve_window
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from airflow_provider_secoda._compat import RetryPolicy
     from airflow_provider_secoda.operators._read import WindowRead
 
-__all__ = ["SecodaAuditLogsOperator", "missing_windows"]
+__all__ = ["SecodaAuditLogsOperator", "SecodaVerifyOperator", "missing_windows"]
 
 
 class SecodaAuditLogsOperator(BaseOperator):

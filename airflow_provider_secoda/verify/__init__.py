@@ -61,7 +61,7 @@ duplicate          an id is in the file twice
 in_two_files       an id is in two files of the series; ``other_path`` is the first
 gap, overlap       between windows of a series, from ``timestamp`` on
 inside_window      the requested start or end is inside a window
-outside_span       (a note) there are windows outside the requested span
+outside_span       (a note) there are windows outside the requested span, whose files were not checked
 late               the API returns a log that is not in the file
 changed            the API returns a log with other content
 expired            (a note) the API does not return a log any more

@@ -110,6 +110,7 @@ class FileResult:
     :param signing_key: id of the public key that verified the manifest's signature; None: no signature was verified
     :param error: why the file could not be checked completely
     :param compared: whether its window was read again from the API
+    :param outside: whether its window is outside of the requested span: then only its manifest was checked
     """
 
     path: str
@@ -127,6 +128,7 @@ class FileResult:
     signing_key: str | None = None
     error: str | None = None
     compared: bool = False
+    outside: bool = False
 
     @property
     def exists(self) -> bool:
@@ -184,6 +186,11 @@ class Result:
         return sum(findings.error_count for findings in self._all_findings)
 
     @property
+    def counts(self) -> dict[str, int]:
+        """How many findings and notes of each kind there are."""
+        return dict(sum((findings.counts for findings in self._all_findings), Counter()))
+
+    @property
     def note_count(self) -> int:
         """How many notes there are."""
         return sum(findings.note_count for findings in self._all_findings)
@@ -195,7 +202,7 @@ class Result:
     @property
     def exit_code(self) -> int:
         """0: everything was checked, without findings; 1: there are findings; 2: something could not be checked."""
-        if self.errors or not self.files:
+        if self.errors or not (self.files or self.series):
             return 2
         return 1 if self.finding_count else 0
 

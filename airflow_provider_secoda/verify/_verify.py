@@ -17,7 +17,7 @@ from airflow_provider_secoda.verify._checks.series import RecordIndex, check_win
 from airflow_provider_secoda.verify._checks.source import Source, SourceError
 from airflow_provider_secoda.verify._files import find_pairs
 from airflow_provider_secoda.verify._messages import escape
-from airflow_provider_secoda.verify._result import Result
+from airflow_provider_secoda.verify._result import FileResult, Result
 
 if TYPE_CHECKING:
     import os
@@ -80,8 +80,10 @@ def verify(
     the temporary directory needs about 40 bytes per record (and 200 per record of the largest file that differs).
 
     :param paths: files, directories, or URLs that Airflow's object storage takes, of files or prefixes
-    :param start: aware, or ISO 8601; the windows of each series must cover the time from here on, and one begin here
-    :param end: aware, or ISO 8601; the windows of each series must cover the time until here, and one end here
+    :param start: aware, or ISO 8601; the windows of each series must cover the time from here on, and one begin here.
+        Of windows that end earlier, only the manifests are read
+    :param end: aware, or ISO 8601; the windows of each series must cover the time until here, and one end here. Of
+        windows that begin later, only the manifests are read
     :param against_source: also read each window again from the API, through the connection that its manifest names
     :param conn_id: id of the connection to use for that instead
     :param public_keys: paths of PEM files, or PEM, of the keys with one of which each manifest must be signed; None:
@@ -111,8 +113,12 @@ def check_paths(
     conn_id: str | None,
     public_keys: Sequence[str | os.PathLike[str]] | None,
     max_findings: int,
+    start_is_edge: bool = True,
 ) -> Result:
-    """Do what :func:`verify` does, and report the progress."""
+    """Do what :func:`verify` does, and report the progress.
+
+    :param start_is_edge: whether a window must begin at ``start`` also in a series that has no earlier window
+    """
     first = None if start is None else to_instant(parse_datetime("start", start))
     after = None if end is None else to_instant(parse_datetime("end", end))
     if first is not None and after is not None and first >= after:
@@ -124,11 +130,12 @@ def check_paths(
     result.public_keys = None if keys is None else tuple(keys)
     pairs, result.other_files = find_pairs(paths, result.errors)
     progress.total = len(pairs)
+    outside: list[FileResult] = []
     with RecordIndex(hold=against_source) as index, closing(Source(conn_id, progress.write_if_due)) as source:
         for pair in pairs:
             progress.start("checking", pair.path)
-            file = FileCheck(pair, max_findings, keys, index, progress.count_record).run()
-            result.files.append(file)
+            file = FileCheck(pair, max_findings, keys, (first, after), index, progress.count_record).run()
+            (outside if file.outside else result.files).append(file)
             if file.error is not None:
                 result.errors.append(f"{escape(file.path)}: {file.error}")
             elif against_source and file.exists:
@@ -139,7 +146,7 @@ def check_paths(
                     result.errors.append(f"{escape(file.path)} and later files were not compared with the API: {exc}")
                     against_source = False  # a read that failed after all its retries would fail for each file
             progress.count_file()
-    result.series = check_windows(result.files, first, after, max_findings)
+    result.series = check_windows([*result.files, *outside], first, after, max_findings, start_is_edge=start_is_edge)
     return result
 
 

@@ -37,6 +37,7 @@ def check_defaults(table, signature):
     ("document", "module", "class_name"),
     [
         ("reference/operator.md", "operators", "SecodaAuditLogsOperator"),
+        ("reference/verify_operator.md", "operators", "SecodaVerifyOperator"),
         ("reference/sensor.md", "sensors", "SecodaVersionHistorySensor"),
     ],
 )

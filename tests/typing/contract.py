@@ -59,8 +59,8 @@ from airflow_provider_secoda.client.filters import (
 )
 from airflow_provider_secoda.hooks.secoda import SecodaHook
 from airflow_provider_secoda.hooks.signing_key import SecodaSigningKeyHook
-from airflow_provider_secoda.links.secoda import SecodaOutputLink, SecodaResourceLink
-from airflow_provider_secoda.operators.secoda import SecodaAuditLogsOperator, missing_windows
+from airflow_provider_secoda.links.secoda import SecodaOutputLink, SecodaReportLink, SecodaResourceLink
+from airflow_provider_secoda.operators.secoda import SecodaAuditLogsOperator, SecodaVerifyOperator, missing_windows
 from airflow_provider_secoda.retries import SecodaRetryPolicy
 from airflow_provider_secoda.sandbox import Faults, RequestRecord, Sandbox, Workspace
 from airflow_provider_secoda.sandbox.pytest_plugin import SandboxFactory  # noqa: TC001 - as users import it
@@ -121,6 +121,26 @@ def operator(context: Context) -> None:
         "logs/{start}.jsonl", "2026-01-01", NOW, every=timedelta(1), at_most=31
     )
     SecodaAuditLogsOperator.partial(task_id="fetch").expand_kwargs(windows)
+
+    verify_task = SecodaVerifyOperator(
+        task_id="verify",
+        path=["s3://conn@bucket/logs"],
+        start=NOW,
+        end="2026-01-02",
+        last=None,
+        against_source=True,
+        secoda_conn_id="secoda_default",
+        public_keys=["key.pub.pem"],
+        on_finding="supplement",
+        report_path="reports/{sequence}.html",
+        signing_conn_id=None,
+        signer="my_company.keys.KmsSigner",
+        max_findings=10,
+        retry_policy=None,
+    )
+    assert_type(verify_task.execute(context), dict[str, Any])
+    SecodaVerifyOperator(task_id="verify", path="logs", on_finding="ignore")  # type: ignore[arg-type]
+    SecodaVerifyOperator(task_id="verify")  # type: ignore[call-arg]
 
     missing_windows("logs/{start}.jsonl", 1)  # type: ignore[arg-type]
     SecodaAuditLogsOperator("fetch")  # type: ignore[call-arg]
@@ -318,6 +338,7 @@ def assets() -> None:
 
 def links() -> None:
     assert_type(SecodaOutputLink().xcom_key, str)
+    assert_type(SecodaReportLink().xcom_key, str)
     assert_type(SecodaResourceLink().xcom_key, str)
 
 

@@ -76,6 +76,7 @@ class FileCheck:
     """The check of one file.
 
     :param public_keys: by their ids; the manifest must be signed with one of them. None: signatures are not checked
+    :param span: only the manifest is read if the window is outside of this span; an edge may be None
     :param index: gets all records
     :param on_record: called after each record
     """
@@ -85,11 +86,13 @@ class FileCheck:
         pair: Pair,
         max_findings: int,
         public_keys: Mapping[str, bytes] | None,
+        span: tuple[int | None, int | None],
         index: RecordIndex,
         on_record: Callable[[], None],
     ) -> None:
         self._pair = pair
         self._public_keys = public_keys
+        self._start, self._end = span
         self._signing_key: Any = None
         self._index = index
         self._on_record = on_record
@@ -120,7 +123,7 @@ class FileCheck:
                 self._check_file(self._check_manifest(manifest))
                 manifest.read_to_end()
             self._result.manifest_sha256 = manifest.sha256
-            if copy is not None and public_keys is not None:
+            if copy is not None and public_keys is not None and not self._result.outside:
                 self._result.signing_key = check_signature(
                     target, copy, manifest.size, self._signing_key, public_keys, self._findings
                 )
@@ -153,6 +156,8 @@ class FileCheck:
             raise ManifestError("its window does not end after its start")
         result = self._result
         result.window = window
+        is_before = self._start is not None and window.end <= self._start
+        result.outside = is_before or (self._end is not None and window.start >= self._end)
         result.series = SeriesKey(
             source.connection_id, source.base_url, query.timestamp_field, canonical_filter, file.format
         )
@@ -169,6 +174,8 @@ class FileCheck:
             self._findings.add("inconsistent", f"the manifest records the format {quote(file.format)}")
 
     def _check_file(self, listed: Iterator[tuple[str, str]] | None) -> None:
+        if self._result.outside:
+            return
         if self._pair.file is None:
             rest = "signature" if self._pair.manifest is None else "manifest"
             self._findings.add("file_missing", f"file missing: only its {rest} exists")

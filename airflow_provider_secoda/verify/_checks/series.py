@@ -89,7 +89,12 @@ def are_apart(one: FileResult, other: FileResult) -> bool:
 
 
 def check_windows(
-    files: Iterable[FileResult], start: int | None, end: int | None, max_findings: int
+    files: Iterable[FileResult],
+    start: int | None,
+    end: int | None,
+    max_findings: int,
+    *,
+    start_is_edge: bool = True,
 ) -> list[SeriesResult]:
     """Group files into series, and check that the windows of each leave no gap and do not overlap.
 
@@ -97,6 +102,7 @@ def check_windows(
 
     :param start: microseconds; a window of each series must begin here, without a gap after it
     :param end: microseconds; a window of each series must end here, without a gap before it
+    :param start_is_edge: whether a window must begin at ``start`` also in a series that has no earlier window
     """
     series: dict[SeriesKey, list[FileResult]] = {}
     for file in files:
@@ -107,15 +113,22 @@ def check_windows(
     for key in sorted(series, key=lambda key: [part or "" for part in astuple(key)]):
         result = SeriesResult(key, Findings(max_findings))
         windows = [(file.window, file) for file in series[key] if file.window is not None and file.exists]
+        outside = [file.window for file in series[key] if file.window is not None and file.outside]
+        first = start if start_is_edge or any(window.end <= (start or 0) for window in outside) else None
         windows.sort(key=lambda each: (each[0].start, each[0].end, each[1].path))
         result.windows = len(windows)
         result.records = sum(file.records for _, file in windows)
         if windows:
             result.span = Span(windows[0][0].start, max(window.end for window, _ in windows))
             _check_adjacent(windows, result.findings)
-            _check_span(result.span, [window for window, _ in windows], start, end, result.findings)
-        else:
+            _check_span(result.span, [window for window, _ in windows], first, end, result.findings)
+        elif not outside:
             result.findings.add("gap", "there are no windows: all files of this series are missing")
+        elif first is not None and end is not None:
+            _add_gap(result.findings, first, end, "all windows of this series are earlier or later")
+        if outside:
+            text = f"{plural(len(outside), 'window')} outside of the requested span: not checked"
+            result.findings.add("outside_span", text)
         results.append(result)
     return results
 
@@ -164,11 +177,6 @@ def _check_span(span: Span, windows: list[Span], start: int | None, end: int | N
             moment = format_instant(edge)
             text = f"the requested {name} {moment} is inside a window, not at its edge"
             findings.add("inside_window", text, timestamp=moment)
-    before = 0 if start is None else sum(window.end <= start for window in windows)
-    after = 0 if end is None else sum(window.start >= end for window in windows)
-    if before + after:
-        text = f"{plural(before + after, 'window')} outside of the requested span: checked like the others"
-        findings.add("outside_span", text)
 
 
 def _add_gap(findings: Findings, start: int, end: int, where: str) -> None:

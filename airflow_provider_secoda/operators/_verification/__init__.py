@@ -1,0 +1,1 @@
+"""The operator that verifies files of audit logs."""
