@@ -101,6 +101,19 @@ def test_report(airflow, workspace):
     assert f"{len(logs)} logs from" in ran.log
 
 
+def test_verify_weekly(airflow, workspace, tmp_path):
+    """The example fetches each day, and verifies after each Saturday, with a report and the logs that came late."""
+    saturday = UNTIL - (UNTIL.isoweekday() % 7) * DAY  # the end of the last one
+    run(airflow, "secoda_verify_weekly", logical_date=saturday - DAY)
+    late = workspace.add_log(activity_type="DELETE", logged_at=saturday - DAY - timedelta(hours=1))
+    ran = run(airflow, "secoda_verify_weekly", logical_date=saturday)
+    assert ran.tasks["verify_audit_logs"] == "success"
+    summary = ran.xcoms["verify_audit_logs"]
+    assert (summary["files"], summary["counts"]) == (2, {"supplemented": 1})
+    assert late["id"].encode() in Path(*summary["supplements"]).read_bytes()
+    assert Path(summary["report"]) == tmp_path / "verified" / "reports" / "000001.html"
+
+
 @pytest.mark.parametrize("given", [None, ("2026-03-28T23:30:00+01:00", "2026-03-31T12:00:00+02:00")])
 def test_mapped(airflow, secoda_sandbox_factory, monkeypatch, tmp_path, given):
     """The mapped example writes a month (here in weeks), or a given window, in files without gap or overlap."""

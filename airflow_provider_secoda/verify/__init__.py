@@ -63,6 +63,7 @@ gap, overlap       between windows of a series, from ``timestamp`` on
 inside_window      the requested start or end is inside a window
 outside_span       (a note) there are windows outside the requested span, whose files were not checked
 late               the API returns a log that is not in the file
+supplemented       (a note) such a log was added in a supplement, by :class:`.SecodaVerifyOperator`
 changed            the API returns a log with other content
 expired            (a note) the API does not return a log any more
 =================  ====================================================================================================

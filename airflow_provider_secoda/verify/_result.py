@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from airflow_provider_secoda.client._api.timestamps import format_instant
 from airflow_provider_secoda.verify._messages import record_name
 
 #: Kinds of findings that are not errors.
-NOTES = frozenset({"expired", "outside_span"})
+NOTES = frozenset({"expired", "outside_span", "supplemented"})
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,13 @@ class Findings:
         if self.counts[kind] <= self.limit:
             sentence = text if position is None else f"{record_name(position, record_id)} {text}"
             self.listed.append(Finding(kind, sentence, position, record_id, **details))
+
+    def rename(self, kind: str, new_kind: str, ending: str) -> None:
+        """Give the findings of a kind another one, and the sentences of those that are listed an ending."""
+        self.counts[new_kind] += self.counts.pop(kind, 0)
+        self.listed = [
+            replace(each, kind=new_kind, text=each.text + ending) if each.kind == kind else each for each in self.listed
+        ]
 
     @property
     def error_count(self) -> int:

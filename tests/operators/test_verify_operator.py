@@ -184,6 +184,31 @@ def test_late_logs_are_findings(workspace, tmp_path):
         verify(store, against_source=True)
 
 
+def test_late_logs_are_added(workspace, tmp_path):
+    """With ``supplement``, late logs are written next to the file; everything else fails the task."""
+    store = tmp_path / "store"
+    for day in DAYS[:3]:
+        path = f"{store}/{{start:%Y-%m-%d}}.jsonl"
+        run(SecodaAuditLogsOperator, start=day, end=day + DAY, output_path=path, on_change="supplement")
+    supplement = {"against_source": True, "on_finding": "supplement"}
+    assert verify(store, **supplement)["supplements"] == []
+    late = workspace.add_log(activity_type="DELETE", logged_at=DAYS[1] + timedelta(hours=1))
+    summary = verify(store, **supplement)
+    assert (summary["status"], summary["counts"]) == ("ok", {"supplemented": 1})
+    assert summary["supplements"] == [f"{store}/{DAYS[1]:%Y-%m-%d}.late-1.jsonl"]
+    assert [json.loads(line)["id"] for line in Path(*summary["supplements"]).read_bytes().splitlines()] == [late["id"]]
+
+
+def test_a_log_that_was_removed_is_not_late(workspace, tmp_path):
+    """Nothing is added to a window whose file was altered: the task fails."""
+    store = tmp_path / "store"
+    run(SecodaAuditLogsOperator, start=DAYS[2], end=UNTIL, output_path=f"{store}/{DAYS[2]:%Y-%m-%d}.jsonl")
+    damage(store, DAYS[2])
+    with pytest.raises(AirflowFailException, match="removed: 1, checksum: 1, late: 1"):
+        verify(store, against_source=True, on_finding="supplement")
+    assert [path.name for path in store.glob("*.jsonl")] == [f"{DAYS[2]:%Y-%m-%d}.jsonl"]
+
+
 def test_signatures(store):
     """Files that are not signed are findings if public keys are passed, as PEM or as paths."""
     with pytest.raises(AirflowFailException, match="unsigned: 6"):

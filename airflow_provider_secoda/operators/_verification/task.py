@@ -17,6 +17,7 @@ from airflow_provider_secoda.operators._fetch import add_outlet_event_extra
 from airflow_provider_secoda.operators._output_path import replace_placeholders
 from airflow_provider_secoda.operators._signing import load_signer
 from airflow_provider_secoda.operators._verification.arguments import SEQUENCE, check_arguments, check_path
+from airflow_provider_secoda.operators._verification.supplements import write_supplements
 from airflow_provider_secoda.signing import KeyFormatError, load_public_keys
 from airflow_provider_secoda.verify._result import NOTES
 from airflow_provider_secoda.verify._verify import Progress, check_paths
@@ -125,6 +126,8 @@ class Verification:
         if result.errors:
             # No report: it would say that files are fine which were not read.
             raise AirflowException("Not everything could be verified: " + "; ".join(result.errors[:5]))
+        if operator.on_finding == "supplement":
+            self._supplements += write_supplements(result, operator, self.signer, self.context)
         return result
 
     def write_report(self, result: Result) -> str | None:
