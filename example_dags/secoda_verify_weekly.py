@@ -1,7 +1,7 @@
 """Fetch the audit logs of every day, and verify the files of the last five weeks every week.
 
-After each Saturday's logs, the second task reads the windows again from Secoda. It adds logs that appeared late in files
-of their own, and fails for any other finding. Each report names the one before it.
+After each Saturday's logs, the second task reads the windows again from Secoda. It adds logs that appeared late in
+files of their own, and fails for any other finding. Each report names the one before it.
 """
 
 import os

@@ -144,9 +144,7 @@ def test_findings_fail_the_task_and_are_in_an_xcom(store):
     damage(store, DAYS[2])
     xcoms = {}
     instance = SimpleNamespace(xcom_push=lambda key, value: xcoms.update({key: value}), map_index=-1)
-    with pytest.raises(
-        AirflowFailException, match=r"2 findings .* in 6 files .*: .*02-25.jsonl: removed"
-    ):
+    with pytest.raises(AirflowFailException, match=r"2 findings .* in 6 files .*: .*02-25.jsonl: removed"):
         verify(store, {"ti": instance})
     summary = xcoms[_persisted.SUMMARY_KEY]
     assert (summary["status"], summary["counts"]) == ("failed", {"removed": 1, "checksum": 1})
@@ -229,7 +227,7 @@ def test_reports(store, tmp_path, monkeypatch):
     assert hashlib.sha256(Path(summary["report"]).read_bytes()).hexdigest() == summary["report_sha256"]
     assert Path(summary["signature"]).stat().st_size == 64
     damage(store, DAYS[2])
-    with pytest.raises(AirflowFailException, match="see the report .*/000002-02-28.html"):
+    with pytest.raises(AirflowFailException, match=r"see the report .*/000002-02-28\.html"):
         verify(store, interval(DAYS[5]), **arguments)
     report = json.loads((tmp_path / "reports/000002-02-28.json").read_text())
     assert report["signing_key"] == summary["signing_key"]

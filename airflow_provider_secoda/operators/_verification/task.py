@@ -81,7 +81,8 @@ def _find_span(operator: SecodaVerifyOperator, context: Context) -> Window | Non
         earlier = None if dag is None else last_period(dag.timetable, start, anchor=dag.start_date)
         if earlier is None or earlier.end != start:
             raise WindowError(
-                f"`last`: the DAG's schedule has no period that ends at {format_datetime(start)}. Pass `start` and `end`"
+                f"`last`: the DAG's schedule has no period that ends at {format_datetime(start)}. Pass `start` and "
+                "`end`"
             )
         start = earlier.start
     return Window(start, window.end, window.rule)
