@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import re
+from functools import cache
+from pathlib import Path
 from typing import Any
 
-from griffe import Extension, Object
+from griffe import Alias, Class, Extension, Function, Object, load, load_extensions
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def markdown(text: str) -> str:
@@ -37,3 +41,40 @@ class Docstrings(Extension):
         """Convert the docstring of one object."""
         if obj.docstring:
             obj.docstring.value = markdown(obj.docstring.value)
+
+
+@cache
+def _package() -> Object | Alias:
+    return load("airflow_provider_secoda", search_paths=[ROOT], extensions=load_extensions(Docstrings))
+
+
+def reference(page: str) -> str:
+    """Return a page of the reference as Markdown, with the docstrings in place of the lines ``::: module``."""
+
+    def describe(line: re.Match[str]) -> str:
+        module = _package()[line[1].partition(".")[2]]
+        only = re.search(r"members: \[(.+)\]", line[2])
+        names = only[1].split(", ") if only else module.exports or []
+        parts = [_described(module, ""), *(_with_methods(module[name], line[1]) for name in names)]
+        return "\n\n".join(part for part in parts if part) + "\n"
+
+    return re.sub(r"^::: ([\w.]+)\n((?:    .*\n)*)", describe, page, flags=re.MULTILINE)
+
+
+def _with_methods(alias: Object | Alias, module: str) -> str:
+    """Return a class or function with its public methods."""
+    subject = alias.final_target if isinstance(alias, Alias) else alias
+    heading = f"## `{module}.{alias.name}`"
+    methods = [each for name, each in subject.members.items() if not name.startswith("_") and each.is_function]
+    return "\n\n".join([_described(subject, heading), *(_described(each, f"### `{each.name}`") for each in methods)])
+
+
+def _described(subject: Object | Alias, heading: str) -> str:
+    """Return the heading, the signature and the docstring of an object."""
+    parts = [heading]
+    if isinstance(subject, Function | Class) and subject.parameters:
+        parts.append(f"```python\n{subject.signature()}\n```")
+    text = subject.docstring.value if subject.docstring else ""
+    text = re.sub(r"(?m)^:(return|raises \w+): ", r"- \1: ", text)
+    parts.append(re.sub(r"(?m)^:param (\w+): ", r"- `\1`: ", text))
+    return "\n\n".join(part for part in parts if part)

@@ -6,10 +6,14 @@ import itertools
 import os
 import posixpath
 import re
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mkdocs.structure.files import File, Files
+
+sys.path.insert(0, str(Path(__file__).parent))
+from docstrings import reference
 
 if TYPE_CHECKING:
     from mkdocs.config.defaults import MkDocsConfig
@@ -95,7 +99,7 @@ def on_post_build(config: MkDocsConfig) -> None:
     for source, text in published.items():
         path = site / source
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
+        path.write_text(reference(text) if "\n::: " in text else text, encoding="utf-8")
     (site / "llms.txt").write_text(_overview(config), encoding="utf-8")
 
 
