@@ -8,79 +8,24 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import importlib.abc
-import importlib.machinery
-import importlib.util
 import json
 import sys
 import time
 from inspect import signature
-from pathlib import Path
 from typing import TYPE_CHECKING
+
+from tests.helpers.mutation import importing, mutated
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-HERE = Path(__file__).parent
-CLIENT = HERE.parents[1] / "airflow_provider_secoda" / "client"
-PACKAGE = "airflow_provider_secoda"
 OWN = "tests.simulation."
 _EXAMPLES = ("test_found_by_simulation", "test_rules_of_reading", "test_ties", "test_unordered")
 
 
-class _Loader(importlib.machinery.SourceFileLoader):
-    """Load a module from a mutated source."""
-
-    def __init__(self, name: str, path: str, source: str) -> None:
-        super().__init__(name, path)
-        self.text = source
-
-    def get_code(self, fullname: str):
-        return compile(self.text, self.path, "exec")
-
-
-class _Finder(importlib.abc.MetaPathFinder):
-    """Find the modules that are mutated."""
-
-    def __init__(self, sources: dict[str, str]) -> None:
-        self.sources = {
-            f"{PACKAGE}.client.{file.removesuffix('.py').replace('/', '.')}": (file, text)
-            for file, text in sources.items()
-        }
-        #: The modules that were not imported yet.
-        self.waiting = set(self.sources)
-
-    def find_spec(self, fullname, path, target=None):
-        if fullname not in self.sources:
-            return None
-        self.waiting.discard(fullname)
-        file, text = self.sources[fullname]
-        place = str(CLIENT / file)
-        return importlib.util.spec_from_file_location(fullname, place, loader=_Loader(fullname, place, text))
-
-
-def mutated(mutant) -> dict[str, str]:
-    """Return the sources of a mutant by file.
-
-    :raises LookupError: when what it replaces is no longer there
-    """
-    sources: dict[str, str] = {}
-    for file, old, new in mutant.changes:
-        text = sources.get(file) or (CLIENT / file).read_text()
-        if old not in text:
-            raise LookupError(f"mutant {mutant.name!r}: its old text is not in {file}")
-        sources[file] = text.replace(old, new)
-    return sources
-
-
 def load(mutant=None) -> tuple[Callable, dict[str, Callable]]:
     """Import the package and the simulation afresh, mutated; return ``play`` and the tests by name."""
-    for name in list(sys.modules):
-        if name.split(".")[0] == PACKAGE or name.startswith(OWN):
-            del sys.modules[name]
-    finder = _Finder(mutated(mutant) if mutant else {})
-    sys.meta_path.insert(0, finder)
-    try:
+    with importing(mutated(mutant, "client/") if mutant else {}, OWN):
         tests: dict[str, Callable] = {}
         for module in (importlib.import_module(OWN + name) for name in _EXAMPLES):
             tests |= {
@@ -88,10 +33,7 @@ def load(mutant=None) -> tuple[Callable, dict[str, Callable]]:
                 for name, thing in vars(module).items()
                 if name.startswith("test_") and not signature(thing).parameters
             }
-        assert not finder.waiting, f"never imported, so not mutated: {finder.waiting}"
         return importlib.import_module(OWN + "play").play, tests
-    finally:
-        sys.meta_path.remove(finder)
 
 
 def catches(mutant, search: float = 0.0, *, everything: bool = False):

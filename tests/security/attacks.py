@@ -1,0 +1,355 @@
+"""What a person can do who may write everything in a signed store, but has no key: each manipulation by its name.
+
+``ATTACKS`` has for each the function that does it, and the kind of finding that it must lead to. The store has five
+days in each format. In the names, "forged" means that file and manifest were written again, and fit together.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import shutil
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from airflow_provider_secoda.sandbox import Workspace
+from airflow_provider_secoda.signing import PrivateKeySigner, generate_key, key_id
+from tests.verify.output_files import SOURCE, log, write
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+DAY = timedelta(days=1)
+UNTIL = datetime(2026, 3, 1, tzinfo=timezone.utc)
+DAYS = 5
+SIGNER, SECOND, STRANGER = (PrivateKeySigner.from_pem(generate_key(kind)) for kind in ("ed25519", "p256", "ed25519"))
+#: The keys of the auditor: two, as after a change of the key. All manifests are signed with the first.
+PUBLIC_KEYS = [signer.public_key.decode() for signer in (SIGNER, SECOND)]
+FORMATS = ("jsonl", "jsonl.gz", "parquet")
+#: Part of each header, so that an edited one can be checked.
+READ = {"started_at": "2026-03-02T00:00:00Z", "settle_seconds": 60.0}
+RUN = {"dag_id": "audit", "try_number": 1}
+
+
+def write_signed(path: Path, start: datetime, records: list[bytes], signer=SIGNER, **more) -> Path:
+    """Write a day as the operator does, with its manifest and signature."""
+    return write(path, start, start + DAY, records, signer=signer, **{"read": READ, "run": RUN} | more)
+
+
+def build(root: Path, workspace: Workspace, days: int) -> None:
+    """Write a signed store: a folder for each format, and a file in it for each day."""
+    for number in range(days, 0, -1):
+        start = UNTIL - number * DAY
+        records = workspace.window(start, start + DAY)
+        for suffix in FORMATS:
+            write_signed(root / suffix / f"{start:%Y-%m-%d}.{suffix}", start, records)
+
+
+def build_small(root: Path) -> None:
+    """Write the store that is attacked."""
+    build(root, Workspace.generate(seed=7, logs=60, days=DAYS, until=UNTIL), DAYS)
+
+
+@dataclass(frozen=True)
+class Store:
+    """A copy of the store, for one attack.
+
+    :ivar number: of the day that is attacked, from 1
+    """
+
+    root: Path
+    suffix: str = "jsonl"
+    number: int = 3
+
+    @property
+    def start(self) -> datetime:
+        return UNTIL - (DAYS + 1 - self.number) * DAY
+
+    @property
+    def file(self) -> Path:
+        return self.root / self.suffix / f"{self.start:%Y-%m-%d}.{self.suffix}"
+
+    @property
+    def manifest(self) -> Path:
+        return self.file.parent / "_manifests" / f"_{self.file.name}.manifest"
+
+    @property
+    def signature(self) -> Path:
+        return self.manifest.with_name(f"{self.manifest.name}.sig")
+
+    @property
+    def three(self) -> tuple[Path, Path, Path]:
+        return self.file, self.manifest, self.signature
+
+    def of(self, suffix: str = "jsonl", number: int = 3) -> Store:
+        return Store(self.root, suffix, number)
+
+    @property
+    def records(self) -> list[bytes]:
+        if self.suffix == "parquet":
+            import pyarrow.parquet
+
+            return [raw.encode() for raw in pyarrow.parquet.read_table(self.file)["raw"].to_pylist()]
+        content = self.file.read_bytes()
+        return (gzip.decompress(content) if self.suffix.endswith(".gz") else content).splitlines()
+
+    def set_lines(self, records: list[bytes]) -> None:
+        """Replace the lines of the file, and nothing else."""
+        content = b"".join(record + b"\n" for record in records)
+        self.file.write_bytes(gzip.compress(content) if self.suffix.endswith(".gz") else content)
+
+    def edit(self, old: bytes, new: bytes) -> None:
+        """Replace something that occurs in the manifest, once."""
+        content = self.manifest.read_bytes()
+        assert old in content, old
+        self.manifest.write_bytes(content.replace(old, new, 1))
+
+    def forge(self, records: list[bytes], signer=None, **header) -> None:
+        """Write file and manifest again, consistently; the old signature is put back if there is no other one."""
+        signature = self.signature.read_bytes()
+        header = {"signing_key": key_id(SIGNER.public_key)} | header if signer is None else header
+        write_signed(self.file, self.start, records, signer, **header)
+        if signer is None:
+            self.signature.write_bytes(signature)
+
+    def rename(self, to: Path, what: int = 3) -> None:
+        """Give the file another name, then its manifest, then the signature.
+
+        :param what: how many of the three
+        """
+        target = to.parent / "_manifests" / f"_{to.name}.manifest"
+        target.parent.mkdir(exist_ok=True, parents=True)
+        for old, new in list(zip(self.three, (to, target, f"{target}.sig"), strict=True))[:what]:
+            old.rename(new)
+
+
+class Attack(NamedTuple):
+    """A manipulation.
+
+    :ivar found: the kind of finding that it must lead to
+    """
+
+    found: str
+    do: Callable[[Store], object]
+
+
+def altered(records: list[bytes], number: int = 1) -> list[bytes]:
+    """Return records of which one was altered, as by a person who wants to be somebody else."""
+    changed = json.loads(records[number]) | {"performer_id": "somebody-else"}
+    return [*records[:number], json.dumps(changed).encode(), *records[number + 1 :]]
+
+
+def swap(store: Store, what: int) -> None:
+    """Exchange two days: the files, or also their manifests and signatures."""
+    for first, second in list(zip(store.three, store.of(number=4).three, strict=True))[:what]:
+        held = first.read_bytes()
+        first.write_bytes(second.read_bytes())
+        second.write_bytes(held)
+
+
+def remove(*paths: Path) -> None:
+    for path in paths:
+        path.unlink()
+
+
+def link(path: Path, to: Path) -> None:
+    path.unlink()
+    path.symlink_to(to)
+
+
+def extra_file(store: Store, signer=None) -> None:
+    """Add a second file for a day, without a signature or with that of another key."""
+    write_signed(store.file.with_name("more.jsonl"), store.start, [log("forged", store.start)], signer)
+
+
+def copy_three(store: Store, to: Path) -> None:
+    for path in store.three:
+        target = to / path.relative_to(store.file.parent)
+        target.parent.mkdir(exist_ok=True, parents=True)
+        shutil.copy(path, target)
+
+
+def other_series(store: Store) -> None:
+    """Put a day of another connection, which has a valid signature, in the place of a day."""
+    source = {**SOURCE, "connection_id": "of_a_test_workspace"}
+    write_signed(store.file, store.start, store.records[:1], source=source)
+
+
+def edit_column(store: Store, *, raw: bool) -> None:
+    """Alter the typed columns of a Parquet file, or also the column with the original log."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(store.file)
+    values = table["performer_id"].to_pylist()
+    changed = table.set_column(
+        table.schema.get_field_index("performer_id"), "performer_id", pa.array(["somebody-else", *values[1:]])
+    )
+    if raw:
+        raws = [each.decode() for each in altered(store.records, 0)]
+        changed = changed.set_column(table.schema.get_field_index("raw"), "raw", pa.array(raws))
+    pq.write_table(changed, store.file)
+
+
+def other_format(store: Store) -> None:
+    """Write the same records in another format, with the manifest and the signature of the first."""
+    target = store.file.with_suffix(".jsonl.gz")
+    store.rename(target)
+    target.write_bytes(gzip.compress(target.read_bytes()))
+
+
+def reformat(store: Store) -> None:
+    store.manifest.write_bytes(json.dumps(json.loads(store.manifest.read_bytes())).encode())
+
+
+def edit_record_and_digest(store: Store) -> None:
+    """Alter a record, and all digests in the manifest that depend on it."""
+    store.forge(altered(store.records))
+
+
+KEY = key_id(SIGNER.public_key).encode()
+SECOND_KEY = key_id(SECOND.public_key).encode()
+EVIL = b"\\u001b[2J\\u202e"
+
+ATTACKS: dict[str, Attack] = {
+    # --- only the file
+    "record altered": Attack("altered", lambda s: s.set_lines(altered(s.records))),
+    "record added": Attack("added", lambda s: s.set_lines([*s.records, log("forged", s.start + DAY / 2)])),
+    "record removed": Attack("removed", lambda s: s.set_lines(s.records[:-1])),
+    "record in twice": Attack("duplicate", lambda s: s.set_lines([s.records[0], *s.records])),
+    "records in another order": Attack("moved", lambda s: s.set_lines(s.records[::-1])),
+    "file truncated in a record": Attack("checksum", lambda s: s.file.write_bytes(s.file.read_bytes()[:-40])),
+    "file truncated between records": Attack("removed", lambda s: s.set_lines(s.records[:3])),
+    "file emptied": Attack("removed", lambda s: s.file.write_bytes(b"")),
+    "file of another day": Attack("checksum", lambda s: shutil.copy(s.of(number=4).file, s.file)),
+    "two days swapped": Attack("checksum", lambda s: swap(s, 1)),
+    "file is a link to another day": Attack("checksum", lambda s: link(s.file, s.of(number=4).file)),
+    "file is a link to nothing": Attack("file_missing", lambda s: link(s.file, s.root / "nowhere")),
+    "file with a byte order mark": Attack(
+        "invalid_record", lambda s: s.file.write_bytes(b"\xef\xbb\xbf" + s.file.read_bytes())
+    ),
+    "file with the line breaks of Windows": Attack(
+        "reencoded", lambda s: s.file.write_bytes(s.file.read_bytes().replace(b"\n", b"\r\n"))
+    ),
+    "gzip altered": Attack("altered", lambda s: (z := s.of("jsonl.gz")).set_lines(altered(z.records))),
+    "gzip packed again": Attack("reencoded", lambda s: (z := s.of("jsonl.gz")).set_lines(z.records)),
+    "gzip with a second part": Attack(
+        "added",
+        lambda s: (z := s.of("jsonl.gz")).file.write_bytes(
+            z.file.read_bytes() + gzip.compress(log("forged", s.start + DAY / 2) + b"\n")
+        ),
+    ),
+    "gzip with bytes after its end": Attack(
+        "damaged", lambda s: (z := s.of("jsonl.gz")).file.write_bytes(z.file.read_bytes() + b"more")
+    ),
+    "gzip truncated": Attack("damaged", lambda s: (z := s.of("jsonl.gz")).file.write_bytes(z.file.read_bytes()[:-20])),
+    "typed column altered": Attack("column_mismatch", lambda s: edit_column(s.of("parquet"), raw=False)),
+    "typed column and log altered": Attack("altered", lambda s: edit_column(s.of("parquet"), raw=True)),
+    "parquet truncated": Attack(
+        "damaged", lambda s: (p := s.of("parquet")).file.write_bytes(p.file.read_bytes()[:-100])
+    ),
+    # --- file and manifest
+    "record altered, forged": Attack("bad_signature", edit_record_and_digest),
+    "record altered, forged, in gzip": Attack("bad_signature", lambda s: edit_record_and_digest(s.of("jsonl.gz"))),
+    "record altered, forged, in Parquet": Attack("bad_signature", lambda s: edit_record_and_digest(s.of("parquet"))),
+    "record added, forged": Attack("bad_signature", lambda s: s.forge([*s.records, log("f", s.start + DAY / 2)])),
+    "record removed, forged": Attack("bad_signature", lambda s: s.forge(s.records[1:])),
+    "day emptied, forged": Attack("bad_signature", lambda s: s.forge([])),
+    "forged, signature removed": Attack("unsigned", lambda s: (edit_record_and_digest(s), remove(s.signature))),
+    "forged, signed with another key": Attack("unknown_key", lambda s: s.forge(altered(s.records), STRANGER)),
+    "forged, signed with another key under the name of the right one": Attack(
+        "bad_signature", lambda s: s.forge(altered(s.records), STRANGER, signing_key=KEY.decode())
+    ),
+    "forged, no key is named": Attack("bad_signature", lambda s: s.forge(altered(s.records), signing_key=None)),
+    # --- the manifest
+    **{
+        f"manifest edited: {name}": Attack("bad_signature", lambda s, old=old, new=new: s.edit(old, new))
+        for name, old, new in (
+            ("window", b'"end": "2026-02-27T00', b'"end": "2026-02-26T12'),
+            ("settle", b'"settle_seconds": 60.0', b'"settle_seconds": 3600.0'),
+            ("time of the read", b'"started_at": "2026-03-02', b'"started_at": "2026-03-03'),
+            ("count", b'"count": 1', b'"count": 2'),
+            ("filter", b'"filter": null', b'"filter": {}'),
+            ("timestamp field", b'"logged_at"', b'"created_at"'),
+            ("connection", b'"secoda_default"', b'"secoda_other"'),
+            ("host", b"https://api.secoda.co", b"https://api.secoda.cc"),
+            ("DAG", b'"dag_id": "audit"', b'"dag_id": "other"'),
+            ("try", b'"try_number": 1', b'"try_number": 2'),
+            ("terminal escapes", b'"dag_id": "audit"', b'"dag_id": "' + EVIL + b'"'),
+            ("name with NUL", b'"dag_id": "audit"', b'"dag_id": "\\u0000"'),
+            ("another key of the auditor", KEY, SECOND_KEY),
+            ("a blank", b'"query": {', b'"query":  {'),
+        )
+    },
+    "id of the key in upper case": Attack("unknown_key", lambda s: s.edit(KEY, KEY.upper())),
+    "id of the key is a number": Attack("unknown_key", lambda s: s.edit(b'"%s"' % KEY, b"1")),
+    "id of the key with hostile characters": Attack("unknown_key", lambda s: s.edit(KEY, EVIL)),
+    "name twice in the manifest": Attack(
+        "manifest_invalid", lambda s: s.edit(b'"query": {', b'"query": {"start": ""},\n  "query": {')
+    ),
+    "records twice in the manifest": Attack(
+        "manifest_invalid", lambda s: s.edit(b'"query": {', b'"records": [],\n  "query": {')
+    ),
+    "manifest with a byte order mark": Attack("manifest_invalid", lambda s: s.edit(b"{", b"\xef\xbb\xbf{")),
+    "manifest with the line breaks of Windows": Attack(
+        "manifest_invalid", lambda s: s.manifest.write_bytes(s.manifest.read_bytes().replace(b"\n", b"\r\n"))
+    ),
+    "manifest with bytes after its end": Attack(
+        "manifest_invalid", lambda s: s.manifest.write_bytes(s.manifest.read_bytes() + b"\n")
+    ),
+    "manifest written again as other JSON": Attack("manifest_invalid", reformat),
+    "manifest nested deeply": Attack(
+        "manifest_invalid", lambda s: s.edit(b'"filter": null', b'"filter": ' + b"[" * 999)
+    ),
+    "manifest truncated": Attack("manifest_invalid", lambda s: s.manifest.write_bytes(s.manifest.read_bytes()[:-60])),
+    "manifest of a later version": Attack("manifest_invalid", lambda s: s.edit(b'version": 1', b'version": 2')),
+    "digest of a record edited": Attack(
+        "bad_signature", lambda s: s.manifest.write_bytes(s.manifest.read_bytes().replace(b'", "', b'", "0', 1))
+    ),
+    # --- the signature
+    "signature removed": Attack("unsigned", lambda s: remove(s.signature)),
+    "signature emptied": Attack("unsigned", lambda s: s.signature.write_bytes(b"")),
+    "signature of another day": Attack("bad_signature", lambda s: shutil.copy(s.of(number=4).signature, s.signature)),
+    "signature is a link to that of another day": Attack(
+        "bad_signature", lambda s: link(s.signature, s.of(number=4).signature)
+    ),
+    "signature with a byte after its end": Attack(
+        "bad_signature", lambda s: s.signature.write_bytes(s.signature.read_bytes() + b"\n")
+    ),
+    "signature truncated": Attack("bad_signature", lambda s: s.signature.write_bytes(s.signature.read_bytes()[:-1])),
+    "signature as text": Attack(
+        "bad_signature", lambda s: s.signature.write_bytes(base64.b64encode(s.signature.read_bytes()))
+    ),
+    "signature by another key": Attack(
+        "bad_signature", lambda s: s.signature.write_bytes(STRANGER.sign(s.manifest.read_bytes()))
+    ),
+    # --- days
+    "day removed with manifest and signature": Attack("gap", lambda s: remove(*s.three)),
+    "first day removed": Attack("gap", lambda s: remove(*s.of(number=1).three)),
+    "last day removed": Attack("gap", lambda s: remove(*s.of(number=DAYS).three)),
+    "file removed": Attack("file_missing", lambda s: remove(s.file)),
+    "manifest removed": Attack("manifest_missing", lambda s: remove(s.manifest)),
+    "manifest and signature removed": Attack("manifest_missing", lambda s: remove(s.manifest, s.signature)),
+    "file and manifest removed": Attack("file_missing", lambda s: remove(s.file, s.manifest)),
+    "two days swapped with manifests and signatures": Attack("wrong_manifest", lambda s: swap(s, 3)),
+    "day renamed": Attack("wrong_manifest", lambda s: s.rename(s.file.with_name("2026-03-01.jsonl"))),
+    "file renamed": Attack("file_missing", lambda s: s.rename(s.file.with_name("2026-03-01.jsonl"), 1)),
+    "day renamed to upper case": Attack("wrong_manifest", lambda s: s.rename(s.file.with_suffix(".JSONL"))),
+    "day with another suffix of its format": Attack(
+        "wrong_manifest", lambda s: s.rename(s.file.with_suffix(".ndjson"))
+    ),
+    "day in another format": Attack("wrong_manifest", other_format),
+    "day twice, in another folder": Attack("overlap", lambda s: copy_three(s, s.root / "more")),
+    "day of another connection, validly signed": Attack("gap", other_series),
+    "file without a manifest added": Attack(
+        "manifest_missing", lambda s: s.file.with_name("2026-03-01.jsonl").write_bytes(b"{}\n")
+    ),
+    "file added without a signature": Attack("unsigned", extra_file),
+    "file added, signed with another key": Attack("unknown_key", lambda s: extra_file(s, STRANGER)),
+    "window edited to be outside of the span": Attack(
+        "gap", lambda s: s.manifest.write_bytes(s.manifest.read_bytes().replace(b': "2026-02-2', b': "2025-02-2'))
+    ),
+}
