@@ -37,6 +37,7 @@ HEAVY = {
 OBJECTS = (
     "operator",
     "operator to a local file",
+    "verify operator",
     "sensor",
     "sensor, started by the triggerer",
     "trigger",
@@ -45,6 +46,7 @@ OBJECTS = (
     "hook",
     "retry policy",
     "link to the output",
+    "link to the report",
     "link to the resource",
 )
 EXAMPLES = sorted(path.stem for path in import_probe.EXAMPLES.glob("*.py"))

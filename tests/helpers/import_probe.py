@@ -83,8 +83,8 @@ def watched(did: list[str], *, imports: bool) -> Iterator[None]:
 def makers() -> dict[str, Callable[[], object]]:
     """Return a function for each object that creates it with all of its arguments."""
     from airflow_provider_secoda.hooks.secoda import SecodaHook
-    from airflow_provider_secoda.links.secoda import SecodaOutputLink, SecodaResourceLink
-    from airflow_provider_secoda.operators.secoda import SecodaAuditLogsOperator
+    from airflow_provider_secoda.links.secoda import SecodaOutputLink, SecodaReportLink, SecodaResourceLink
+    from airflow_provider_secoda.operators.secoda import SecodaAuditLogsOperator, SecodaVerifyOperator
     from airflow_provider_secoda.retries import SecodaRetryPolicy
     from airflow_provider_secoda.sensors.secoda import SecodaVersionHistorySensor
     from airflow_provider_secoda.triggers.secoda import (
@@ -110,6 +110,15 @@ def makers() -> dict[str, Callable[[], object]]:
     return {
         "operator": _maker(SecodaAuditLogsOperator, operator),
         "operator to a local file": _maker(SecodaAuditLogsOperator, operator | {"output_path": "/var/{start}.jsonl"}),
+        "verify operator": _maker(
+            SecodaVerifyOperator,
+            {
+                "task_id": "verify",
+                "path": "s3://connection@bucket/logs",
+                "last": 7,
+                "report_path": "s3://b/{start}.html",
+            },
+        ),
         "sensor": _maker(SecodaVersionHistorySensor, sensor),
         "sensor, started by the triggerer": _maker(SecodaVersionHistorySensor, sensor | {"start_from_trigger": True}),
         "trigger": _maker(SecodaVersionHistoryTrigger, trigger),
@@ -118,6 +127,7 @@ def makers() -> dict[str, Callable[[], object]]:
         "hook": _maker(SecodaHook, {"secoda_conn_id": "elsewhere"}),
         "retry policy": SecodaRetryPolicy,
         "link to the output": SecodaOutputLink,
+        "link to the report": SecodaReportLink,
         "link to the resource": SecodaResourceLink,
     }
 

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta, timezone
 
 from airflow.providers.common.compat.sdk import DAG, Asset, BaseOperator
 
-from airflow_provider_secoda.operators.secoda import SecodaAuditLogsOperator
+from airflow_provider_secoda.operators.secoda import SecodaAuditLogsOperator, SecodaVerifyOperator
 from airflow_provider_secoda.sensors.secoda import SecodaVersionHistorySensor
 
 FOLDER = os.environ["LINEAGE_FOLDER"]
@@ -22,11 +22,14 @@ class Passing(BaseOperator):
 
 
 with DAG("lineage", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=timezone.utc)):
-    SecodaAuditLogsOperator(
+    to_file = SecodaAuditLogsOperator(
         task_id="to_file",
         output_path=FOLDER + "/day={start:%Y-%m-%d}/logs.jsonl",
         filter={"operator": "exact", "field": "performer_type", "value": "USER"},
         **WINDOW,
+    )
+    to_file >> SecodaVerifyOperator(
+        task_id="verify", path=FOLDER, start=(END - timedelta(days=2)).isoformat(), end=END.isoformat()
     )
     SecodaAuditLogsOperator(task_id="to_bucket", output_path="s3://storage_conn@lineage/{start:%Y}/a.parquet", **WINDOW)
     SecodaAuditLogsOperator(task_id="to_return", timestamp_field="created_at", xcom_limit_bytes=10**8, **WINDOW)

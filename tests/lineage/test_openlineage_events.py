@@ -93,7 +93,7 @@ def fields(dataset):
 
 def test_the_tasks_end_as_expected(lineage):
     """Each task ends in the state for which events are expected."""
-    states = {"refused": "failed", "skipped": "skipped"}
+    states = {"refused": "failed", "skipped": "skipped", "verify": "failed"}
     assert lineage.states == dict.fromkeys(lineage.states, "success") | states, lineage.log
 
 
@@ -192,6 +192,19 @@ def _arrow_type(field):
     if field["type"] == "array":
         return f"list<item: {_arrow_type(inner[0])}>"
     return field["type"]
+
+
+def test_a_verification_has_the_files_with_assertions(lineage):
+    """FAIL of a verification has the files and the folder as inputs, and each kind of finding is an assertion."""
+    failed = lineage.of("verify", "FAIL")
+    found = {
+        dataset["name"]: {
+            each["assertion"]: each["success"] for each in dataset["inputFacets"]["dataQualityAssertions"]["assertions"]
+        }
+        for dataset in failed["inputs"]
+    }
+    file = str(lineage.folder / "day=2026-02-24/logs.jsonl")
+    assert found == {file: {"verified": True}, str(lineage.folder): {"verified": False, "gap": False}}
 
 
 def test_a_return_value_is_not_a_dataset(lineage):

@@ -11,7 +11,7 @@ from airflow.providers.common.compat.sdk import DAG, task
 
 from airflow_provider_secoda.assets.secoda import create_asset
 from airflow_provider_secoda.client.filters import exact
-from airflow_provider_secoda.operators.secoda import SecodaAuditLogsOperator
+from airflow_provider_secoda.operators.secoda import SecodaAuditLogsOperator, SecodaVerifyOperator
 from airflow_provider_secoda.retries import SecodaRetryPolicy
 from airflow_provider_secoda.sensors.secoda import SecodaVersionHistorySensor
 from airflow_provider_secoda.windows import split_window
@@ -45,6 +45,7 @@ def dag(dag_id, **arguments):
 with dag("arguments"):
     SecodaAuditLogsOperator(task_id="none")
     SecodaAuditLogsOperator(task_id="window", start=start, end=end, output_path=path, settle=timedelta(minutes=3))
+    SecodaVerifyOperator(task_id="verify", path=["a", "b"], last=7, report_path="s3://bucket/{sequence}.html")
     SecodaAuditLogsOperator(task_id="mapping", filter=people)
     SecodaAuditLogsOperator(task_id="ordered", filter=OrderedDict(people))
     SecodaAuditLogsOperator(task_id="proxied", filter=MappingProxyType(people))

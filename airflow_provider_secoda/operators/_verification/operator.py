@@ -105,6 +105,7 @@ class SecodaVerifyOperator(BaseOperator):
         self.signing_conn_id = signing_conn_id
         self.signer = signer
         self.max_findings = max_findings
+        self._given = {name: getattr(self, name) for name in self.template_fields}
         if not may_have_console(report_path):
             self.operator_extra_links = ()  # the web UI would show their heading without a link
         # A mapped task is created when it starts. No DAG is parsed then, and `execute` checks the arguments.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TextIO, cast
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 
 from airflow_provider_secoda._arguments import ArgumentError
+from airflow_provider_secoda._native_templates import keep_texts
 from airflow_provider_secoda._persisted import SUMMARY_KEY
 from airflow_provider_secoda._schedule_periods import last_period
 from airflow_provider_secoda.client._api.timestamps import format_datetime
@@ -45,6 +46,7 @@ def prepare(operator: SecodaVerifyOperator, context: Context) -> Verification:
     :raises AirflowFailException: an argument, a key or a connection cannot be used, or the run has no window
     """
     try:
+        keep_texts(operator, operator._given)  # noqa: SLF001 - what the DAG file has passed
         check_arguments(vars(operator))
         span = _find_span(operator, context)
         report_path = None if operator.report_path is None else _find_report_path(operator.report_path, span, context)
@@ -229,11 +231,11 @@ class _LogStream:
 
 
 def _listed(result: Result) -> Iterator[tuple[str, Finding]]:
-    """Yield the listed findings and notes, each with the path of its file or the connection of its series."""
+    """Yield the listed findings and notes, each with the path of its file or the number of its series."""
     for file in result.files:
         yield from ((file.path, finding) for finding in file.findings.listed)
-    for series in result.series:
-        yield from ((f"series of {series.key.connection_id}", finding) for finding in series.findings.listed)
+    for number, series in enumerate(result.series, 1):
+        yield from ((f"series {number}", finding) for finding in series.findings.listed)
 
 
 def _first_errors(result: Result) -> list[tuple[str, Finding]]:
