@@ -147,10 +147,10 @@ REPORT = _names("""
     files[].error files[].findings[].created_at files[].findings[].id files[].findings[].kind
     files[].findings[].other_path files[].findings[].position files[].findings[].text files[].findings[].timestamp
     files[].format files[].manifest.count files[].manifest.file_sha256 files[].manifest.sha256 files[].path
-    files[].records files[].series files[].sha256 files[].signing_key files[].window.end files[].window.start paths
-    provider_version public_keys series[].base_url series[].connection_id series[].counts series[].dag_id
-    series[].end series[].filter series[].findings[].created_at series[].findings[].id series[].findings[].kind
-    series[].findings[].other_path series[].findings[].position series[].findings[].text
+    files[].records files[].series files[].sha256 files[].signing_key files[].supplement files[].window.end
+    files[].window.start paths provider_version public_keys series[].base_url series[].connection_id series[].counts
+    series[].dag_id series[].end series[].filter series[].findings[].created_at series[].findings[].id
+    series[].findings[].kind series[].findings[].other_path series[].findings[].position series[].findings[].text
     series[].findings[].timestamp series[].format series[].records series[].start series[].timestamp_field
     series[].windows start status totals.files totals.findings totals.notes totals.other_files totals.records
     totals.series
@@ -160,5 +160,6 @@ REPORT = _names("""
 FINDING_KINDS = _names("""
     added altered bad_signature changed checksum column_mismatch damaged duplicate early expired file_missing gap
     in_two_files inconsistent inside_window invalid_record late manifest_invalid manifest_missing moved no_timestamp
-    out_of_order outside_span outside_window overlap reencoded removed unknown_key unsigned wrong_manifest
+    out_of_order outside_span outside_window overlap predecessor_changed predecessor_missing reencoded removed
+    unknown_key unsigned wrong_manifest
     """)

@@ -1,4 +1,4 @@
-"""Find the files to check, in local directories and in object storage, and read each once, in pieces."""
+"""Read each file once, in pieces, from local directories and from object storage."""
 
 from __future__ import annotations
 
@@ -10,25 +10,17 @@ import shutil
 import tempfile
 import zlib
 from contextlib import contextmanager
-from dataclasses import dataclass
-from operator import itemgetter
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from airflow_provider_secoda._storage.formats import format_of
 from airflow_provider_secoda._storage.manifest import (
-    adjacent_manifest_path,
-    described_path,
-    manifest_path,
     signature_path,
-    signed_path,
 )
 from airflow_provider_secoda._storage.target import resolve_prefix
 from airflow_provider_secoda.client._api.endpoint import Limits
-from airflow_provider_secoda.verify._messages import escape
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable, Iterator
+    from collections.abc import Iterator
 
     from airflow_provider_secoda._storage.target import StorageTarget
 
@@ -60,99 +52,12 @@ class UnreadableError(Exception):
 
 
 @contextmanager
-def _unreadable() -> Iterator[None]:
+def unreadable() -> Iterator[None]:
     """Raise any error as :class:`UnreadableError`: a store's library may raise anything."""
     try:
         yield
     except Exception as exc:  # noqa: BLE001
         raise UnreadableError(exc) from None
-
-
-@dataclass
-class Pair:
-    """A data file and its manifest, of which one may be missing; both if only the signature of the manifest is left.
-
-    :param path: the path or URL of the data file, as a caller writes it
-    """
-
-    path: str
-    file: StorageTarget | None = None
-    manifest: StorageTarget | None = None
-
-
-def find_pairs(paths: Iterable[str], errors: list[str]) -> tuple[list[Pair], int]:
-    """Find the data files and manifests at paths or URLs, or below them at any depth, each once.
-
-    :param paths: of data files or manifests, of directories, or in an object store also the beginning of keys
-    :param errors: gets a message for each path that cannot be read, or where no file is found
-    :return: the pairs, those of each path in the order of their names, and the number of other files
-    :raises ValueError: one is not a path or URL
-    """
-    pairs: dict[tuple[Hashable, str], Pair] = {}
-    others = 0
-    for path in paths:
-        try:
-            targets = _targets(path)
-        except UnreadableError as exc:
-            errors.append(f"{escape(path)}: cannot be read: {exc}")
-            continue
-        halves = [(data, target) for target in targets if (data := _data_path(target.name)) is not None]
-        others += len(targets) - len(halves)
-        if not halves:
-            errors.append(f"{escape(path)}: no file to check (.jsonl, .ndjson, .jsonl.gz, .ndjson.gz, .parquet)")
-        for data, target in sorted(halves, key=itemgetter(0)):
-            store, place = target.identity
-            pair = pairs.setdefault((store, _data_path(place) or place), Pair(data))
-            if data == target.name:
-                pair.file = target
-            elif target.name == manifest_path(data) or (pair.manifest is None and signed_path(target.name) is None):
-                pair.manifest = target
-    for pair in pairs.values():
-        _complete(pair, errors)
-    return list(pairs.values()), others
-
-
-def _targets(path: str) -> list[StorageTarget]:
-    """Return the files at a path or URL, or below it; of a data file or manifest, both of the pair."""
-    data = _data_path(path)
-    names = [path.rstrip("/") or "/"] if data is None else [data, *_manifest_paths(data)]
-    try:
-        targets = [resolve_prefix(name) for name in names]
-    except ValueError:
-        raise
-    except Exception as exc:  # noqa: BLE001 - a store's library may raise anything
-        raise UnreadableError(exc) from None
-    with _unreadable():
-        existing = [target for target in targets if data is not None and target.exists()]
-        return existing or list(targets[0].files())
-
-
-def _complete(pair: Pair, errors: list[str]) -> None:
-    """Find the other half of a pair if it was not at the paths that were passed, such as the beginning of keys."""
-    try:
-        with _unreadable():
-            for name in _manifest_paths(pair.path):
-                if pair.manifest is None and (target := resolve_prefix(name)).exists():
-                    pair.manifest = target
-            if pair.file is None and (target := resolve_prefix(pair.path)).exists():
-                pair.file = target
-    except UnreadableError as exc:
-        errors.append(f"{escape(pair.path)}: cannot be read: {exc}")
-
-
-def _manifest_paths(data: str) -> tuple[str, str]:
-    """Return where the manifest of a data file can be, the current place first."""
-    return manifest_path(data), adjacent_manifest_path(data)
-
-
-def _data_path(path: str) -> str | None:
-    """Return the path of the data file for its own path or that of its manifest or signature; None for any other."""
-    data = described_path(signed_path(path) or path) or path
-    try:
-        format_of(data)
-    except ValueError:
-        return None
-    return data
 
 
 class DigestReader(io.RawIOBase):
@@ -175,7 +80,7 @@ class DigestReader(io.RawIOBase):
 
         :raises UnreadableError: the storage failed, which does not mean that the file is damaged
         """
-        with _unreadable():
+        with unreadable():
             piece = self._source.read(len(buffer))
         buffer[: len(piece)] = piece
         self._digest.update(piece)
@@ -201,7 +106,7 @@ def open_digest_reader(target: StorageTarget, copy: IO[bytes] | None = None) -> 
     :param copy: gets what is read
     :raises UnreadableError: it cannot be opened
     """
-    with _unreadable():
+    with unreadable():
         source = target.open()
     with source:
         yield DigestReader(source, copy)
@@ -212,7 +117,7 @@ def read_signature(manifest: StorageTarget, max_bytes: int) -> bytes | None:
 
     :raises UnreadableError: it cannot be read
     """
-    with _unreadable():
+    with unreadable():
         try:
             file = resolve_prefix(signature_path(manifest.name)).open()
         except FileNotFoundError:

@@ -8,6 +8,7 @@ import textwrap
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_secoda._storage.window_files import split_window_file
 from airflow_provider_secoda.client._api.timestamps import format_instant
 from airflow_provider_secoda.verify._messages import escape, plural
 
@@ -67,7 +68,7 @@ def _series_lines(number: int, series: SeriesResult) -> Iterator[str]:
 
 def _file_lines(files: list[FileResult], directory: str) -> Iterator[str]:
     yield _ROW.format("from", "until", "records", "manifest sha256", "result, file").rstrip()
-    for file in sorted(files, key=lambda file: (file.window.start if file.window else 0, file.path)):
+    for file in sorted(files, key=lambda file: (file.window.start if file.window else 0, split_window_file(file.path))):
         start, end = ("-", "-") if file.window is None else file.window.edges
         digest = (file.manifest_sha256 or "-")[:_DIGITS]
         row = _ROW.format(start, end, f"{file.records:,}" if file.exists else "-", digest, "")
@@ -190,6 +191,7 @@ def _file(file: FileResult, numbers: dict[SeriesKey, int]) -> dict[str, Any]:
         "bytes": file.bytes,
         "sha256": file.sha256,
         "manifest": None if file.manifest_sha256 is None else manifest,
+        "supplement": file.supplement,
         "signing_key": file.signing_key,
         "compared_with_source": file.compared,
         "error": file.error,

@@ -114,6 +114,9 @@ class FileResult:
     :param bytes: size of the file; None: it is missing
     :param series: as the manifest records it, like ``window`` and ``recorded_…``; None without a valid manifest
     :param dag_id: of the DAG that wrote the file, if the manifest records it
+    :param supplement: number of the file among those with logs that arrived late, as its manifest records it; None for
+        the first file of a window
+    :param predecessor_sha256: of the manifest of the file before it, as the manifest of a supplement records it
     :param signing_key: id of the public key that verified the manifest's signature; None: no signature was verified
     :param error: why the file could not be checked completely
     :param compared: whether its window was read again from the API
@@ -132,6 +135,8 @@ class FileResult:
     recorded_sha256: str | None = None
     recorded_count: int | None = None
     dag_id: str | None = None
+    supplement: int | None = None
+    predecessor_sha256: str | None = None
     signing_key: str | None = None
     error: str | None = None
     compared: bool = False

@@ -6,22 +6,27 @@ import time
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from itertools import groupby
 from typing import TYPE_CHECKING, TextIO
 
 from airflow_provider_secoda._arguments import check_count, parse_datetime
+from airflow_provider_secoda._storage.window_files import split_window_file
 from airflow_provider_secoda.client._api.timestamps import to_instant
 from airflow_provider_secoda.get_provider_info import __version__
 from airflow_provider_secoda.signing import load_public_keys
 from airflow_provider_secoda.verify._checks.file import FileCheck
 from airflow_provider_secoda.verify._checks.series import RecordIndex, check_windows
 from airflow_provider_secoda.verify._checks.source import Source, SourceError
-from airflow_provider_secoda.verify._files import find_pairs
+from airflow_provider_secoda.verify._checks.supplements import check_supplements
+from airflow_provider_secoda.verify._find import find_pairs
 from airflow_provider_secoda.verify._messages import escape
 from airflow_provider_secoda.verify._result import FileResult, Result
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Sequence
+
+    from airflow_provider_secoda.verify._result import FileResult
 
 
 @dataclass
@@ -132,20 +137,26 @@ def check_paths(
     progress.total = len(pairs)
     outside: list[FileResult] = []
     with RecordIndex(hold=against_source) as index, closing(Source(conn_id, progress.write_if_due)) as source:
-        for pair in pairs:
-            progress.start("checking", pair.path)
-            file = FileCheck(pair, max_findings, keys, (first, after), index, progress.count_record).run()
-            (outside if file.outside else result.files).append(file)
-            if file.error is not None:
-                result.errors.append(f"{escape(file.path)}: {file.error}")
-            elif against_source and file.exists:
-                progress.start("comparing with the API:", file.path)
+        for _, pairs_of_window in groupby(pairs, lambda pair: split_window_file(pair.path)[0]):
+            files: list[FileResult] = []
+            for pair in pairs_of_window:
+                progress.start("checking", pair.path)
+                before = files[0] if files else None
+                check = FileCheck(pair, before, max_findings, keys, (first, after), index, progress.count_record)
+                files.append(check.run())
+                progress.count_file()
+            check_supplements(files)
+            result.files += [file for file in files if not file.outside]
+            outside += [file for file in files if file.outside]
+            result.errors += [f"{escape(file.path)}: {file.error}" for file in files if file.error is not None]
+            if against_source and files[0].exists and not any(file.error for file in files):
+                progress.start("comparing with the API:", files[0].path)
                 try:
-                    source.compare(file, index)
+                    source.compare(files, index)
                 except SourceError as exc:
-                    result.errors.append(f"{escape(file.path)} and later files were not compared with the API: {exc}")
+                    which = escape(files[0].path)
+                    result.errors.append(f"{which} and later files were not compared with the API: {exc}")
                     against_source = False  # a read that failed after all its retries would fail for each file
-            progress.count_file()
     result.series = check_windows([*result.files, *outside], first, after, max_findings, start_is_edge=start_is_edge)
     return result
 

@@ -6,13 +6,15 @@ import io
 import json
 import math
 from contextlib import contextmanager, nullcontext
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from airflow_provider_secoda._storage.formats import format_of, require_format
 from airflow_provider_secoda._storage.manifest import ManifestError, read_manifest
+from airflow_provider_secoda._storage.window_files import split_window_file
 from airflow_provider_secoda.client._api.timestamps import parse_instant
+from airflow_provider_secoda.verify._checks.header import Header
 from airflow_provider_secoda.verify._checks.records import check_records, compare_records
 from airflow_provider_secoda.verify._checks.signature import check_signature, manifest_copy
 from airflow_provider_secoda.verify._files import (
@@ -30,51 +32,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from airflow_provider_secoda._storage.target import StorageTarget
+    from airflow_provider_secoda.verify._checks.header import RecordedFile, Supplement
     from airflow_provider_secoda.verify._checks.records import Record
     from airflow_provider_secoda.verify._checks.series import RecordIndex
-    from airflow_provider_secoda.verify._files import Pair
-
-
-class _File(msgspec.Struct):
-    name: str
-    format: str
-    bytes: int
-    sha256: str
-    count: int
-
-
-class _Query(msgspec.Struct):
-    start: str
-    end: str
-    timestamp_field: Literal["logged_at", "created_at"]
-    filter: Any = None
-
-
-class _Source(msgspec.Struct):
-    connection_id: str
-    base_url: str
-
-
-class _Read(msgspec.Struct):
-    started_at: str
-    settle_seconds: float = 0.0
-
-
-class _Run(msgspec.Struct):
-    dag_id: Any = None
-
-
-class _Header(msgspec.Struct):
-    file: _File
-    query: _Query
-    source: _Source
-    read: _Read | None = None
-    run: _Run | None = None
+    from airflow_provider_secoda.verify._find import Pair
 
 
 class FileCheck:
     """The check of one file.
 
+    :param first: the first file of the window, if this one may be a supplement
     :param public_keys: by their ids; the manifest must be signed with one of them. None: signatures are not checked
     :param span: only the manifest is read if the window is outside of this span; an edge may be None
     :param index: gets all records
@@ -84,6 +51,7 @@ class FileCheck:
     def __init__(
         self,
         pair: Pair,
+        first: FileResult | None,
         max_findings: int,
         public_keys: Mapping[str, bytes] | None,
         span: tuple[int | None, int | None],
@@ -91,6 +59,7 @@ class FileCheck:
         on_record: Callable[[], None],
     ) -> None:
         self._pair = pair
+        self._first = first
         self._public_keys = public_keys
         self._start, self._end = span
         self._signing_key: Any = None
@@ -98,12 +67,12 @@ class FileCheck:
         self._on_record = on_record
         self._result = FileResult(pair.path, format_of(pair.path), Findings(max_findings))
         self._findings = self._result.findings
-        self._recorded: _File | None = None
+        self._recorded: RecordedFile | None = None
         self._same_records: bool | None = None
 
     def run(self) -> FileResult:
         """Read the file and its manifest; ``error`` of the result says what could not be read."""
-        self._index.start_file(self._result)
+        self._index.start_file(self._result, same_window=self._first is not None)
         try:
             if self._pair.manifest is None:
                 text = "manifest missing: the file may be incomplete, or it was written with write_manifest=False"
@@ -144,7 +113,7 @@ class FileCheck:
 
     def _check_header(self, header: dict[str, Any]) -> None:
         try:
-            converted = msgspec.convert(header, _Header)
+            converted = msgspec.convert(header, Header)
             file, query, source, read = converted.file, converted.query, converted.source, converted.read
             window = Span(parse_instant(query.start), parse_instant(query.end))
             started_at = math.inf if read is None else parse_instant(read.started_at)
@@ -166,12 +135,29 @@ class FileCheck:
         self._recorded, result.recorded_sha256, result.recorded_count = file, file.sha256, file.count
         if file.name != result.path.rpartition("/")[2]:
             self._findings.add("wrong_manifest", f"the manifest is for another file, {quote(file.name)}")
+        self._check_supplement(converted.supplement)
         seconds = (window.end - started_at) / 1_000_000 + settle
         if seconds > 0:
             text = f"the read began {seconds:g} s before the window had settled: later logs are missing"
             self._findings.add("early", text)
         if file.format != result.format:
             self._findings.add("inconsistent", f"the manifest records the format {quote(file.format)}")
+
+    def _check_supplement(self, recorded: Supplement | None) -> None:
+        if recorded is None:
+            return
+        result = self._result
+        result.supplement, result.predecessor_sha256 = recorded.number, recorded.previous_manifest_sha256
+        first, number = split_window_file(result.path)
+        if (recorded.of, recorded.number) != (first.rpartition("/")[2], number):
+            text = f"the manifest is that of supplement {recorded.number} of {quote(recorded.of)}"
+            self._findings.add("inconsistent", text)
+        if self._first is not None:
+            # Another DAG may have added what came late; it continues the series of the first file.
+            result.dag_id = self._first.dag_id
+            if (self._first.series, self._first.window) not in ((None, None), (result.series, result.window)):
+                text = f"its window or its query is not that of {escape(self._first.path)}"
+                self._findings.add("inconsistent", text)
 
     def _check_file(self, listed: Iterator[tuple[str, str]] | None) -> None:
         if self._result.outside:
@@ -213,7 +199,7 @@ class FileCheck:
             as_written = self._result.recorded_sha256 == reader.sha256
             yield reader, read_parquet(path, self._findings, as_written=as_written)
 
-    def _check_digest(self, found: DigestReader, recorded: _File) -> None:
+    def _check_digest(self, found: DigestReader, recorded: RecordedFile) -> None:
         add = self._findings.add
         if found.sha256 != recorded.sha256:
             if self._same_records and self._findings.counts["damaged"]:

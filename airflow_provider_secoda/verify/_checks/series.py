@@ -21,15 +21,15 @@ _NEVER = Span(0, 0)
 _SCHEMA = """
 CREATE TABLE first (series INTEGER, key BLOB, file INTEGER NOT NULL, position INTEGER NOT NULL,
   PRIMARY KEY (series, key)) WITHOUT ROWID;
-CREATE TABLE held (key BLOB PRIMARY KEY, position INTEGER NOT NULL, at INTEGER, sha256 TEXT NOT NULL, id BLOB NOT NULL)
-  WITHOUT ROWID;
+CREATE TABLE held (key BLOB PRIMARY KEY, file INTEGER NOT NULL, position INTEGER NOT NULL, at INTEGER,
+  sha256 TEXT NOT NULL, id BLOB NOT NULL) WITHOUT ROWID;
 """
 
 
 class RecordIndex(ScratchDatabase):
-    """Remember on disk where each id of each series was first found, and the records of the latest file.
+    """Remember on disk where each id of each series was first found, and the records of the latest window.
 
-    :param hold: whether the records of the latest file are needed
+    :param hold: whether the records of the latest window are needed
     """
 
     def __init__(self, *, hold: bool) -> None:
@@ -38,10 +38,14 @@ class RecordIndex(ScratchDatabase):
         self._files: list[FileResult] = []
         self._series: dict[SeriesKey | str, int] = {}
 
-    def start_file(self, file: FileResult) -> None:
-        """Add a file; the records that follow are its."""
+    def start_file(self, file: FileResult, *, same_window: bool = False) -> None:
+        """Add a file; the records that follow are its.
+
+        :param same_window: whether it is a supplement of the file before
+        """
         self._files.append(file)
-        self.database.execute("DELETE FROM held")
+        if not same_window:
+            self.database.execute("DELETE FROM held")
 
     def add(self, file: FileResult, record: Record) -> None:
         """Add a record; that its id was added before is a finding."""
@@ -50,8 +54,8 @@ class RecordIndex(ScratchDatabase):
         key, number = id_key(record.id), len(self._files) - 1
         execute = self.database.execute
         if self._hold:
-            held = (key, record.position, record.at, record.sha256, encode_text(record.id))
-            execute("INSERT INTO held VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING", held)
+            held = (key, number, record.position, record.at, record.sha256, encode_text(record.id))
+            execute("INSERT INTO held VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING", held)
         # A file of an unknown series is a series of its own.
         series = self._series.setdefault(file.series or file.path, len(self._series))
         row = (series, key, number, record.position)
@@ -67,18 +71,18 @@ class RecordIndex(ScratchDatabase):
             text += f" of {escape(path)}"
             file.findings.add("in_two_files", text, record.position, record.id, other_path=path)
 
-    def take(self, record_id: str) -> tuple[int, str] | None:
-        """Return position and sha256 of a record of the latest file, and remove it; None: there is no such record."""
+    def take(self, record_id: str) -> tuple[FileResult, int, str] | None:
+        """Return file, position and sha256 of a record of the latest window, and remove it; None: there is none."""
         key = (id_key(record_id),)
-        row: tuple[int, str] | None
-        row = self.database.execute("SELECT position, sha256 FROM held WHERE key = ?", key).fetchone()
+        row = self.database.execute("SELECT file, position, sha256 FROM held WHERE key = ?", key).fetchone()
         self.database.execute("DELETE FROM held WHERE key = ?", key)
-        return row
+        return None if row is None else (self._files[row[0]], *row[1:])
 
-    def remaining(self) -> Iterator[tuple[int, str, int | None]]:
-        """Yield position, id and timestamp of the records of the latest file that were not taken."""
-        for position, blob, at in self.database.execute("SELECT position, id, at FROM held ORDER BY position"):
-            yield position, decode_text(blob), at
+    def remaining(self) -> Iterator[tuple[FileResult, int, str, int | None]]:
+        """Yield file, position, id and timestamp of the records of the latest window that were not taken."""
+        query = "SELECT file, position, id, at FROM held ORDER BY file, position"
+        for number, position, blob, at in self.database.execute(query):
+            yield self._files[number], position, decode_text(blob), at
 
 
 def are_apart(one: FileResult, other: FileResult) -> bool:
@@ -98,7 +102,7 @@ def check_windows(
 ) -> list[SeriesResult]:
     """Group files into series, and check that the windows of each leave no gap and do not overlap.
 
-    Only the windows of files that exist count.
+    Only the windows of files that exist count; supplements belong to the window of their first file.
 
     :param start: microseconds; a window of each series must begin here, without a gap after it
     :param end: microseconds; a window of each series must end here, without a gap before it
@@ -112,12 +116,14 @@ def check_windows(
     results = []
     for key in sorted(series, key=lambda key: [part or "" for part in astuple(key)]):
         result = SeriesResult(key, Findings(max_findings))
-        windows = [(file.window, file) for file in series[key] if file.window is not None and file.exists]
-        outside = [file.window for file in series[key] if file.window is not None and file.outside]
+        existing = [file for file in series[key] if file.exists]
+        first_files = [(file.window, file) for file in series[key] if file.window and file.supplement is None]
+        windows = [(window, file) for window, file in first_files if file.exists]
+        outside = [window for window, file in first_files if file.outside]
         first = start if start_is_edge or any(window.end <= (start or 0) for window in outside) else None
         windows.sort(key=lambda each: (each[0].start, each[0].end, each[1].path))
         result.windows = len(windows)
-        result.records = sum(file.records for _, file in windows)
+        result.records = sum(file.records for file in existing)
         if windows:
             result.span = Span(windows[0][0].start, max(window.end for window, _ in windows))
             _check_adjacent(windows, result.findings)

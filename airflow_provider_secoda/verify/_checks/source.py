@@ -1,4 +1,4 @@
-"""Read a window again from the API, and compare it with the records of a file."""
+"""Read a window again from the API, and compare it with the records of its files."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from airflow_provider_secoda.verify._checks.records import read_record
 from airflow_provider_secoda.verify._messages import escape, quote
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from airflow_provider_secoda.hooks.secoda import SecodaHook
     from airflow_provider_secoda.verify._checks.series import RecordIndex
@@ -45,16 +45,17 @@ class Source:
         for hook in self._hooks.values():
             hook.get_conn().close()
 
-    def compare(self, file: FileResult, index: RecordIndex) -> None:
-        """Read the window of a file again, if its manifest is valid, and compare it with the records of the file.
+    def compare(self, files: Sequence[FileResult], index: RecordIndex) -> None:
+        """Read the window of files again, if the manifest of the first is valid, and compare it with their records.
 
-        :param index: the latest file of which is this one
-
+        :param files: the first file of the window, and its supplements
+        :param index: the latest window of which is this one
         :raises SourceError: the connection leads to another host than the file's, or the read failed
         """
         from airflow.providers.common.compat.sdk import AirflowException  # noqa: PLC0415 - only where it is used
 
-        series, window = file.series, file.window
+        first = files[0]
+        series, window = first.series, first.window
         if series is None or window is None:
             return
         report = WindowReport()
@@ -72,11 +73,12 @@ class Source:
                     spool.add((log.at, log.id, log.raw) for log in batch)
                     self._on_page()
                 for at, log_id, raw in spool:
-                    _check_log(index.take(log_id), at, log_id, stored(file.format, raw), file.findings)
+                    _check_log(index.take(log_id), at, log_id, stored(first.format, raw), first.findings)
         except (SecodaError, AirflowException, ContradictionError) as exc:
             raise SourceError(escape(f"{type(exc).__name__}: {exc}", 1000)) from None
-        _add_expired(index, report.history_from, file.findings)
-        file.compared = True
+        _add_expired(index, report.history_from)
+        for file in files:
+            file.compared = True
 
     def _hook(self, series: SeriesKey) -> SecodaHook:
         from airflow.providers.common.compat.sdk import AirflowNotFoundException  # noqa: PLC0415 - only where it is used
@@ -109,10 +111,11 @@ class Source:
         return hook
 
 
-def _check_log(known: tuple[int, str] | None, at: int, log_id: str, log: bytes, findings: Findings) -> None:
-    """Compare a log that the API returned with the record of the file.
+def _check_log(known: tuple[FileResult, int, str] | None, at: int, log_id: str, log: bytes, findings: Findings) -> None:
+    """Compare a log that the API returned with the record of a file.
 
-    :param known: position and sha256 of the record; None: the file does not have it
+    :param known: file, position and sha256 of the record; None: no file of the window has it
+    :param findings: of the first file of the window
     """
     timestamp = format_instant(at)
     if known is None:
@@ -120,19 +123,21 @@ def _check_log(known: tuple[int, str] | None, at: int, log_id: str, log: bytes, 
         created = "" if created_at is None else f", created_at {escape(created_at)}"
         text = f"log {quote(log_id)} ({timestamp}{created}) is returned by the API now, but is not in the file"
         findings.add("late", text, None, log_id, timestamp=timestamp, created_at=created_at)
-    elif known[1] != hashlib.sha256(log).hexdigest():
-        findings.add("changed", "is returned by the API with other content now", known[0], log_id, timestamp=timestamp)
+    elif known[2] != hashlib.sha256(log).hexdigest():
+        file, position, _ = known
+        text = "is returned by the API with other content now"
+        file.findings.add("changed", text, position, log_id, timestamp=timestamp)
 
 
-def _add_expired(index: RecordIndex, oldest: int | None, findings: Findings) -> None:
+def _add_expired(index: RecordIndex, oldest: int | None) -> None:
     """Add the records that the API did not return.
 
     :param oldest: timestamp of the oldest log that the API returns, microseconds
     """
-    for position, record_id, at in index.remaining():
+    for file, position, record_id, at in index.remaining():
         timestamp = None if at is None else format_instant(at)
         expired = at is not None and (oldest is None or at < oldest)
         why = "it is older than all logs of the API" if expired else "although older logs are returned"
         moment = "" if timestamp is None else f"of {timestamp} "
         text = f"{moment}is no longer returned by the API: {why}"
-        findings.add("expired", text, position, record_id, timestamp=timestamp)
+        file.findings.add("expired", text, position, record_id, timestamp=timestamp)

@@ -61,7 +61,9 @@ def state_of(file: FileResult) -> State:
         return ALTERED
     if kinds & _DIFFERS:
         return DIFFERS
-    return UNSIGNED if kinds else COMPLETE
+    if kinds:
+        return UNSIGNED
+    return COMPLETE if file.supplement is None else LATE
 
 
 @dataclass(frozen=True)
