@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 import msgspec
 import pyarrow as pa
 
-from airflow_provider_secoda.client._api.decoding import decode_instant
+from airflow_provider_secoda.client._api.decoding import decode_instant, decode_instants
 from airflow_provider_secoda.client._api.fields import AUDIT_LOG
 from airflow_provider_secoda.client._api.json_checks import load, replace_half_pairs
 
@@ -61,6 +61,13 @@ _object_or_null = msgspec.json.Decoder(dict[str, msgspec.Raw] | None).decode
 _array_or_null = msgspec.json.Decoder(list[msgspec.Raw] | None).decode
 
 
+def _instants_or_null(values: list[Any], path: str, untyped: Untyped) -> list[int | None]:
+    try:
+        return [*decode_instants(values)]
+    except (TypeError, ValueError):  # nearly never; a missing object is None
+        return [_instant_or_null(value, path, untyped) for value in values]
+
+
 def _instant_or_null(value: _Json | None, path: str, untyped: Untyped) -> int | None:
     text = bytes(value or b"")
     if text in (b"", b"null"):
@@ -72,16 +79,16 @@ def _instant_or_null(value: _Json | None, path: str, untyped: Untyped) -> int | 
         return None
 
 
-def _json_text(value: _Json | None, _path: str, _untyped: Untyped) -> str | None:
-    text = bytes(value or b"").decode()
-    return None if text in ("", "null") else text
+def _json_texts(values: list[Any], _path: str, _untyped: Untyped) -> list[str | None]:
+    texts = [bytes(value or b"").decode() for value in values]
+    return [None if text in ("", "null") else text for text in texts]
 
 
-#: Types that the decoder reads, and types that it passes on as JSON, with the function that reads them.
+#: Types that the decoder reads, and types that it passes on as JSON, with the function that reads many.
 _KNOWN: dict[str, tuple[pa.DataType, Any]] = {"string": (pa.string(), str | None), "boolean": (pa.bool_(), bool | None)}
-_AS_JSON: dict[str, tuple[pa.DataType, Callable[[_Json | None, str, Untyped], Any]]] = {
-    "date-time": (pa.timestamp("us", tz="UTC"), _instant_or_null),
-    "object": (pa.string(), _json_text),
+_AS_JSON: dict[str, tuple[pa.DataType, Callable[[list[Any], str, Untyped], list[Any]]]] = {
+    "date-time": (pa.timestamp("us", tz="UTC"), _instants_or_null),
+    "object": (pa.string(), _json_texts),
 }
 
 
@@ -95,7 +102,7 @@ def _column(kind: Any, path: str) -> _Column:
         data_type, convert = _AS_JSON[kind]
 
         def array(values: list[Any], untyped: Untyped) -> pa.Array:
-            return pa.array([convert(value, path, untyped) for value in values], data_type)
+            return pa.array(convert(values, path, untyped), data_type)
 
         return _Column(data_type, msgspec.Raw, lambda value, _: value, array, path)
     data_type, known = _KNOWN[kind]

@@ -59,6 +59,8 @@ class LocalTarget:
     def put(self, source: Path, *, replacing: str | None = None) -> None:
         """Copy a local file here, completely or not at all; an existing file is replaced.
 
+        On one file system the copy is a second name of the file, which must not be changed afterwards.
+
         :param replacing: what :meth:`version` returned of the file to replace; S3 checks it in the request that writes,
             otherwise it is checked just before; None: any file is replaced
         :raises FileExistsError: there is another file now
@@ -92,11 +94,15 @@ class LocalTarget:
         folder = parent if parent.name == HIDDEN_FOLDER else parent / HIDDEN_FOLDER
         hidden = folder / f".secoda-{secrets.token_hex(8)}.part"
         try:
-            # Not by tempfile, whose files only their owner may read: this one has the permissions of the umask.
-            with source.open("rb") as file, _open_new(hidden) as copy:
-                shutil.copyfileobj(file, copy, _COPY_BYTES)
-                copy.flush()
-                os.fsync(copy.fileno())
+            with source.open("rb") as file:
+                if _link_new(source, hidden):
+                    os.fsync(file.fileno())
+                else:
+                    # Not by tempfile, whose files only their owner may read: this one has the permissions of the umask.
+                    with _open_new(hidden) as copy:
+                        shutil.copyfileobj(file, copy, _COPY_BYTES)
+                        copy.flush()
+                        os.fsync(copy.fileno())
             give_name(hidden, self.local_path)
         finally:
             hidden.unlink(missing_ok=True)
@@ -170,6 +176,16 @@ def _open_new(path: Path) -> IO[bytes]:
     except FileNotFoundError:  # another task has removed the directory, which was empty
         path.parent.mkdir(parents=True, exist_ok=True)
         return path.open("xb")
+
+
+def _link_new(source: Path, path: Path) -> bool:
+    """Give a file a second name in a directory, which is created; return whether its file system can."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(source, path)
+    except OSError:
+        return False
+    return True
 
 
 def _link(source: Path, path: Path) -> None:

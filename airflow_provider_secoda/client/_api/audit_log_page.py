@@ -17,8 +17,8 @@ from airflow_provider_secoda.client._api.decoding import (
     Place,
     decode_audit_logs,
     decode_instant,
+    decode_instants,
     decode_page,
-    decode_plain_instants,
     decode_record,
     is_other_page,
 )
@@ -84,8 +84,8 @@ class _PlainHead(msgspec.Struct, gc=False):
     """The members that every documented log has."""
 
     id: str
-    logged_at: str
-    created_at: str
+    logged_at: msgspec.Raw
+    created_at: msgspec.Raw
     updated_at: msgspec.Raw
 
 
@@ -123,8 +123,8 @@ def _read_plain_logs(records: list[bytes], field: TimestampField, response: Resp
             response.json, records, ids, times=3
         ):
             return None
-        logged_at = decode_plain_instants([head.logged_at for head in heads])
-        created_at = decode_plain_instants([head.created_at for head in heads])
+        logged_at = decode_instants([head.logged_at for head in heads])
+        created_at = decode_instants([head.created_at for head in heads])
     except (*UNREADABLE, ValueError):
         return None
     lags = map(sub, created_at, logged_at)

@@ -24,7 +24,7 @@ from airflow_provider_secoda.client._api.timestamps import Instant, parse_instan
 from airflow_provider_secoda.client.errors import SecodaError, SecodaResponseError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from airflow_provider_secoda.client._api.flow import Response
 
@@ -158,18 +158,19 @@ def decode_instant(value: bytes | msgspec.Raw) -> Instant:
         raise ValueError(f"not a timestamp: {shown}" if shown else "it is missing") from None
 
 
-def decode_plain_instants(timestamps: list[str]) -> list[Instant]:
-    """Read the timestamps of many logs at once, if all are in UTC and as exact as an :data:`Instant`.
+def decode_instants(values: Sequence[bytes | msgspec.Raw]) -> list[Instant]:
+    """Read the JSON of many timestamps at once, if all are in UTC and no more exact than an :data:`Instant`.
 
-    :param timestamps: as :func:`decode_instant` reads them, but without quotation marks
+    :param values: as :func:`decode_instant` reads them
     :raises ValueError: one is not; :func:`decode_instant` may still be able to read it
     """
-    joined = '["' + '","'.join(timestamps) + '"]'
-    if joined.count('Z"') != len(timestamps) or max(map(len, timestamps)) > _EXACT_BYTES - len('""') or "\\" in joined:
+    joined = b",".join(values)
+    # A value that has a comma is not a timestamp, and the decoder refuses it.
+    if joined.count(b'Z"') != len(values) or any(len(value) > _EXACT_BYTES for value in joined.split(b",")):
         raise ValueError("a timestamp is not in UTC, or has more digits")
-    moments = _decode_datetimes(joined)
-    if len(moments) != len(timestamps):
-        raise ValueError("a timestamp contains a quotation mark")
+    moments = _decode_datetimes(b"[%b]" % joined)
+    if len(moments) != len(values):
+        raise ValueError("a value is missing")
     return list(map(to_instant, moments))
 
 

@@ -133,8 +133,8 @@ class EmittedLogs:
     """Emits logs and remembers their ids, in case the listing has to be read again."""
 
     def __init__(self) -> None:
-        # Digests of the ids, in groups by their first bytes: a set of all ids would need much memory.
-        self._digests: defaultdict[bytes, bytearray] = defaultdict(bytearray)
+        # Digests of the ids, in groups by their first bits: a set of all ids would need much memory.
+        self._digests: defaultdict[int, bytearray] = defaultdict(bytearray)
         #: The first log whose id was emitted before.
         self._repeated: Log | None = None
 
@@ -143,8 +143,8 @@ class EmittedLogs:
         rest = iter(logs)
         while batch := list(islice(rest, BATCH)):
             for log in batch:
-                digest = _digest(log)
-                group = self._digests[digest[:2]]
+                number, digest = _digest(log)
+                group = self._digests[number]
                 if digest in group and self._repeated is None:
                     self._repeated = log
                 group += digest
@@ -153,7 +153,8 @@ class EmittedLogs:
     def emit_new(self, logs: Iterable[Log]) -> Flow[int]:
         """Emit the logs that were not emitted before; return how many of them were."""
         batch = list(logs)
-        new = [log for log in batch if (digest := _digest(log)) not in self._digests[digest[:2]]]
+        digests = zip(batch, map(_digest, batch), strict=True)
+        new = [log for log, (number, digest) in digests if digest not in self._digests[number]]
         yield from self.emit(new)
         return len(batch) - len(new)
 
@@ -191,5 +192,7 @@ def collect_logs(flow: Flow[R], logs: list[Log], max_logs: int, max_bytes: int) 
         return stop.value  # type: ignore[no-any-return]
 
 
-def _digest(log: Log) -> bytes:
-    return blake2b(log.id.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+def _digest(log: Log) -> tuple[int, bytes]:
+    """Return a digest of a log's id, and the number of its group, one of 4,096."""
+    digest = blake2b(log.id.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+    return digest[0] << 4 | digest[1] >> 4, digest
