@@ -93,7 +93,8 @@ class Server:
                 status, code = refused
                 environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
                 start_response(status, [("Content-Type", "application/xml")])
-                return [f"<Error><Code>{code}</Code><Message>{code} by the test</Message></Error>".encode()]
+                body = f"<Error><Code>{code}</Code><Message>{code} by the test</Message></Error>".encode()
+                return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
         return application(environ, start_response)
 
     def client(self, service: str) -> Any:
