@@ -6,7 +6,11 @@ from itertools import product
 
 import pytest
 
-from airflow_provider_secoda.client.filters import Filter
+from airflow_provider_secoda.client._audit_logs.listing import Listing
+from airflow_provider_secoda.client._audit_logs.output import WindowReport
+from airflow_provider_secoda.client._audit_logs.page_pairs import read_page_pair
+from airflow_provider_secoda.client._http.exchange import exchange
+from airflow_provider_secoda.client.filters import Filter, Sort
 from tests.simulation.play import play
 from tests.simulation.scenarios import exact, exact_or_refused, read, refused, spaced
 from tests.simulation.world import BEGIN, SECOND, Manners, World, row
@@ -270,9 +274,58 @@ def test_a_page_of_the_search_that_is_outdated():
 
 def test_a_listing_that_is_cut_to_its_newest_logs_in_both_orders():
     """A listing that counts more logs than it shows, and shows the same ones from both ends, is not complete."""
-    for tie, page_size, beyond, ties in product((1, 3, 7), (2, 5, 7), ("empty", "404"), ("honoured", "ignored")):
+    for tie, page_size, beyond, ties in product(
+        (1, 3, 7), (2, 5, 7), ("empty", "404", "clamped_silently"), ("honoured", "ignored")
+    ):
         manners = Manners(page_size=page_size, cap=30, cap_counts=False, cap_newest=True, beyond=beyond, ties=ties)
         world = World(spaced(60, tie), manners)
-        refused(read(world, 0, 60), "truncated")
+        refused(read(world, 0, 60), "" if beyond == "clamped_silently" else "truncated")
         for first in (27, 30, 31):
             exact_or_refused(read(world, first / tie, 60 / tie))
+        exact_or_refused(read(world, 0, 20 / tie))
+
+
+def test_a_truncated_listing_that_repeats_its_last_page_within_a_tie():
+    """A last page that is shown for all numbers after it does not have further logs of the tie that it ends in."""
+    seconds = (2, 2, 3, 3, 3, 4, 4, 4, 4, 4, 4, 5, 6, 6, 7, 7, 7, 7, 8, 8)
+    for first, size, cap, concurrency in product(range(0, 900, 300), (2, 3, 5), (8, 10, 12), (1, 4)):
+        rows = [row(first + serial, BEGIN + second * SECOND) for serial, second in enumerate(seconds)]
+        world = World(rows, Manners(page_size=size, cap=cap, cap_counts=False, beyond="clamped_silently"))
+        for last in (3.5, 4.000001, 4.5, 5.5):
+            exact_or_refused(read(world, -20, last, concurrency=concurrency))
+
+
+def test_a_truncated_listing_that_repeats_its_last_page_is_read_from_both_ends():
+    """A page that shows the same logs as the page before it ends the listing; the other end shows the rest."""
+    for size, count, moves in product((2, 4, 5), (32, 36), ((), (World.arrive,))):
+        world = World(spaced(count), Manners(page_size=size, cap=20, cap_counts=False, beyond="clamped_silently"))
+        exact(read(world, -1, count - 1, {7: list(moves)}, concurrency=2), "both_ends")
+
+
+def test_two_equal_pages_end_the_listing():
+    """Also where pages are read in pairs: the second one has no logs after those of the first."""
+    world = World(spaced(30), Manners(page_size=5, cap=10, cap_counts=False, beyond="clamped_silently"))
+    listing = Listing("logged_at", None, WindowReport(), Sort("logged_at", "desc", tie_breaker=True))
+    wire = exchange(read_page_pair(listing, 2, 0, page_size=5, known=None), base_url="https://api.secoda.co")
+    attempts = wire.send(None)
+    with pytest.raises(StopIteration) as stop:
+        while True:
+            attempts = wire.send((attempts[0], world.answer(attempts[0].request)))
+    snapshot = stop.value.value
+    assert [page.number for page in snapshot.pages] == [2]
+    assert snapshot.at_end
+
+
+def test_pages_of_one_timestamp_may_be_equal():
+    """If the order of a tie depends on the page, two pages may show the same logs: the listing does not end there."""
+    equal = 0
+    for first in range(0, 3000, 100):
+        rows = [
+            row(first + serial, BEGIN + (serial > 0) * SECOND + (serial > 4) * serial * SECOND) for serial in range(12)
+        ]
+        world = World(rows, Manners(page_size=1, ties="by_page"))
+        reading = read(world, -1, 20)
+        exact_or_refused(reading)
+        equal += reading.error is None and reading.report.repeats_dropped > 0
+        assert "truncated" not in str(reading.error)
+    assert equal

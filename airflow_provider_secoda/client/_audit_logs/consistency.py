@@ -61,6 +61,15 @@ def same_places(before: Sequence[Log], after: Sequence[Log]) -> bool:
     return inner[0] == inner[1]
 
 
+def repeats(before: Page, after: Page) -> bool:
+    """Return whether a page shows what the page before it shows, so that the listing ends between them.
+
+    Some servers return their last page for every number after it. Pages of one timestamp may be equal in any listing.
+    """
+    begins, ends = before.logs[0].at, before.logs[-1].at
+    return begins == after.logs[0].at != ends and same_places(before.logs, after.logs)
+
+
 def check_page_order(listing: Listing, pages: Iterable[Page]) -> None:
     """Check that each page is in order and shows each log with one content.
 

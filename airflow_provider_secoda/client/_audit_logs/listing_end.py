@@ -42,7 +42,9 @@ def check_listing_end(listing: Listing, result: DirectionResult) -> Flow[Listing
         raise SecodaIncompleteError(f"the listing counts {last.count} logs, but page 1 is empty. {_ADVICE}")
     shown = shown_logs(result)
     if last.number < last.total_pages:
-        return ListingEnd(f"page {last.number + 1} of {last.total_pages} is empty or refused")
+        return ListingEnd(
+            f"page {last.number + 1} of {last.total_pages} is empty, refused or the same as the page before it"
+        )
     end = yield from compare_with_opposite(listing, result)
     if not end.truncated and shown != last.count:
         raise SecodaIncompleteError(

@@ -13,6 +13,7 @@ from airflow_provider_secoda.client._audit_logs.consistency import (
     check_page_order,
     check_page_sizes,
     make_snapshot,
+    repeats,
     same_places,
 )
 from airflow_provider_secoda.client._audit_logs.ties import complete_ties
@@ -63,15 +64,18 @@ def read_page_pair(
         fitting = _find_fitting(listing, list(history))
         if fitting is not None:
             upper, lower, overlap = fitting
+            if not overlap and repeats(upper, lower):
+                return make_snapshot(listing, (upper,), upper.logs, at_end=True)
             at_end = lower.number >= lower.total_pages
-            logs: Sequence[Log] | None = (*upper.logs, *lower.logs[overlap:])
-            if not overlap:
+            places = (*upper.logs, *lower.logs[overlap:])
+            logs: Sequence[Log] | None = places if listing.in_order(places) else None
+            if logs is not None and not overlap:
                 both = {upper.number: upper, lower.number: lower}
                 same_ids = len({page.ids for page in history}) == len(both)
                 logs = yield from complete_ties(
                     listing, both, end, page_size=page_size, at_end=at_end, same_ids=same_ids
                 )
-            if logs is not None and listing.in_order(logs):
+            if logs is not None:
                 listing.report.repeats_dropped += overlap
                 check_page_sizes((upper, lower), page_size, at_end=at_end)
                 return make_snapshot(listing, (upper, lower), logs, at_end=at_end)
@@ -113,7 +117,10 @@ def _overlap(upper: Page, lower: Page) -> int:
     """Return how many logs at the end of the upper page are also the first logs of the lower page.
 
     Logs of one timestamp alone do not count as an overlap: a server that reorders them shows this without any change.
+    Neither do all logs of two equal pages if ``count`` is the same: a server may repeat its last page.
     """
+    if upper.ids == lower.ids and upper.count == lower.count:
+        return 0
     last = upper.logs[-1].id
     for index, log in enumerate(lower.logs):
         if log.id == last:

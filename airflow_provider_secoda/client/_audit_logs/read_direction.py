@@ -51,6 +51,8 @@ class DirectionResult:
     #: on are not emitted: where the listing is truncated, more logs of this timestamp may follow.
     last_logs: tuple[Log, ...] = ()
     page_size: int = 0
+    #: Whether the last page may be a repetition of an earlier one, as far as was read.
+    may_repeat: bool = False
 
 
 def read_in_direction(
@@ -63,6 +65,7 @@ def read_in_direction(
     landmarks: Sequence[Landmark] = (),
     may_turn: bool = False,
     pairs: bool = False,
+    prove_end: bool = False,
 ) -> Flow[DirectionResult]:
     """Emit the logs of a window, from the first page of the listing as far as the listing goes.
 
@@ -70,6 +73,7 @@ def read_in_direction(
     :param landmarks: about where some logs are; makes the search faster
     :param may_turn: whether to return when the opposite order is better
     :param pairs: whether to begin with pairs of pages
+    :param prove_end: whether to read more pages until they show that the end of the listing is not a repetition
     """
     emitted_before, end = listing.position_range(*window)
     if not first_page.logs:
@@ -93,11 +97,15 @@ def read_in_direction(
                 )
                 continue
             logs = snapshot.logs
-            if _begins_late(listing, snapshot.pages[0], emitted_before, may_turn=may_turn):
+            may_repeat = snapshot.at_end and (yield from _may_repeat(listing, snapshot))
+            if _begins_late(listing, snapshot.pages[0], emitted_before, may_turn=may_turn) or (
+                may_repeat and prove_end
+            ):
                 steps_back += 1
                 if steps_back > MAX_STEPS_BACK:
                     raise SecodaIncompleteError(
-                        f"logs move to pages before page {number} faster than pages can be read. Run the task again "
+                        f"logs move to pages before page {number} faster than pages can be read, or more than "
+                        f"{MAX_STEPS_BACK} pages at the end of the listing have one timestamp. Run the task again "
                         "when fewer logs are being deleted"
                     )
                 number, reader.known = number - 1, {}
@@ -112,7 +120,11 @@ def read_in_direction(
             if snapshot.at_end:
                 last_logs = tuple(log for log in logs if listing.position(log.at) == last)
                 return DirectionResult(
-                    emitted_before, last_page=snapshot.pages[-1], last_logs=last_logs, page_size=len(first_page.logs)
+                    emitted_before,
+                    last_page=snapshot.pages[-1],
+                    last_logs=last_logs,
+                    page_size=len(first_page.logs),
+                    may_repeat=may_repeat,
                 )
             next_page = max(
                 (page for page in snapshot.pages if listing.position(page.logs[0].at) < emitted_before),
@@ -141,6 +153,25 @@ def _begins_late(listing: Listing, page: Page, emitted_before: int, *, may_turn:
             raise TurnError("the listing begins within the window", [page])
         raise TurnError("logs moved to earlier pages", [page], busy=True, pairs=True)
     return page.number > 1
+
+
+def _may_repeat(listing: Listing, snapshot: Snapshot) -> Flow[bool]:
+    """Return whether the last page of the listing may be a repetition of an earlier one, as these pages show it.
+
+    The page before the last one shows whether it is. If both are equal and have one timestamp, only the page on which
+    that timestamp begins shows how many places it has. If they show some of the same logs, the listing has moved.
+    """
+    first, last = snapshot.pages[0], snapshot.pages[-1]
+    if first.number == 1 or last.number < last.total_pages:
+        return False
+    if len(snapshot.pages) > 1:
+        return first.logs[0].at == last.logs[-1].at and snapshot.pages[-2].ids == last.ids
+    (before,) = yield from listing.read_pages([last.number - 1])
+    if before is None or before.ids == last.ids or abs(before.count - last.count) >= len(last.logs):
+        return True  # also where `count` changed so much that all logs may be on another page
+    # Where nothing moved, a server whose order of a tie depends on the page may show a log of it on both pages.
+    moved = before.count != last.count or before.logs[0].at != last.logs[-1].at
+    return moved and not set(before.ids).isdisjoint(last.ids)
 
 
 class PageRangeReader:

@@ -36,6 +36,7 @@ from airflow_provider_secoda.client._audit_logs.consistency import (
     check_page_order,
     check_page_sizes,
     make_snapshot,
+    repeats,
     same_places,
 )
 from airflow_provider_secoda.client._audit_logs.search import check_direction
@@ -73,6 +74,8 @@ def read_snapshot(
     if not by_number:
         return None
     pages = [by_number[number] for number in sorted(by_number)]
+    while len(pages) > 1 and repeats(*pages[-2:]):
+        del by_number[pages.pop().number]  # the listing ends before it
     if pages[-1].number == 1 and pages[-1].total_pages <= 1:
         # One answer holds the complete listing: its order does not matter, and nothing can change within it.
         check_only_page(pages[0])
@@ -89,6 +92,8 @@ def read_snapshot(
         return None
     at_end = next_missing or last.number >= last.total_pages
     check_page_sizes(pages, page_size, at_end=at_end)
+    if not listing.in_order([log for page in pages for log in page.logs]):
+        raise UnreliableOrderError(f"pages {pages[0].number} to {pages[-1].number} are out of order")
     logs = yield from complete_ties(
         # Where count may be capped, every page was read again, and showed the same ids.
         listing,
@@ -98,11 +103,7 @@ def read_snapshot(
         at_end=at_end,
         same_ids=listing.count_may_be_capped,
     )
-    if logs is None:
-        return None
-    if not listing.in_order(logs):
-        raise UnreliableOrderError(f"pages {pages[0].number} to {pages[-1].number} are out of order")
-    return make_snapshot(listing, (*pages[:-1], last), logs, at_end=at_end)
+    return None if logs is None else make_snapshot(listing, (*pages[:-1], last), logs, at_end=at_end)
 
 
 def _confirm(listing: Listing, pages: Sequence[Page], *, next_missing: bool) -> Flow[Page | None]:
@@ -111,8 +112,10 @@ def _confirm(listing: Listing, pages: Sequence[Page], *, next_missing: bool) -> 
     :param next_missing: whether the server did not show the page after the last; it is requested again, too
     :return: the last page as it is now; None when a page changed
     """
-    if next_missing and (yield from listing.read_pages([pages[-1].number + 1])) != [None]:
-        return None  # the page that was missing exists now
+    if next_missing:
+        (page,) = yield from listing.read_pages([pages[-1].number + 1])
+        if page is not None and not repeats(pages[-1], page):
+            return None  # the page that was missing exists now
     by_number = {page.number: page for page in pages}
     ends = sorted({pages[0].number, pages[-1].number})
     calm = not listing.count_may_be_capped and not listing.count_changed(pages)
@@ -161,6 +164,8 @@ def _read_page_range(
         for number, page in found.items():
             reached_end = listing.position(page.logs[-1].at) >= end
             last = min(last, number if reached_end else max(first, number, page.total_pages))
+            if number - 1 in found and repeats(found[number - 1], page):
+                last = min(last, number)
         wanted = [number for number in range(first, last + 1) if number not in found]
         if not wanted:
             # Pages after the last one are not needed; answers that are still in flight are not awaited.
@@ -194,7 +199,10 @@ def _pages_ahead(listing: Listing, page: Page | None, end: int, concurrency: int
 
 
 def _next_page_missing(listing: Listing, pages: Sequence[Page], end: int, max_pages: int) -> bool:
-    """Return whether the pages end early: the listing announces a next page that the server did not show."""
+    """Return whether the pages end early: the server does not show the next page, though the listing announces it.
+
+    It may show the last page in its place.
+    """
     last = pages[-1]
     reached_end = listing.position(last.logs[-1].at) >= end or len(pages) >= max_pages
     return not reached_end and last.number < last.total_pages

@@ -52,7 +52,9 @@ def complete_ties(
     if not (yield from ties.complete(needed)):
         return None
     ties.record_listed_twice()
-    return sorted(ties.seen.values(), key=lambda log: (listing.position(log.at), log.id))
+    # Pages in the opposite order also show logs that are on none of these pages.
+    shown = (log for log in ties.seen.values() if log.at in ties.places)
+    return sorted(shown, key=lambda log: (listing.position(log.at), log.id))
 
 
 class _Ties:
@@ -69,9 +71,9 @@ class _Ties:
         self.seen: dict[str, Log] = {}
         self._places_of: dict[str, int] = {}
         #: How many places each tie has, and how many of them have a log that was seen.
-        self._places, self._found = Counter(log.at for log in self.logs), Counter[Instant]()
+        self.places, self._found = Counter(log.at for log in self.logs), Counter[Instant]()
         self._add(pages)
-        self.split = {at for at, places in self._places.items() if self._found[at] < places}
+        self.split = {at for at, places in self.places.items() if self._found[at] < places}
         #: The last answers with logs of these ties or logs next to them, by number; also in the opposite order.
         self._answers = self._with_neighbours(pages)
         self._opposite: dict[int, Page] = {}
@@ -100,12 +102,12 @@ class _Ties:
 
         :raises SecodaIncompleteError: when they cannot be completed
         """
-        self._listing.report.repeats_dropped += sum(self._places[at] - self._found[at] for at in self.split)
+        self._listing.report.repeats_dropped += sum(self.places[at] - self._found[at] for at in self.split)
         same = 0
         for _ in range(MAX_TIE_READS):
             incomplete = self._incomplete(needed)
             before = [*self._answers.values(), *self._opposite.values()]
-            if not (yield from self._is_unchanged()) or any(self._found[at] > self._places[at] for at in needed):
+            if not (yield from self._is_unchanged()) or any(self._found[at] > self.places[at] for at in needed):
                 return False
             if not incomplete:
                 return True
@@ -121,7 +123,7 @@ class _Ties:
         raise self._never_complete(min(incomplete))
 
     def _incomplete(self, ties: Iterable[Instant]) -> set[Instant]:
-        return {at for at in ties if self._found[at] < self._places[at]}
+        return {at for at in ties if self._found[at] < self.places[at]}
 
     def _with_neighbours(self, pages: Sequence[Page]) -> dict[int, Page]:
         """Return the pages of the ties, each with its neighbour where a tie begins or ends at the edge of a page.
@@ -161,9 +163,9 @@ class _Ties:
         count, numbers = self._pages[0].count, set[int]()
         for at in ties:
             index = next(index for index, log in enumerate(self.logs) if log.at == at)
-            after = (self._pages[0].number - 1) * self._page_size + index + self._places[at]
+            after = (self._pages[0].number - 1) * self._page_size + index + self.places[at]
             first = (count - after) // self._page_size + 1
-            last = (count - after + self._places[at] - 1) // self._page_size + 1
+            last = (count - after + self.places[at] - 1) // self._page_size + 1
             numbers |= set(range(max(1, first), last + 1))
         numbers -= self._opposite.keys()
         for page in (yield from self._listing.reversed().read_pages(sorted(numbers))):
@@ -180,7 +182,7 @@ class _Ties:
         twice = next(log.id for log in self.logs if log.at == at and len(set(pages[log.id])) > 1)
         numbers = " and ".join(map(str, pages[twice]))
         return SecodaIncompleteError(
-            f"the listing has {self._places[at]} logs of {format_instant(at)}, but repeated reads in both orders "
+            f"the listing has {self.places[at]} logs of {format_instant(at)}, but repeated reads in both orders "
             f"returned only {self._found[at]} different ones; log {twice!r} is on the pages {numbers}. Either the "
             "server returns logs of one timestamp in an order that depends on the page, or it lists this log more than "
             "once. Use a narrower `filter`, or run the task again when more logs have arrived: then pages begin at "

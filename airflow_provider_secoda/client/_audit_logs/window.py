@@ -105,7 +105,7 @@ class _WindowRead:
             if result.complete:
                 break
             listing = self._listing
-            end = yield from check_listing_end(listing, result)
+            result, rest, end = yield from self._check_end(result, rest)
             self._see_other_end(end)
             if not end.truncated:
                 remaining = (log for log in result.last_logs if listing.position(log.at) >= result.emitted_before)
@@ -124,6 +124,23 @@ class _WindowRead:
             page = yield from (listing if listing.oldest_first else listing.reversed()).read_page(1)
             self._set_oldest(page.logs[0].at if page.logs else None)
         self._warn_of_missing_history()
+
+    def _check_end(
+        self, result: DirectionResult, rest: tuple[Instant, Instant]
+    ) -> Flow[tuple[DirectionResult, tuple[Instant, Instant], ListingEnd]]:
+        """Check what the end of the listing means; read more pages where its last page may be a repetition.
+
+        :param rest: the part of the window that was to be read
+        :return: the last result, the part of the window that was to be read then, and what its end means
+        """
+        end = yield from check_listing_end(self._listing, result)
+        if end.truncated or not result.may_repeat:
+            return result, rest, end
+        rest = self._listing.window_from(result.emitted_before, *rest)
+        first_page = yield from self._listing.read_page(1)
+        result = yield from self._read_from(self._listing, first_page, rest, prove_end=True)
+        end = ListingEnd() if result.complete else (yield from check_listing_end(self._listing, result))
+        return result, rest, end
 
     def _read_and_turn(self, rest: tuple[Instant, Instant]) -> Flow[tuple[DirectionResult, tuple[Instant, Instant]]]:
         """Read from one end of the listing; turn round when the other end is better.
@@ -171,6 +188,7 @@ class _WindowRead:
         *,
         may_turn: bool = False,
         pairs: bool = False,
+        prove_end: bool = False,
     ) -> Flow[DirectionResult]:
         return read_in_direction(
             listing,
@@ -181,6 +199,7 @@ class _WindowRead:
             landmarks=landmarks,
             may_turn=may_turn,
             pairs=pairs,
+            prove_end=prove_end,
         )
 
     def _read_from_other_end(self, window: tuple[Instant, Instant], shown: DirectionResult, reason: str) -> Flow[None]:
