@@ -64,3 +64,18 @@ def test_the_arguments_table_is_the_trigger(class_name):
         },
         signature,
     )
+
+
+def test_the_findings_are_those_of_verify():
+    """The page of findings has each kind that the package lists, and no others; notes are called notes."""
+    from airflow_provider_secoda import verify
+
+    documented = page("reference/findings.md")
+    rows = dict(re.findall(r"^\| `(\w+)` \| ([^|]+) \|", documented, re.MULTILINE))
+    listed = re.findall(r"^(\w+(?:, \w+)*)  +(\S.*)$", verify.__doc__.split("=====\n")[1], re.MULTILINE)
+    kinds = {kind: text for names, text in listed for kind in names.split(", ")}
+    assert len(kinds) > 20
+    assert set(rows) == set(kinds)
+    assert {kind for kind, text in rows.items() if text.startswith("A note: ")} == {
+        kind for kind, text in kinds.items() if text.startswith("(a note) ")
+    }
