@@ -35,39 +35,6 @@ With ``--json`` the command prints::
 ``counts`` has the number of all findings of each kind, ``findings`` the first of each kind: ``{"kind", "text",
 "position", "id", "timestamp", "created_at", "other_path"}``, of which all except the first two may be null. Kinds:
 
-manifest_missing   the file has no manifest
-file_missing       the manifest has no file
-manifest_invalid   the manifest is truncated, malformed, or of an unknown version
-wrong_manifest     the manifest is for another file
-inconsistent       the manifest contradicts itself or the file: it was altered
-unsigned           public keys were passed, but the manifest has no signature
-bad_signature      the signature is not one of the manifest's bytes by the key that the manifest names
-unknown_key        the manifest names a key that is not one of the public keys
-early              the window was read before it ended, or before it had settled
-checksum           size or sha256 of the file are not the recorded ones
-reencoded          sha256 of the file is not the recorded one, but all its records are the listed ones
-damaged            the file cannot be read to its end
-altered            a record has other bytes than the manifest lists
-removed            a listed record is not in the file; ``position`` is its position in the manifest. Of a damaged file:
-                   one finding for all records that cannot be read, without ``position``
-added              a record is not listed in the manifest
-moved              the order of the records differs from the manifest, from ``position`` on
-column_mismatch    a typed column of a Parquet file differs from the original log in its column ``raw``
-invalid_record     a record is not a JSON object with an id
-no_timestamp       a record has no usable timestamp
-outside_window     the timestamp of a record is outside the window
-out_of_order       a record comes after a later one
-duplicate          an id is in the file twice
-in_two_files       an id is in two files of the series; ``other_path`` is the first
-gap, overlap       between windows of a series, from ``timestamp`` on
-inside_window      the requested start or end is inside a window
-outside_span       (a note) there are windows outside the requested span, whose files were not checked
-late               the API returns a log that is not in the file
-supplemented       (a note) such a log was added in a supplement, by :class:`.SecodaVerifyOperator`
-changed            the API returns a log with other content
-expired            (a note) the API does not return a log any more
-=================  ====================================================================================================
-=======
 ===================  ==================================================================================================
 manifest_missing     the file has no manifest
 file_missing         the manifest has no file

@@ -72,7 +72,7 @@ def test_the_findings_are_those_of_verify():
 
     documented = page("reference/findings.md")
     rows = dict(re.findall(r"^\| `(\w+)` \| ([^|]+) \|", documented, re.MULTILINE))
-    listed = re.findall(r"^(\w+(?:, \w+)*)  +(\S.*)$", verify.__doc__.split("=====\n")[1], re.MULTILINE)
+    listed = re.findall(r"^(\w+(?:, \w+)*)  +(\S.*)$", verify.__doc__.split("Kinds:\n")[1], re.MULTILINE)
     kinds = {kind: text for names, text in listed for kind in names.split(", ")}
     assert len(kinds) > 20
     assert set(rows) == set(kinds)
