@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from airflow_provider_secoda.client._audit_logs.consistency import Snapshot, UnreliableOrderError
+from airflow_provider_secoda.client._audit_logs.consistency import Snapshot, UnreliableOrderError, repeats
 from airflow_provider_secoda.client._audit_logs.page_pairs import read_page_pair
 from airflow_provider_secoda.client._audit_logs.search import Landmark, TurnError, check_direction, find_first_page
 from airflow_provider_secoda.client._audit_logs.snapshot import read_snapshot
@@ -167,11 +167,12 @@ def _may_repeat(listing: Listing, snapshot: Snapshot) -> Flow[bool]:
     if len(snapshot.pages) > 1:
         return first.logs[0].at == last.logs[-1].at and snapshot.pages[-2].ids == last.ids
     (before,) = yield from listing.read_pages([last.number - 1])
-    if before is None or before.ids == last.ids or abs(before.count - last.count) >= len(last.logs):
-        return True  # also where `count` changed so much that all logs may be on another page
-    # Where nothing moved, a server whose order of a tie depends on the page may show a log of it on both pages.
-    moved = before.count != last.count or before.logs[0].at != last.logs[-1].at
-    return moved and not set(before.ids).isdisjoint(last.ids)
+    if before is None or before.ids == last.ids or repeats(before, last):
+        return True
+    # Repeated pages are not equal if the listing moved in between: some or all of the logs are others. Where nothing
+    # moved, a server whose order of a tie depends on the page may show a log of it on both pages.
+    moved = abs(before.count - last.count)
+    return moved >= len(last.logs) or (moved > 0 and not set(before.ids).isdisjoint(last.ids))
 
 
 class PageRangeReader:
