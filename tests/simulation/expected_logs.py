@@ -10,7 +10,8 @@ The loss of a log ``x`` is excused when the answers do not show it, however ofte
   together like those of a listing that never had ``x``. Where there is no order either, replicas that disagree are
   enough: a log that one of them still shows is counted in place of ``x``.
 * ``cap``: the listing stops at a cap, counts only what it shows, and does not show ``x`` in either sort order (or does
-  not honour the sort). A small workspace gives the same answers.
+  not honour the sort). A small workspace gives the same answers. Or it shows the newest logs only, in both orders, and
+  logs newer than ``x`` were removed: so each answer may show older logs than the one before, and then none.
 * ``even``: ``x`` is counted and not shown (or reordered with such a log of the same time), and page 1 lacks logs as
   well: the pages of the result are like those of a server with shorter pages.
 * ``place``: ``x`` is where it cannot be according to the order. Only the pages of the result are checked.

@@ -136,7 +136,9 @@ class SimulatedRead:
         manners, everything = self.world.manners, self.report.order == "everything"
         if self.expected.copies_disagreed(ordered=not everything):
             return "copies"
-        if item.raw in self._capped_at_first | self._capped_away():
+        # A listing of the newest logs goes on to older ones when newer ones are removed.
+        newer = any(at > item.at(self.query.timestamp_field) for at, _ in self.expected.deletions)
+        if item.raw in self._capped_at_first | self._capped_away() or (manners.cap_newest and newer):
             return "cap"
         if not everything:
             if self._next_to_hidden(item) and self.expected.evenly_short(manners.page_size):
