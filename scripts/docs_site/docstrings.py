@@ -31,7 +31,7 @@ def _table(table: re.Match[str]) -> str:
             rows.append([first, second])
         else:
             rows[-1][1] += f" {second}"
-    return "\n".join(["| | |", "|---|---|", *(f"| {first} | {second} |" for first, second in rows)])
+    return "\n".join(["| name | meaning |", "|---|---|", *(f"| {first} | {second} |" for first, second in rows)])
 
 
 class Docstrings(Extension):

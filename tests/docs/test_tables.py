@@ -5,11 +5,13 @@ from __future__ import annotations
 import ast
 import importlib
 import inspect
+import json
 import re
 
 import pytest
 
-from tests.helpers.documents import page, section
+from airflow_provider_secoda import _persisted
+from tests.helpers.documents import blocks, page, section
 
 #: Defaults that a table describes, because they are not literals.
 DESCRIBED = {"1 minute", "Airflow's `default_deferrable`", "the provider's"}
@@ -79,3 +81,33 @@ def test_the_findings_are_those_of_verify():
     assert {kind for kind, text in rows.items() if text.startswith("A note: ")} == {
         kind for kind, text in kinds.items() if text.startswith("(a note) ")
     }
+
+
+def members(value, prefix=""):
+    """Return the names of a JSON value as `_persisted.py` writes them."""
+    if isinstance(value, list):
+        return {name for each in value for name in members(each, f"{prefix}[]")}
+    if not isinstance(value, dict) or not value:
+        return {prefix}
+    return {name for key, each in value.items() for name in members(each, f"{prefix}.{key}".lstrip("."))}
+
+
+def test_the_manifest_is_the_one_that_is_written():
+    """The example of a manifest has the members of a written one; the tables describe all of them."""
+    text = page("reference/manifest.md")
+    example = json.loads(blocks(text, "json")[0])
+    assert example.pop("records")
+    read = example["read"] | {"turns": 0, "warnings": 0, "reread_reasons": 0}
+    shown = members(example | {"read": read})
+    optional = {"signing_key", "versions.pyarrow"}
+    assert shown == set(_persisted.MANIFEST.names) - optional
+    named = [re.findall(r"`(\w+)`", row) for row in re.findall(r"^\| (`.+?) \|", text, re.MULTILINE)]
+    assert {name for row in named for name in row} == {*example, *read, "signing_key", "supplement", "records"}
+
+
+def test_the_results_are_those_that_are_returned():
+    """The examples of a summary and of an entry have the keys that tasks return."""
+    summary, entries = (json.loads(block) for block in blocks(page("reference/results.md"), "json"))
+    assert set(summary) == set(_persisted.SUMMARY.names)
+    [entry] = entries
+    assert set(entry) == {re.split(r"\[|\.", name)[0] for name in _persisted.ENTRY.names}
