@@ -156,10 +156,29 @@ REPORT = _names("""
     totals.series
     """)
 
+#: What the JSON file of a report has in addition. Its version is also in the file.
+REPORT_FILE = _names(
+    """
+    command covers[].end covers[].manifest_sha256 covers[].path covers[].start covers[].store html.name html.sha256
+    previous.name previous.sequence previous.sha256 report_version sequence signing_key stores
+    versions.airflow_provider_secoda versions.python
+    """,
+    REPORT_VERSION,
+)
+
+#: The output of ``python -m airflow_provider_secoda.verify --chain --json``.
+CHAIN = _names("""
+    checked_at counts errors exit_code findings[].created_at findings[].id findings[].kind findings[].other_path
+    findings[].position findings[].text findings[].timestamp provider_version public_keys report reports[].checked_at
+    reports[].counts reports[].covers reports[].findings reports[].name reports[].sequence reports[].sha256
+    reports[].signing_key status totals.files totals.findings totals.reports
+    """)
+
 #: Kinds of findings in that output.
 FINDING_KINDS = _names("""
-    added altered bad_signature changed checksum column_mismatch damaged duplicate early expired file_missing gap
-    in_two_files inconsistent inside_window invalid_record late manifest_invalid manifest_missing moved no_timestamp
-    out_of_order outside_span outside_window overlap predecessor_changed predecessor_missing reencoded removed
+    added altered bad_signature changed checksum column_mismatch damaged duplicate early expired file_missing
+    file_removed forked gap in_two_files inconsistent inside_window invalid_record late manifest_invalid
+    manifest_missing moved no_timestamp out_of_order outside_span outside_window overlap predecessor_changed
+    predecessor_missing reencoded removed replaced report_altered report_invalid report_missing rolled_back
     unknown_key unsigned wrong_manifest
     """)

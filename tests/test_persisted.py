@@ -47,21 +47,31 @@ OPAQUE = {
     "read.reread_reasons",
     "series[].filter",
 }
-OPAQUE |= {"series[].counts", "files[].counts", "untyped_values", "file.untyped_values"}
+OPAQUE |= {
+    "counts",
+    "reports[].counts",
+    "reports[].findings",
+    "series[].counts",
+    "files[].counts",
+    "untyped_values",
+    "file.untyped_values",
+}
 #: The digest of each version of each group. A version that was released keeps its line; a new version gets a new one.
 DIGESTS = {
     ("AUDIT_LOG_PAYLOAD", 1): "1d8a1be6f5ab5a79",
     ("CONNECTION_EXTRAS", 1): "9a3a51da8ef442f1",
+    ("CHAIN", 1): "585a2403b1881f28",
     ("CURSOR", 1): "93dcbf489ae3a17d",
     ("DEFERRALS", 1): "3433a9e2c550d12f",
     ("ENTRY", 1): "0fe41f7bdcd2be6b",
-    ("FINDING_KINDS", 1): "4ee4f721eb944184",
+    ("FINDING_KINDS", 1): "5ea9a663bd79b8b9",
     ("LINKS", 1): "ced7f25379e5f550",
     ("MANIFEST", 1): "5882006aced049ed",
     ("METRICS", 1): "33dcbe07f0a615f8",
     ("PAGE_ORDER", 1): "c1bcbbe85ffd43ae",
     ("SUMMARY_OF_RETURNED_LOGS", 1): "bd0d43e64bd2fd46",
     ("REPORT", 1): "f040ca1afb258145",
+    ("REPORT_FILE", 1): "1303ec11a3f0fc01",
     ("SENSOR_STATE", 1): "bb67cdc91dd5f004",
     ("SUMMARY_OF_WINDOW_FILES", 1): "f9aa90a13983906d",
     ("SUPPLEMENT", 1): "4ac643fb6beaa2a0",
@@ -254,6 +264,22 @@ def test_report(written, capsys):
     assert verify([str(written[0]), "--json", "--quiet", "--end", "2026-03-03"]) == 1
     report = json.loads(capsys.readouterr().out)
     assert names_of(report) == _persisted.REPORT.names
+
+
+def test_report_file(written, tmp_path, capsys):
+    """The JSON file of a report has these names besides those of the output, and so has the output of a chain."""
+    path = str(tmp_path / "{sequence}.html")
+    for _ in range(2):
+        verify([str(written[0]), "--report", path])
+    report = json.loads((tmp_path / "000002.json").read_text())
+    capsys.readouterr()
+    shared = {"against_source", "checked_at", "end", "errors", "exit_code", "files", "paths", "provider_version"}
+    shared |= {"public_keys", "series", "start", "status", "totals"}
+    assert shared == {name.split(".")[0].removesuffix("[]") for name in _persisted.REPORT.names}
+    assert names_of({key: value for key, value in report.items() if key not in shared}) == _persisted.REPORT_FILE.names
+    (written[0] / "_manifests" / "_logs.parquet.manifest").rename(tmp_path / "aside")
+    assert verify(["--chain", str(tmp_path / "000002.json"), "--json"]) == 1
+    assert names_of(json.loads(capsys.readouterr().out)) == _persisted.CHAIN.names
 
 
 def test_finding_kinds():

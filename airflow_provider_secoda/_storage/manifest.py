@@ -195,8 +195,7 @@ def read_manifest(file: Readable) -> tuple[dict[str, Any], Iterator[tuple[str, s
     if not text.endswith(b",\n"):
         raise ManifestError("`records` is not its last member")
     try:
-        # Decoded here: for bytes, `json` guesses the encoding, and accepts a byte order mark.
-        header = json.loads(text[:-2].decode() + "\n}", object_pairs_hook=_object, parse_constant=_reject_constant)
+        header = load_json(text[:-2] + b"\n}")
     except (ValueError, RecursionError) as exc:
         raise ManifestError(f"its header is not valid JSON: {exc}") from None
     if isinstance(header, dict) and "records" in header:
@@ -207,8 +206,18 @@ def read_manifest(file: Readable) -> tuple[dict[str, Any], Iterator[tuple[str, s
     return header, _pairs(file)
 
 
+def load_json(text: bytes) -> Any:
+    """Return JSON as Python objects, if all programs read it alike.
+
+    :raises ValueError: it is not JSON in UTF-8, or an object has a name twice
+    :raises RecursionError: it is nested too deeply
+    """
+    # Decoded here: for bytes, `json` guesses the encoding, and accepts a byte order mark.
+    return json.loads(text.decode(), object_pairs_hook=_object, parse_constant=_reject_constant)
+
+
 def _object(members: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return an object of the header; refuse one with a name twice, of which programs read either value."""
+    """Return an object; refuse one with a name twice, of which programs read either value."""
     found = dict(members)
     if len(found) < len(members):
         twice = next(name for number, (name, _) in enumerate(members) if name in dict(members[:number]))

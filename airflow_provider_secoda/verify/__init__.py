@@ -43,7 +43,7 @@ wrong_manifest       the manifest is for another file
 inconsistent         the manifest contradicts itself or the file: it was altered
 predecessor_missing  a supplement follows a file that is missing, or that has no manifest
 predecessor_changed  a supplement follows another manifest of the file before it: one of the two was replaced
-unsigned             public keys were passed, but the manifest has no signature
+unsigned             public keys were passed, but the manifest (or the report) has no signature
 bad_signature        the signature is not one of the manifest's bytes by the key that the manifest names
 unknown_key          the manifest names a key that is not one of the public keys
 early                the window was read before it ended, or before it had settled
@@ -69,7 +69,41 @@ late                 the API returns a log that is not in the files of the windo
 supplemented         (a note) such a log was added in a supplement, by :class:`.SecodaVerifyOperator`
 changed              the API returns a log with other content
 expired              (a note) the API does not return a log any more
+report_missing       (of ``--chain``, like the following) a report that a later one names is not there
+report_altered       the report is not the one that a later one names, or its HTML file is missing or another one
+report_invalid       the report is truncated, malformed, contradicts itself, or is of an unknown version
+forked               a report is not named by any later one of the chain
+file_removed         a file that a report covers, or its manifest, is not there any more
+replaced             the manifest of a file is not the one that a report covers: the window was written again
+rolled_back          the same, and it is one that an earlier report covers: an older state was put back
 ===================  ==================================================================================================
+
+``--report NAME.html`` writes the same as ``NAME.json``, without ``series`` and ``files`` on many lines, and with::
+
+    {
+      "report_version": 1,
+      "sequence": 12,                                 its number, from 1
+      "previous": {"name": "...", "sequence": 11, "sha256": "..."} | null,    the JSON file of the report before it
+      "signing_key": "id" | null,                     signs this file, in NAME.json.sig
+      "html": {"name": "NAME.html", "sha256": "..."},
+      "command": "...",                               repeats the check
+      "versions": {"airflow_provider_secoda": "...", "python": "..."},
+      ...,
+      "stores": ["..."],                              the folders that were checked
+      "covers": [{"store": 0, "path": "2026-03-01.jsonl", "start": iso, "end": iso, "manifest_sha256": "..."}],
+      ...
+    }
+
+With ``--chain`` and ``--json`` the command prints ``status``, ``exit_code``, ``checked_at``, ``provider_version``,
+``public_keys`` and ``errors`` as above, and::
+
+    {
+      "report": "...",                                the last report, as given
+      "totals": {"reports": 12, "files": 365, "findings": 0},
+      "counts": {...}, "findings": [...],             of the files; "other_path" is the file
+      "reports": [{"name": "...", "sequence": 12, "sha256": "...", "checked_at": "...", "covers": 365,
+                   "signing_key": "id" | null, "counts": {...}, "findings": [...]}]         from the last to the first
+    }
 """
 
 from airflow_provider_secoda.verify._result import Result

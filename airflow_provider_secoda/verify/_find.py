@@ -102,16 +102,23 @@ def _files_of_window(data: str) -> Iterator[StorageTarget]:
 
 
 def _complete(pair: Pair, errors: list[str]) -> None:
-    """Find the other half of a pair if it was not at the paths that were passed, such as the beginning of keys."""
     try:
-        with unreadable():
-            for name in _manifest_paths(pair.path):
-                if pair.manifest is None and (target := resolve_prefix(name)).exists():
-                    pair.manifest = target
-            if pair.file is None and (target := resolve_prefix(pair.path)).exists():
-                pair.file = target
+        complete_pair(pair)
     except UnreadableError as exc:
         errors.append(f"{escape(pair.path)}: cannot be read: {exc}")
+
+
+def complete_pair(pair: Pair) -> None:
+    """Find the other half of a pair if it was not at the paths that were passed, such as the beginning of keys.
+
+    :raises UnreadableError: the storage cannot be read
+    """
+    with unreadable():
+        for name in _manifest_paths(pair.path):
+            if pair.manifest is None and (target := resolve_prefix(name)).exists():
+                pair.manifest = target
+        if pair.file is None and (target := resolve_prefix(pair.path)).exists():
+            pair.file = target
 
 
 def _manifest_paths(data: str) -> tuple[str, str]:

@@ -27,7 +27,7 @@ def as_lines(result: Result) -> Iterator[str]:
     """Yield the lines of the report; none is longer than 120 characters."""
     yield "Secoda audit logs, checked against their manifests" + (" and the API" if result.against_source else "")
     for path in result.paths:
-        yield from _wrap(escape(path, _PATH_CHARACTERS), "  ")
+        yield from wrap(escape(path, _PATH_CHARACTERS), "  ")
     requested = [(name, edge) for name, edge in (("from", result.start), ("until", result.end)) if edge is not None]
     if requested:
         yield f"  requested span: {' '.join(f'{name} {format_instant(edge)}' for name, edge in requested)}"
@@ -35,7 +35,7 @@ def as_lines(result: Result) -> Iterator[str]:
         yield f"  signatures by key {key}"
     directory = _common_directory([file.path for file in result.files])
     if directory and [directory] != [f"{path.rstrip('/')}/" for path in result.paths]:
-        yield from _wrap(f"directory of the files: {escape(directory, _PATH_CHARACTERS)}", "  ")
+        yield from wrap(f"directory of the files: {escape(directory, _PATH_CHARACTERS)}", "  ")
     for number, series in enumerate(result.series, 1):
         yield ""
         yield from _series_lines(number, series)
@@ -47,7 +47,7 @@ def as_lines(result: Result) -> Iterator[str]:
         yield from _file_lines(rest, directory)
     yield ""
     for error in result.errors:
-        yield from _wrap(f"NOT CHECKED  {error}", "", "             ")
+        yield from wrap(f"NOT CHECKED  {error}", "", "             ")
     yield from _summary(result)
 
 
@@ -56,14 +56,14 @@ def _series_lines(number: int, series: SeriesResult) -> Iterator[str]:
     about = f"{escape(key.connection_id)}, {escape(key.base_url)}, by {key.timestamp_field}, {escape(key.format)}"
     about += ", no filter" if key.filter is None else f", filter {escape(key.filter)}"
     about += "" if key.dag_id is None else f", DAG {escape(key.dag_id)}"
-    yield from _wrap(f"Series {number}: {about}", "", "          ")
+    yield from wrap(f"Series {number}: {about}", "", "          ")
     if series.span is not None:
         counts = series.findings.counts
         edges = [f"no {kind}" if not counts[kind] else plural(counts[kind], kind) for kind in ("gap", "overlap")]
         span = "from {} until {}".format(*series.span.edges)
         size = f"{plural(series.windows, 'window')}, {plural(series.records, 'record')}"
-        yield from _wrap(f"{span}, {size}, {', '.join(edges)}", "  ")
-    yield from _finding_lines(series.findings)
+        yield from wrap(f"{span}, {size}, {', '.join(edges)}", "  ")
+    yield from findings_as_lines(series.findings)
 
 
 def _file_lines(files: list[FileResult], directory: str) -> Iterator[str]:
@@ -78,8 +78,8 @@ def _file_lines(files: list[FileResult], directory: str) -> Iterator[str]:
             yield line
         else:
             yield f"{row}{_file_status(file)}"
-            yield from _wrap(name, " " * 6)
-        yield from _finding_lines(file.findings)
+            yield from wrap(name, " " * 6)
+        yield from findings_as_lines(file.findings)
 
 
 def _common_directory(paths: list[str]) -> str:
@@ -96,11 +96,12 @@ def _file_status(file: FileResult) -> str:
     return plural(file.findings.error_count, "FINDING", "FINDINGS")
 
 
-def _finding_lines(findings: Findings) -> Iterator[str]:
+def findings_as_lines(findings: Findings) -> Iterator[str]:
+    """Yield the lines of the findings, each with its kind."""
     for kind in dict.fromkeys(finding.kind for finding in findings.listed):
         listed = [finding for finding in findings.listed if finding.kind == kind]
         for finding in listed:
-            yield from _wrap(f"{kind:<16} {finding.text}", " " * 6, " " * 23)
+            yield from wrap(f"{kind:<16} {finding.text}", " " * 6, " " * 23)
         more = findings.counts[kind] - len(listed)
         if more:
             yield f"{'':23}and {more:,} more of this kind"
@@ -118,12 +119,13 @@ def _summary(result: Result) -> Iterator[str]:
     if result.errors:
         counts.append(f"{len(result.errors):,} not checked")
     about = f"{result.checked_at}, airflow-provider-secoda {result.provider_version}"
-    yield from _wrap(f"{result.status.upper()}: {', '.join(counts)}; {about}", "", "  ")
+    yield from wrap(f"{result.status.upper()}: {', '.join(counts)}; {about}", "", "  ")
     if result.other_files:
         yield f"({plural(result.other_files, 'other file')} ignored)"
 
 
-def _wrap(text: str, first_indent: str, indent: str | None = None) -> list[str]:
+def wrap(text: str, first_indent: str, indent: str | None = None) -> list[str]:
+    """Return text in lines of at most 120 characters."""
     return textwrap.wrap(
         text,
         _WIDTH,
@@ -176,7 +178,7 @@ def _series(series: SeriesResult) -> dict[str, Any]:
         "end": end,
         "windows": series.windows,
         "records": series.records,
-        **_findings(series.findings),
+        **findings_as_dict(series.findings),
     }
 
 
@@ -195,9 +197,10 @@ def _file(file: FileResult, numbers: dict[SeriesKey, int]) -> dict[str, Any]:
         "signing_key": file.signing_key,
         "compared_with_source": file.compared,
         "error": file.error,
-        **_findings(file.findings),
+        **findings_as_dict(file.findings),
     }
 
 
-def _findings(findings: Findings) -> dict[str, Any]:
+def findings_as_dict(findings: Findings) -> dict[str, Any]:
+    """Return the findings as Python objects."""
     return {"counts": findings.counts, "findings": [asdict(finding) for finding in findings.listed]}

@@ -14,6 +14,7 @@ import pytest
 
 from airflow_provider_secoda.signing import PrivateKeySigner, generate_key, key_id
 from airflow_provider_secoda.verify import verify
+from airflow_provider_secoda.verify._cli import main
 from airflow_provider_secoda.verify._reports import write as reports
 from airflow_provider_secoda.verify._reports.calendar import arrange
 from airflow_provider_secoda.verify._reports.write import write_report
@@ -234,15 +235,91 @@ def test_a_window_of_any_length_has_a_calendar():
     assert (unit, len(cells), cells[-1]) == ("month", 9999 * 12, ("9999-12", "✓", 1))
 
 
-def test_400_days_of_hours_are_a_report(tmp_path):
-    """A report of 9,600 windows is written within bounded size; complete windows are in the calendar only."""
+def test_months_of_hours_are_a_report(tmp_path):
+    """A report of 2,400 windows has a bounded size; complete windows are in the calendar only."""
     result = verify([str(write(tmp_path / "logs.jsonl", START, UNTIL, []))])
-    result.files = windows_of(*((n * HOUR, (n + 1) * HOUR) for n in range(9600) if n != 77), findings=[9000])
+    result.files = windows_of(*((n * HOUR, (n + 1) * HOUR) for n in range(2400) if n != 77), findings=[2000])
     for file in result.files:
         file.series, file.manifest_sha256 = result.series[0].key, "0" * 64
     written = write_report(result, str(tmp_path / "report.html"), command=COMMAND)
     page = Page(written.path)
-    assert len(read(written.json_path)["covers"]) == 9599
-    assert page.source.count("<b>✓</b></td>") == 9598
+    assert len(read(written.json_path)["covers"]) == 2399
+    assert page.source.count("<b>✓</b></td>") == 2398
     assert "the table has those that are not complete" in page.text
-    assert len(page.source) < 2_000_000
+    assert len(page.source) < 400_000
+
+
+@pytest.fixture
+def run(capsys):
+    """Return a function that runs the command and returns its exit status, standard output and standard error."""
+
+    def run(*arguments):
+        try:
+            status = main([str(argument) for argument in arguments])
+        except SystemExit as exit_:
+            status = exit_.code
+        return status, *capsys.readouterr()
+
+    return run
+
+
+def test_the_command_writes_and_checks_reports(run, tmp_path, monkeypatch):
+    """``--report`` writes a signed report with the command that repeats it, ``--chain`` checks it with its key."""
+    monkeypatch.chdir(tmp_path)
+    days = write_days(Path("my logs"))
+    assert run("keygen", "k.pem")[0] == 0
+    arguments = ("my logs", "--end", "2026-03-01", "--report", "reports/{sequence}.html", "--signing-key", "k.pem")
+    status, out, _ = run(*arguments)
+    digest = sha256("reports/000001.json")
+    assert (status, out.splitlines()[-3:-1]) == (
+        0,
+        ["report 1: reports/000001.html", f"reports/000001.json: sha256 {digest}"],
+    )
+    command = "python -m airflow_provider_secoda.verify 'my logs' --end 2026-03-01"
+    assert command in Page("reports/000001.html").text
+    status, out, err = run(*arguments, "--json", "--max-findings", "5")
+    assert (status, json.loads(out)["status"]) == (0, "ok")
+    assert "report 2: reports/000002.html" in err
+    assert read("reports/000002.json")["command"] == f"{command} --max-findings 5"
+    chain = ("--chain", "reports/000002.json", "--public-key", "k.pub.pem")
+    status, out, _ = run(*chain)
+    assert status == 0
+    assert re.search(rf"^ +1  \S+Z +3  {digest}  000001.json$", out, re.MULTILINE)
+    assert out.splitlines()[-1].startswith("OK: 2 reports, 3 files, 0 findings; ")
+    days[0].unlink()
+    status, out, _ = run(*chain)
+    assert (status, "file_removed     my logs/2026-02-26.jsonl" in out) == (1, True)
+    assert max(map(len, out.splitlines())) <= 120
+    found = json.loads(run(*chain, "--json")[1])
+    assert (found["status"], found["counts"], found["totals"]) == (
+        "failed",
+        {"file_removed": 1},
+        {"reports": 2, "files": 3, "findings": 1},
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["logs", "--signing-key", "k.pem"], "--signing-key requires --report"),
+        (["--report", "r.html"], "PATH_OR_PREFIX"),
+        (["--chain", "r.json", "--report", "r.html"], "--chain cannot be used with --report"),
+        (["--chain", "r.json", "--start", "2026-03-01"], "--chain cannot be used with --start"),
+        (["--chain", "r.json"], "r.json: there is no such report"),
+        (["logs", "--report", "r.htm"], "must end in .html"),
+        (["logs", "--report", "r.html", "--signing-key", "none.pem"], "'none.pem' cannot be read: No such file"),
+        (["logs", "--report", "r.html", "--signing-key", "logs/2026-02-26.jsonl"], "the text is not PEM"),
+        (["logs", "--report", "logs/2026-02-26.jsonl/r.html"], "cannot write report"),
+        (["logs", "--report", "used.html"], "never overwritten"),
+    ],
+)
+def test_arguments_that_cannot_be_used(run, tmp_path, monkeypatch, arguments, message):
+    """The message names the argument, the exit status is 2, and there is no traceback."""
+    monkeypatch.chdir(tmp_path)
+    write_days(Path("logs"))
+    Path("used.html").touch()
+    status, out, err = run(*arguments)
+    assert status == 2
+    assert message in out + err
+    assert "Traceback" not in err
+    assert not Path("r.html").exists()

@@ -9,6 +9,8 @@ import pytest
 
 from airflow_provider_secoda.verify import verify
 from airflow_provider_secoda.verify._cli import main
+from airflow_provider_secoda.verify._reports.chain import check_chain
+from airflow_provider_secoda.verify._reports.write import write_report
 from tests.helpers import gcs_server, s3_server
 from tests.verify.output_files import DAY, START, found, log, manifest_of, write, write_days
 
@@ -95,3 +97,20 @@ def test_only_the_result_goes_to_standard_output(bucket, capsys):
     out, err = capsys.readouterr()
     assert len(json.loads(out)["files"]) == 6
     assert not any(secret in out + err for secret in (*s3_server.SECRETS, *gcs_server.SECRETS))
+
+
+def test_reports_in_write_once_storage(bucket):
+    """Reports, their chain and what they cover may be in a bucket that refuses to delete and to overwrite."""
+    write(f"{bucket.url}/reported/logs/a.jsonl", START, START + DAY)
+    result = verify([f"{bucket.url}/reported/logs"])
+    path = f"{bucket.url}/reported/reports/{{sequence}}.html"
+    with s3_server.serve().refusing(s3_server.write_once):
+        for _ in range(2):
+            written = write_report(result, path, command="verify")
+    assert written.json_path == f"{bucket.url}/reported/reports/000002.json"
+    found = check_chain(written.json_path)
+    assert (found.exit_code, found.files, [report.sequence for report in found.reports]) == (0, 1, [2, 1])
+    with pytest.raises(FileExistsError, match="never overwritten"):
+        write_report(result, f"{bucket.url}/reported/reports/000002.html", command="verify")
+    bucket.write("reported/logs/_manifests/_a.jsonl.manifest", b"")
+    assert check_chain(written.json_path).findings.counts == {"file_removed": 1}

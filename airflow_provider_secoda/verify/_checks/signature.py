@@ -1,4 +1,4 @@
-"""Check the signature of a manifest against public keys."""
+"""Check the signature of a manifest or report against public keys."""
 
 from __future__ import annotations
 
@@ -35,30 +35,32 @@ def check_signature(
     signing_key: Any,
     public_keys: Mapping[str, bytes],
     findings: Findings,
+    noun: str = "manifest",
 ) -> str | None:
     """Return the id of the key whose signature a manifest has; otherwise add a finding and return None.
 
     :param content: the bytes that were read from the manifest, and ``size`` their number
     :param signing_key: the id of the key, as the manifest has it; any JSON value, for it may have been altered
+    :param noun: what it is, for the findings
     :raises UnreadableError: the signature cannot be read
     """
     signature = read_signature(manifest, _MAX_SIGNATURE_BYTES)
     if not signature:  # an empty one was discarded, where the storage does not permit to delete
-        findings.add("unsigned", "the manifest has no signature")
+        findings.add("unsigned", f"the {noun} has no signature")
         return None
     if signing_key is None:
-        findings.add("bad_signature", "there is a signature, but the manifest does not name its key")
+        findings.add("bad_signature", f"there is a signature, but the {noun} does not name its key")
         return None
     name = signing_key if isinstance(signing_key, str) else repr(signing_key)
     try:
         with _bytes(content, size) as data:
             verify_signature(public_keys, name, data, signature)
     except UnknownKeyError:
-        text = f"the manifest names the key {escape(name)}, which is not one of the public keys that were passed"
+        text = f"the {noun} names the key {escape(name)}, which is not one of the public keys that were passed"
         findings.add("unknown_key", text)
         return None
     except BadSignatureError:
-        text = f"the signature is not one of this manifest by key {escape(name)}: one of the two was altered"
+        text = f"the signature is not one of this {noun} by key {escape(name)}: one of the two was altered"
         findings.add("bad_signature", text)
         return None
     return name

@@ -40,7 +40,7 @@ class State(NamedTuple):
 
 
 COMPLETE = State("complete", "✓", "complete", "The file is what its manifest describes.")
-LATE = State("late", "L", "with late logs", "Logs that arrived later were added as a supplement.")
+LATE = State("late", "L", "with late logs", "Logs that arrived late were added in a supplement.")
 UNSIGNED = State("unsigned", "U", "unsigned", "The manifest has no signature by one of the public keys.")
 DIFFERS = State("differs", "≠", "differs from Secoda", "Secoda shows logs that the file lacks, or shows differently.")
 ALTERED = State("altered", "A", "altered", "File or manifest are not as they were written; the findings say how.")
@@ -98,11 +98,11 @@ class Block:
 def arrange(files: Iterable[FileResult], start: int | None, end: int | None) -> tuple[str, Iterator[Block]]:
     """Return the unit of a calendar, ``hour``, ``day`` or ``month``, and its tables.
 
-    :param files: of one series
+    :param files: of one series; those outside of the requested span are not shown
     :param start: microseconds; of the span that the series has to cover, like ``end``
     """
     windows = sorted(
-        ((file.window, state_of(file)) for file in files if file.window is not None),
+        ((file.window, state_of(file)) for file in files if file.window is not None and not file.outside),
         key=lambda each: (each[0].start, each[0].end),
     )
     if not windows:

@@ -98,7 +98,7 @@ def write_report(result: Result, path: str, *, command: str, signer: Signer | No
     attempts = _ATTEMPTS if _PLACEHOLDER in path else 1
     while True:
         attempts -= 1
-        previous = find_last(path.rpartition("/")[0] or ("/" if path.startswith("/") else "."))
+        previous = find_last(path.removesuffix(path.rpartition("/")[2]))
         sequence = 1 if previous is None else previous.sequence + 1
         names = _names(path, sequence)
         html_name, json_name, signature_name = (name.rpartition("/")[2] for name in names)
@@ -122,29 +122,33 @@ def write_report(result: Result, path: str, *, command: str, signer: Signer | No
 def find_last(folder: str) -> Previous | None:
     """Return the report with the highest number in a folder, of several the one whose name sorts first.
 
-    :raises OSError: the folder cannot be listed
+    :raises OSError: the folder cannot be listed, or a report cannot be read
     """
-    last: tuple[int, str, StorageTarget] | None = None
-    for name, target in report_files(folder):
-        with target.open() as file:
-            match = _HEAD.match(file.read(_HEAD_BYTES))
-        if match is not None and (last is None or (-int(match[1]), name) < (-last[0], last[1])):
-            last = int(match[1]), name, target
-    if last is None:
+    numbers = sorted(report_numbers(folder), key=lambda each: (-each[1], each[0]))
+    if not numbers:
         return None
-    with last[2].open() as file:
-        return Previous(last[1], last[0], _digest(iter(lambda: file.read(_CHUNK_BYTES), b"")))
+    name, sequence, target = numbers[0]
+    with target.open() as file:
+        return Previous(name, sequence, _digest(iter(lambda: file.read(_CHUNK_BYTES), b"")))
 
 
-def report_files(folder: str) -> Iterator[tuple[str, StorageTarget]]:
-    """Yield name and target of each JSON file in a folder that exists."""
+def report_numbers(folder: str) -> Iterator[tuple[str, int, StorageTarget]]:
+    """Yield the name of each JSON file in a folder that begins like a report, its number, and its target.
+
+    :param folder: need not exist
+    :raises OSError: it cannot be listed, or a file cannot be read
+    """
+    folder = folder.rstrip("/") or ("/" if folder else ".")
     target = resolve_prefix(folder)
     if target.local_path is not None and not target.local_path.is_dir():
         return
     for file in target.files():
         parent, _, name = file.name.rpartition("/")
         if parent == folder.rstrip("/") and name.endswith(".json"):
-            yield name, file
+            with file.open() as opened:
+                match = _HEAD.match(opened.read(_HEAD_BYTES))
+            if match is not None:
+                yield name, int(match[1]), file
 
 
 def _names(path: str, sequence: int) -> tuple[str, str, str]:
