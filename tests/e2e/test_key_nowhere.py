@@ -1,4 +1,7 @@
-"""Nothing that Airflow writes contains the API key or a part of it: successful and failed runs, at level DEBUG."""
+"""Nothing that Airflow writes contains a key or a part of it: successful and failed runs, at level DEBUG.
+
+It is the API key, and the private key with which a task signs.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from airflow_provider_secoda.signing import generate_key
 from tests.helpers.airflow_processes import DiedError
 from tests.helpers.key_search import Search, cells, contents
 from tests.helpers.rude_servers import RawServer, header, http
@@ -24,12 +28,16 @@ KEY = "".join(secrets.choice(string.ascii_letters) for _ in range(3)) + "".join(
     secrets.choice(CHARACTERS) for _ in range(40)
 )
 KEY += "/+=" + "".join(secrets.choice(string.ascii_letters) for _ in range(4))
+PEM = generate_key().decode()
+#: The part of the private key that other keys of its kind do not share.
+PRIVATE_KEY = PEM.splitlines()[1][24:]
 DAG = """
 from datetime import datetime, timezone
 
 from airflow.providers.common.compat.sdk import DAG, task
 
 from airflow_provider_secoda.hooks.secoda import SecodaHook
+from airflow_provider_secoda.hooks.signing_key import SecodaSigningKeyHook
 from airflow_provider_secoda.operators.secoda import SecodaAuditLogsOperator
 from airflow_provider_secoda.sensors.secoda import SecodaVersionHistorySensor
 
@@ -40,7 +48,9 @@ WAIT = dict(resource_id="R", since="{{ macros.datetime(2026, 9, 1, tzinfo=macros
 with DAG("key_nowhere", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=timezone.utc),
          default_args={"retries": 0}):
     SecodaAuditLogsOperator(task_id="file", secoda_conn_id="key_good", **WINDOW,
-                            output_path="__HOME__/out/{start}.jsonl.gz")
+                            output_path="__HOME__/out/{start}.jsonl.gz", signing_conn_id="{{ 'key' }}_signing")
+    SecodaAuditLogsOperator(task_id="damaged", secoda_conn_id="key_good", **WINDOW,
+                            output_path="__HOME__/out/damaged.jsonl", signing_conn_id="key_damaged")
     SecodaAuditLogsOperator(task_id="xcom", secoda_conn_id="{{ 'key_good' }}", xcom_limit_bytes=10_000_000, **WINDOW)
     SecodaVersionHistorySensor(task_id="found", secoda_conn_id="key_good", deferrable=True, **WAIT)
     for place in ("wrong", "elsewhere", "echo"):
@@ -53,13 +63,16 @@ with DAG("key_nowhere", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=ti
         hook = SecodaHook("key_good")
         client = hook.get_conn()
         print(hook, vars(hook), hook.settings, client, vars(client), vars(client._transport))
-        return [hook.test_connection(), SecodaHook("key_echo").test_connection()]
+        signing = SecodaSigningKeyHook("key_signing")
+        print(signing, vars(signing), signing.get_conn(), vars(signing.get_conn()))
+        tests = [hook, SecodaHook("key_echo"), signing, SecodaSigningKeyHook("key_damaged")]
+        return [one.test_connection() for one in tests]
 
     show()
 """
 #: What `dags test` of Airflow 3 itself prints at DEBUG, for every connection of every provider: see SECURITY.md.
 AIRFLOWS_OWN = b"msg=MaskSecret(value="
-SUCCESSFUL, FAILED = {"file", "xcom", "found", "show"}, {"wrong", "elsewhere", "echo", "failing", "turned"}
+SUCCESSFUL, FAILED = {"file", "xcom", "found", "show"}, {"wrong", "elsewhere", "echo", "failing", "turned", "damaged"}
 
 
 def echo(status):
@@ -112,6 +125,9 @@ def home(standalone):
         for name, place in places.items():
             connection = {"conn_type": "secoda", "password": KEY, "host": place.url}
             standalone.add_connection(f"key_{name}", SimpleNamespace(connection_json=json.dumps(connection)))
+        for name, password in (("signing", PEM), ("damaged", PEM.replace("-----END", "-----"))):
+            connection = {"conn_type": "secoda_signing_key", "password": password}
+            standalone.add_connection(f"key_{name}", SimpleNamespace(connection_json=json.dumps(connection)))
         run_id = standalone.trigger("key_nowhere")
         for task in ("found", "turned"):
             standalone.wait_task("key_nowhere", run_id, task, "deferred")
@@ -132,13 +148,14 @@ def fernet_key(standalone):
 
 
 @pytest.mark.parametrize("spelling", Search(KEY).spellings)
-def test_the_search_finds_the_key(spelling):
-    """Each encoding of the key, and each part of eight characters, is found; the other tests depend on it."""
-    search = Search(KEY)
+@pytest.mark.parametrize("secret", [KEY, PRIVATE_KEY], ids=["API key", "private key"])
+def test_the_search_finds_the_key(spelling, secret):
+    """Each encoding of a key, and each part of eight characters, is found; the other tests depend on it."""
+    search = Search(secret)
     text, size = search.spellings[spelling]
     for at in range(len(text) - size + 1):
         assert spelling in search.find(b"before " + text[at : at + size] + b" after"), at
-    assert Search(KEY).find(b"before" + os.urandom(1 << 16) + b"Bearer *** after") == []
+    assert Search(secret).find(b"before" + os.urandom(1 << 16) + b"Bearer *** after") == []
 
 
 def test_the_runs_end_as_expected(standalone, home):
@@ -146,17 +163,18 @@ def test_the_runs_end_as_expected(standalone, home):
     states = {task: standalone.task("key_nowhere", home.run_id, task)["state"] for task in SUCCESSFUL | FAILED}
     assert states == dict.fromkeys(SUCCESSFUL, "success") | dict.fromkeys(FAILED, "failed")
     logs = "".join(standalone.log("key_nowhere", home.run_id, task) for task in FAILED)
-    for said in ("Secoda answered 401", "redirected", "Secoda answered 400", "Secoda answered 500"):
+    for said in ("Secoda answered 401", "redirected", "Secoda answered 400", "Secoda answered 500", "is not PEM"):
         assert said in logs
     console = standalone._processes.log_file("dags_test").read_text()
     for text in (logs, console):
         assert "debug" in text.lower()
     assert "Secoda answered 400" in console
     assert [path for path in (home.path / "out").iterdir() if path.name.endswith(".jsonl.gz")]
+    assert list((home.path / "out" / "_manifests").glob("*.sig"))
 
 
 def test_the_key_is_in_no_file_and_no_log(standalone, home):
-    """No log of any component, no file and no output of `dags test` contains the key of any connection."""
+    """No log of any component, no file and no output of `dags test` contains a key of any connection."""
     read = dict(contents(home.path))
     console = read["dags_test.log"].splitlines()
     read["dags_test.log"] = b"\n".join(line for line in console if AIRFLOWS_OWN not in line)
@@ -171,20 +189,22 @@ def test_the_key_is_in_no_file_and_no_log(standalone, home):
     ):
         assert needed in names
     assert any(home.run_id.encode() in data for data in read.values())
-    for secret in (KEY, standalone.sandbox.api_key):
+    for secret in (KEY, standalone.sandbox.api_key, PRIVATE_KEY):
         search = Search(secret)
         assert {name: found for name, data in read.items() if (found := search.find(data))} == {}
 
 
 def test_the_key_is_in_no_cell_of_the_database(standalone, home):
-    """No table contains the key, even after decryption, except the password of a connection, which is encrypted."""
+    """No table contains a key, even after decryption, except the password of a connection, which is encrypted."""
     end = list(cells(home.path / "airflow.db", fernet_key(standalone)))
     tables = {name.split(".")[0] for name, _ in end}
     assert {"xcom", "rendered_task_instance_fields", "task_instance", "dag_run", "log", "connection"} <= tables
     assert any(name.startswith("trigger.") and b"key_turned" in data for name, data in home.deferred)
     where = "connection.password, decrypted"
-    assert [data for name, data in end if name == where].count(KEY.encode()) == 6
-    for secret in (KEY, standalone.sandbox.api_key):
+    passwords = [data for name, data in end if name == where]
+    assert passwords.count(KEY.encode()) == 6
+    assert passwords.count(PEM.encode()) == 1
+    for secret in (KEY, standalone.sandbox.api_key, PRIVATE_KEY):
         search = Search(secret)
         for found in (home.deferred, end):
             assert {name: how for name, data in found if name != where and (how := search.find(data))} == {}
