@@ -1,13 +1,15 @@
 """What a person can do who may write everything in a signed store, but has no key: each manipulation by its name.
 
 ``ATTACKS`` has for each the function that does it, and the kind of finding that it must lead to. The store has five
-days in each format. In the names, "forged" means that file and manifest were written again, and fit together.
+days in each format, and two supplements of the second day. In the names, "forged" means that file and manifest were
+written again, and fit together.
 """
 
 from __future__ import annotations
 
 import base64
 import gzip
+import hashlib
 import json
 import shutil
 from dataclasses import dataclass
@@ -51,6 +53,19 @@ def build(root: Path, workspace: Workspace, days: int) -> None:
 def build_small(root: Path) -> None:
     """Write the store that is attacked."""
     build(root, Workspace.generate(seed=7, logs=60, days=DAYS, until=UNTIL), DAYS)
+    for number in (1, 2):
+        late, before = Store(root, number=2, late=number), Store(root, number=2, late=number - 1)
+        write_signed(late.file, late.start, late_logs(late), supplement=follows(before, number))
+
+
+def late_logs(store: Store) -> list[bytes]:
+    return [log(f"late {store.late} {number}", store.start + DAY / 2) for number in (1, 2)]
+
+
+def follows(before: Store, number: int) -> dict:
+    """Return the member of the manifest of a supplement that names the manifest before it."""
+    digest = hashlib.sha256(before.manifest.read_bytes()).hexdigest()
+    return {"number": number, "of": Store(before.root, number=2).file.name, "previous_manifest_sha256": digest}
 
 
 @dataclass(frozen=True)
@@ -58,11 +73,13 @@ class Store:
     """A copy of the store, for one attack.
 
     :ivar number: of the day that is attacked, from 1
+    :ivar late: number of the supplement; 0 for the first file of the day
     """
 
     root: Path
     suffix: str = "jsonl"
     number: int = 3
+    late: int = 0
 
     @property
     def start(self) -> datetime:
@@ -70,7 +87,8 @@ class Store:
 
     @property
     def file(self) -> Path:
-        return self.root / self.suffix / f"{self.start:%Y-%m-%d}.{self.suffix}"
+        late = f".late-{self.late}" if self.late else ""
+        return self.root / self.suffix / f"{self.start:%Y-%m-%d}{late}.{self.suffix}"
 
     @property
     def manifest(self) -> Path:
@@ -84,8 +102,12 @@ class Store:
     def three(self) -> tuple[Path, Path, Path]:
         return self.file, self.manifest, self.signature
 
-    def of(self, suffix: str = "jsonl", number: int = 3) -> Store:
-        return Store(self.root, suffix, number)
+    def of(self, number: int = 3, late: int = 0) -> Store:
+        return Store(self.root, self.suffix, number, late)
+
+    def supplement(self, late: int) -> Store:
+        """Return a supplement of the second day; 0: the first file of that day."""
+        return self.of(number=2, late=late)
 
     @property
     def records(self) -> list[bytes]:
@@ -130,10 +152,18 @@ class Attack(NamedTuple):
     """A manipulation.
 
     :ivar found: the kind of finding that it must lead to
+    :ivar suffix: the format of the files that are attacked; the others are left out
     """
 
     found: str
     do: Callable[[Store], object]
+    suffix: str = "jsonl"
+
+    def on_copy(self, small: Path, root: Path) -> Path:
+        """Attack a copy of the small store; return its folder."""
+        shutil.copytree(small / self.suffix, root / self.suffix)
+        self.do(Store(root, self.suffix))
+        return root
 
 
 def altered(records: list[bytes], number: int = 1) -> list[bytes]:
@@ -142,9 +172,9 @@ def altered(records: list[bytes], number: int = 1) -> list[bytes]:
     return [*records[:number], json.dumps(changed).encode(), *records[number + 1 :]]
 
 
-def swap(store: Store, what: int) -> None:
+def swap(store: Store, what: int, other: Store | None = None) -> None:
     """Exchange two days: the files, or also their manifests and signatures."""
-    for first, second in list(zip(store.three, store.of(number=4).three, strict=True))[:what]:
+    for first, second in list(zip(store.three, (other or store.of(number=4)).three, strict=True))[:what]:
         held = first.read_bytes()
         first.write_bytes(second.read_bytes())
         second.write_bytes(held)
@@ -163,6 +193,18 @@ def link(path: Path, to: Path) -> None:
 def extra_file(store: Store, signer=None) -> None:
     """Add a second file for a day, without a signature or with that of another key."""
     write_signed(store.file.with_name("more.jsonl"), store.start, [log("forged", store.start)], signer)
+
+
+def copy_supplement(store: Store, to: Store) -> None:
+    """Write a supplement, with its manifest and signature, as another one."""
+    for path, target in zip(store.three, to.three, strict=True):
+        shutil.copy(path, target)
+
+
+def older_first_file(store: Store) -> None:
+    """Put the first file of the second day back as it was before, validly signed: without its last log."""
+    first = store.supplement(0)
+    write_signed(first.file, first.start, first.records[:-1])
 
 
 def copy_three(store: Store, to: Path) -> None:
@@ -234,27 +276,24 @@ ATTACKS: dict[str, Attack] = {
     "file with the line breaks of Windows": Attack(
         "reencoded", lambda s: s.file.write_bytes(s.file.read_bytes().replace(b"\n", b"\r\n"))
     ),
-    "gzip altered": Attack("altered", lambda s: (z := s.of("jsonl.gz")).set_lines(altered(z.records))),
-    "gzip packed again": Attack("reencoded", lambda s: (z := s.of("jsonl.gz")).set_lines(z.records)),
+    "gzip altered": Attack("altered", lambda s: s.set_lines(altered(s.records)), "jsonl.gz"),
+    "gzip packed again": Attack("reencoded", lambda s: s.set_lines(s.records), "jsonl.gz"),
     "gzip with a second part": Attack(
         "added",
-        lambda s: (z := s.of("jsonl.gz")).file.write_bytes(
-            z.file.read_bytes() + gzip.compress(log("forged", s.start + DAY / 2) + b"\n")
-        ),
+        lambda s: s.file.write_bytes(s.file.read_bytes() + gzip.compress(log("forged", s.start + DAY / 2) + b"\n")),
+        "jsonl.gz",
     ),
     "gzip with bytes after its end": Attack(
-        "damaged", lambda s: (z := s.of("jsonl.gz")).file.write_bytes(z.file.read_bytes() + b"more")
+        "damaged", lambda s: s.file.write_bytes(s.file.read_bytes() + b"more"), "jsonl.gz"
     ),
-    "gzip truncated": Attack("damaged", lambda s: (z := s.of("jsonl.gz")).file.write_bytes(z.file.read_bytes()[:-20])),
-    "typed column altered": Attack("column_mismatch", lambda s: edit_column(s.of("parquet"), raw=False)),
-    "typed column and log altered": Attack("altered", lambda s: edit_column(s.of("parquet"), raw=True)),
-    "parquet truncated": Attack(
-        "damaged", lambda s: (p := s.of("parquet")).file.write_bytes(p.file.read_bytes()[:-100])
-    ),
+    "gzip truncated": Attack("damaged", lambda s: s.file.write_bytes(s.file.read_bytes()[:-20]), "jsonl.gz"),
+    "typed column altered": Attack("column_mismatch", lambda s: edit_column(s, raw=False), "parquet"),
+    "typed column and log altered": Attack("altered", lambda s: edit_column(s, raw=True), "parquet"),
+    "parquet truncated": Attack("damaged", lambda s: s.file.write_bytes(s.file.read_bytes()[:-100]), "parquet"),
     # --- file and manifest
     "record altered, forged": Attack("bad_signature", edit_record_and_digest),
-    "record altered, forged, in gzip": Attack("bad_signature", lambda s: edit_record_and_digest(s.of("jsonl.gz"))),
-    "record altered, forged, in Parquet": Attack("bad_signature", lambda s: edit_record_and_digest(s.of("parquet"))),
+    "record altered, forged, in gzip": Attack("bad_signature", edit_record_and_digest, "jsonl.gz"),
+    "record altered, forged, in Parquet": Attack("bad_signature", edit_record_and_digest, "parquet"),
     "record added, forged": Attack("bad_signature", lambda s: s.forge([*s.records, log("f", s.start + DAY / 2)])),
     "record removed, forged": Attack("bad_signature", lambda s: s.forge(s.records[1:])),
     "day emptied, forged": Attack("bad_signature", lambda s: s.forge([])),
@@ -349,6 +388,23 @@ ATTACKS: dict[str, Attack] = {
     ),
     "file added without a signature": Attack("unsigned", extra_file),
     "file added, signed with another key": Attack("unknown_key", lambda s: extra_file(s, STRANGER)),
+    # --- supplements
+    "supplement altered": Attack("altered", lambda s: (x := s.supplement(1)).set_lines(altered(x.records))),
+    "supplement altered, forged": Attack("bad_signature", lambda s: edit_record_and_digest(s.supplement(2))),
+    "supplement without a signature": Attack("unsigned", lambda s: remove(s.supplement(2).signature)),
+    "supplement removed from the middle": Attack("predecessor_missing", lambda s: remove(*s.supplement(1).three)),
+    "supplement replayed as the next one": Attack(
+        "wrong_manifest", lambda s: copy_supplement(s.supplement(2), s.supplement(3))
+    ),
+    "supplement of another day": Attack("wrong_manifest", lambda s: copy_supplement(s.supplement(1), s.of(late=1))),
+    "supplements swapped with manifests and signatures": Attack(
+        "wrong_manifest", lambda s: swap(s.supplement(1), 3, s.supplement(2))
+    ),
+    "supplement follows another manifest": Attack(
+        "bad_signature", lambda s: s.supplement(2).edit(b'_sha256": "', b'_sha256": "0')
+    ),
+    "first file removed, supplements left": Attack("gap", lambda s: remove(*s.supplement(0).three)),
+    "file with supplements replaced by an older one": Attack("predecessor_changed", older_first_file),
     "window edited to be outside of the span": Attack(
         "gap", lambda s: s.manifest.write_bytes(s.manifest.read_bytes().replace(b': "2026-02-2', b': "2025-02-2'))
     ),

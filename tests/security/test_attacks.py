@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 
@@ -16,7 +15,7 @@ from airflow_provider_secoda.verify import verify
 from tests.helpers.figures import record
 from tests.helpers.mutation import mutated
 from tests.security import verifier_mutants
-from tests.security.attacks import ATTACKS, DAY, DAYS, FORMATS, PUBLIC_KEYS, UNTIL, Store, build, build_small
+from tests.security.attacks import ATTACKS, DAY, DAYS, FORMATS, PUBLIC_KEYS, UNTIL, build, build_small
 
 #: Which mutants a normal run applies: those of signatures and of the layout of manifests.
 EVERY_MUTANT = os.environ.get("VERIFIER_MUTANTS") == "all"
@@ -55,9 +54,7 @@ def test_an_untouched_store_has_no_findings(tmp_path, monkeypatch):
 def test_an_attack_is_found(small, tmp_path, name):
     """The manipulation leads to a finding of its kind, whose text has no character that a terminal obeys."""
     pytest.importorskip("pyarrow")
-    shutil.copytree(small, tmp_path / "store")
-    ATTACKS[name].do(Store(tmp_path / "store"))
-    result, kinds, found = check(tmp_path / "store", DAYS)
+    result, kinds, found = check(ATTACKS[name].on_copy(small, tmp_path / "store"), DAYS)
     assert ATTACKS[name].found in kinds, kinds
     assert result.exit_code == 1
     assert all(each.text.isprintable() for each in found)
@@ -66,7 +63,7 @@ def test_an_attack_is_found(small, tmp_path, name):
 def test_the_attacks_are_many(small):
     """There are as many attacks as the documents say, and the store that they begin with has no findings."""
     pytest.importorskip("pyarrow")
-    assert len(ATTACKS) >= 75
+    assert len(ATTACKS) >= 90
     assert check(small, DAYS)[1] == set()
     record("attacks", attacks=len(ATTACKS))
 

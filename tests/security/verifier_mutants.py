@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import importlib
 import json
-import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -47,9 +46,7 @@ def main(names: list[str]) -> None:
         attacks.build_small(small)
         for number, mutant in enumerate(mutant for mutant in read() if not names or mutant.name in names):
             (name,) = mutant.caught_by
-            store = Path(directory, str(number))
-            shutil.copytree(small, store)
-            attacks.ATTACKS[name].do(attacks.Store(store))
+            store = attacks.ATTACKS[name].on_copy(small, Path(directory, str(number)))
             line: dict[str, object] = {"mutant": mutant.name}
             try:
                 line["caught"] = is_caught(mutant, name, store)
