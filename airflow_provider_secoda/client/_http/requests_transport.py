@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from airflow_provider_secoda.client._api.flow import Request, Response
     from airflow_provider_secoda.client._http.exchange import Outcome
 
-_CHUNK = 1 << 16
+#: Most pages come in one piece.
+_CHUNK = 1 << 18
 #: Bytes that headers may have in addition to the body; `http.client` accepts 100 lines of 64 KiB.
 _HEADERS = 8 << 20
 _TIMEOUTS = (ReadTimeoutError,)
