@@ -195,6 +195,7 @@ def test_late_logs_are_added(workspace, tmp_path):
     assert (summary["status"], summary["counts"]) == ("ok", {"supplemented": 1})
     assert summary["supplements"] == [f"{store}/{DAYS[1]:%Y-%m-%d}.late-1.jsonl"]
     assert [json.loads(line)["id"] for line in Path(*summary["supplements"]).read_bytes().splitlines()] == [late["id"]]
+    assert verify(store, **supplement)["counts"] == {}
 
 
 def test_a_log_that_was_removed_is_not_late(workspace, tmp_path):
