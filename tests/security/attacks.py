@@ -1,6 +1,7 @@
 """What a person can do who may write everything in a signed store, but has no key: each manipulation by its name.
 
-``ATTACKS`` has for each the function that does it, and the kind of finding that it must lead to. The store has five
+``ATTACKS`` has for each the function that does it, and the kind of finding that it must lead to; ``CHAIN_ATTACKS`` has
+those that are found by comparing the store with reports. The store has five
 days in each format, and two supplements of the second day. In the names, "forged" means that file and manifest were
 written again, and fit together.
 """
@@ -19,6 +20,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from airflow_provider_secoda.sandbox import Workspace
 from airflow_provider_secoda.signing import PrivateKeySigner, generate_key, key_id
+from airflow_provider_secoda.verify import verify
+from airflow_provider_secoda.verify._reports.write import write_report
 from tests.verify.output_files import SOURCE, log, write
 
 if TYPE_CHECKING:
@@ -41,18 +44,18 @@ def write_signed(path: Path, start: datetime, records: list[bytes], signer=SIGNE
     return write(path, start, start + DAY, records, signer=signer, **{"read": READ, "run": RUN} | more)
 
 
-def build(root: Path, workspace: Workspace, days: int) -> None:
+def build(root: Path, workspace: Workspace, days: int, formats: tuple[str, ...] = FORMATS) -> None:
     """Write a signed store: a folder for each format, and a file in it for each day."""
     for number in range(days, 0, -1):
         start = UNTIL - number * DAY
         records = workspace.window(start, start + DAY)
-        for suffix in FORMATS:
+        for suffix in formats:
             write_signed(root / suffix / f"{start:%Y-%m-%d}.{suffix}", start, records)
 
 
-def build_small(root: Path) -> None:
+def build_small(root: Path, formats: tuple[str, ...] = FORMATS) -> None:
     """Write the store that is attacked."""
-    build(root, Workspace.generate(seed=7, logs=60, days=DAYS, until=UNTIL), DAYS)
+    build(root, Workspace.generate(seed=7, logs=60, days=DAYS, until=UNTIL), DAYS, formats)
     for number in (1, 2):
         late, before = Store(root, number=2, late=number), Store(root, number=2, late=number - 1)
         write_signed(late.file, late.start, late_logs(late), supplement=follows(before, number))
@@ -408,4 +411,83 @@ ATTACKS: dict[str, Attack] = {
     "window edited to be outside of the span": Attack(
         "gap", lambda s: s.manifest.write_bytes(s.manifest.read_bytes().replace(b': "2026-02-2', b': "2025-02-2'))
     ),
+}
+
+
+# --- what only a chain of reports shows ------------------------------------------------------------------------------
+
+REPORTS = 3
+
+
+def build_chain(root: Path, *, written_again_after: int = 0) -> None:
+    """Write a store and three signed reports.
+
+    :param written_again_after: how many reports there are when the third day is written again, with a late log
+    """
+    build_small(root, ("jsonl",))
+    store = Store(root)
+    for number in range(REPORTS + 1):
+        if number > 0:
+            result = verify([str(root / "jsonl")], public_keys=PUBLIC_KEYS)
+            write_report(result, str(report(root, number).with_suffix(".html")), command="", signer=SIGNER)
+        if number == written_again_after:
+            copy_three(store, root / "old")
+            write_signed(store.file, store.start, [*store.records, log("late", store.start + DAY / 2)])
+
+
+def report(root: Path, number: int = REPORTS) -> Path:
+    """Return the path of the JSON file of a report."""
+    return root / "reports" / f"report-{number}.json"
+
+
+def report_files(root: Path, number: int) -> tuple[Path, Path, Path]:
+    path = report(root, number)
+    return path, path.with_suffix(".html"), path.with_suffix(".json.sig")
+
+
+def edit_report(root: Path, number: int, **members) -> None:
+    path = report(root, number)
+    path.write_bytes(json.dumps(json.loads(path.read_bytes()) | members).encode())
+
+
+def roll_back(store: Store) -> None:
+    """Put the third day back as it was before it was written again, with its manifest and its valid signature."""
+    for path in store.three:
+        shutil.copy(store.root / "old" / path.relative_to(store.file.parent), path)
+
+
+def forge_report(store: Store, signer=None) -> None:
+    """Remove a day, and write the last report again without it; the earlier reports are as they were."""
+    remove(*store.of(number=DAYS).three, *report_files(store.root, REPORTS))
+    result = verify([str(store.root / "jsonl")])
+    write_report(result, str(report(store.root).with_suffix(".html")), command="", signer=signer)
+
+
+def replay_report(store: Store) -> None:
+    """Write the first report, with its valid signature, under the name of the last one."""
+    for old, new in zip(report_files(store.root, 1), report_files(store.root, REPORTS), strict=True):
+        shutil.copy(old, new)
+
+
+CHAIN_ATTACKS: dict[str, Attack] = {
+    "day rolled back to an older, validly signed state": Attack("replaced", roll_back),
+    "day replaced, signed with another key": Attack("replaced", lambda s: s.forge(altered(s.records), STRANGER)),
+    "first day removed": Attack("file_removed", lambda s: remove(*s.of(number=1).three)),
+    "last day removed": Attack("file_removed", lambda s: remove(*s.of(number=DAYS).three)),
+    "manifest of a day removed": Attack("file_removed", lambda s: remove(s.manifest)),
+    "last supplement removed": Attack("file_removed", lambda s: remove(*s.supplement(2).three)),
+    "all days removed": Attack("file_removed", lambda s: shutil.rmtree(s.root / "jsonl")),
+    "report removed from the middle": Attack("report_missing", lambda s: remove(*report_files(s.root, 2))),
+    "first report removed": Attack("report_missing", lambda s: remove(*report_files(s.root, 1))),
+    "report altered": Attack("report_altered", lambda s: edit_report(s.root, 2, errors=["none"])),
+    "last report altered": Attack("bad_signature", lambda s: edit_report(s.root, REPORTS, covers=[])),
+    "chain cut": Attack("report_invalid", lambda s: edit_report(s.root, REPORTS, previous=None)),
+    "signature of the last report removed": Attack("unsigned", lambda s: remove(report_files(s.root, REPORTS)[2])),
+    "HTML page of a report altered": Attack(
+        "report_altered", lambda s: report_files(s.root, 2)[1].write_text("<p>No findings.</p>")
+    ),
+    "HTML page of a report removed": Attack("report_altered", lambda s: remove(report_files(s.root, 2)[1])),
+    "last report forged": Attack("unsigned", forge_report),
+    "last report forged, signed with another key": Attack("unknown_key", lambda s: forge_report(s, STRANGER)),
+    "first report replayed as the last": Attack("forked", replay_report),
 }

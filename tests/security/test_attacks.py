@@ -4,18 +4,34 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 
 import pytest
 
 from airflow_provider_secoda.sandbox import Workspace
-from airflow_provider_secoda.signing import key_id
+from airflow_provider_secoda.signing import key_id, load_public_keys
 from airflow_provider_secoda.verify import verify
+from airflow_provider_secoda.verify._reports.chain import check_chain
 from tests.helpers.figures import record
 from tests.helpers.mutation import mutated
 from tests.security import verifier_mutants
-from tests.security.attacks import ATTACKS, DAY, DAYS, FORMATS, PUBLIC_KEYS, UNTIL, build, build_small
+from tests.security.attacks import (
+    ATTACKS,
+    CHAIN_ATTACKS,
+    DAY,
+    DAYS,
+    FORMATS,
+    PUBLIC_KEYS,
+    UNTIL,
+    Store,
+    build,
+    build_chain,
+    build_small,
+    report,
+    roll_back,
+)
 
 #: Which mutants a normal run applies: those of signatures and of the layout of manifests.
 EVERY_MUTANT = os.environ.get("VERIFIER_MUTANTS") == "all"
@@ -60,12 +76,54 @@ def test_an_attack_is_found(small, tmp_path, name):
     assert all(each.text.isprintable() for each in found)
 
 
+@pytest.fixture(scope="module")
+def chained(tmp_path_factory):
+    """Return the folder of a store with three reports."""
+    root = tmp_path_factory.mktemp("chained") / "store"
+    build_chain(root)
+    return root
+
+
+def check_reports(root):
+    """Check the last report and all before it as an auditor does; return the kinds of findings."""
+    keys = load_public_keys(PUBLIC_KEYS)
+    result = check_chain(str(report(root)), [str(root / "jsonl")], public_keys=keys)
+    findings = [result.findings, *(each.findings for each in result.reports)]
+    return result, {each.kind for one in findings for each in one.listed}
+
+
+@pytest.mark.parametrize("name", CHAIN_ATTACKS)
+def test_an_attack_is_found_by_the_reports(chained, tmp_path, name):
+    """What leaves a consistent store behind, or is done to the reports, leads to a finding of the chain."""
+    root = tmp_path / "store"
+    for folder in ("jsonl", "reports", "old"):
+        shutil.copytree(chained / folder, root / folder)
+    CHAIN_ATTACKS[name].do(Store(root))
+    result, kinds = check_reports(root)
+    assert CHAIN_ATTACKS[name].found in kinds, kinds
+    assert result.exit_code == 1
+
+
+def test_a_state_that_an_earlier_report_covers_is_found(tmp_path):
+    """A day that was written again between two reports is a finding; put back as it was before, another one."""
+    build_chain(tmp_path, written_again_after=1)
+    assert check_reports(tmp_path)[1] == {"replaced"}
+    roll_back(Store(tmp_path))
+    assert "rolled_back" in check_reports(tmp_path)[1]
+
+
+def test_an_untouched_chain_has_no_findings(chained):
+    """The reports, and the store that they cover, have no finding: the attacks begin with it."""
+    result, kinds = check_reports(chained)
+    assert (result.exit_code, kinds, len(result.reports)) == (0, set(), 3)
+
+
 def test_the_attacks_are_many(small):
     """There are as many attacks as the documents say, and the store that they begin with has no findings."""
     pytest.importorskip("pyarrow")
     assert len(ATTACKS) >= 90
     assert check(small, DAYS)[1] == set()
-    record("attacks", attacks=len(ATTACKS))
+    record("attacks", attacks=len(ATTACKS) + len(CHAIN_ATTACKS))
 
 
 def test_every_mutant_is_caught():
