@@ -64,7 +64,7 @@ _array_or_null = msgspec.json.Decoder(list[msgspec.Raw] | None).decode
 def _instants_or_null(values: list[Any], path: str, untyped: Untyped) -> list[int | None]:
     try:
         return [*decode_instants(values)]
-    except (TypeError, ValueError):  # nearly never; a missing object is None
+    except (TypeError, ValueError):  # rare: None is a missing object
         return [_instant_or_null(value, path, untyped) for value in values]
 
 
