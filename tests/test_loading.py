@@ -12,6 +12,7 @@ from types import SimpleNamespace
 import pytest
 
 from airflow_provider_secoda._storage.manifest import manifest_path
+from airflow_provider_secoda._storage.window_files import window_file
 from airflow_provider_secoda._storage.write import write_atomically
 from airflow_provider_secoda.sandbox import Workspace
 from tests.helpers import s3_server
@@ -44,7 +45,9 @@ def truth(airflow, monkeypatch):
     for number, logs in enumerate(days, 1):
         for suffix in ("parquet", "jsonl.gz"):
             url = f"s3://my_aws@my-bucket/secoda/audit_logs/2026-03-0{number}.{suffix}"
-            write_atomically(logs, url, manifest=lambda written: [b"{}" if written else b""])
+            late = 0 if number == 1 else 3  # in a supplement
+            for path, part in ((url, logs[late:]), *([(window_file(url, 1), logs[:late])] if late else [])):
+                write_atomically(part, path, manifest=lambda written: [b"{}" if written else b""])
     return days
 
 
@@ -60,7 +63,7 @@ def test_the_pandas_block(truth):
 
 
 def test_the_duckdb_block(truth):
-    """The code with DuckDB reads all logs of all days, and no manifest."""
+    """The code with DuckDB reads all logs of all days, also those of supplements, and no manifest."""
     duckdb = pytest.importorskip("duckdb")
     with suppress(duckdb.Error):  # another test may have registered it in this process
         duckdb.unregister_filesystem("s3")
@@ -216,6 +219,7 @@ def test_patterns_do_not_match_manifests():
     (pattern,) = re.findall(r'`pattern="(.*?)"`', TEXT)
     name = "secoda/audit_logs/2026-03-01.jsonl.gz"
     assert re.fullmatch(pattern, name)
+    assert re.fullmatch(pattern, window_file(name, 1))
     assert not re.fullmatch(pattern, manifest_path(name))
 
 

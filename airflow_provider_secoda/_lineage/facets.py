@@ -99,6 +99,8 @@ def parameters(query: Mapping[str, Any]) -> ExecutionParameters:
 def output_file(summary: Mapping[str, Any]) -> OutputDataset:
     """Return the file that the operator wrote as an output, from the operator's summary."""
     namespace, name = file_names(summary["path"])
+    # A supplement has the late logs only.
+    count = summary["late_logs"] if len(summary.get("paths", ())) > 1 else summary["count"]
     return OutputDataset(
         namespace,
         name,
@@ -107,9 +109,7 @@ def output_file(summary: Mapping[str, Any]) -> OutputDataset:
             "version": DatasetVersionDatasetFacet(f"sha256:{summary['sha256']}"),
         },
         outputFacets={
-            "outputStatistics": OutputStatisticsOutputDatasetFacet(
-                rowCount=summary["count"], size=summary["bytes"], fileCount=1
-            )
+            "outputStatistics": OutputStatisticsOutputDatasetFacet(rowCount=count, size=summary["bytes"], fileCount=1)
         },
     )
 

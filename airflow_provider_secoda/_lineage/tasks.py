@@ -67,7 +67,7 @@ def lineage_on_complete(
 
     return OperatorLineage(
         inputs=[audit_logs(settings, query, summary)],
-        outputs=[output_file(summary)] if summary is not None and "path" in summary else [],
+        outputs=[output_file(summary)] if summary is not None and _wrote_file(summary) else [],
         run_facets={"executionParameters": parameters(query)},
     )
 
@@ -85,3 +85,8 @@ def lineage_of_verification(findings: Mapping[str, Iterable[str]]) -> OperatorLi
 
     paths = sorted(findings, key=lambda path: not findings[path])
     return OperatorLineage(inputs=[verified_file(path, findings[path]) for path in paths[:_MAX_FILES]])
+
+
+def _wrote_file(summary: Mapping[str, Any]) -> bool:
+    """Return whether the task wrote a file: not without ``output_path``, and not if a supplement would be empty."""
+    return "path" in summary and bool(summary.get("written", True))

@@ -187,6 +187,21 @@ def test_the_window_counts_as_written(sandbox, tmp_path):
     ]
 
 
+def test_lineage_of_a_supplement(sandbox, workspace, tmp_path):
+    """The output is the file that was written, with its rows; without a change there is none."""
+    pytest.importorskip("airflow.providers.openlineage")
+    found = []
+    for name in ("first", "second", None):
+        task = operator_for(tmp_path / "logs.jsonl")
+        task.execute({})
+        outputs = task.get_openlineage_facets_on_complete(None).outputs
+        found += [(each.name, each.outputFacets["outputStatistics"].rowCount) for each in outputs]
+        if name == "first":
+            late(workspace, name)
+    count = len(window_logs(workspace))
+    assert found == [(f"{tmp_path}/logs.jsonl", count - 1), (f"{tmp_path}/logs.late-1.jsonl", 1)]
+
+
 def test_names_of_supplements():
     """The number is before the complete suffix, and is read from the name again."""
     assert window_file("s3://c@b/2026.03.jsonl.gz", 12) == "s3://c@b/2026.03.late-12.jsonl.gz"

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_secoda._storage.manifest import ManifestBuilder, manifest_path
+from airflow_provider_secoda._storage.window_files import window_file
 from airflow_provider_secoda._storage.write import write_atomically
 from airflow_provider_secoda.operators._output_path import replace_placeholders
 from airflow_provider_secoda.sandbox import Workspace
@@ -28,9 +29,10 @@ PARTITIONS = {"2026-03-01": len(LOGS[0]), "2026-03-02": len(LOGS[1])}
 
 
 def fill(folder, pattern, suffix):
-    """Write two days with manifests, and what a task leaves that was killed before it renamed its file."""
-    for window, logs in zip(WINDOWS, LOGS, strict=True):
-        path = replace_placeholders(f"{folder}/{pattern}.{suffix}", window)
+    """Write two days with supplements, and what a task leaves that was killed before it renamed its file."""
+    parts = [(window, number, logs[number::2]) for window, logs in zip(WINDOWS, LOGS, strict=True) for number in (0, 1)]
+    for window, number, logs in parts:
+        path = window_file(replace_placeholders(f"{folder}/{pattern}.{suffix}", window), number)
         with ManifestBuilder(suffix) as builder:
             records = builder.watch((0, json.loads(raw)["id"], raw) for raw in logs)
             write_atomically(
