@@ -249,7 +249,7 @@ def main() -> None:
 
 
 def _print_processor_time(scale: Scale) -> None:
-    logs, runs = (50_000, 5) if scale is FULL else (2_000, 1)
+    logs, runs = (20_000, 5) if scale is FULL else (2_000, 1)
     print(f"\n## Processor time a log: {logs:,} logs, no latency\n")
     head = ["", "µs a log", "of the loop's: median (least-most) of the rounds"]
     print(common.table(head, processor_time(logs, runs)), flush=True)

@@ -1,5 +1,6 @@
 """A file at a path or URL is complete or not there, and the result describes it exactly."""
 
+import errno
 import gzip
 import hashlib
 import json
@@ -14,6 +15,7 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
 from airflow_provider_secoda._storage.spool import Spool
+from airflow_provider_secoda._storage.target import resolve_target
 from airflow_provider_secoda._storage.write import WrittenFile, write_atomically
 from tests.helpers.file_size_limit import file_size_limit
 
@@ -283,3 +285,23 @@ def test_a_new_file_does_not_replace_one_of_the_same_moment(tmp_path, monkeypatc
     path.unlink()
     write_atomically(RECORDS, str(path), check=lambda: False)
     assert path.read_bytes() == LINES
+
+
+@pytest.mark.parametrize("has_links", [True, False])
+def test_a_file_is_linked_on_one_file_system(tmp_path, monkeypatch, has_links):
+    """The temporary file gets a second name, or is copied; the old file and its other names keep their content."""
+
+    def no_link(*_):
+        raise OSError(errno.EXDEV, "another file system")
+
+    if not has_links:
+        monkeypatch.setattr(os, "link", no_link)
+    source, target, other = tmp_path / "new", tmp_path / "logs" / "x.jsonl", tmp_path / "other"
+    source.write_bytes(LINES)
+    target.parent.mkdir()
+    target.write_bytes(b"old")
+    other.hardlink_to(target) if has_links else other.write_bytes(b"old")
+    for _ in range(2):
+        resolve_target(str(target)).put(source)
+        assert (target.read_bytes(), other.read_bytes(), target.samefile(source)) == (LINES, b"old", has_links)
+        assert list(target.parent.iterdir()) == [target]
