@@ -9,9 +9,11 @@ import pytest
 from airflow_provider_secoda.client._audit_logs.listing import Listing
 from airflow_provider_secoda.client._audit_logs.output import WindowReport
 from airflow_provider_secoda.client._audit_logs.page_pairs import read_page_pair
+from airflow_provider_secoda.client._audit_logs.window import WindowQuery
 from airflow_provider_secoda.client._http.exchange import exchange
 from airflow_provider_secoda.client.filters import Filter, Sort
 from tests.simulation.play import play
+from tests.simulation.reading import SimulatedRead
 from tests.simulation.scenarios import exact, exact_or_refused, read, refused, spaced
 from tests.simulation.world import BEGIN, SECOND, Manners, World, row
 
@@ -196,6 +198,7 @@ def test_an_order_that_counts_logs_and_shows_none():
         *(612331642838, 612331658265, 612331662678, 1023216087303, 1023216105091, 1023216127917),
         *(1023216148151, 1023216160796, 1023216204593, 1023216223490, 1023216248548),
         *(448654829551, 448654874645, 448654895460, 448654954676, 448654973459, 285969285993),
+        *(514096696702, 141712059670),
     ],
 )
 def test_seeds_that_failed_once(seed):
@@ -270,6 +273,27 @@ def test_a_page_of_the_search_that_is_outdated():
             answer + 1: [lambda world: world.arrive(SECOND)],
         }
         exact(read(World(list(rows), Manners(page_size=3)), first, last, moves), "sorted")
+
+
+def test_an_answer_that_arrives_before_an_older_one():
+    """The ``count`` of an answer counts for all pages that were in flight with it, also for those that arrive later.
+
+    One log arrives and one is deleted. Only an answer that the server sent in between shows the larger ``count``, and
+    it arrives before a page that the server sent before it.
+    """
+    rows = [row(serial, BEGIN + (59**3 - (59 - serial) ** 3) * SECOND) for serial in range(60)]
+    first, last = rows[25].logged - 1, rows[29].logged + 1
+    for answer, place in product(range(4, 14), (26, 27, 28)):
+        world = World(list(rows), Manners(page_size=2))
+        moves = {answer: lambda world: world.arrive(SECOND), answer + 1: lambda world, place=place: world.delete(place)}
+        reading = SimulatedRead(world, WindowQuery(first, last, concurrency=8))
+        while not reading.done:
+            for index in reversed(range(len(reading.flight))):
+                if reading.flight[index][1] is None:
+                    moves.pop(world.requests, lambda _: None)(world)
+                    reading.serve(index)
+            reading.deliver(0)
+        exact(reading, "sorted")
 
 
 def test_a_listing_that_is_cut_to_its_newest_logs_in_both_orders():

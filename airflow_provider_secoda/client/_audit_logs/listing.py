@@ -81,8 +81,15 @@ class Listing:
         return replace(page, sequence=len(self.answers))
 
     def count_changed(self, pages: Iterable[Page]) -> bool:
-        """Return whether ``count`` changed in any answer since the oldest of these pages."""
-        return len({answer.total for answer in self.answers[_first(pages) :]}) > 1
+        """Return whether ``count`` differs in any answers that may be as new as the oldest of these pages, or newer."""
+        return len({answer.total for answer in self.answers[self._since(pages) :]}) > 1
+
+    def _since(self, pages: Iterable[Page]) -> int:
+        """Return how many answers had arrived when the oldest of these pages was requested.
+
+        Only those are certainly older. The others may show the listing after that page, even if they arrived before it.
+        """
+        return min(self.answers[page.sequence - 1].after for page in pages)
 
     def arrived_first(self, page: Page, others: Iterable[Page]) -> bool:
         """Return whether a page had arrived before each of the others was requested."""
@@ -98,13 +105,13 @@ class Listing:
         return grown < 0 if self.oldest_first else grown > 0
 
     def count_went_both_ways(self, pages: Iterable[Page]) -> bool:
-        """Return whether ``count`` grew and also fell in the answers since the oldest of these pages.
+        """Return whether ``count`` grew and also fell since the oldest of these pages was requested.
 
         Then logs were removed and others arrived, or replicas that disagree have answered. Answers that show other
         pages count, too: a page may be much older than the others, when the search has read it. Answers to requests
         that were in flight at the same time are in no known order, so two of them may show ``count`` in either order.
         """
-        first, lowest, highest = _first(pages), list[int](), list[int]()
+        first, lowest, highest = self._since(pages), list[int](), list[int]()
         grew = fell = False
         for total, after in self.answers[first:]:
             if after > first:
@@ -184,8 +191,3 @@ class Listing:
         if self.oldest_first:
             return [log for log in logs if first <= log.at < end]
         return [log for log in logs if first <= -log.at < end]
-
-
-def _first(pages: Iterable[Page]) -> int:
-    """Return the index of the answer that is the oldest of these pages."""
-    return min(page.sequence for page in pages) - 1

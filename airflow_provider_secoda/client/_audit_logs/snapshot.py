@@ -8,7 +8,7 @@ requested in parallel, fits together when
 2. no log is on two of the pages, unless :mod:`.ties` shows that the server does not keep the order of its tie, or lists
    it twice;
 3. the logs are in order from page to page, and every page except the last page of the listing is full;
-4. ``count`` is the same in all these responses, and in all others that arrived since the oldest of them.
+4. ``count`` is the same in all these responses, and in all others since the oldest was requested.
 
 In short: by (4) logs only move towards the last page, as others arrive and expire. When they do so between the reads of
 two consecutive pages, a log is on both, which (2) excludes; by (1) they did not between the reads of the first and of
