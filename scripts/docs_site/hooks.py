@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -100,6 +101,10 @@ def on_post_build(config: MkDocsConfig) -> None:
         path = site / source
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(reference(text) if "\n::: " in text else text, encoding="utf-8")
+    loaded = re.compile(r'<(?:script|img|link rel="(?:stylesheet|icon)")[^>]* (?:src|href)="(https?:[^"]+)')
+    foreign = {address for page in site.rglob("*.html") for address in loaded.findall(page.read_text("utf-8"))}
+    if foreign:
+        raise PluginError(f"pages load files from other hosts: {sorted(foreign)}")
     (site / "llms.txt").write_text(_overview(config), encoding="utf-8")
 
 
@@ -108,11 +113,19 @@ def _overview(config: MkDocsConfig) -> str:
     lines = [f"# {config.site_name}", "", f"> {config.site_description}", ""]
     for source in _in_order(config.nav or []):
         if isinstance(source, str) and source.endswith(".md"):
-            title = re.search(r"^# (.+)$", published[source], re.MULTILINE)
-            lines.append(f"- [{title[1] if title else source}]({config.site_url}{source})")
+            lines.append(_entry(f"{config.site_url}{source}", published[source]))
         else:
             lines += ["", f"## {source}", ""]
     return "\n".join(lines) + "\n"
+
+
+def _entry(address: str, page: str) -> str:
+    """Return a line of llms.txt: the title of a page, and its first sentence."""
+    title = re.search(r"^# (.+)$", page, re.MULTILINE)
+    first = re.search(r"\A# .+\n+((?![#|!<:-]|```|\d+\. ).+(?:\n.+)*)", page)
+    plain = re.sub(r"\[([^\]]+)\]\([^)]*\)|\s+", lambda found: found[1] or " ", first[1]) if first else ""
+    sentence = re.split(r"(?<=[.:]) ", plain.replace("**", ""))[0]
+    return f"- [{title[1] if title else address}]({address})" + (f": {sentence}" if sentence else "")
 
 
 def _in_order(entries: list[object]) -> list[str]:
@@ -121,7 +134,7 @@ def _in_order(entries: list[object]) -> list[str]:
     for entry in entries:
         if isinstance(entry, dict):
             for heading, inside in entry.items():
-                found += [heading, *_in_order(inside)]
+                found += [inside] if isinstance(inside, str) else [heading, *_in_order(inside)]
         else:
             found.append(str(entry))
     return found
