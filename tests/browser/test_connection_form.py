@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from airflow_provider_secoda.signing import PrivateKeySigner, generate_key, key_id
 from tests.browser.where import DIALOG, field
 
 NARROW = (584, 1400)  # its two parts are next to each other in a picture
@@ -102,3 +103,20 @@ def test_without_a_port(page, sandbox):
     page.save()
     said = page.test("no_port")
     assert "Bad Request" in said, "Airflow has fixed the bug: remove the port from the form"
+
+
+def test_a_private_key(page):
+    """A private key that is pasted into the form signs, although the field drops its line breaks, and is not shown."""
+    pem = generate_key("p256").decode()
+    page.begin_connection("audit_key", kind="Secoda signing key")
+    page.paste("Private key (PEM)", pem)
+    page.fill_in(Port="443")
+    shown = page.read("Private key (PEM)", "Port", within=DIALOG)
+    assert not {"Login", "Schema", "Host"} & set(shown.split())
+    assert page.find(field("Private key (PEM)")).get_attribute("type") == "password"
+    page.save()
+    said = page.test("audit_key")
+    assert SUCCESSFUL in said
+    assert key_id(PrivateKeySigner.from_pem(pem).public_key) in said
+    page.edit("audit_key")
+    assert not any(line in page.driver.page_source for line in pem.splitlines()[1:-1])

@@ -21,7 +21,9 @@ class AirflowPage(Page):
 
     # --- connections -----------------------------------------------------------------------------------------
 
-    def begin_connection(self, conn_id: str, sandbox: Sandbox | None = None, view: tuple[int, int] = FORM_VIEW) -> None:
+    def begin_connection(
+        self, conn_id: str, sandbox: Sandbox | None = None, view: tuple[int, int] = FORM_VIEW, kind: str = "Secoda"
+    ) -> None:
         """Open the form for a new connection of our type; fill in its id, and host and port of a sandbox.
 
         Without a port, Airflow 3.3.1 and 3.3.2 cannot test a saved connection (apache/airflow#73298).
@@ -29,7 +31,7 @@ class AirflowPage(Page):
         self.open("/connections", view)
         self.click(button("Add Connection"))
         self.write(field("Connection ID"), conn_id)
-        self.choose("Connection Type", "Secoda")
+        self.choose("Connection Type", kind)
         if sandbox is not None:
             host, _, port = sandbox.url.rpartition(":")
             self.fill_in(**{"Base_URL_(self-hosted_only)": host, "Port": port})
@@ -38,6 +40,11 @@ class AirflowPage(Page):
         """Fill in fields of the open form by label, with ``_`` for a space."""
         for label, text in fields.items():
             self.write(field(label.replace("_", " ")), text)
+
+    def paste(self, label: str, text: str) -> None:
+        """Insert text into a field of the open form as a paste does: a field of one line drops the line breaks."""
+        self.click(field(label))
+        self.driver.execute_cdp_cmd("Input.insertText", {"text": text})
 
     def choose(self, label: str, option: str) -> None:
         """Choose from a drop-down list of the open form."""
