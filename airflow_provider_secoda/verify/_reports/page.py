@@ -57,9 +57,13 @@ def _text(text: str, limit: int = _PATH_CHARACTERS) -> str:
     return escape_markup(escape(text, limit))
 
 
-def _time(instant: int) -> str:
-    text = format_instant(instant)
-    return f"<time>{text.removesuffix('T00:00:00Z')}</time>"
+def _times(*instants: int) -> list[str]:
+    """Return times as markup; if all are midnights, without the time of day."""
+    texts = [format_instant(instant) for instant in instants]
+    midnight = "T00:00:00Z"
+    if all(text.endswith(midnight) for text in texts):
+        texts = [text.removesuffix(midnight) for text in texts]
+    return [f"<time>{text}</time>" for text in texts]
 
 
 def _header(result: Result, context: Context) -> Iterator[str]:
@@ -69,9 +73,10 @@ def _header(result: Result, context: Context) -> Iterator[str]:
     yield f"<p>{_VERDICTS[result.status]} Files were checked against {against}, {_text(result.checked_at)}.</p>\n<ul>"
     yield "".join(f"<li><code>{_text(path)}</code></li>" for path in result.paths)
     yield "</ul>\n"
-    edges = [(name, edge) for name, edge in (("from", result.start), ("until", result.end)) if edge is not None]
+    edges = {name: edge for name, edge in (("from", result.start), ("until", result.end)) if edge is not None}
     if edges:
-        yield f"<p>Requested span: {' '.join(f'{name} {_time(edge)}' for name, edge in edges)}.</p>\n"
+        times = zip(edges, _times(*edges.values()), strict=True)
+        yield f"<p>Requested span: {' '.join(f'{name} {time}' for name, time in times)}.</p>\n"
     yield "</header>\n"
 
 
@@ -111,7 +116,7 @@ def _calendar(number: int, series: SeriesResult, result: Result) -> Iterator[str
         counts = series.findings.counts
         edges = [f"no {kind}" if not counts[kind] else plural(counts[kind], kind) for kind in ("gap", "overlap")]
         size = f"{plural(series.windows, 'window')}, {plural(series.records, 'record')}, {', '.join(edges)}"
-        span = f"From {_time(series.span.start)} until {_time(series.span.end)}"
+        span = "From {} until {}".format(*_times(series.span.start, series.span.end))
         yield f"<p>{span}: {size}. Each cell is one {unit}, UTC.</p>\n"
     yield f'<div class="calendar by-{unit}">\n'
     for block in blocks:
@@ -181,7 +186,7 @@ def _windows(result: Result) -> Iterator[str]:
     yield "<th>file</th><th>SHA-256 of the manifest</th></tr></thead>\n<tbody>\n"
     for file in shown:
         state = state_of(file)
-        edges = ("", "") if file.window is None else (_time(file.window.start), _time(file.window.end))
+        edges = ("", "") if file.window is None else _times(file.window.start, file.window.end)
         mark = f'<td class="cell {state.key}" title="{state.label}"><b>{state.sign}</b></td>'
         yield f"<tr>{mark}<td>{edges[0]}</td><td>{edges[1]}</td><td>{file.records:,}</td>"
         yield f"<td><code>{_text(file.path)}</code></td><td><code>{file.manifest_sha256 or ''}</code></td></tr>\n"
@@ -207,11 +212,14 @@ def _about(result: Result, context: Context) -> Iterator[str]:
     yield "".join(f"<dt>{name}</dt><dd>{value}</dd>\n" for name, value in rows)
     yield f"</dl>\n<h3>Repeat the check</h3>\n<pre><code>{_text(context.command, 100_000)}</code></pre>\n"
     yield "<h3>Check this report</h3>\n<p>The first command must print the <code>html.sha256</code> that is in "
-    yield f"<code>{_text(context.json_name)}</code>.</p>\n<pre><code>{_text(f'sha256sum {html}')}\n"
+    yield f"<code>{_text(context.json_name)}</code>. The last one checks this report and all before it.</p>\n"
+    commands = [f"sha256sum {html}"]
+    key = ""
     if context.signing_key is not None:
-        verify = f"openssl pkeyutl -verify -pubin -inkey key.pem -rawin -in {document} -sigfile {signature}"
-        yield f"{_text(verify)}\n"
-    yield "</code></pre></section>\n"
+        commands.append(f"openssl pkeyutl -verify -pubin -inkey key.pem -rawin -in {document} -sigfile {signature}")
+        key = " --public-key key.pem"
+    commands.append(f"python -m airflow_provider_secoda.verify --chain {document}{key}")
+    yield f"<pre><code>{'&#10;'.join(map(_text, commands))}</code></pre></section>\n"
 
 
 def _keys(context: Context) -> str:
