@@ -97,7 +97,7 @@ def create_asset(
     :param host: base URL or host, also as copied from a browser
     :param workspace: the workspace's name, if one host serves several
     :param resource_id: id of the resource; None for the audit logs
-    :param asset: other arguments of ``Asset``: ``name``, ``extra``, ``watchers`` (of ``Dataset`` in Airflow 2: ``extra``)
+    :param asset: other arguments of ``Asset``: ``extra``, and on Airflow 3 ``name`` and ``watchers``
     :raises ValueError: naming the argument to change
     """
     from airflow.providers.common.compat.sdk import Asset  # noqa: PLC0415 - Airflow reads this module at its start
