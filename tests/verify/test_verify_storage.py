@@ -7,12 +7,16 @@ import json
 
 import pytest
 
+from airflow_provider_secoda.signing import PrivateKeySigner, generate_key
 from airflow_provider_secoda.verify import verify
 from airflow_provider_secoda.verify._cli import main
 from airflow_provider_secoda.verify._reports.chain import check_chain
 from airflow_provider_secoda.verify._reports.write import write_report
 from tests.helpers import gcs_server, s3_server
 from tests.verify.output_files import DAY, START, found, log, manifest_of, write, write_days
+
+SIGNER = PrivateKeySigner.from_pem(generate_key())
+KEYS = [SIGNER.public_key.decode()]
 
 
 @pytest.fixture(scope="module", params=["s3", "gs"])
@@ -22,7 +26,7 @@ def bucket(airflow, request, tmp_path_factory):
         bucket = {"s3": s3_server, "gs": gcs_server}[request.param].connected(patch).bucket("evidence")
         for suffix in ("jsonl.gz", "parquet"):
             directory = tmp_path_factory.mktemp("days")
-            write_days(directory, suffix)
+            write_days(directory, suffix, signer=SIGNER)
             for file in directory.rglob(f"*.{suffix}*"):
                 bucket.write(f"secoda/{suffix}/{file.relative_to(directory)}", file.read_bytes())
         yield bucket
@@ -64,6 +68,18 @@ def test_a_file_that_was_written_since_is_found(bucket, tmp_path):
         assert len(verify([f"{bucket.url}/later"]).files) == (key != "x.jsonl")
         bucket.write(f"later/{key}", (path.parent / key).read_bytes())
     assert verify([f"{bucket.url}/later"]).exit_code == 0
+
+
+def test_signatures_in_a_store(bucket, tmp_path):
+    """Signatures are read from the store; one that was written since the last check is found."""
+    result = verify([f"{bucket.url}/secoda"], public_keys=KEYS)
+    assert (found(result), result.exit_code, result.other_files) == ([], 0, 0)
+    path = write(tmp_path / "x.jsonl", START, START + DAY, [], signer=SIGNER)
+    names = ["x.jsonl", "_manifests/_x.jsonl.manifest", "_manifests/_x.jsonl.manifest.sig"]
+    for number, key in enumerate(names):
+        bucket.write(f"signed/{key}", (tmp_path / key).read_bytes())
+        kinds = [kind for kind, *_ in found(verify([f"{bucket.url}/signed/{path.name}"], public_keys=KEYS))]
+        assert kinds == [["manifest_missing"], ["unsigned"], []][number]
 
 
 @pytest.mark.parametrize(
