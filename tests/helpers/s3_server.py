@@ -125,7 +125,8 @@ def serve() -> Server:
     def answer(environ: Any, start_response: Any) -> Any:
         return server.answer(application, environ, start_response)
 
-    listening = make_server("127.0.0.1", 0, answer, threaded=True, request_handler=moto.MotoRequestHandler)
+    handler = getattr(moto, "MotoRequestHandler", None)  # moto for Airflow 2.11 has none of its own
+    listening = make_server("127.0.0.1", 0, answer, threaded=True, request_handler=handler)
     threading.Thread(target=listening.serve_forever, daemon=True).start()
     server.url = f"http://127.0.0.1:{listening.server_port}"
     return server

@@ -57,12 +57,14 @@ class ObjectTarget:
         with naming("write", self.name):
             if replacing is None:
                 self._put(source)
-            elif self._is_s3:
-                self._put_if(source, lambda: self.version() != replacing, IfMatch=replacing)
-            elif self.version() == replacing:
-                self._put(source)
-            else:
+                return
+            # S3 checks it again in the request that writes; some stores with its protocol ignore the condition.
+            if self.version() != replacing:
                 raise FileExistsError(errno.EEXIST, "There is another object now", self.name)
+            if self._is_s3:
+                self._put_if(source, lambda: self.version() != replacing, IfMatch=replacing)
+            else:
+                self._put(source)
 
     def create(self, source: Path) -> None:
         with naming("write", self.name):
