@@ -481,7 +481,7 @@ CHAIN_ATTACKS: dict[str, Attack] = {
     "first report removed": Attack("report_missing", lambda s: remove(*report_files(s.root, 1))),
     "report altered": Attack("report_altered", lambda s: edit_report(s.root, 2, errors=["none"])),
     "last report altered": Attack("bad_signature", lambda s: edit_report(s.root, REPORTS, covers=[])),
-    "chain cut": Attack("report_invalid", lambda s: edit_report(s.root, REPORTS, previous=None)),
+    "report without the one before": Attack("report_invalid", lambda s: edit_report(s.root, REPORTS, previous=None)),
     "signature of the last report removed": Attack("unsigned", lambda s: remove(report_files(s.root, REPORTS)[2])),
     "HTML page of a report altered": Attack(
         "report_altered", lambda s: report_files(s.root, 2)[1].write_text("<p>No findings.</p>")
