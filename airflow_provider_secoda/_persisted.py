@@ -143,7 +143,7 @@ SUPPLEMENT = _names("number of previous_manifest_sha256")
 
 #: The output of ``python -m airflow_provider_secoda.verify --json``.
 REPORT = _names("""
-    against_source checked_at end errors exit_code files[].bytes files[].compared_with_source files[].counts
+    against_source changes checked_at end errors exit_code files[].bytes files[].compared_with_source files[].counts
     files[].error files[].findings[].created_at files[].findings[].id files[].findings[].kind
     files[].findings[].other_path files[].findings[].position files[].findings[].text files[].findings[].timestamp
     files[].format files[].manifest.count files[].manifest.file_sha256 files[].manifest.sha256 files[].path
@@ -159,9 +159,9 @@ REPORT = _names("""
 #: What the JSON file of a report has in addition. Its version is also in the file.
 REPORT_FILE = _names(
     """
-    command covers[].end covers[].manifest_sha256 covers[].path covers[].start covers[].store html.name html.sha256
-    previous.name previous.sequence previous.sha256 report_version sequence signing_key stores
-    versions.airflow_provider_secoda versions.python
+    changes.counts changes.findings changes.report command covers[].end covers[].manifest_sha256 covers[].path
+    covers[].start covers[].store html.name html.sha256 previous.name previous.sequence previous.sha256
+    report_version sequence signing_key stores versions.airflow_provider_secoda versions.python
     """,
     REPORT_VERSION,
 )

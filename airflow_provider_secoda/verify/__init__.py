@@ -16,6 +16,7 @@ With ``--json`` the command prints::
       "public_keys": ["id"] | null,                   with which manifests must be signed; null: not checked
       "totals": {"files": 3, "series": 1, "records": 870, "findings": 0, "notes": 0, "other_files": 0},
       "errors": ["..."],                              what could not be checked, and why
+      "changes": {"report": 11, "counts": {...}, "findings": [...]} | null,     with --report: since the last report
       "series": [{
         "connection_id": "...", "base_url": "...", "timestamp_field": "...", "filter": {...} | null, "format": "...",
         "dag_id": "..." | null,                       if the windows of several DAGs overlap
@@ -69,7 +70,7 @@ late                 the API returns a log that is not in the files of the windo
 supplemented         (a note) such a log was added in a supplement, by :class:`.SecodaVerifyOperator`
 changed              the API returns a log with other content
 expired              (a note) the API does not return a log any more
-report_missing       (of ``--chain``, like the following) a report that a later one names is not there
+report_missing       (of ``--chain`` or ``--report``, like the following) a report that a later one names is not there
 report_altered       the report is not the one that a later one names, or its HTML file is missing or another one
 report_invalid       the report is truncated, malformed, contradicts itself, or is of an unknown version
 forked               a report is not named by any later one of the chain

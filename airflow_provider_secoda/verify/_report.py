@@ -45,6 +45,10 @@ def as_lines(result: Result) -> Iterator[str]:
         yield ""
         yield "Files of no known series"
         yield from _file_lines(rest, directory)
+    if result.changes is not None and result.changes.findings.listed:
+        yield ""
+        yield f"Since report {result.changes.report}"
+        yield from findings_as_lines(result.changes.findings)
     yield ""
     for error in result.errors:
         yield from wrap(f"NOT CHECKED  {error}", "", "             ")
@@ -164,9 +168,16 @@ def as_dict(result: Result) -> dict[str, Any]:
             "other_files": result.other_files,
         },
         "errors": result.errors,
+        "changes": _changes(result),
         "series": [_series(series) for series in result.series],
         "files": [_file(file, numbers) for file in result.files],
     }
+
+
+def _changes(result: Result) -> dict[str, Any] | None:
+    if result.changes is None:
+        return None
+    return {"report": result.changes.report, **findings_as_dict(result.changes.findings)}
 
 
 def _series(series: SeriesResult) -> dict[str, Any]:

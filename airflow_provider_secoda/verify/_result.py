@@ -163,6 +163,17 @@ class SeriesResult:
 
 
 @dataclass
+class Changes:
+    """What was removed or replaced since the report before.
+
+    :param report: its number
+    """
+
+    report: int
+    findings: Findings
+
+
+@dataclass
 class Result:
     """The result of :func:`airflow_provider_secoda.verify.verify`.
 
@@ -171,6 +182,7 @@ class Result:
     :param public_keys: ids of the keys with which manifests must be signed; None: signatures were not checked
     :param errors: what could not be checked, and why
     :param other_files: how many files were ignored because their names have no known suffix
+    :param changes: since the report before, if a report was written
     :param start: of the span that each series has to cover, microseconds since the epoch
     :param end: of that span
     """
@@ -186,6 +198,7 @@ class Result:
     series: list[SeriesResult] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     other_files: int = 0
+    changes: Changes | None = None
 
     @property
     def records(self) -> int:
@@ -209,7 +222,8 @@ class Result:
 
     @property
     def _all_findings(self) -> list[Findings]:
-        return [*(file.findings for file in self.files), *(series.findings for series in self.series)]
+        changes = [] if self.changes is None else [self.changes.findings]
+        return [*(file.findings for file in self.files), *(series.findings for series in self.series), *changes]
 
     @property
     def exit_code(self) -> int:

@@ -235,6 +235,18 @@ def test_reports(store, tmp_path, monkeypatch):
     assert report["sequence"] == 2
 
 
+def test_a_file_that_the_last_report_covers_is_gone(store, tmp_path):
+    """The first day is removed with its manifest, which leaves no gap: the next report names it, and the task fails."""
+    path = f"{tmp_path}/reports/{{sequence}}.html"
+    verify(store, report_path=path)
+    name = f"{DAYS[0]:%Y-%m-%d}.jsonl"
+    (store / name).unlink()
+    (store / "_manifests" / f"_{name}.manifest").unlink()
+    assert verify(store)["status"] == "ok"
+    with pytest.raises(AirflowFailException, match=r"1 findings \(file_removed: 1\).* since report 1: file_removed: "):
+        verify(store, report_path=path)
+
+
 def test_a_report_is_not_overwritten(store, tmp_path):
     """The task fails before it verifies anything."""
     path = tmp_path / "report.html"

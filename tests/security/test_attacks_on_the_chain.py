@@ -12,7 +12,7 @@ import pytest
 from airflow_provider_secoda.signing import PrivateKeySigner, generate_key, key_id
 from airflow_provider_secoda.verify import verify
 from airflow_provider_secoda.verify._reports import chain
-from airflow_provider_secoda.verify._reports.write import write_report
+from airflow_provider_secoda.verify._reports import write as reports
 from tests.verify.output_files import DAY, UNTIL, log, logs_of, manifest_of, write
 
 KEY, OTHER_KEY = (PrivateKeySigner.from_pem(generate_key()) for _ in range(2))
@@ -37,7 +37,7 @@ class Store:
         path.with_name(f"{path.name}.sig").write_bytes(key.sign(path.read_bytes()))
 
     def write_report(self):
-        return write_report(verify(["logs"]), "reports/{sequence}.html", command="verify", signer=KEY)
+        return reports.write_report(verify(["logs"]), "reports/{sequence}.html", command="verify", signer=KEY)
 
     def alter(self, number, change, key=None):
         """Change what a report says; sign it with another key, if one is given."""
@@ -104,7 +104,7 @@ def drop_report(store, number):
 
 def replace_day(store, records=()):
     """Write the file of a day again, with a manifest that describes it."""
-    write(store.day(5), UNTIL - 3 * DAY, UNTIL - 2 * DAY, list(records))
+    write(Path("logs/2026-02-26.jsonl"), UNTIL - 3 * DAY, UNTIL - 2 * DAY, list(records))
 
 
 def forge_last(store, key):
@@ -284,6 +284,15 @@ def test_a_state_of_before_that_a_report_covers(store):
     manifest_of(path).write_bytes(before[1])
     store.write_report()
     assert store.kinds(f"{REPORTS + 2:06}.json") == ["replaced", "rolled_back"]
+
+
+def test_the_next_report_names_what_was_done(store):
+    """A check that writes the next report finds what was removed or replaced, also a supplement."""
+    drop_day(store, 2)
+    replace_day(store)
+    report = json.loads(Path(store.write_report().json_path).read_text())
+    assert report["changes"]["counts"] == {"file_removed": 1, "replaced": 1}
+    assert report["status"] == "failed"
 
 
 def test_a_store_in_another_place(store):

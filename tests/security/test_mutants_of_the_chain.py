@@ -23,6 +23,7 @@ MODULES = (
     "verify._checks.signature",
     "verify._reports.reading",
     "verify._reports.covered",
+    "verify._reports.changes",
     "verify._reports.write",
     "verify._reports.chain",
 )

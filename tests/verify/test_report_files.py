@@ -323,3 +323,32 @@ def test_arguments_that_cannot_be_used(run, tmp_path, monkeypatch, arguments, me
     assert message in out + err
     assert "Traceback" not in err
     assert not Path("r.html").exists()
+
+
+def test_a_report_names_what_changed_since_the_one_before(run, tmp_path, monkeypatch):
+    """What the report before covers and is gone or replaced is a finding, of the folder and the span of the check."""
+    monkeypatch.chdir(tmp_path)
+    days = write_days(Path("logs"), days=4)
+    write(Path("logs", f"{days[0].stem}.late-1.jsonl"), UNTIL - 4 * DAY, UNTIL - 3 * DAY, [])
+    arguments = ("logs", "--start", "2026-02-26", "--report", "reports/{sequence}.html")
+    assert run(*arguments)[0] == 0
+    assert read("reports/000001.json")["changes"] is None
+    assert run(*arguments)[0] == 0
+    assert read("reports/000002.json")["changes"] == {"report": 1, "counts": {}, "findings": []}
+    days[0].unlink()  # outside of the span
+    manifest_of(days[0]).unlink()
+    write(days[2], UNTIL - 2 * DAY, UNTIL - DAY, [log("another", UNTIL - 2 * DAY)])
+    days[3].unlink()
+    manifest_of(days[3]).unlink()
+    status, out, _ = run(*arguments)
+    changes = read("reports/000003.json")["changes"]
+    assert (status, changes["report"], changes["counts"]) == (1, 2, {"file_removed": 1, "replaced": 1})
+    assert "Since report 2" in out
+    assert "Since report 2" in Page("reports/000003.html").text
+    assert [finding["other_path"] for finding in changes["findings"]] == [str(days[2]), str(days[3])]
+    assert run("other", *arguments[1:])[0] == 2
+    assert read("reports/000004.json")["changes"]["counts"] == {}, "another folder was checked"
+    Path("reports/000004.json").write_text('{"report_version": 1, "sequence": 4, "previous": 7}')
+    status, out, _ = run(*arguments)
+    assert (status, read("reports/000005.json")["changes"]["counts"]) == (1, {"report_invalid": 1})
+    assert "report_invalid" in out

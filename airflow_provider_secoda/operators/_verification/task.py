@@ -140,7 +140,10 @@ class Verification:
         from airflow_provider_secoda.verify._reports.write import write_report  # noqa: PLC0415 - only where it is used
 
         self._report = write_report(result, self.report_path, command=self._command(), signer=self.signer)
-        self.operator.log.info("Wrote the report %s, sha256 %s", self._report.path, self._report.sha256)
+        for finding in [] if result.changes is None else result.changes.findings.listed:
+            self.operator.log.warning("Since the report before: %s: %s", finding.kind, finding.text)
+        log = self.operator.log
+        log.info("Wrote the report %s; its JSON file has the sha256 %s", self._report.path, self._report.json_sha256)
         return self._report.path
 
     def finish(self, result: Result) -> dict[str, Any]:
@@ -236,6 +239,8 @@ def _listed(result: Result) -> Iterator[tuple[str, Finding]]:
         yield from ((file.path, finding) for finding in file.findings.listed)
     for number, series in enumerate(result.series, 1):
         yield from ((f"series {number}", finding) for finding in series.findings.listed)
+    if result.changes is not None:
+        yield from ((f"since report {result.changes.report}", finding) for finding in result.changes.findings.listed)
 
 
 def _first_errors(result: Result) -> list[tuple[str, Finding]]:

@@ -82,20 +82,30 @@ def _identity(folder: str) -> str:
 def _compare_reports(path: str, states: list[tuple[int, int, str]], findings: Findings) -> None:
     for number, (old, new) in enumerate(pairwise(states)):
         when = f"between report {old[1]} and report {new[0]}"
-        _add_change(path, when, new[2], states[: number + 1], findings)
+        add_change(path, when, new[2], states[: number + 1], findings)
 
 
 def _compare_storage(path: str, states: list[tuple[int, int, str]], findings: Findings) -> None:
     sha256 = _current_digest(path)
     _, last, covered = states[-1]
     if sha256 is None:
-        text = f"{escape(path)}: the file or its manifest, which report {last} covers, is missing: it was removed"
-        findings.add("file_removed", text, other_path=path)
+        add_removed(path, last, findings)
     elif sha256 != covered:
-        _add_change(path, f"after report {last}", sha256, states, findings)
+        add_change(path, f"after report {last}", sha256, states, findings)
 
 
-def _add_change(path: str, when: str, sha256: str, before: list[tuple[int, int, str]], findings: Findings) -> None:
+def add_removed(path: str, report: int, findings: Findings) -> None:
+    """Add the finding that a file which a report covers is missing."""
+    text = f"{escape(path)}: the file or its manifest, which report {report} covers, is missing: it was removed"
+    findings.add("file_removed", text, other_path=path)
+
+
+def add_change(path: str, when: str, sha256: str, before: list[tuple[int, int, str]], findings: Findings) -> None:
+    """Add the finding that a manifest was replaced.
+
+    :param sha256: of the manifest now
+    :param before: what reports say of it: the first and the last that have the same, and the SHA-256
+    """
     change = f"{escape(path)}: the manifest was replaced {when}: its sha256 was {escape(before[-1][2])}"
     if earlier := [last for _, last, each in before if each == sha256]:
         text = f"{change}, and is again the one that report {earlier[-1]} covers: {escape(sha256)}"

@@ -88,7 +88,7 @@ def _lines(items: Iterable[Any]) -> Iterator[str]:
 
 
 def _stores(result: Result) -> list[str]:
-    return list(dict.fromkeys(_store(file, result.paths)[0] for file in result.files))
+    return list(dict.fromkeys(store_of(file, result.paths)[0] for file in result.files))
 
 
 def _covers(result: Result) -> Iterator[dict[str, Any]]:
@@ -96,13 +96,13 @@ def _covers(result: Result) -> Iterator[dict[str, Any]]:
     numbers = {store: number for number, store in enumerate(_stores(result))}
     for file in result.files:
         if file.manifest_sha256 is not None:
-            store, path = _store(file, result.paths)
+            store, path = store_of(file, result.paths)
             start, end = (None, None) if file.window is None else file.window.edges
             digest = file.manifest_sha256
             yield {"store": numbers[store], "path": path, "start": start, "end": end, "manifest_sha256": digest}
 
 
-def _store(file: FileResult, paths: Iterable[str]) -> tuple[str, str]:
+def store_of(file: FileResult, paths: Iterable[str]) -> tuple[str, str]:
     """Return the folder that was checked and contains a file, and the path of the file in it."""
     for path in paths:
         folder = path.rstrip("/")

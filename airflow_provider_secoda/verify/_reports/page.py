@@ -151,6 +151,9 @@ def _all_findings(result: Result) -> Iterator[str]:
     for error in result.errors:
         empty = False
         yield f'<p class="error"><strong>Not checked:</strong> {escape_markup(error)}</p>\n'
+    if result.changes is not None and result.changes.findings.listed:
+        empty = False
+        yield f"<h3>Since report {result.changes.report}</h3>\n{_findings(result.changes.findings)}"
     for number, series in enumerate(result.series, 1):
         if series.findings.listed:
             empty = False

@@ -40,11 +40,14 @@ class Cover(msgspec.Struct):
 
     :ivar store: index of the folder in ``stores``
     :ivar path: of the file that the manifest describes, relative to the folder
+    :ivar start: of its window, ISO 8601, like ``end``
     """
 
     store: int
     path: str
     manifest_sha256: str
+    start: str | None = None
+    end: str | None = None
 
 
 class ReportMembers(msgspec.Struct):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from airflow_provider_secoda._storage.manifest import signature_path
 from airflow_provider_secoda._storage.target import resolve_prefix, resolve_target
 from airflow_provider_secoda.signing import key_id, sign_file
+from airflow_provider_secoda.verify._reports.changes import changes_since
 from airflow_provider_secoda.verify._reports.document import Context, Previous, document
 from airflow_provider_secoda.verify._reports.page import page
 
@@ -87,19 +88,23 @@ def write_report(result: Result, path: str, *, command: str, signer: Signer | No
 
     The JSON file is written first, then the HTML file, then the signature.
 
+    :param result: gets ``changes``, the findings of what was removed or replaced since the report before
     :param path: path or URL of the HTML file; ``{sequence}`` in its name is replaced by the number, six digits
     :param command: repeats the check, as in a shell; is in the report
     :param signer: None: the report is not signed
     :raises ValueError: the path does not end in ``.html``
     :raises FileExistsError: there is a report with this name
-    :raises OSError: a report cannot be written, or those before it cannot be read
+    :raises OSError: a report cannot be written, or those before it cannot be listed
+    :raises UnreadableError: the report before cannot be read
     """
     check_report_path(path)
+    folder = path.removesuffix(path.rpartition("/")[2])
     attempts = _ATTEMPTS if _PLACEHOLDER in path else 1
     while True:
         attempts -= 1
-        previous = find_last(path.removesuffix(path.rpartition("/")[2]))
+        previous = find_last(folder)
         sequence = 1 if previous is None else previous.sequence + 1
+        result.changes = None if previous is None else changes_since(previous, folder + previous.name, result)
         names = _names(path, sequence)
         html_name, json_name, signature_name = (name.rpartition("/")[2] for name in names)
         context = Context(
