@@ -13,6 +13,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException
 from airflow_provider_secoda._storage.existing import UnknownFileError, read_ids
 from airflow_provider_secoda._storage.manifest import HashingReader, manifest_path, open_manifest, read_manifest
 from airflow_provider_secoda._storage.target import resolve_target
+from airflow_provider_secoda._storage.targets.errors import is_forbidden
 from airflow_provider_secoda.client._api.timestamps import format_datetime
 
 if TYPE_CHECKING:
@@ -80,9 +81,18 @@ class ReplaceCheck:
 
         :raises AirflowFailException: the file is of another query, or its manifest cannot be read
         """
-        with existing_manifest(self.path) as found:
-            if found is not None:
-                self.is_same_query(found.header)
+        needs_read = self.on_change == "supplement"
+        try:
+            with existing_manifest(self.path, may_be_forbidden=not needs_read) as found:
+                if found is not None:
+                    self.is_same_query(found.header)
+        except OSError as exc:
+            if not needs_read or not is_forbidden(exc):
+                raise
+            raise AirflowFailException(
+                f'{exc}. on_change="supplement" needs permission to read objects and to list the bucket: without it, a '
+                "store does not say whether a file is missing"
+            ) from exc
 
     def before_write(self, spool: Spool) -> bool:
         """Check the query again, and that no log of the file is missing from what was read.

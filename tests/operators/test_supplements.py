@@ -381,9 +381,11 @@ def fetch_killed(path, monkeypatch, after, **arguments):
             fetch(path, **arguments)
 
 
-@pytest.mark.parametrize("suffix", ["jsonl", "jsonl.gz", "parquet"])
-@pytest.mark.parametrize("number", [0, 1, 2])
-@pytest.mark.parametrize("after", [0, 1])
+#: After how many files of the window the process is killed, and before what: its file (0) or its manifest (1).
+KILLS = [("jsonl", number, after) for number in (0, 1, 2) for after in (0, 1)]
+
+
+@pytest.mark.parametrize(("suffix", "number", "after"), [*KILLS, ("jsonl.gz", 1, 1), ("parquet", 0, 1)])
 @pytest.mark.parametrize("later", [False, True], ids=["no change", "late log"])
 def test_a_retry_after_a_kill_completes_the_window(
     sandbox, workspace, tmp_path, monkeypatch, suffix, number, after, later

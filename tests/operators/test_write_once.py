@@ -11,7 +11,7 @@ import pytest
 
 pytest.importorskip("airflow")
 
-from airflow.providers.common.compat.sdk import DAG
+from airflow.providers.common.compat.sdk import DAG, AirflowFailException
 
 from airflow_provider_secoda._storage.staged import Staged
 from airflow_provider_secoda._storage.target import resolve_target
@@ -219,7 +219,9 @@ def test_supplements_need_permission_to_read_and_to_list(sandbox, bucket, allowe
     bucket_keys = set(bucket.keys())
     with (
         s3_server.serve().refusing(refuses),
-        pytest.raises(PermissionError, match="Cannot read `output_path`"),
+        pytest.raises(
+            AirflowFailException, match=r"Cannot read `output_path`.*needs permission to read objects and to l"
+        ),
     ):
         fetch(f"{bucket.url}/unreadable/logs.jsonl", on_change="supplement")
     assert bucket.keys("unreadable/") == []
