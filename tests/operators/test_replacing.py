@@ -260,7 +260,8 @@ def test_mapped_tasks_with_one_path(run, tmp_path):
     """If the path does not vary with what is mapped, one task writes the file; the others fail and say what to add."""
     ran = run("mapped_to_one", MAPPED.format(path=f"{tmp_path}/{{start:%Y-%m-%d}}.jsonl"))
     assert sorted(ran.tasks["fetch"]) == ["failed", "success"], ran.log
-    assert "Add what differs between the mapped tasks to `output_path`, such as {{ ti.map_index }}" in ran.log
+    log = " ".join(ran.log.split())  # Airflow 3.0 breaks lines
+    assert "Add what differs between the mapped tasks to `output_path`, such as {{ ti.map_index }}" in log
 
 
 def test_mapped_tasks_with_a_path_each(run, tmp_path):
