@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import product
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -11,11 +12,15 @@ from airflow_provider_secoda.client._audit_logs.output import WindowReport
 from airflow_provider_secoda.client._audit_logs.page_pairs import read_page_pair
 from airflow_provider_secoda.client._audit_logs.window import WindowQuery
 from airflow_provider_secoda.client._http.exchange import exchange
+from airflow_provider_secoda.client.errors import SecodaIncompleteError
 from airflow_provider_secoda.client.filters import Filter, Sort
 from tests.simulation.play import play
 from tests.simulation.reading import SimulatedRead
 from tests.simulation.scenarios import exact, exact_or_refused, read, refused, spaced
 from tests.simulation.world import BEGIN, SECOND, Manners, World, row
+
+if TYPE_CHECKING:
+    from airflow_provider_secoda.client._audit_logs.consistency import Snapshot
 
 
 def test_one_id_at_two_timestamps():
@@ -326,16 +331,37 @@ def test_a_truncated_listing_that_repeats_its_last_page_is_read_from_both_ends()
         exact(read(world, -1, count - 1, {7: list(moves)}, concurrency=2), "both_ends")
 
 
-def test_two_equal_pages_end_the_listing():
-    """Also where pages are read in pairs: the second one has no logs after those of the first."""
-    world = World(spaced(30), Manners(page_size=5, cap=10, cap_counts=False, beyond="clamped_silently"))
+def read_pair(world: World, first: int) -> Snapshot:
+    """Read two neighbouring pages newest first, in turn."""
     listing = Listing("logged_at", None, WindowReport(), Sort("logged_at", "desc", tie_breaker=True))
-    wire = exchange(read_page_pair(listing, 2, 0, page_size=5, known=None), base_url="https://api.secoda.co")
+    flow = read_page_pair(listing, first, 0, page_size=world.manners.page_size, known=None)
+    wire = exchange(flow, base_url="https://api.secoda.co")
     attempts = wire.send(None)
     with pytest.raises(StopIteration) as stop:
         while True:
             attempts = wire.send((attempts[0], world.answer(attempts[0].request)))
-    snapshot = stop.value.value
+    return stop.value.value
+
+
+def test_a_log_of_a_tie_on_both_pages_of_a_pair():
+    """It does not show that the pages overlap: the other log of the tie may be on none of them."""
+    read = 0
+    for first in range(0, 2000, 100):
+        rows = [row(first + serial, BEGIN + (serial - (serial > 3)) * SECOND) for serial in range(8)]
+        world = World(rows, Manners(page_size=4, ties="by_page"))
+        try:
+            snapshot = read_pair(world, 1)
+        except SecodaIncompleteError:
+            continue
+        read += 1
+        assert {log.id for log in snapshot.logs} == {item.id for item in rows}
+    assert read
+
+
+def test_two_equal_pages_end_the_listing():
+    """Also where pages are read in pairs: the second one has no logs after those of the first."""
+    world = World(spaced(30), Manners(page_size=5, cap=10, cap_counts=False, beyond="clamped_silently"))
+    snapshot = read_pair(world, 2)
     assert [page.number for page in snapshot.pages] == [2]
     assert snapshot.at_end
 
