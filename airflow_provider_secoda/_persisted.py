@@ -98,7 +98,7 @@ SUMMARY_KEY = "summary"
 #: What a verification returns, which is also the ``extra`` of asset events.
 SUMMARY_OF_VERIFICATION = _names("""
     counts end files findings first_findings[].kind first_findings[].path first_findings[].text notes records report
-    report_sha256 signature signing_key start status supplements
+    report_json_sha256 report_sha256 signature signing_key start status supplements
     """)
 
 #: What the sensor returns for each entry. The payload of a version event has these and ``kind``.

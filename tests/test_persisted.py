@@ -76,7 +76,7 @@ DIGESTS = {
     ("SUMMARY_OF_WINDOW_FILES", 1): "f9aa90a13983906d",
     ("SUPPLEMENT", 1): "4ac643fb6beaa2a0",
     ("SUMMARY", 1): "eecae47611db1533",
-    ("SUMMARY_OF_VERIFICATION", 1): "2706f3c40b7d5459",
+    ("SUMMARY_OF_VERIFICATION", 1): "40f30aa93ad8ee1b",
     ("airflow_provider_secoda.triggers.secoda.SecodaAuditLogEventTrigger", 1): "26cacbc9c9bca685",
     ("airflow_provider_secoda.triggers.secoda.SecodaVersionHistoryEventTrigger", 1): "e990ec2fd32ae788",
     ("airflow_provider_secoda.triggers.secoda.SecodaVersionHistoryTrigger", 1): "a4ae072dbc82d22a",

@@ -231,6 +231,7 @@ def test_reports(store, tmp_path, monkeypatch):
     with pytest.raises(AirflowFailException, match=r"see the report .*/000002-02-28\.html"):
         verify(store, interval(DAYS[5]), **arguments)
     report = json.loads((tmp_path / "reports/000002-02-28.json").read_text())
+    assert report["previous"]["sha256"] == summary["report_json_sha256"]
     assert report["signing_key"] == summary["signing_key"]
     assert report["sequence"] == 2
 

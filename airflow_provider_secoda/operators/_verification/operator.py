@@ -32,8 +32,9 @@ class SecodaVerifyOperator(BaseOperator):
     The task returns a summary: ``status`` (``ok`` or ``failed``), ``start`` and ``end`` (of the span, or None),
     ``files``, ``records``, ``findings`` and ``notes`` (numbers), ``counts`` (the number of findings and notes of each
     kind), ``first_findings`` (the first 20, each with ``path``, ``kind`` and ``text``), ``supplements`` (paths of the
-    files that were written), ``report``, ``report_sha256``, ``signature`` and ``signing_key``. If the task fails for
-    its findings, the summary is the XCom ``summary``, and the report has been written before.
+    files that were written), ``report``, ``report_sha256``, ``report_json_sha256`` (by which the next report names this
+    one), ``signature`` and ``signing_key``. If the task fails for its findings, the summary is the XCom ``summary``,
+    and the report has been written before.
 
     :param path: files, folders or URLs, one or a list; the files are found at any depth (templated)
     :param start: start of the span that the windows must cover: an aware datetime or an ISO 8601 string; requires

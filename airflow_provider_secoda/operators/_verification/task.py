@@ -187,6 +187,7 @@ class Verification:
             "supplements": self._supplements,
             "report": None if report is None else report.path,
             "report_sha256": None if report is None else report.sha256,
+            "report_json_sha256": None if report is None else report.json_sha256,
             "signature": None if report is None else report.signature,
             "signing_key": None if report is None else report.signing_key,
         }

@@ -96,7 +96,7 @@ def read_report(path: str, public_keys: Mapping[str, bytes] | None, findings: Fi
                 raise ValueError(f"it is longer than {_MAX_BYTES:,} bytes")  # noqa: TRY301
             copy.seek(0)
             members = _members(copy.read())
-        except (ValueError, RecursionError) as exc:
+        except (ValueError, RecursionError, msgspec.MsgspecError) as exc:
             findings.add("report_invalid", f"the report is invalid: {escape(str(exc), 300)}")
             return StoredReport(reader.sha256, None)
         key = None
