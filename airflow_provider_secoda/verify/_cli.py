@@ -93,7 +93,7 @@ def _check_files(options: argparse.Namespace) -> tuple[Iterable[str], int]:
             check_report_path(options.report)
             result = check_paths(options.paths, progress, **check)
             written = write_report(result, options.report, command=check_command(options.paths, **check), signer=signer)
-        except (OSError, UnreadableError) as exc:
+        except (OSError, UnreadableError, ModuleNotFoundError) as exc:
             raise _ReportError(f"cannot write report {options.report!r}: {exc}") from exc
         more = [
             f"report {written.sequence}: {written.path}",

@@ -309,7 +309,10 @@ def test_the_command_writes_and_checks_reports(run, tmp_path, monkeypatch):
         (["logs", "--report", "r.htm"], "must end in .html"),
         (["logs", "--report", "r.html", "--signing-key", "none.pem"], "'none.pem' cannot be read: No such file"),
         (["logs", "--report", "r.html", "--signing-key", "logs/2026-02-26.jsonl"], "the text is not PEM"),
-        (["logs", "--report", "logs/2026-02-26.jsonl/r.html"], "cannot write report"),
+        (
+            ["logs", "--report", "logs/2026-02-26.jsonl/r.html"],
+            "cannot write report 'logs/2026-02-26.jsonl/r.html': [Errno 20] Cannot write 'logs/",
+        ),
         (["logs", "--report", "used.html"], "never overwritten"),
     ],
 )

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from airflow_provider_secoda._storage.manifest import signature_path
 from airflow_provider_secoda._storage.target import resolve_prefix, resolve_target
 from airflow_provider_secoda.signing import key_id, sign_file
+from airflow_provider_secoda.verify._files import unreadable
 from airflow_provider_secoda.verify._reports.changes import changes_since
 from airflow_provider_secoda.verify._reports.document import Context, Previous, document
 from airflow_provider_secoda.verify._reports.page import page
@@ -94,15 +95,16 @@ def write_report(result: Result, path: str, *, command: str, signer: Signer | No
     :param signer: None: the report is not signed
     :raises ValueError: the path does not end in ``.html``
     :raises FileExistsError: there is a report with this name
-    :raises OSError: a report cannot be written, or those before it cannot be listed
-    :raises UnreadableError: the report before cannot be read
+    :raises OSError: a report cannot be written
+    :raises UnreadableError: the folder cannot be listed, or a report in it cannot be read
     """
     check_report_path(path)
     folder = path.removesuffix(path.rpartition("/")[2])
     attempts = _ATTEMPTS if _PLACEHOLDER in path else 1
     while True:
         attempts -= 1
-        previous = find_last(folder)
+        with unreadable():
+            previous = find_last(folder)
         sequence = 1 if previous is None else previous.sequence + 1
         result.changes = None if previous is None else changes_since(previous, folder + previous.name, result)
         names = _names(path, sequence)
@@ -182,10 +184,10 @@ def _write(result: Result, context: Context, names: tuple[str, str, str], signer
         json_sha256 = _write_local(json_file, document(result, context, sha256))
         if signer is not None:
             signature_file.write_bytes(sign_file(signer, json_file))
-        json_.create(json_file)
-        html.create(html_file)
+        _create(json_, json_file)
+        _create(html, html_file)
         if signer is not None:
-            signature.create(signature_file)
+            _create(signature, signature_file)
     return WrittenReport(
         names[0],
         names[1],
@@ -196,6 +198,16 @@ def _write(result: Result, context: Context, names: tuple[str, str, str], signer
         None if signer is None else names[2],
         context.signing_key,
     )
+
+
+def _create(target: StorageTarget, file: Path) -> None:
+    try:
+        target.create(file)
+    except FileExistsError:
+        raise
+    except OSError as exc:  # it names the argument of an operator
+        text = str(exc.strerror or exc).replace("`output_path` ", "")
+        raise (type(exc)(text) if exc.errno is None else OSError(exc.errno, text)) from exc
 
 
 def _write_local(path: Path, pieces: Iterable[str]) -> str:
