@@ -116,7 +116,7 @@ class Pages:
     def _record(self, page: Page) -> None:
         self._seen.add(page)
         self.latest = page
-        self._total = page.total_pages if page.count else 1
+        self._total = max(1, page.total_pages) if page.count else 1  # a server may say 0
 
     # --- the moment between two passes
 
