@@ -440,6 +440,26 @@ def test_final_errors_are_raised_as_they_are(status, error):
             read(Failing(spaced(300), page_size=5), BEGIN + 20 * SECOND, BEGIN + 200 * SECOND)
 
 
+@pytest.mark.parametrize("results", [[], [log(1, BEGIN)], [log(1, BEGIN), log(2, BEGIN - SECOND)]])
+@pytest.mark.parametrize(("count", "pages"), [(1, 0), (2, 0), (0, 5), (3, 1)])
+def test_counts_that_contradict_each_other(results, count, pages):
+    """A server whose count, number of pages and pages do not fit together is an error, or is read."""
+
+    class Contradicting(Model):
+        def answer(self, request):
+            self.requests += 1
+            if self.requests > 1_000:
+                raise AssertionError("the read does not end")
+            body = {"results": results, "count": count, "total_pages": pages}
+            return Response(200, {"content-type": "application/json"}, json.dumps(body).encode())
+
+    try:
+        ids, _ = read(Contradicting([]), BEGIN - 2 * SECOND, BEGIN + SECOND)
+    except SecodaError:
+        return
+    assert sorted(ids) == sorted(each["id"] for each in results)
+
+
 # --- everything at once ----------------------------------------------------------------------------------------
 
 
