@@ -30,6 +30,15 @@ NOT_VERSIONS = {
     ("links/secoda.py", "hasattr(instance, 'xcom_push')"): "a context made by hand has no task instance",
     ("sensors/secoda.py", "getattr(self, '_BaseOperator__from_mapped')"): "only unmapped operators have it",
     ("operators/secoda.py", "getattr(self, '_BaseOperator__from_mapped')"): "only unmapped operators have it",
+    (
+        "operators/_verification/operator.py",
+        "getattr(self, '_BaseOperator__from_mapped')",
+    ): "only unmapped operators have it",
+    (
+        "operators/_verification/task.py",
+        "hasattr(instance, 'xcom_push')",
+    ): "a context made by hand has no task instance",
+    ("operators/_signing.py", "except ImportError"): "the function of a user need not exist",
     ("_arguments.py", "getattr(value, 'resolve')"): "only arguments that come from other tasks have it",
     ("sensors/secoda.py", "getattr(context.get('ti'), 'try_number')"): "a context made by hand has no task instance",
     (

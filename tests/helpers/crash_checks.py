@@ -122,15 +122,16 @@ def check(target: Target, allowed: list[bytes | None]) -> tuple[OutputFiles, lis
     return found, others
 
 
-def check_complete(target: Target, expected: bytes, truth: list[bytes]) -> list[str]:
+def check_complete(target: Target, expected: bytes, truth: list[bytes], *, signed: bool = True) -> list[str]:
     """Check that a retry wrote the file, with its manifest and signature; return the names of the hidden files.
 
     :param expected: the file that an undisturbed run writes.
     :param truth: the records of the window; lost, repeated and altered ones are counted for the figures.
+    :param signed: whether the task signs.
     """
     found, others = check(target, [expected])
     assert found.manifest is not None, "no manifest"
-    assert found.signature is not None, "no signature"
+    assert (found.signature is not None) == signed, "signature"
     counts = differences(target.name, target.names()[target.name], truth)
     assert counts == {"lost": 0, "twice": 0, "altered": 0}
     figures.record("crash", points=1, **counts)

@@ -20,7 +20,7 @@ from airflow.providers.common.compat.sdk import DAG
 
 from airflow_provider_secoda.client.errors import SecodaServerError
 from airflow_provider_secoda.hooks.secoda import SecodaHook
-from airflow_provider_secoda.operators.secoda import SecodaAuditLogsOperator
+from airflow_provider_secoda.operators.secoda import SecodaAuditLogsOperator, SecodaVerifyOperator
 from airflow_provider_secoda.sandbox import Workspace
 from airflow_provider_secoda.sensors.secoda import SecodaVersionHistorySensor
 from airflow_provider_secoda.triggers.secoda import SecodaAuditLogEventTrigger, SecodaVersionHistoryTrigger
@@ -256,6 +256,9 @@ def test_the_readme_lists_them(statsd, sandbox, tmp_path):
     """The documented table lists the metrics of a run with errors, by name and kind, and no others."""
     sandbox.faults.script = [500, 429]
     fetch(output_path=f"{tmp_path}/logs.jsonl")
-    sent = {line.partition(":")[0]: {"c": "counter", "ms": "timer"}[line.rpartition("|")[2]] for line in statsd.lines()}
+    with DAG("d", schedule=None, start_date=UNTIL) as dag:
+        SecodaVerifyOperator(task_id="verify", path=str(tmp_path)).execute({"dag": dag})
+    kinds = {"c": "counter", "g": "gauge", "ms": "timer"}
+    sent = {line.partition(":")[0]: kinds[line.rpartition("|")[2]] for line in statsd.lines()}
     listed = dict(re.findall(r"^\| `(secoda\.\w+)` \| (\w+) \|", DOCUMENTED.read_text(), re.MULTILINE))
     assert listed == sent
