@@ -91,7 +91,9 @@ def test_the_form_hides_what_is_not_used():
 
 
 @pytest.mark.parametrize(
-    "password", [PEM[:-30], BODY, PEM.replace(BODY[:20], "x" * 20), PEM.replace("PRIVATE", "PUBLIC")]
+    "password",
+    [PEM[:-30], BODY, PEM.replace(BODY[:20], "x" * 20), PEM.replace("PRIVATE", "PUBLIC")],
+    ids=["truncated", "without labels", "altered", "public"],
 )
 def test_no_error_shows_the_key(monkeypatch, logged, password):  # noqa: F811
     """An error about a damaged key has nothing of it: not in its text, nor in its traceback with local variables."""

@@ -137,6 +137,7 @@ def test_the_command(tmp_path, capsys):
         (generate_key(), "it must be PEM with a PUBLIC KEY, not PRIVATE KEY"),
         (b"key", "it is not PEM"),
     ],
+    ids=["missing", "private", "not PEM"],
 )
 def test_a_wrong_public_key_is_an_error(tmp_path, capsys, content, message):
     """A file that is not a public key is an error with its path, before anything is checked."""
