@@ -168,7 +168,10 @@ def decode_instants(values: Sequence[bytes | msgspec.Raw]) -> list[Instant]:
     # A value that has a comma is not a timestamp, and the decoder refuses it.
     if joined.count(b'Z"') != len(values) or any(len(value) > _EXACT_BYTES for value in joined.split(b",")):
         raise ValueError("a timestamp is not in UTC, or has more digits")
-    moments = _decode_datetimes(b"[%b]" % joined)
+    try:
+        moments = _decode_datetimes(b"[%b]" % joined)
+    except UNREADABLE as exc:  # before msgspec 0.20, its errors are no ValueError
+        raise ValueError(f"a value is not a timestamp: {exc}") from None
     if len(moments) != len(values):
         raise ValueError("a value is missing")
     return list(map(to_instant, moments))
