@@ -106,8 +106,9 @@ def test_watchers_survive_the_round_trip(dags):
 def test_stored_triggers_are_those_of_the_file(airflow, dags):
     """Airflow stores a trigger for each watcher, keeps it at the next parse, and the triggerer can create it."""
     airflow.load(DAGS)  # Airflow 3.0 stores them when it parses a file for the second time
-    stored = triggers()
-    assert sorted(map(str, stored.values())) == sorted(map(str, WATCHERS.values()))
+    stored, expected = triggers(), sorted(map(str, WATCHERS.values()))
+    # Tests of other DAGs may have used the same database before.
+    assert sorted(found for found in map(str, stored.values()) if found in expected) == expected
     for classpath, kwargs in stored.values():
         module, _, name = classpath.rpartition(".")
         assert getattr(import_module(module), name)(**kwargs).serialize() == (classpath, kwargs)

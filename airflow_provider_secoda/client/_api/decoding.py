@@ -170,7 +170,7 @@ def decode_instants(values: Sequence[bytes | msgspec.Raw]) -> list[Instant]:
         raise ValueError("a timestamp is not in UTC, or has more digits")
     try:
         moments = _decode_datetimes(b"[%b]" % joined)
-    except UNREADABLE as exc:  # before msgspec 0.20, its errors are no ValueError
+    except UNREADABLE as exc:  # errors of msgspec 0.19 are not a ValueError
         raise ValueError(f"a value is not a timestamp: {exc}") from None
     if len(moments) != len(values):
         raise ValueError("a value is missing")
