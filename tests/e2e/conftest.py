@@ -33,7 +33,7 @@ def standalone(tmp_path_factory, request):
     from tests.helpers.standalone import Standalone
 
     # A random key, which no file contains by chance: tests search for it where it must not be.
-    with Sandbox(Workspace.generate(logs=500, days=2), api_key=f"key-{secrets.token_hex(16)}") as sandbox:
+    with Sandbox(Workspace.generate(logs=500, days=2), api_key=f"key-{secrets.token_urlsafe(24)}") as sandbox:
         # At level DEBUG libraries log the most, and the logs are searched for the key.
         chatty = {"AIRFLOW__LOGGING__LOGGING_LEVEL": "DEBUG", "AIRFLOW__CORE__TEST_CONNECTION": "Enabled"}
         if find_spec("statsd"):
