@@ -4,26 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import re
-import shutil
-import tempfile
-from dataclasses import dataclass, field, replace
-from itertools import zip_longest
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from airflow_provider_secoda._storage.formats import split_suffix, stored, write_local_file
-from airflow_provider_secoda._storage.manifest import ManifestError, read_manifest, signature_path
+from airflow_provider_secoda._storage.formats import split_suffix, stored
 from airflow_provider_secoda._storage.scratch_database import ScratchDatabase, decode_text, encode_text
-from airflow_provider_secoda._storage.staged import sha256_of
-from airflow_provider_secoda._storage.target import resolve_target
-from airflow_provider_secoda.signing import key_id, sign_file
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
 
     from airflow_provider_secoda._storage.spool import Spool
-    from airflow_provider_secoda._storage.write import WrittenFile
-    from airflow_provider_secoda.signing import Signer
 
 _SUPPLEMENT = re.compile(r"(.+)\.late-([1-9]\d{0,8})", re.DOTALL)
 #: How many ids of altered and of expired logs are listed.
@@ -142,49 +132,3 @@ def compare(spool: Spool, known: KnownLogs, file_format: str) -> Differences:
             if log_id not in spool:
                 found.expired.add(log_id)
     return found
-
-
-def add_signature(
-    written: WrittenFile, signer: Signer, rows: Callable[[], Iterator[tuple[int, str, bytes]]]
-) -> WrittenFile:
-    """Sign a manifest that names this key and has no signature, because a process was killed before it wrote that.
-
-    It is signed only if file and records are what was read again: the process may not have been killed, but somebody
-    may have altered the manifest and removed its signature.
-
-    :param written: the file as its manifest describes it
-    :param rows: returns the logs of the file that were read again, in the order of the file
-    :return: the same; without ``signature`` if it has none and something differs
-    """
-    if written.signing_key != key_id(signer.public_key) or written.manifest is None:
-        return written
-    target = resolve_target(signature_path(written.manifest))
-    if target.exists():
-        return written
-    with tempfile.TemporaryDirectory(prefix="secoda-") as directory:
-        manifest, file, signature = (Path(directory, name) for name in ("manifest.json", "records", "signature"))
-        with resolve_target(written.manifest).open() as source, manifest.open("wb") as copy:
-            shutil.copyfileobj(source, copy, 1 << 20)
-        write_local_file(file, written.format, (raw for _, _, raw in rows()))
-        expected = written.manifest_sha256, written.sha256, written.bytes
-        found = sha256_of(manifest), sha256_of(file), file.stat().st_size
-        if found != expected or not _lists(manifest, written.format, rows()):
-            return replace(written, signature=None)
-        signature.write_bytes(sign_file(signer, manifest))
-        target.create(signature)
-    return written
-
-
-def _lists(manifest: Path, file_format: str, rows: Iterator[tuple[int, str, bytes]]) -> bool:
-    """Return whether a manifest lists these logs in this order, and their number."""
-    count = 0
-    with manifest.open("rb") as lines:
-        try:
-            header, listed = read_manifest(lines)
-            for entry, row in zip_longest(listed, rows):
-                if row is None or entry != (row[1], hashlib.sha256(stored(file_format, row[2])).hexdigest()):
-                    return False
-                count += 1
-            return bool(header["file"]["count"] == count)
-        except (ManifestError, LookupError, TypeError):
-            return False

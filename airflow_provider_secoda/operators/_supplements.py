@@ -11,7 +11,7 @@ from airflow_provider_secoda._storage.existing import UnknownFileError, read_ids
 from airflow_provider_secoda._storage.formats import format_of
 from airflow_provider_secoda._storage.manifest import ManifestBuilder, manifest_path, signature_path
 from airflow_provider_secoda._storage.target import resolve_target
-from airflow_provider_secoda._storage.window_files import add_signature, compare, window_file
+from airflow_provider_secoda._storage.window_files import compare, window_file
 from airflow_provider_secoda._storage.write import WrittenFile, write_new
 from airflow_provider_secoda.client._api.text import printable_line
 from airflow_provider_secoda.client._api.timestamps import parse_instant
@@ -127,22 +127,16 @@ class WindowFiles:
             raise AirflowFailException(
                 f"{path} is missing, although there is its manifest {manifest}. Restore the file and retry"
             )
+        if self.last.signature is not None and not resolve_target(self.last.signature).exists():
+            # It is not signed now: what only the read of that task knew cannot be checked.
+            raise AirflowFailException(
+                f"The manifest {manifest} names the signing key {key}, but its signature is missing: "
+                f"{self.last.signature}. Restore it. If a task was killed before it wrote the signature, remove the "
+                "manifest and retry: the file then gets a manifest and a signature of the new read"
+            )
         self.paths.append(path)
         self._last_timestamps.append(timestamp)
-        self._complete_signature(number)
         return True
-
-    def _complete_signature(self, number: int) -> None:
-        """Sign the manifest of the last file if a process was killed before it did that."""
-        if self.signer is None or self.last is None:
-            return
-        self.last = add_signature(self.last, self.signer, lambda: self._rows_of(number))
-        if self.last.signing_key is not None and self.last.signature is None:
-            self.read.log.warning(
-                "The manifest %s has no signature, although it names the key %s. It is not signed now, because the API "
-                "no longer returns the logs of %s as they are in the file",
-                self.last.manifest, self.last.signing_key, self.last.path,
-            )  # fmt: skip
 
     def _complete(self, path: str, number: int) -> bool:
         """Write the manifest of a file that has none; return whether there is such a file."""
@@ -203,6 +197,12 @@ class WindowFiles:
         """Write the next file of the window, or the manifest of one that is there."""
         number = len(self.paths)
         path, supplement = window_file(self.check.path, number), self._supplement(number)
+        signature = signature_path(manifest_path(path))
+        if resolve_target(signature).exists():
+            raise AirflowFailException(
+                f"There is a signature {signature}, but not its manifest {manifest_path(path)}. Restore the manifest, "
+                "or remove the signature, and retry"
+            )
         with ManifestBuilder(format_of(path)) as builder:
 
             def manifest(file: WrittenFile) -> Iterator[bytes]:

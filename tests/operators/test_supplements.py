@@ -326,36 +326,58 @@ def test_each_manifest_is_signed(sandbox, workspace, tmp_path, key):
 
 
 @pytest.mark.parametrize("number", [0, 1])
-def test_a_retry_signs_what_was_read_again(sandbox, workspace, tmp_path, monkeypatch, key, number):
-    """Killed before the signature, a retry signs the manifest, because all of its logs were read again."""
+def test_a_retry_after_a_kill_before_the_signature(sandbox, workspace, tmp_path, monkeypatch, key, number):
+    """A manifest whose signature is missing is never signed; without the manifest, a retry writes and signs its own."""
     path = tmp_path / "logs.jsonl"
     if number:
         fetch(path, signing_conn_id="my_key")
     late(workspace, "a")
     fetch_killed(path, monkeypatch, after=2, signing_conn_id="my_key")
-    file = tmp_path / ("logs.late-1.jsonl" if number else "logs.jsonl")
-    assert not key(file)
     late(workspace, "b")
+    file = tmp_path / ("logs.late-1.jsonl" if number else "logs.jsonl")
+    manifest = tmp_path / "_manifests" / f"_{file.name}.manifest"
+    killed = contents(tmp_path)
+    for arguments in ({"signing_conn_id": "my_key"}, {}):
+        with pytest.raises(AirflowFailException, match="but its signature is missing") as refused:
+            fetch(path, **arguments)
+        assert all(f"{name}" in str(refused.value) for name in (manifest, f"{manifest}.sig"))
+        assert contents(tmp_path) == killed
+    manifest.unlink()
     fetch(path, signing_conn_id="my_key")
     assert key(file)
     assert key(tmp_path / f"logs.late-{number + 1}.jsonl")
 
 
-@pytest.mark.parametrize("old", ['"count": ', '", "', '"bytes": '])
-def test_a_retry_does_not_sign_what_was_altered(sandbox, workspace, tmp_path, monkeypatch, caplog, capsys, key, old):
-    """A manifest whose signature was removed and which names other records or bytes is not signed again."""
+@pytest.mark.parametrize(
+    ("fact", "other"), [('"requests": ', '"requests": 1'), ('"started_at": "20', '"started_at": "19')]
+)
+def test_an_altered_manifest_is_not_signed(sandbox, workspace, tmp_path, key, fact, other):
+    """Somebody without the key alters what only the first read knew, and removes the signature; no task signs it."""
     path = tmp_path / "logs.jsonl"
     fetch(path, signing_conn_id="my_key")
     manifest = tmp_path / "_manifests" / "_logs.jsonl.manifest"
     manifest.with_name(f"{manifest.name}.sig").unlink()
-    if old == '", "':
-        manifest.write_text(manifest.read_text().replace(old, '", "0', 1))
-    else:
-        manifest.write_text(manifest.read_text().replace(old, f"{old}1", 1))
-    summary = fetch(path, signing_conn_id="my_key")
+    text = manifest.read_text()
+    assert fact in text
+    manifest.write_text(text.replace(fact, f"{fact}1", 1))
+    with pytest.raises(AirflowFailException, match="but its signature is missing"):
+        fetch(path, signing_conn_id="my_key")
     assert not key(path)
-    assert summary["signature"] is None
-    assert "has no signature, although it names the key" in caplog.text + capsys.readouterr().out
+
+
+@pytest.mark.parametrize("removed", [["manifest"], ["file", "manifest"]], ids="-".join)
+def test_a_signature_without_its_manifest(sandbox, workspace, tmp_path, key, removed):
+    """A new manifest is not put next to the signature of another one."""
+    path = tmp_path / "logs.jsonl"
+    fetch(path, signing_conn_id="my_key")
+    manifest = tmp_path / "_manifests" / "_logs.jsonl.manifest"
+    for name in removed:
+        {"file": path, "manifest": manifest}[name].unlink()
+    before = contents(tmp_path)
+    for arguments in ({"signing_conn_id": "my_key"}, {}):
+        with pytest.raises(AirflowFailException, match=f"There is a signature {manifest}.sig, but not its manifest"):
+            fetch(path, **arguments)
+        assert contents(tmp_path) == before
 
 
 # --- killed, and at the same time ------------------------------------------------------------------------------------
