@@ -75,8 +75,8 @@ def sandbox(browser):
 
     with Sandbox(
         Workspace.generate(logs=5000, days=31),
-        api_key=f"key-{secrets.token_hex(16)}",
-        member_key=f"key-{secrets.token_hex(16)}",
+        api_key=f"key-{secrets.token_urlsafe(24)}",
+        member_key=f"key-{secrets.token_urlsafe(24)}",
     ) as sandbox:
         month_ago = datetime.now(timezone.utc) - timedelta(days=30)
         sandbox.workspace.add_version(RESOURCE_ID, latest_activity_logged_at=month_ago.isoformat())
