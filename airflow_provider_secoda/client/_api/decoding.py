@@ -20,11 +20,11 @@ from airflow_provider_secoda.client._api.json_checks import (
     without_records,
 )
 from airflow_provider_secoda.client._api.text import printable_line
-from airflow_provider_secoda.client._api.timestamps import Instant, parse_instant, to_instant
+from airflow_provider_secoda.client._api.timestamps import Instant, parse_instant, to_instant, to_instants
 from airflow_provider_secoda.client.errors import SecodaError, SecodaResponseError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from airflow_provider_secoda.client._api.flow import Response
 
@@ -121,7 +121,7 @@ def read_json(response: Response, listing: Literal["results", "version_histories
 def decode_page(decoder: Any, response: Response, *lists: str) -> tuple[Any, list[list[bytes]]]:
     """Decode a page; return also the records of these lists, as they are in the body that was sent."""
     page, decoded = _decode(decoder, response)
-    records = [list(_sent_records(getattr(page, name), response.json, decoded)) for name in lists]
+    records = [_sent_records(getattr(page, name), response.json, decoded) for name in lists]
     _check_envelope(response, *records)
     return page, records
 
@@ -174,7 +174,7 @@ def decode_instants(values: Sequence[bytes | msgspec.Raw]) -> list[Instant]:
         raise ValueError(f"a value is not a timestamp: {exc}") from None
     if len(moments) != len(values):
         raise ValueError("a value is missing")
-    return list(map(to_instant, moments))
+    return to_instants(moments)
 
 
 def optional_string(value: bytes | msgspec.Raw) -> str | None:
@@ -202,16 +202,17 @@ def _decode(decoder: Any, response: Response) -> tuple[Any, bytes]:
         raise _decode_error(exc, "$", response) from None
 
 
-def _sent_records(raws: list[msgspec.Raw], body: bytes, decoded: bytes) -> Iterator[bytes]:
-    """Yield each record as it is in the body that was sent, not in the bytes that were decoded."""
-    position = 0
-    for raw in raws:
-        record = bytes(raw)
-        if decoded is not body:
-            position = decoded.index(record, position)
-            record = body[position : position + len(record)]
-            position += len(record)
-        yield record
+def _sent_records(raws: list[msgspec.Raw], body: bytes, decoded: bytes) -> list[bytes]:
+    """Return the records as they are in the body that was sent, not in the bytes that were decoded."""
+    records = list(map(bytes, raws))
+    if decoded is body:
+        return records
+    sent, end = [], 0
+    for record in records:
+        begin = decoded.index(record, end)
+        end = begin + len(record)
+        sent.append(body[begin:end])
+    return sent
 
 
 def _check_envelope(response: Response, *lists: list[bytes]) -> None:

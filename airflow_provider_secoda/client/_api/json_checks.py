@@ -120,8 +120,8 @@ def is_any_log_ambiguous(body: bytes, records: Sequence[bytes], ids: Sequence[st
     begin = b"" if first is None else records[0][: first.start(1)]
     plain = len(_TIME.findall(body)) <= times * len(records)
     if plain and begin and not (b"\\" in body and _ESCAPED_LETTER.search(body)):
-        starts = [f'{id_}"'.encode() for id_ in ids]
-        if all(map(bytes.startswith, records, [begin + start for start in starts])):
+        starts = (b'%b%b"' % (begin, id_.encode()) for id_ in ids)
+        if all(map(bytes.startswith, records, starts)):
             return False
     return any(ambiguous_name_of_log(raw, id_, times) for raw, id_ in zip(records, ids, strict=True))
 
@@ -152,6 +152,7 @@ def without_records(body: bytes, lists: Iterable[Sequence[bytes]]) -> bytes:
     """
     for records in lists:
         begin = body.find(records[0]) if records else -1
-        joined = next((text for text in (b",".join(records), b", ".join(records)) if body.startswith(text, begin)), b"")
+        texts = (separator.join(records) for separator in (b",", b", "))
+        joined = next((text for text in texts if body.startswith(text, begin)), b"")
         body = body[:begin] + body[begin + len(joined) :] if joined else body
     return body

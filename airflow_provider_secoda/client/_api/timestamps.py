@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import re
 from datetime import datetime, timedelta, timezone
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 #: Microseconds since the epoch, UTC: the grid on which windows are given.
 Instant: TypeAlias = int
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_EPOCH, _MICROSECOND = datetime(1970, 1, 1, tzinfo=timezone.utc), timedelta(microseconds=1)
 _TIMESTAMP = re.compile(
     r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d+))?\s?"
     r"(?:([Zz])|([+-])([01]\d|2[0-3])(?::?([0-5]\d))?)?",
@@ -68,8 +71,12 @@ def to_instant(moment: datetime) -> Instant:
     :raises TypeError: if the datetime has no time zone
     """
     # Of the base class: pendulum's datetimes, which Airflow passes to tasks, subtract to a type that cannot be divided.
-    since = datetime.__sub__(moment, _EPOCH)
-    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+    return datetime.__sub__(moment, _EPOCH) // _MICROSECOND
+
+
+def to_instants(moments: Iterable[datetime]) -> list[Instant]:
+    """Convert aware datetimes of the standard library to instants."""
+    return [(moment - _EPOCH) // _MICROSECOND for moment in moments]
 
 
 _FIRST = to_instant(datetime.min.replace(tzinfo=timezone.utc))

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from array import array
 from dataclasses import dataclass, field
-from hashlib import blake2b
-from itertools import islice
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 from airflow_provider_secoda.client._api.flow import Emit, Flow
@@ -130,33 +128,38 @@ class TooManyLogsError(Exception):
 
 
 class EmittedLogs:
-    """Emits logs and remembers their ids, in case the listing has to be read again."""
+    """Emits logs and remembers them, in case the listing has to be read again."""
 
     def __init__(self) -> None:
-        # Digests of the ids, in groups by their first bits: a set of all ids would need much memory.
-        self._digests: defaultdict[int, bytearray] = defaultdict(bytearray)
+        # A set of all ids would need much memory. Two of a million ids have the same hash, of 64 bits, in one of 37
+        # million reads, which fails then.
+        self._hashes, self._times = array("q"), array("q")
         #: The first log whose id was emitted before.
         self._repeated: Log | None = None
 
     def emit(self, logs: Iterable[Log]) -> Flow[None]:
         """Emit logs in small batches, because the reader may hold a batch while the next page is read."""
-        rest = iter(logs)
-        while batch := list(islice(rest, BATCH)):
-            for log in batch:
-                number, digest = _digest(log)
-                group = self._digests[number]
-                if digest in group and self._repeated is None:
+        logs = list(logs)
+        hashes = [hash(log.id) for log in logs]
+        emitted = set(hashes).intersection(self._hashes)
+        if self._repeated is None and (emitted or len(set(hashes)) < len(logs)):
+            for log, value in zip(logs, hashes, strict=True):
+                if value in emitted:
                     self._repeated = log
-                group += digest
-            yield Emit(batch)
+                    break
+                emitted.add(value)
+        self._hashes.extend(hashes)
+        self._times.extend([log.at for log in logs])
+        for begin in range(0, len(logs), BATCH):
+            yield Emit(logs[begin : begin + BATCH])
 
     def emit_new(self, logs: Iterable[Log]) -> Flow[int]:
         """Emit the logs that were not emitted before; return how many of them were."""
         batch = list(logs)
-        digests = zip(batch, map(_digest, batch), strict=True)
-        new = [log for log, (number, digest) in digests if digest not in self._digests[number]]
-        yield from self.emit(new)
-        return len(batch) - len(new)
+        keys = [(hash(log.id), log.at) for log in batch]
+        emitted = set(keys).intersection(zip(self._hashes, self._times, strict=True))
+        yield from self.emit(log for log, key in zip(batch, keys, strict=True) if key not in emitted)
+        return sum(key in emitted for key in keys)
 
     def check_unique(self) -> None:
         """Check that no id was emitted twice.
@@ -190,9 +193,3 @@ def collect_logs(flow: Flow[R], logs: list[Log], max_logs: int, max_bytes: int) 
                 answer = yield step
     except StopIteration as stop:
         return stop.value  # type: ignore[no-any-return]
-
-
-def _digest(log: Log) -> tuple[int, bytes]:
-    """Return a digest of a log's id, and the number of its group, one of 4,096."""
-    digest = blake2b(log.id.encode("utf-8", "surrogatepass"), digest_size=16).digest()
-    return digest[0] << 4 | digest[1] >> 4, digest

@@ -68,10 +68,18 @@ class Body:
             raise self._limits.exceeded("body_bytes", self._where)
         try:
             for part in self._decompressor.parts(piece) if self._decompressor else (piece,):
-                if self._kept.write(part) and self._kept.tell() > self._most:
-                    raise self._limits.exceeded("decompressed_bytes", self._where)
+                self._keep(part)
         except zlib.error as exc:
             raise SecodaConnectionError(f"{self._where}: the compressed response cannot be decoded ({exc})") from None
+
+    def _keep(self, part: bytes) -> None:
+        if self._kept.tell():
+            self._kept.write(part)
+        else:
+            self._kept = BytesIO(part)  # which does not copy it
+            self._kept.seek(len(part))
+        if part and self._kept.tell() > self._most:
+            raise self._limits.exceeded("decompressed_bytes", self._where)
 
     def response(self, headers: Iterable[tuple[str, str]], key: Key) -> Response:
         """Return the complete response, received now, without the key where a server repeated it.
