@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import asdict
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowFailException, AssetAlias
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
     from airflow_provider_secoda.operators._read import WindowRead
     from airflow_provider_secoda.operators._replacing import ReplaceCheck
     from airflow_provider_secoda.signing import Signer
+
+#: What the spool needs of a log.
+_RECORD = attrgetter("at", "id", "raw")
 
 
 def write_file(
@@ -93,7 +97,7 @@ def _read_all(read: WindowRead) -> Iterator[Spool]:
     """Read the logs of a window into a spool."""
     with Spool() as spool:
         for batch in read.batches():
-            spool.add((log.at, log.id, log.raw) for log in batch)
+            spool.add(map(_RECORD, batch))
         read.report.repeats_dropped += spool.check()
         read.finish(spool.count, *spool.time_range())
         yield spool

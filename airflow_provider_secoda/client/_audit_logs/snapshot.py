@@ -157,15 +157,9 @@ def _read_page_range(
     """Read pages in parallel from ``first`` on, not further ahead than the timestamps suggest."""
     found = {number: page for number, page in known.items() if first <= number < first + max_pages}
     in_flight: dict[Call, int] = {}
-    not_shown: set[int] = set()
+    last = min([first + max_pages - 1, *(_last_needed(listing, found, number, first, end) for number in found)])
     while True:
         check_direction(listing, since, found.values())
-        last = min([first + max_pages - 1, *(number - 1 for number in not_shown)])
-        for number, page in found.items():
-            reached_end = listing.position(page.logs[-1].at) >= end
-            last = min(last, number if reached_end else max(first, number, page.total_pages))
-            if number - 1 in found and repeats(found[number - 1], page):
-                last = min(last, number)
         wanted = [number for number in range(first, last + 1) if number not in found]
         if not wanted:
             # Pages after the last one are not needed; answers that are still in flight are not awaited.
@@ -183,9 +177,21 @@ def _read_page_range(
         number = in_flight.pop(call)
         accepted = listing.accept(outcome, number)
         if accepted is None:
-            not_shown.add(number)
+            last = min(last, number - 1)
         else:
             found[number] = accepted
+            last = min(last, _last_needed(listing, found, number, first, end))
+
+
+def _last_needed(listing: Listing, found: Mapping[int, Page], number: int, first: int, end: int) -> int:
+    """Return the number of the last page that is needed, as far as one page and those next to it show."""
+    page = found[number]
+    reached_end = listing.position(page.logs[-1].at) >= end
+    last = number if reached_end else max(first, number, page.total_pages)
+    for later in (number, number + 1):
+        if later - 1 in found and later in found and repeats(found[later - 1], found[later]):
+            last = min(last, later)
+    return last
 
 
 def _pages_ahead(listing: Listing, page: Page | None, end: int, concurrency: int) -> int:
