@@ -96,7 +96,7 @@ def _pieces(records: Iterable[bytes]) -> Iterator[bytes]:
     lines: list[bytes] = []
     size = 0
     for raw in records:
-        lines.append(_one_line(raw))
+        lines.append(stored("jsonl", raw))
         size += len(raw)
         if size >= _PIECE_BYTES:
             yield b"\n".join([*lines, b""])
@@ -105,17 +105,12 @@ def _pieces(records: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def stored(file_format: str, raw: bytes) -> bytes:
-    """Return the bytes of a record in a file: a line without its line break, or the value of the column ``raw``."""
-    return raw if file_format == "parquet" else _one_line(raw)
+    """Return the bytes of a record in a file: a line without its line break, or the value of the column ``raw``.
 
-
-def _one_line(raw: bytes) -> bytes:
-    """Join the lines of a pretty-printed record; leave all other records as they are.
-
-    JSON allows no line break inside a token, and no two tokens with only white space between them: the white space
-    around a line break can be removed without changing a token. (``msgspec.json.format`` refuses records that contain a
-    lone surrogate.)
+    A record that is pretty-printed becomes one line; all others stay as they are. JSON allows no line break inside a
+    token, and no two tokens with only white space between them: the white space around a line break can be removed
+    without changing a token. (``msgspec.json.format`` refuses records that contain a lone surrogate.)
     """
-    if _LINE_FEED not in raw and _CARRIAGE_RETURN not in raw:
+    if file_format == "parquet" or (_LINE_FEED not in raw and _CARRIAGE_RETURN not in raw):
         return raw
     return b"".join(line.strip(b" \t") for line in raw.splitlines())

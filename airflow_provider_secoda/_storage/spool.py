@@ -27,7 +27,7 @@ BLOCK_BYTES, RECORD_BYTES = 1 << 18, 200
 #: How many blocks are read at the same time.
 OPEN_BLOCKS = 16
 #: How many hashes are compared at once.
-HASHES = 1 << 14
+HASHES = 1 << 15
 
 _KEY = itemgetter(0, 1)
 
