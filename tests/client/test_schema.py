@@ -290,6 +290,26 @@ def test_an_invalid_version():
         assert error.value.complete
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        '{"meta":{},"results":[{}],"count":0,"total_pages":0}',
+        '{"count":0,"results":["count"],"total_pages":0}',
+        '{"count":0,"results":[0],"total_pages":0}',
+    ],
+)
+def test_a_record_whose_text_is_elsewhere_in_the_answer(body):
+    """It is an invalid record like any other, also if it is the first that a search for its text finds."""
+    assert decode_error(answer(body)).path == "$.results[0]"
+    assert "twice" in str(decode_error(answer(f'{body[:-1]},"count":0}}')))
+
+
+def test_a_list_that_is_a_record_of_another_list():
+    """What is not a version history is not read."""
+    body = '{"version_histories":[],"non_versioned_logs":[[]],"count":0,"total_pages":0}'
+    assert not read_resource_logs(answer(body), 1).versions
+
+
 @pytest.mark.parametrize("value", ["1e999", "9" * 6000, '"\\ud83d"', "{}", "[1]", "true", "null", '"x"'])
 def test_values_that_decide_nothing(value):
     """Only the id and the chosen timestamp must be usable; the lag is unknown then, and the log as it was sent."""

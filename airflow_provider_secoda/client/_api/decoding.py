@@ -17,7 +17,6 @@ from airflow_provider_secoda.client._api.json_checks import (
     nested_deeper_than,
     repeated_name,
     replace_half_pairs,
-    without_records,
 )
 from airflow_provider_secoda.client._api.text import printable_line
 from airflow_provider_secoda.client._api.timestamps import Instant, parse_instant, to_instant, to_instants
@@ -216,12 +215,9 @@ def _sent_records(raws: list[msgspec.Raw], body: bytes, decoded: bytes) -> list[
 
 
 def _check_envelope(response: Response, *lists: list[bytes]) -> None:
-    """Refuse an answer that gives a documented member twice.
-
-    :param lists: the records of each list, which need not be searched
-    """
+    """Refuse an answer that gives a documented member twice; the records of its lists need not be searched."""
     try:
-        name = repeated_name(without_records(response.json, lists), _ENVELOPE)
+        name = repeated_name(response.json, lists, _ENVELOPE)
     except RecursionError as exc:
         raise _decode_error(exc, "$", response) from None
     if name:

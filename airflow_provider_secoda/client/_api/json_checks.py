@@ -126,9 +126,16 @@ def is_any_log_ambiguous(body: bytes, records: Sequence[bytes], ids: Sequence[st
     return any(ambiguous_name_of_log(raw, id_, times) for raw, id_ in zip(records, ids, strict=True))
 
 
-def repeated_name(text: bytes, names: Collection[str]) -> str | None:
-    """Return the first of these names that a JSON object has twice; None if there is none."""
-    found = [name for name, _ in _members(text) if name in names]
+def repeated_name(body: bytes, lists: Iterable[Sequence[bytes]], names: Collection[str]) -> str | None:
+    """Return the first of these names that an answer has twice; None if there is none.
+
+    :param lists: the records of each list, as they are in the body: they need not be searched
+    """
+    try:
+        members = _members(_without_records(body, lists))
+    except json.JSONDecodeError:  # the text of a record is elsewhere in the answer, too
+        members = _members(body)
+    found = [name for name, _ in members if name in names]
     return next((name for name in found if found.count(name) > 1), None)
 
 
@@ -145,11 +152,8 @@ def _members(text: bytes) -> list[tuple[str, Any]]:
     return members
 
 
-def without_records(body: bytes, lists: Iterable[Sequence[bytes]]) -> bytes:
-    """Return an answer without the records of its lists, where they can be found for certain; else with them.
-
-    :param lists: the records of each list, as they are in the body
-    """
+def _without_records(body: bytes, lists: Iterable[Sequence[bytes]]) -> bytes:
+    """Return an answer without the records of its lists, where they are found; else with them."""
     for records in lists:
         begin = body.find(records[0]) if records else -1
         texts = (separator.join(records) for separator in (b",", b", "))
