@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from tests.simulation.scenarios import exact, exact_or_refused, read, refused, spaced
+from random import Random
+from typing import Any
+
+from airflow_provider_secoda.client._api.audit_log_page import Log, Page
+from airflow_provider_secoda.client._audit_logs.gaps import find_covered_gaps, not_covered
+from airflow_provider_secoda.client._audit_logs.listing import Listing
+from airflow_provider_secoda.client._audit_logs.output import WindowReport
+from airflow_provider_secoda.client._audit_logs.read_direction import begins_late
+from airflow_provider_secoda.client.filters import Sort
+from tests.simulation.reading import SimulatedRead
+from tests.simulation.scenarios import WindowQuery, exact, exact_or_refused, read, refused, spaced
 from tests.simulation.world import BEGIN, SECOND, Manners, World, row
 
 
@@ -221,3 +231,114 @@ def test_an_order_by_another_field_is_noticed():
     """A default order that is newest first by chance is not mistaken for an honoured sort."""
     late = row(500, BEGIN + 50 * SECOND + 1, BEGIN + 99 * SECOND + 1)
     exact(read(World([*spaced(100), late], Manners(page_size=10, order="other")), 45, 55), "everything")
+
+
+def page_of(*times: float, number: int = 1, names: str = "") -> Page:
+    """Return a page with logs at these seconds; the id of a log is its time, or its letter."""
+    ids = names or [str(at) for at in times]
+    logs = tuple(Log(int(at * 10), id_, f"{id_} {at}".encode()) for at, id_ in zip(times, ids, strict=True))
+    return Page(number, logs, 100, 20)
+
+
+def covered(pages: list[Page], *others: Page) -> dict[int, list[str]]:
+    """Return which gaps between full pages, newest first, are covered, and the ids of the logs in them."""
+    listing = Listing("logged_at", None, WindowReport(), Sort("logged_at", "desc"), recent=[*pages, *others])
+    found: dict[int, Any] = find_covered_gaps(listing, pages, len(pages[0].logs))
+    return {index: [log.id for log in logs] for index, logs in found.items()}
+
+
+def test_a_third_page_covers_a_gap():
+    """A page that goes on at both sides of a gap shows all logs in it, in either order; overlaps have no gap."""
+    pages = [page_of(19, 18, 17, 16), page_of(13, 12, 11, 10, number=2)]
+    assert covered(pages) == {}
+    assert covered(pages, page_of(17, 16, 14, 13), page_of(14, 13, 12, 11)) == {}
+    assert covered(pages, page_of(12, 13, 16, 17)) == {0: ["13", "16"]}
+    assert covered(pages, page_of(17, 16, 13, 12)) == {0: ["16", "13"]}
+    pages = [page_of(19, 18, 17, 16), page_of(15, 14, 13, 12, number=2)]
+    assert covered([pages[0], page_of(17, 16, 15, 14, number=2)]) == {0: []}
+    assert covered([pages[1], pages[0]], page_of(17, 16, 15, 14)) == {}
+    pages = [page_of(*range(first, first - 6, -1)) for first in (21, 13, 15)]
+    assert covered(pages, page_of(17, 16, 15, 14, 13, 12)) == {0: ["16", "15", "14", "13"]}
+
+
+def test_the_other_gaps_are_confirmed():
+    """Pages from before the first gap that no page covers to after the last one are read again."""
+    pages = [page_of(19, 18), page_of(17, 16), page_of(15, 14), page_of(13, 12)]
+    assert not_covered(pages, {0: (), 1: (), 2: ()}) == ()
+    assert not_covered(pages, {0: (), 2: ()}) == pages[1:3]
+    assert not_covered(pages, {1: ()}) == pages
+    assert not_covered([*pages, page_of(13, 11)], {0: ()}) == [*pages, page_of(13, 11)]
+    assert not_covered(pages[:1], {}) == pages[:1]
+
+
+def test_a_page_over_a_gap_shows_the_ties_at_its_ends():
+    """A page that ends in a tie may lack logs of it, so it goes on behind the ties at both ends of a gap."""
+    pages = [page_of(19, 18, 17, 16), page_of(13, 12, 11, 10, number=2)]
+    assert covered(pages, page_of(18, 17, 16, 13)) == {}
+    assert covered(pages, page_of(16, 13, 12, 11)) == {}
+
+
+def test_a_page_over_a_gap_agrees_with_both_pages():
+    """A page that shows other logs than the two at the same times proves nothing: it may be of another copy."""
+    pages = [page_of(19, 18, 17, 16), page_of(13, 12, 11, 10, number=2)]
+    assert covered(pages, page_of(17.5, 17, 13, 12)) == {}
+    assert covered(pages, page_of(17, 16, 12, 11)) == {}
+    assert covered(pages, page_of(18, 16, 13, 12)) == {}
+    assert covered(pages, page_of(17, 16, 13, 11)) == {}
+    assert covered(pages, page_of(18, 17, 13, 12)) == {}
+    assert covered(pages, page_of(17, 16, 12.5, 12)) == {}
+
+
+def test_a_page_that_lacks_logs_covers_no_gap():
+    """A page that is not full, or not in order, does not show all logs between its ends."""
+    pages = [page_of(20, 19, 18, 17, 16), page_of(13, 12, 11, 10, 9)]
+    assert covered(pages, page_of(17, 16, 14, 13, 12)) == {0: ["16", "14", "13"]}
+    assert covered(pages, page_of(17, 16, 13, 12)) == {}
+    assert covered(pages, page_of(17, 14, 16, 13, 12)) == {}
+
+
+def test_an_edited_log_covers_no_gap():
+    """A log that is shown with two contents was edited during the read, and may have been in a gap before."""
+    pages = [page_of(20, 19, 18, 17, 16, names="abcde"), page_of(13, 12, 11, 10, 9, names="fghij")]
+    assert covered(pages, page_of(17, 16, 14, 13, 12, names="dezfg")) == {0: ["e", "z", "f"]}
+    assert covered(pages, page_of(17, 16, 14, 13, 12, names="dejfg")) == {}
+    edited = [pages[0], page_of(13, 12, 11, 10, 9, names="fghia")]
+    assert covered(edited, page_of(17, 16, 14, 13, 12, names="dezfg")) == {}
+
+
+def test_logs_that_only_a_third_page_shows_are_emitted():
+    """While logs arrive late, or arrive and expire, every log is read, however many change between two responses."""
+    for late, rate, seeds in ((True, 2, range(2, 5)), (False, 1, range(3))):
+        for seed in seeds:
+            rng, world = Random(seed), World(spaced(400), Manners(page_size=10))
+            first = rng.randrange(100, 240)
+            reading = SimulatedRead(world, WindowQuery(BEGIN + first * SECOND, BEGIN + (first + 60) * SECOND))
+            while not reading.done:
+                for _ in range(rate):
+                    if late:
+                        world.arrive_late(BEGIN + 3 * SECOND)
+                    else:
+                        world.arrive(SECOND)
+                        world.expire()
+                index = rng.randrange(len(reading.flight))
+                reading.serve(index)
+                reading.deliver(index)
+            exact(reading)
+
+
+def test_pages_of_both_orders_are_used_together():
+    """Where logs expire after most pages were read oldest first, these pages prove those of the other order."""
+    for seed in range(3):
+        script = {answer: [World.expire] for answer in range(7, 200, 3)}
+        reading = read(World(spaced(205 + seed), Manners(page_size=10)), 90, 150, script, concurrency=4)
+        exact(reading)
+        assert reading.report.turns == ["newest first: `count` fell"]
+        assert reading.world.requests <= 19
+
+
+def test_a_page_that_begins_within_the_first_tie_begins_late():
+    """A page range that begins with the first timestamp that is still to be read may lack other logs of it."""
+    listing = Listing("logged_at", None, WindowReport(), Sort("logged_at", "desc"))
+    page = page_of(15, 14, number=2)
+    assert [begins_late(listing, page, -at, may_turn=False) for at in (151, 150, 149)] == [True, True, False]
+    assert not begins_late(listing, page_of(15, 14), -150, may_turn=False)

@@ -121,3 +121,20 @@ def check_page_sizes(pages: Sequence[Page], page_size: int, *, at_end: bool) -> 
         raise UnreliableOrderError(
             f"the pages up to page {last.number}, the last, have {shown} logs, but `count` is {last.count}"
         )
+
+
+def overlap(upper: Page, lower: Page) -> int:
+    """Return how many logs at the end of the upper page are also the first logs of the lower page.
+
+    Logs of one timestamp alone do not count as an overlap: a server that reorders them shows this without any change.
+    Neither do all logs of two equal pages if ``count`` is the same: a server may repeat its last page.
+    """
+    if upper.ids == lower.ids and upper.count == lower.count:
+        return 0
+    last = upper.logs[-1].id
+    for index, log in enumerate(lower.logs):
+        if log.id == last:
+            size = index + 1
+            fits = upper.ids[-size:] == lower.ids[:size] and lower.logs[0].at != log.at
+            return size if fits else 0
+    return 0

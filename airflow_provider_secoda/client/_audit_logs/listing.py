@@ -45,6 +45,7 @@ class Listing:
     :param count_may_be_capped: whether ``count`` may be a limit of the server. Then deletions do not change it
     :param answers: every answer so far, in the order in which they arrived; all copies of a listing share it,
         also the one in the opposite order, because a change of the listing shows in any of them
+    :param recent: pages that arrived lately, in either order, for :mod:`.gaps`; shared as well
     """
 
     timestamp_field: TimestampField
@@ -54,6 +55,7 @@ class Listing:
     order_shown: bool = True
     count_may_be_capped: bool = False
     answers: list[Answer] = field(default_factory=list)
+    recent: list[Page] = field(default_factory=list)
 
     # --- getting pages
 
@@ -78,7 +80,10 @@ class Listing:
         page = read_audit_logs(response, number=number, field=self.timestamp_field)
         self.report.pages += 1
         self.answers.append(Answer(page.count, after))
-        return replace(page, sequence=len(self.answers))
+        page = replace(page, sequence=len(self.answers))
+        if page.logs and self.sort is not None:
+            self.recent.append(page)
+        return page
 
     def count_changed(self, pages: Iterable[Page]) -> bool:
         """Return whether ``count`` differs in any answers that may be as new as the oldest of these pages, or newer."""
@@ -132,6 +137,12 @@ class Listing:
             return None
         error: SecodaError = outcome
         raise error
+
+    def forget_before(self, position: int) -> None:
+        """Forget the recent pages that show nothing after a position."""
+        self.recent[:] = [
+            page for page in self.recent if max(self.position(page.logs[end].at) for end in (0, -1)) > position
+        ]
 
     def read_page(self, number: int, *, attempts: int | None = None) -> Flow[Page]:
         """Read one page, which may be empty.

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from airflow_provider_secoda.client._api.timestamps import format_instant
+from airflow_provider_secoda.client._audit_logs.consistency import repeats
 from airflow_provider_secoda.client.errors import SecodaIncompleteError
 
 if TYPE_CHECKING:
     from airflow_provider_secoda.client._api.audit_log_page import Page
     from airflow_provider_secoda.client._api.flow import Flow
+    from airflow_provider_secoda.client._audit_logs.consistency import Snapshot
     from airflow_provider_secoda.client._audit_logs.listing import Listing
     from airflow_provider_secoda.client._audit_logs.read_direction import DirectionResult
 
@@ -27,6 +29,26 @@ class ListingEnd:
 
     truncated: str = ""
     opposite: Page | None = None
+
+
+def may_repeat(listing: Listing, snapshot: Snapshot) -> Flow[bool]:
+    """Return whether the last page of the listing may be a repetition of an earlier one, as these pages show it.
+
+    The page before the last one shows whether it is. If both are equal and have one timestamp, only the page on which
+    that timestamp begins shows how many places it has. If they show some of the same logs, the listing has moved.
+    """
+    first, last = snapshot.pages[0], snapshot.pages[-1]
+    if first.number == 1 or last.number < last.total_pages:
+        return False
+    if len(snapshot.pages) > 1:
+        return first.logs[0].at == last.logs[-1].at and snapshot.pages[-2].ids == last.ids
+    (before,) = yield from listing.read_pages([last.number - 1])
+    if before is None or before.ids == last.ids or repeats(before, last):
+        return True
+    # Repeated pages are not equal if the listing moved in between: some or all of the logs are others. Where nothing
+    # moved, a server whose order of a tie depends on the page may show a log of it on both pages.
+    moved = abs(before.count - last.count)
+    return moved >= len(last.logs) or (moved > 0 and not set(before.ids).isdisjoint(last.ids))
 
 
 def check_listing_end(listing: Listing, result: DirectionResult) -> Flow[ListingEnd]:

@@ -13,6 +13,7 @@ from airflow_provider_secoda.client._audit_logs.consistency import (
     check_page_order,
     check_page_sizes,
     make_snapshot,
+    overlap,
     repeats,
     same_places,
 )
@@ -63,20 +64,20 @@ def read_page_pair(
         history.append(page)
         fitting = _find_fitting(listing, list(history))
         if fitting is not None:
-            upper, lower, overlap = fitting
-            if not overlap and repeats(upper, lower):
+            upper, lower, repeated = fitting
+            if not repeated and repeats(upper, lower):
                 return make_snapshot(listing, (upper,), upper.logs, at_end=True)
             at_end = lower.number >= lower.total_pages
-            places = (*upper.logs, *lower.logs[overlap:])
+            places = (*upper.logs, *lower.logs[repeated:])
             logs: Sequence[Log] | None = places if listing.in_order(places) else None
-            if logs is not None and not overlap:
+            if logs is not None and not repeated:
                 both = {upper.number: upper, lower.number: lower}
                 same_ids = len({page.ids for page in history}) == len(both)
                 logs = yield from complete_ties(
                     listing, both, end, page_size=page_size, at_end=at_end, same_ids=same_ids
                 )
             if logs is not None:
-                listing.report.repeats_dropped += overlap
+                listing.report.repeats_dropped += repeated
                 check_page_sizes((upper, lower), page_size, at_end=at_end)
                 return make_snapshot(listing, (upper, lower), logs, at_end=at_end)
         listing.report.record_rereads(int(turn > 1), "pages changed")
@@ -92,9 +93,9 @@ def _find_fitting(listing: Listing, history: list[Page]) -> tuple[Page, Page, in
     for other in reversed(history[:-1]):
         if other.number != newest.number:
             upper, lower = sorted((other, newest), key=lambda page: page.number)
-            overlap = _overlap(upper, lower)
-            if overlap:
-                return upper, lower, overlap
+            size = overlap(upper, lower)
+            if size:
+                return upper, lower, size
     # Both the same twice in turn; three times after a recent change, because a replica may be outdated, and while
     # ``count`` changes, because logs may have moved back and forth.
     for reads in (history[-4:], history[-6:]):
@@ -111,20 +112,3 @@ def _find_fitting(listing: Listing, history: list[Page]) -> tuple[Page, Page, in
             upper, lower = sorted((others[-1], newest), key=lambda page: page.number)
             return upper, lower, 0
     return None
-
-
-def _overlap(upper: Page, lower: Page) -> int:
-    """Return how many logs at the end of the upper page are also the first logs of the lower page.
-
-    Logs of one timestamp alone do not count as an overlap: a server that reorders them shows this without any change.
-    Neither do all logs of two equal pages if ``count`` is the same: a server may repeat its last page.
-    """
-    if upper.ids == lower.ids and upper.count == lower.count:
-        return 0
-    last = upper.logs[-1].id
-    for index, log in enumerate(lower.logs):
-        if log.id == last:
-            size = index + 1
-            fits = upper.ids[-size:] == lower.ids[:size] and lower.logs[0].at != log.at
-            return size if fits else 0
-    return 0

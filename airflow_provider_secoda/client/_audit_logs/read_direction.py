@@ -10,7 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from airflow_provider_secoda.client._audit_logs.consistency import Snapshot, UnreliableOrderError, repeats
+from airflow_provider_secoda.client._audit_logs.consistency import Snapshot, UnreliableOrderError
+from airflow_provider_secoda.client._audit_logs.listing_end import may_repeat
 from airflow_provider_secoda.client._audit_logs.page_pairs import read_page_pair
 from airflow_provider_secoda.client._audit_logs.search import Landmark, TurnError, check_direction, find_first_page
 from airflow_provider_secoda.client._audit_logs.snapshot import read_snapshot
@@ -97,10 +98,8 @@ def read_in_direction(
                 )
                 continue
             logs = snapshot.logs
-            may_repeat = snapshot.at_end and (yield from _may_repeat(listing, snapshot))
-            if _begins_late(listing, snapshot.pages[0], emitted_before, may_turn=may_turn) or (
-                may_repeat and prove_end
-            ):
+            repeated = snapshot.at_end and (yield from may_repeat(listing, snapshot))
+            if begins_late(listing, snapshot.pages[0], emitted_before, may_turn=may_turn) or (repeated and prove_end):
                 steps_back += 1
                 if steps_back > MAX_STEPS_BACK:
                     raise SecodaIncompleteError(
@@ -124,22 +123,17 @@ def read_in_direction(
                     last_page=snapshot.pages[-1],
                     last_logs=last_logs,
                     page_size=len(first_page.logs),
-                    may_repeat=may_repeat,
+                    may_repeat=repeated,
                 )
-            next_page = max(
-                (page for page in snapshot.pages if listing.position(page.logs[0].at) < emitted_before),
-                key=lambda page: page.number,
-                default=None,
-            )
-            next_number = number if next_page is None else next_page.number
+            next_number, known = _next_page(listing, snapshot, number, emitted_before)
             reader.adapt(snapshot, progress=progress, moved_on=next_number > number)
-            number, reader.known = next_number, {} if next_page is None else {next_number: next_page}
-            del snapshot, logs, next_page  # or two page ranges would be held in memory at once
+            number, reader.known = next_number, known
+            del snapshot, logs, known  # or two page ranges would be held in memory at once
     except TurnError as turn:
         return DirectionResult(emitted_before, turn=turn)
 
 
-def _begins_late(listing: Listing, page: Page, emitted_before: int, *, may_turn: bool) -> bool:
+def begins_late(listing: Listing, page: Page, emitted_before: int, *, may_turn: bool) -> bool:
     """Return whether logs between the last position and a page range may be on an earlier page.
 
     :param page: the first page of the page range
@@ -155,24 +149,24 @@ def _begins_late(listing: Listing, page: Page, emitted_before: int, *, may_turn:
     return page.number > 1
 
 
-def _may_repeat(listing: Listing, snapshot: Snapshot) -> Flow[bool]:
-    """Return whether the last page of the listing may be a repetition of an earlier one, as these pages show it.
+def _next_page(listing: Listing, snapshot: Snapshot, number: int, emitted_before: int) -> tuple[int, dict[int, Page]]:
+    """Return with which page the next page range begins, and the page, if it was read.
 
-    The page before the last one shows whether it is. If both are equal and have one timestamp, only the page on which
-    that timestamp begins shows how many places it has. If they show some of the same logs, the listing has moved.
+    :param number: with which page the last page range began
     """
-    first, last = snapshot.pages[0], snapshot.pages[-1]
-    if first.number == 1 or last.number < last.total_pages:
-        return False
-    if len(snapshot.pages) > 1:
-        return first.logs[0].at == last.logs[-1].at and snapshot.pages[-2].ids == last.ids
-    (before,) = yield from listing.read_pages([last.number - 1])
-    if before is None or before.ids == last.ids or repeats(before, last):
-        return True
-    # Repeated pages are not equal if the listing moved in between: some or all of the logs are others. Where nothing
-    # moved, a server whose order of a tie depends on the page may show a log of it on both pages.
-    moved = abs(before.count - last.count)
-    return moved >= len(last.logs) or (moved > 0 and not set(before.ids).isdisjoint(last.ids))
+    last = snapshot.pages[-1]
+    mark = Landmark.of(listing, last)
+    if mark.first < mark.last < emitted_before:
+        # Many logs have arrived since the search, so there are more pages in front of the position. If there are
+        # fewer than the timestamps suggest, the reader steps back.
+        skipped = min(int(mark.pages_to(emitted_before)) - 1, last.total_pages - last.number)
+        if skipped > 0:
+            return last.number + skipped, {}
+    before = [page for page in snapshot.pages if listing.position(page.logs[0].at) < emitted_before]
+    if not before:
+        return number, {}
+    page = max(before, key=lambda page: page.number)
+    return page.number, {page.number: page}
 
 
 class PageRangeReader:
@@ -219,6 +213,7 @@ class PageRangeReader:
         """
         while True:
             check_direction(self._listing, self._since, self.known.values())
+            del self._listing.recent[: -2 * self._max_pages]
             if self._pairs:
                 known, self.known = self.known.get(number), {}
                 return (yield from read_page_pair(self._listing, number, end, page_size=self._page_size, known=known))
@@ -241,14 +236,11 @@ class PageRangeReader:
                 snapshot = None
             self.known = {}
             if snapshot is not None:
+                self._listing.forget_before(self._listing.position(snapshot.pages[-1].logs[0].at))
                 self._since = None if self._since is None else len(self._listing.answers)
                 return snapshot
             self._rejected += 1
-            if self._rejected > 1 and self._since is not None and self._listing.oldest_first:
-                # Newest first, logs that arrive make two pages overlap; oldest first, logs that expire do not.
-                pairs = not self._listing.reversed().moves_harmfully(self._since)
-                raise TurnError("pages changed", busy=True, pairs=pairs)
-            if self._pages <= 2:  # noqa: PLR2004
+            if self._pages <= 2 or self._rejected > 1:  # noqa: PLR2004
                 self._pairs = PAIRS
             else:
                 self._pages = max(2, self._pages // 4)

@@ -26,7 +26,7 @@ when the end of one is the beginning of the other, or when both are the same twi
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from airflow_provider_secoda.client._api.flow import Call, Flow, answered
 from airflow_provider_secoda.client._audit_logs.consistency import (
@@ -36,16 +36,18 @@ from airflow_provider_secoda.client._audit_logs.consistency import (
     check_page_order,
     check_page_sizes,
     make_snapshot,
+    overlap,
     repeats,
     same_places,
 )
-from airflow_provider_secoda.client._audit_logs.search import check_direction
+from airflow_provider_secoda.client._audit_logs.gaps import cover_gaps, cover_moved_gaps, not_covered
+from airflow_provider_secoda.client._audit_logs.search import TurnError, check_direction
 from airflow_provider_secoda.client._audit_logs.ties import complete_ties
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from airflow_provider_secoda.client._api.audit_log_page import Page
+    from airflow_provider_secoda.client._api.audit_log_page import Log, Page
     from airflow_provider_secoda.client._audit_logs.listing import Listing
 
 
@@ -73,9 +75,10 @@ def read_snapshot(
     by_number = yield from _read_page_range(listing, first, end, max_pages, concurrency, known, since)
     if not by_number:
         return None
-    pages = [by_number[number] for number in sorted(by_number)]
+    pages: Sequence[Page] = [by_number[number] for number in sorted(by_number)]
     while len(pages) > 1 and repeats(*pages[-2:]):
-        del by_number[pages.pop().number]  # the listing ends before it
+        del by_number[pages[-1].number]  # the listing ends before it
+        pages = pages[:-1]
     if pages[-1].number == 1 and pages[-1].total_pages <= 1:
         # One answer holds the complete listing: its order does not matter, and nothing can change within it.
         check_only_page(pages[0])
@@ -86,24 +89,77 @@ def read_snapshot(
         check_page_sizes(pages, page_size, at_end=pages[0].number >= pages[0].total_pages)
         return make_snapshot(listing, (pages[0],), pages[0].logs)  # one answer is one instant
     next_missing = _next_page_missing(listing, pages, end, max_pages)
-    last = yield from _confirm(listing, pages, next_missing=next_missing)
-    if last is None:
+    fitting = yield from _find_fitting(listing, pages, page_size, next_missing=next_missing, since=since)
+    if fitting is None:
         listing.report.record_rereads(len(pages), "pages changed")
         return None
-    at_end = next_missing or last.number >= last.total_pages
+    pages, between = fitting.pages, fitting.between
+    at_end = next_missing or pages[-1].number >= pages[-1].total_pages
     check_page_sizes(pages, page_size, at_end=at_end)
-    if not listing.in_order([log for page in pages for log in page.logs]):
-        raise UnreliableOrderError(f"pages {pages[0].number} to {pages[-1].number} are out of order")
-    logs = yield from complete_ties(
-        # Where count may be capped, every page was read again, and showed the same ids.
-        listing,
-        by_number,
-        end,
-        page_size=page_size,
-        at_end=at_end,
-        same_ids=listing.count_may_be_capped,
-    )
-    return None if logs is None else make_snapshot(listing, (*pages[:-1], last), logs, at_end=at_end)
+    logs: Sequence[Log] | None = [log for page in pages for log in page.logs]
+    if fitting.confirmed:
+        if not listing.in_order([log for page in pages for log in page.logs]):
+            raise UnreliableOrderError(f"pages {pages[0].number} to {pages[-1].number} are out of order")
+        logs = yield from complete_ties(
+            # Where count may be capped, every page was read again, and showed the same ids.
+            listing,
+            by_number,
+            end,
+            page_size=page_size,
+            at_end=at_end,
+            same_ids=listing.count_may_be_capped,
+        )
+    if logs is None:
+        return None
+    if between:
+        logs = sorted([*logs, *between], key=lambda log: listing.position(log.at))
+    return make_snapshot(listing, tuple(pages), logs, at_end=at_end)
+
+
+class _Fitting(NamedTuple):
+    """Pages that fit together.
+
+    :param between: logs between them that other pages showed
+    :param confirmed: whether they fit together because they were the same again, so a tie may still lack logs
+    """
+
+    pages: Sequence[Page]
+    between: Sequence[Log]
+    confirmed: bool
+
+
+def _find_fitting(
+    listing: Listing, pages: Sequence[Page], page_size: int, *, next_missing: bool, since: int | None
+) -> Flow[_Fitting | None]:
+    """Return the pages, if they fit together; otherwise the first of them that do.
+
+    :param next_missing: whether the server did not show the page after the last
+    :param since: None: do not turn, but use only the first pages
+    :return: None when only the first page is left
+    :raises TurnError: when the opposite order is better
+    """
+    at_end = next_missing or pages[-1].number >= pages[-1].total_pages
+    covered = {} if at_end else (yield from cover_gaps(listing, pages, page_size))
+    part = not_covered(pages, covered)
+    last = pages[-1]
+    if part:
+        # Pages that overlap show that the listing has moved, so its pages are not the same again.
+        moved = any(overlap(*pages[index : index + 2]) for index in covered)
+        confirmed = None if moved else (yield from _confirm(listing, part, next_missing=next_missing))
+        if confirmed is None:
+            covered = {} if at_end else (yield from cover_moved_gaps(listing, pages, covered, page_size))
+            first = pages[: next(number for number in range(1, len(pages) + 1) if number - 1 not in covered)]
+            if len(first) < len(pages) and since is not None and listing.oldest_first:
+                # Pages of the opposite order end at other logs. If logs move fast in both orders, only pairs overlap.
+                pairs = moved and not listing.reversed().moves_harmfully(since)
+                raise TurnError("pages changed", busy=True, pairs=pairs)
+            if len(first) == 1:
+                return None
+            pages, part, last = first, (), first[-1]
+        elif confirmed.number == last.number:
+            last = confirmed
+    between = [log for index in range(len(pages) - 1) for log in covered.get(index, ())]
+    return _Fitting((*pages[:-1], last), between, bool(part))
 
 
 def _confirm(listing: Listing, pages: Sequence[Page], *, next_missing: bool) -> Flow[Page | None]:

@@ -117,9 +117,8 @@ class AuditLogFollower:
     def _poll(self, now: Instant, report: WindowReport) -> Flow[PollResult]:
         listing, page, reason = self._listing, None, ""
         if listing is not None:
-            listing = replace(
-                listing, report=report, count_may_be_capped=False, answers=[]
-            )  # those are of another poll
+            # The answers and pages are of another poll: logs that have arrived since are not on them.
+            listing = replace(listing, report=report, count_may_be_capped=False, answers=[], recent=[])
         if listing is not None or self._failed:
             # After a failure one request, sent once, finds out whether the server answers again.
             unsorted = Listing("created_at", self.filter, report)
