@@ -6,6 +6,7 @@ from random import Random
 from typing import Any
 
 from airflow_provider_secoda.client._api.audit_log_page import Log, Page
+from airflow_provider_secoda.client._audit_logs.consistency import overlap
 from airflow_provider_secoda.client._audit_logs.gaps import find_covered_gaps, not_covered
 from airflow_provider_secoda.client._audit_logs.listing import Listing
 from airflow_provider_secoda.client._audit_logs.output import WindowReport
@@ -259,6 +260,14 @@ def test_a_third_page_covers_a_gap():
     assert covered([pages[1], pages[0]], page_of(17, 16, 15, 14)) == {}
     pages = [page_of(*range(first, first - 6, -1)) for first in (21, 13, 15)]
     assert covered(pages, page_of(17, 16, 15, 14, 13, 12)) == {0: ["16", "15", "14", "13"]}
+
+
+def test_logs_that_differ_are_no_overlap():
+    """Logs of one timestamp overlap by chance; a last one with the same id and another timestamp proves no shift."""
+    upper = page_of(20, 20, 20, 20, names="abcd")
+    assert overlap(page_of(21, 20, 20, 19, names="abcd"), page_of(20, 20, 19, 18, names="bcde")) == 3
+    assert overlap(upper, page_of(20, 20, 20, 19, names="bcde")) == 0
+    assert overlap(upper, page_of(20, 20, 19, 18, names="bcde")) == 0
 
 
 def test_the_other_gaps_are_confirmed():

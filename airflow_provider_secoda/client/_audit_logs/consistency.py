@@ -51,10 +51,12 @@ def same_places(before: Sequence[Log], after: Sequence[Log]) -> bool:
     would show. The first and the last timestamp of the page may continue on the neighbouring pages, so other logs of
     these may be shown; all other logs must be the same.
     """
+    times = [log.at for log in before]
+    if times != [log.at for log in after]:
+        return False
     if [log.id for log in before] == [log.id for log in after]:
         return True
-    times = [log.at for log in before]
-    if times != [log.at for log in after] or times[0] == times[-1]:
+    if times[0] == times[-1]:
         return False
     edges = {times[0], times[-1]}
     inner = [{(log.at, log.id) for log in logs if log.at not in edges} for logs in (before, after)]
@@ -131,10 +133,9 @@ def overlap(upper: Page, lower: Page) -> int:
     """
     if upper.ids == lower.ids and upper.count == lower.count:
         return 0
-    last = upper.logs[-1].id
     for index, log in enumerate(lower.logs):
-        if log.id == last:
+        if log == upper.logs[-1]:
             size = index + 1
-            fits = upper.ids[-size:] == lower.ids[:size] and lower.logs[0].at != log.at
+            fits = upper.logs[-size:] == lower.logs[:size] and lower.logs[0].at != log.at
             return size if fits else 0
     return 0
