@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import heapq
-import marshal
 import os
 import tempfile
 from array import array
@@ -11,7 +10,9 @@ from itertools import chain, groupby, pairwise
 from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from airflow_provider_secoda._storage.scratch_database import ScratchDatabase, encode_text
+import msgspec
+
+from airflow_provider_secoda._storage.scratch_database import ScratchDatabase, decode_text, encode_text
 from airflow_provider_secoda.client._api.timestamps import format_instant
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ OPEN_BLOCKS = 16
 HASHES = 1 << 15
 
 _KEY = itemgetter(0, 1)
+_pack = msgspec.msgpack.Encoder().encode
+_unpack = msgspec.msgpack.Decoder(list[tuple[int, bytes, bytes]]).decode
 
 
 class ContradictionError(ValueError):
@@ -169,8 +172,7 @@ class Spool:
 
     def _write_block(self, records: list[Record]) -> _Block:
         records.sort(key=_KEY)
-        # Only this process reads the file, and no other one can write it.
-        content = marshal.dumps(records, 2)  # version 2 does not look for equal values
+        content = _pack([(at, encode_text(log_id), raw) for at, log_id, raw in records])
         offset = self._file.seek(0, os.SEEK_END)
         self._file.write(content)
         self._file.flush()
@@ -179,7 +181,7 @@ class Spool:
 
     def _read(self, block: _Block) -> list[Record]:
         self._file.seek(block.offset)
-        return marshal.loads(self._file.read(block.size))  # type: ignore[no-any-return]  # noqa: S302 - our own file
+        return [(at, decode_text(log_id), raw) for at, log_id, raw in _unpack(self._file.read(block.size))]
 
     def _merge(self, runs: list[list[_Block]]) -> Iterator[Record]:
         """Yield the records of runs in order; each run is blocks in order that do not overlap."""
