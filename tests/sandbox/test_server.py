@@ -139,7 +139,7 @@ def test_changes_while_serving(serve):
 def test_requests_at_once(serve):
     """Concurrent requests take the latency together, and the peak is counted."""
     reader = serve(Workspace(minutes(1)))
-    reader.sandbox.faults.latency = 0.2
+    reader.sandbox.faults.latency = 0.5
     begin = time.monotonic()
     with ThreadPoolExecutor(8) as pool:
         pages = list(pool.map(lambda _: Reader(reader.sandbox).page(), range(8)))
