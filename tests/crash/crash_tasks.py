@@ -51,7 +51,7 @@ class Tasks:
         self.folder = folder
         self._numbers = itertools.count(1)
         self._report = folder / "report"
-        self._pid = 0
+        self._pid = 0  # of the task that was begun and not waited for
         self._log = (folder / "zygote.log").open("wb")
         python_path = os.pathsep.join(filter(None, [str(Path(__file__).parent), os.environ.get("PYTHONPATH")]))
         self._zygote = subprocess.Popen(
@@ -86,6 +86,8 @@ class Tasks:
         if temporary is None:
             temporary = self.folder / f"temporary-{next(self._numbers)}"
             temporary.mkdir()
+        if self._pid:  # a test that failed did not wait for its task
+            self._stop()
         self._report.unlink(missing_ok=True)
         job = {
             "dag": dag,
@@ -107,8 +109,9 @@ class Tasks:
         try:
             status = self._answer(_TASK_SECONDS)["status"]
         except TimeoutError:
-            self.kill()
+            self._stop()
             raise
+        self._pid = 0
         if os.WIFSIGNALED(status):
             assert os.WTERMSIG(status) == signal.SIGKILL, f"ended by signal {os.WTERMSIG(status)}"
             return Ended(killed=True)
@@ -124,6 +127,12 @@ class Tasks:
     def kill(self) -> None:
         """Kill the task that was begun."""
         os.kill(self._pid, signal.SIGKILL)
+
+    def _stop(self) -> None:
+        """Kill the task that was begun, and take note of its end."""
+        self.kill()
+        self._answer(_TASK_SECONDS)
+        self._pid = 0
 
     def end(self) -> None:
         """End all processes."""

@@ -10,6 +10,8 @@ import pytest
 from tests.crash.crash_window import EVERY_POINT, ONLY_WITH_ALL
 from tests.helpers.crash_checks import Directory, check, check_complete, check_temporary
 
+pytestmark = pytest.mark.timeout(900)  # dozens of tasks, each of which takes seconds on some versions of Airflow
+
 # The files of the provider that run in each stage of a run; all others count as "around".
 STAGES = {
     "client/_audit_logs/search.py": "search",
