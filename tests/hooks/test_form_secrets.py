@@ -29,7 +29,10 @@ def test_the_metadata_says_which_extras_are_secret():
 def test_airflow_3_hides_what_is_typed():
     """Airflow 3 renders the field as a password, from the metadata and before 3.2 from the Python method."""
     from airflow.api_fastapi.core_api.services.ui.connections import HookMetaService
+    from airflow.providers_manager import ProvidersManager
 
+    ProvidersManager()._cleanup()  # an API server reads the hooks once, with the mock of Flask-AppBuilder
+    HookMetaService.hook_meta_data.cache_clear()
     (meta,) = [hook for hook in HookMetaService.hook_meta_data() if hook.connection_type == "secoda"]
     shown = {name: dict(field)["schema"] for name, field in meta.extra_fields.items()}
     assert {name for name, schema in shown.items() if schema.get("format") == "password"} == SECRETS
